@@ -1,0 +1,34 @@
+# Every target does its own set-up, in .venv of this folder, and nothing outside it. README.md has the lines for PowerShell.
+PYTHON ?= python3
+BIN := .venv/bin
+SETUP := .venv/.complete
+
+.PHONY: setup demo test bench lint campaign
+
+setup: $(SETUP)
+
+test: $(SETUP)
+	$(BIN)/python -m pytest
+
+lint: $(SETUP)
+	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy
+
+bench: $(SETUP)
+	$(BIN)/python -m tests.bench
+
+campaign: $(SETUP)  # hours; what it has done is kept in campaign/, and the next call goes on from there
+	$(BIN)/python -m pytest -m campaign
+
+demo: $(SETUP)  # a minute of training, a verse, its verification
+	$(BIN)/trainer train --minutes 1 --out runs/demo
+	$(BIN)/trainer submit --ckpt runs/demo --prompt "The moon" --temperature 0.8 --seed 7 --out submissions/demo.verse
+	$(BIN)/arena verify submissions/demo.verse
+
+# The stamp is newer than what it was made from: a second call installs nothing and asks no registry. The build back end
+# comes first, in the version tested, which pip's own build environment would not take from constraints.txt.
+$(SETUP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q -c constraints.txt hatchling editables
+	$(BIN)/python -m pip install -q -c constraints.txt --no-build-isolation -e '.[train,test]'
+	touch $@
