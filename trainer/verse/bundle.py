@@ -1,0 +1,156 @@
+"""One file that holds everything needed to write a verse again: a safetensors file whose header is the claim.
+
+SPEC.md gives the format in bytes. Reading checks the cheapest first, each rule with an error of its own, and never
+runs or unpickles anything.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
+from trainer.verse import strictjson
+from trainer.verse.claim import FORMAT, LENGTH_BYTES, METADATA_KEY, Claim, header_length, parse_claim, refuse_as
+from trainer.verse.config import ModelConfig
+from trainer.verse.errors import BundleError
+from trainer.verse.generate import Written
+from trainer.verse.model import check_weights
+from trainer.verse.text import verse_text
+from trainer.verse.vocabulary import Vocabulary
+
+MAX_BUNDLE_BYTES = 192 * 2**20  # the large preset in float16, 170 MB, and its header
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A claim and the weights it speaks of."""
+
+    claim: Claim
+    weights: dict[str, NDArray[np.float16]]
+
+
+def pack(
+    config: ModelConfig,
+    vocabulary: Vocabulary,
+    weights: Mapping[str, NDArray[np.float16]],
+    written: Written,
+    provenance: Mapping[str, Any],
+) -> bytes:
+    """The bundle's bytes; equal content gives equal bytes.
+
+    Args:
+        weights: as `round_weights` gives them, the ones that wrote the verse.
+        written: what `regenerate` returned.
+        provenance: plain data.
+
+    Raises:
+        NotText: the verse is no text.
+        BundleError: the content would break the format, for example a header beyond 1 MiB.
+    """
+    check_weights(config, weights)
+    tensors = {name: np.ascontiguousarray(weights[name]) for name in sorted(weights)}
+    digest = hashlib.sha256()
+    for tensor in tensors.values():
+        digest.update(tensor.astype("<f2", copy=False).tobytes())
+    claim = {
+        "format": FORMAT,
+        "config": config.to_dict(),
+        "tokenizer": vocabulary.to_dict(),
+        "recipe": written.recipe.to_dict(),
+        "verse": {"ids": list(written.ids), "text": verse_text(vocabulary, written.recipe, written.ids)},
+        "certificate": written.certificate.to_dict(),
+        "provenance": dict(provenance),
+        "tensors_sha256": digest.hexdigest(),
+    }
+    data = save(tensors, metadata={METADATA_KEY: strictjson.dump(claim).decode()})
+    parse_bundle(data)  # what we write, we can read
+    return data
+
+
+def read_claim(path: Path) -> Claim:
+    """Read and check the header alone, and that the file has the size it promises.
+
+    Raises:
+        BundleError: the file breaks the format.
+        OSError: it cannot be read, or is no regular file.
+    """
+    with _open(path) as file:
+        return _read_claim(file)
+
+
+def read_bundle(path: Path) -> Bundle:
+    """Read and check everything; raises as `read_claim` does."""
+    with _open(path) as file:
+        claim = _read_claim(file)
+        return _with_weights(claim, file.read(claim.size - claim.header_bytes + 1))
+
+
+def parse_bundle(data: bytes) -> Bundle:
+    """The same for a bundle in memory."""
+    _check_size(len(data))
+    claim = parse_claim(data[: header_length(data[:LENGTH_BYTES])])
+    _check_complete(claim, len(data))
+    return _with_weights(claim, data[claim.header_bytes :])
+
+
+def _with_weights(claim: Claim, data: bytes) -> Bundle:
+    """Check the bytes after the header."""
+    _check_complete(claim, claim.header_bytes + len(data))
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != claim.tensors_sha256:
+        raise BundleError(
+            "digest", f"the weights were changed: their SHA-256 is {digest[:16]}…, not {claim.tensors_sha256[:16]}…"
+        )
+    weights, offset = {}, 0
+    shapes = claim.config.tensor_shapes()
+    for name in sorted(shapes):
+        count = int(np.prod(shapes[name]))
+        weights[name] = np.frombuffer(data, "<f2", count, offset).reshape(shapes[name])
+        offset += 2 * count
+    refuse_as("weights", lambda tensors: check_weights(claim.config, tensors), weights)
+    return Bundle(claim, weights)
+
+
+def _read_claim(file: BinaryIO) -> Claim:
+    size = os.fstat(file.fileno()).st_size
+    _check_size(size)
+    start = file.read(LENGTH_BYTES)
+    claim = parse_claim(start + file.read(header_length(start) - LENGTH_BYTES))
+    _check_complete(claim, size)
+    return claim
+
+
+def _check_size(size: int) -> None:
+    if size == 0:
+        raise BundleError("empty", "the file is empty")
+    if size > MAX_BUNDLE_BYTES:
+        raise BundleError("too-large", f"the file has {size:,} bytes; a bundle has at most {MAX_BUNDLE_BYTES:,}")
+
+
+def _check_complete(claim: Claim, size: int) -> None:
+    if size < claim.size:
+        raise BundleError("truncated", f"the file is cut off: it has {size:,} of {claim.size:,} bytes")
+    if size > claim.size:
+        raise BundleError(
+            "trailing-bytes", f"the file has {size - claim.size:,} bytes more than the {claim.size:,} it should"
+        )
+
+
+def _open(path: Path) -> BinaryIO:
+    """Open a regular file; anything else (a folder, a pipe that never ends) is an `OSError`."""
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "is a folder, not a bundle", str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "is no regular file", str(path))
+    return path.open("rb")

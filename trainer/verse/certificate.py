@@ -1,0 +1,72 @@
+"""What a writer says of its own verse: advisory, recomputed by whoever verifies, never trusted."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.verse.errors import VerseError
+
+ENGINE = "verse-1"  # changes when the same bundle could give another verse
+GAP_TOLERANCE = 1e-9  # two honest machines compute the smallest gap this closely
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """The closest decision of a verse and the digest of its tokens.
+
+    Raises `VerseError` when made with values that no verse has.
+    """
+
+    smallest_gap: float  # in units of a logit, 0 or more
+    position: int  # index of the token decided so closely, from 0
+    tokens: int  # length of the verse
+    ids_sha256: str  # of the ids as unsigned 32-bit big-endian numbers
+    engine: str  # e.g. "verse-1"
+
+    def __post_init__(self) -> None:
+        number = isinstance(self.smallest_gap, int | float) and not isinstance(self.smallest_gap, bool)
+        if not number or not math.isfinite(self.smallest_gap) or self.smallest_gap < 0:
+            raise VerseError(f"a certificate's smallest_gap must be a number, 0 or more, not {self.smallest_gap!r}")
+        if type(self.tokens) is not int or type(self.position) is not int or not 0 <= self.position < self.tokens:
+            raise VerseError(f"a certificate's position {self.position!r} must lie within its {self.tokens!r} tokens")
+        if not isinstance(self.ids_sha256, str) or not isinstance(self.engine, str):
+            raise VerseError("a certificate's ids_sha256 and engine must be strings")
+
+    @classmethod
+    def of(cls, ids: Sequence[int], gaps: NDArray[np.float64]) -> Certificate:
+        """Of a verse just written: `gaps[i]` is the gap of the decision for `ids[i]`."""
+        position = int(gaps.argmin())
+        return cls(float(gaps[position]), position, len(ids), ids_digest(ids), ENGINE)
+
+    def agrees_with(self, other: Certificate) -> bool:
+        """Whether both speak of the same verse and gap. Positions may differ where two gaps are equally small."""
+        return (self.tokens, self.ids_sha256, self.engine) == (other.tokens, other.ids_sha256, other.engine) and abs(
+            self.smallest_gap - other.smallest_gap
+        ) <= GAP_TOLERANCE
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as a bundle stores it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: object) -> Certificate:
+        """Read what `to_dict` wrote; any other key, or a missing one, is a `VerseError`."""
+        if not isinstance(data, dict) or set(data) != set(cls.__dataclass_fields__):
+            raise VerseError(f"a certificate must have exactly the keys {', '.join(cls.__dataclass_fields__)}")
+        return cls(**data)
+
+
+def ids_digest(ids: Sequence[int]) -> str:
+    """SHA-256, in hexadecimal, of token ids as unsigned 32-bit big-endian numbers.
+
+    >>> ids_digest([1])[:16]
+    'b40711a88c702835'
+    """
+    return hashlib.sha256(np.array(ids, dtype=">u4").tobytes()).hexdigest()

@@ -1,0 +1,113 @@
+"""The shape of a model: two architectures, their bounds and the names of their tensors. Standard library only."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from trainer.verse.errors import ConfigError
+
+ARCHITECTURES = ("modern", "gpt2")
+HEAD_WIDTHS = (8, 16, 32, 64, 128)  # powers of two: one table of rotary frequencies serves all
+MAX_LAYERS = 64
+MAX_WIDTH = 4096
+MAX_BLOCK_SIZE = 1024  # tokens
+MAX_VOCAB_SIZE = 65_536  # symbols: a token id fits two bytes
+MAX_WEIGHT_BYTES = 190 * 2**20  # float16; the large preset is 170 MB, and a bundle adds its header
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A decoder-only transformer.
+
+    Raises `ConfigError` when made with values outside the bounds, so that one that exists can be trusted.
+    """
+
+    arch: str  # "modern" or "gpt2"
+    n_layer: int  # blocks
+    n_head: int  # attention heads of a block
+    n_embd: int  # width of the residual stream; n_embd / n_head is the head width
+    block_size: int  # tokens of context
+    vocab_size: int  # symbols
+
+    def __post_init__(self) -> None:
+        for name in ("n_layer", "n_head", "n_embd", "block_size", "vocab_size"):
+            if type(getattr(self, name)) is not int:
+                raise ConfigError(f"{name} must be a whole number, not {getattr(self, name)!r}")
+        if self.arch not in ARCHITECTURES:
+            raise ConfigError(f"arch must be one of {', '.join(ARCHITECTURES)}, not {self.arch!r}")
+        bounds = {
+            "n_layer": (1, MAX_LAYERS),
+            "n_head": (1, MAX_WIDTH // HEAD_WIDTHS[0]),
+            "n_embd": (HEAD_WIDTHS[0], MAX_WIDTH),
+            "block_size": (1, MAX_BLOCK_SIZE),
+            "vocab_size": (2, MAX_VOCAB_SIZE),
+        }
+        for name, (low, high) in bounds.items():
+            if not low <= getattr(self, name) <= high:
+                raise ConfigError(f"{name} must be {low:,} to {high:,}, not {getattr(self, name):,}")
+        if self.n_embd % self.n_head or self.head_width not in HEAD_WIDTHS:
+            raise ConfigError(
+                f"n_embd / n_head must be one of {', '.join(map(str, HEAD_WIDTHS))}, "
+                f"not {self.n_embd}/{self.n_head} = {self.n_embd / self.n_head:g}"
+            )
+        if 2 * self.n_params > MAX_WEIGHT_BYTES:
+            raise ConfigError(
+                f"a model of {self.n_params:,} weights is {2 * self.n_params:,} bytes in float16, "
+                f"more than the {MAX_WEIGHT_BYTES:,} a bundle may hold"
+            )
+
+    @property
+    def head_width(self) -> int:
+        """Width of one attention head."""
+        return self.n_embd // self.n_head
+
+    @property
+    def n_params(self) -> int:
+        """Stored weights, all tensors together."""
+        total = 0
+        for shape in self.tensor_shapes().values():
+            count = 1
+            for size in shape:
+                count *= size
+            total += count
+        return total
+
+    def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every tensor; matrices are (out, in), names are GPT-2's."""
+        C, V = self.n_embd, self.vocab_size
+        gpt2 = self.arch == "gpt2"
+        matrices = {"attn.c_attn": (3 * C, C), "attn.c_proj": (C, C), "mlp.c_fc": (4 * C, C), "mlp.c_proj": (C, 4 * C)}
+        shapes: dict[str, tuple[int, ...]] = {"wte.weight": (V, C)}
+        if gpt2:
+            shapes["wpe.weight"] = (self.block_size, C)
+        for layer in range(self.n_layer):
+            block = f"h.{layer}."
+            for name, shape in matrices.items():
+                shapes[f"{block}{name}.weight"] = shape
+                if gpt2:
+                    shapes[f"{block}{name}.bias"] = shape[:1]
+            for name in ("ln_1", "ln_2"):
+                shapes[f"{block}{name}.weight"] = (C,)
+                if gpt2:
+                    shapes[f"{block}{name}.bias"] = (C,)
+            if not gpt2:
+                for name in ("attn.q_norm", "attn.k_norm"):
+                    shapes[f"{block}{name}.weight"] = (self.head_width,)
+        shapes["ln_f.weight"] = (C,)
+        if gpt2:
+            shapes["ln_f.bias"] = (C,)
+        else:
+            shapes["lm_head.weight"] = (V, C)
+        return shapes
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as a bundle stores it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: object) -> ModelConfig:
+        """Read what `to_dict` wrote; any other key, or a missing one, is a `ConfigError`."""
+        if not isinstance(data, dict) or set(data) != set(cls.__dataclass_fields__):
+            raise ConfigError(f"a config must have exactly the keys {', '.join(cls.__dataclass_fields__)}")
+        return cls(**data)

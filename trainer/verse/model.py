@@ -1,0 +1,217 @@
+"""The forward pass that defines a verse: both architectures in NumPy, float64, with a cache of keys and values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from trainer.verse.config import ModelConfig
+from trainer.verse.errors import WeightsError
+from trainer.verse.rotary import rotary_angles
+
+MAX_WEIGHT = 1e3
+EPS = 1e-6  # inside every norm's square root
+SOFT_CAP = 15.0  # modern: logits stay in -15..15
+
+Array = NDArray[np.floating]
+
+
+def round_weights(config: ModelConfig, weights: Mapping[str, NDArray[np.floating]]) -> dict[str, NDArray[np.float16]]:
+    """Weights as they are stored: float16, to nearest, ties to even. A verse is chosen after this, never before.
+
+    Raises:
+        WeightsError: a tensor is missing, extra or misshapen, or a weight is not finite or beyond 1e3.
+    """
+    rounded = {}
+    for name, weight in weights.items():
+        weight = np.asarray(weight)
+        with np.errstate(all="ignore"):
+            rounded[name] = np.ascontiguousarray(weight.astype(np.float16))
+    check_weights(config, rounded)
+    return rounded
+
+
+def check_weights(config: ModelConfig, weights: Mapping[str, NDArray[np.float16]]) -> None:
+    """Whether these are exactly the tensors of such a model, float16, finite and in bounds.
+
+    Raises:
+        WeightsError: they are not; the message names the tensor.
+    """
+    shapes = config.tensor_shapes()
+    for name in sorted(shapes.keys() | weights.keys()):
+        if name not in weights:
+            raise WeightsError(f"the tensor {name} is missing")
+        if name not in shapes:
+            raise WeightsError(f"the tensor {name!r} does not belong to this model")
+        weight = weights[name]
+        if weight.dtype != np.float16 or weight.shape != shapes[name]:
+            raise WeightsError(f"{name} must be float16 {shapes[name]}, not {weight.dtype} {weight.shape}")
+        with np.errstate(all="ignore"):
+            extreme = float(np.abs(weight).max())  # NaN, too, comes out of max
+        if not extreme <= MAX_WEIGHT:
+            raise WeightsError(f"{name} holds {extreme}; weights must be finite and at most {MAX_WEIGHT:g} in size")
+
+
+class Cache:
+    """Keys and values of every position so far, for B sequences of equal length.
+
+    Attributes:
+        length: positions held.
+        keys, values: one array a layer, (B, n_head, capacity, head_width).
+    """
+
+    def __init__(self, config: ModelConfig, batch: int, capacity: int, dtype: DTypeLike) -> None:
+        shape = (batch, config.n_head, capacity, config.head_width)
+        self.keys = [np.empty(shape, dtype) for _ in range(config.n_layer)]
+        self.values = [np.empty(shape, dtype) for _ in range(config.n_layer)]
+        self.length = 0
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Keep only these sequences, in this order; one may stand there several times."""
+        self.keys = [keys[list(rows)] for keys in self.keys]
+        self.values = [values[list(rows)] for values in self.values]
+
+
+class VerseModel:
+    """A model that computes logits, in float64 unless asked otherwise (a float32 draft decides nothing).
+
+    Args:
+        config: the shape.
+        weights: float16 tensors by name, as `round_weights` gives them.
+        dtype: the floating-point type of every step.
+
+    Raises:
+        WeightsError: the tensors are not those of such a model.
+    """
+
+    def __init__(
+        self, config: ModelConfig, weights: Mapping[str, NDArray[np.float16]], dtype: DTypeLike = np.float64
+    ) -> None:
+        check_weights(config, weights)
+        self.config = config
+        self.dtype = np.dtype(dtype)
+        self.weights: dict[str, Array] = {name: weight.astype(self.dtype) for name, weight in weights.items()}
+        self._cos, self._sin = np.empty((2, 0, config.head_width // 2), self.dtype)
+
+    def new_cache(self, batch: int, capacity: int) -> Cache:
+        """An empty cache for `batch` sequences of at most `capacity` tokens."""
+        return Cache(self.config, batch, capacity, self.dtype)
+
+    def hidden(self, ids: NDArray[np.integer], cache: Cache) -> Array:
+        """Run T more tokens of B sequences through the blocks: the same numbers, whatever T they come in.
+
+        Args:
+            ids: (B, T) token ids; they stand at positions cache.length and following.
+            cache: the positions before; the new ones are added.
+
+        Returns:
+            (B, T, n_embd), after the last norm.
+        """
+        with np.errstate(all="ignore"):  # some BLAS raise false flags; decisions check for finite logits
+            return self._hidden(ids, cache)
+
+    def _hidden(self, ids: NDArray[np.integer], cache: Cache) -> Array:
+        gpt2 = self.config.arch == "gpt2"
+        start, stop = cache.length, cache.length + ids.shape[1]
+        x = self.weights["wte.weight"][ids]  # (B, T, C)
+        if gpt2:
+            x = x + self.weights["wpe.weight"][start:stop]
+        else:
+            self._extend_rotary(stop)
+        for layer in range(self.config.n_layer):
+            h = f"h.{layer}."
+            x += self._attention(self._norm(x, h + "ln_1"), layer, cache)
+            up = self._linear(self._norm(x, h + "ln_2"), h + "mlp.c_fc")  # (B, T, 4C)
+            up = gelu_tanh(up) if gpt2 else np.square(np.maximum(up, 0.0))
+            x += self._linear(up, h + "mlp.c_proj")
+        cache.length = stop
+        return self._norm(x, "ln_f")
+
+    def logits(self, hidden: Array) -> Array:
+        """(..., n_embd) after the last norm -> (..., vocab_size)."""
+        with np.errstate(all="ignore"):
+            if self.config.arch == "gpt2":
+                tied: Array = hidden @ self.weights["wte.weight"].T
+                return tied
+            z: Array = hidden @ self.weights["lm_head.weight"].T
+            z /= SOFT_CAP
+            np.tanh(z, out=z)
+            z *= SOFT_CAP
+            return z
+
+    def _attention(self, x: Array, layer: int, cache: Cache) -> Array:
+        """Every position attends to itself and the block_size - 1 before it. (B, T, C) -> (B, T, C)."""
+        B, T, C = x.shape
+        H, D = self.config.n_head, self.config.head_width
+        h = f"h.{layer}.attn."
+        start, stop = cache.length, cache.length + T
+        first = max(0, start - self.config.block_size + 1)
+        qkv = self._linear(x, h + "c_attn").reshape(B, T, 3, H, D)
+        q, k, v = np.moveaxis(qkv, 2, 0).swapaxes(2, 3)  # each (B, H, T, D)
+        if self.config.arch == "modern":
+            q = self._rotate(self._norm(q, h + "q_norm"), start, stop)
+            k = self._rotate(self._norm(k, h + "k_norm"), start, stop)
+        cache.keys[layer][:, :, start:stop] = k
+        cache.values[layer][:, :, start:stop] = v
+        keys, values = cache.keys[layer][:, :, first:stop], cache.values[layer][:, :, first:stop]  # (B, H, S, D)
+
+        scores = (q * D**-0.5) @ keys.swapaxes(2, 3)  # (B, H, T, S)
+        if T > 1:
+            back = np.arange(start, stop)[:, None] - np.arange(first, stop)[None, :]  # (T, S): how far back each key is
+            scores += np.where((back >= 0) & (back < self.config.block_size), 0.0, -np.inf).astype(self.dtype)
+        scores -= scores.max(axis=-1, keepdims=True)
+        np.exp(scores, out=scores)
+        scores /= scores.sum(axis=-1, keepdims=True)
+        y = (scores @ values).swapaxes(1, 2).reshape(B, T, C)
+        return self._linear(y, h + "c_proj")
+
+    def _linear(self, x: Array, name: str) -> Array:
+        """x W^T (+ b), as one matrix product over all leading axes."""
+        weight = self.weights[name + ".weight"]
+        y = (x.reshape(-1, x.shape[-1]) @ weight.T).reshape(*x.shape[:-1], -1)
+        if (bias := self.weights.get(name + ".bias")) is not None:
+            y += bias
+        return y
+
+    def _norm(self, x: Array, name: str) -> Array:
+        """LayerNorm where there is a bias (gpt2), RMSNorm where there is none (modern)."""
+        bias = self.weights.get(name + ".bias")
+        if bias is not None:
+            x = x - x.mean(axis=-1, keepdims=True)
+        scale = np.square(x).mean(axis=-1, keepdims=True)
+        scale += EPS
+        np.sqrt(scale, out=scale)
+        y = x / scale
+        y *= self.weights[name + ".weight"]
+        if bias is not None:
+            y += bias
+        return y
+
+    def _rotate(self, x: Array, start: int, stop: int) -> Array:
+        """Rotary positions (Su et al. 2021), halves paired: (x1, x2) -> (x1 cos - x2 sin, x2 cos + x1 sin)."""
+        cos, sin = self._cos[start:stop], self._sin[start:stop]  # (T, D/2)
+        half = x.shape[-1] // 2
+        x1, x2 = x[..., :half], x[..., half:]
+        y: Array = np.concatenate((x1 * cos - x2 * sin, x2 * cos + x1 * sin), axis=-1)
+        return y
+
+    def _extend_rotary(self, stop: int) -> None:
+        if len(self._cos) < stop:
+            angles = rotary_angles(self.config.head_width, max(stop, 2 * len(self._cos)))
+            self._cos, self._sin = np.cos(angles).astype(self.dtype), np.sin(angles).astype(self.dtype)
+
+
+def gelu_tanh(x: Array) -> Array:
+    """x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), the approximation GPT-2 uses (Hendrycks & Gimpel 2016)."""
+    inner = np.square(x)
+    inner *= 0.044715
+    inner += 1.0
+    inner *= x
+    inner *= (2.0 / np.pi) ** 0.5
+    np.tanh(inner, out=inner)
+    inner += 1.0
+    inner *= x
+    inner *= 0.5
+    return inner

@@ -1,0 +1,55 @@
+"""JSON from strangers: one meaning only, or an error."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+
+def parse(data: bytes) -> Any:
+    """Parse UTF-8 JSON strictly.
+
+    Raises:
+        ValueError: invalid UTF-8 or JSON, a key that stands twice, a number that is not finite, half a surrogate pair,
+            or nesting too deep. The message says which.
+    """
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"invalid UTF-8 at byte {error.start}") from None
+    try:
+        value = json.loads(text, object_pairs_hook=_object, parse_float=_finite, parse_constant=_finite)
+        json.dumps(value, ensure_ascii=False).encode("utf-8")  # an escape can smuggle in half a surrogate pair
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{error.msg} at character {error.pos}") from None
+    except UnicodeEncodeError:
+        raise ValueError("half a surrogate pair in a string") from None
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    return value
+
+
+def dump(value: object) -> bytes:
+    """JSON with one spelling for equal values: sorted keys, no spaces, UTF-8.
+
+    Raises:
+        ValueError: a number that is not finite.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode("utf-8")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in result:
+            raise ValueError(f"the key {key[:80]!r} stands twice")
+        result[key] = value
+    return result
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is no finite number")
+    return number

@@ -1,0 +1,75 @@
+"""Where a verse ends, and which bytes are text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trainer.verse.errors import NotText
+from trainer.verse.recipe import Recipe
+from trainer.verse.vocabulary import Vocabulary
+
+LF, SPACE = 0x0A, 0x20
+BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+class LineEnd:
+    """Watches tokens go by and tells when the last line of a verse is complete.
+
+    A line counts when it has a character other than space.
+    """
+
+    def __init__(self, lines: int) -> None:
+        self.lines = lines  # non-empty lines of the verse, 0: no end by lines
+        self.complete = 0
+        self.n_bytes = 0  # seen so far
+        self.cut: int | None = None  # bytes of the verse, once it has ended by lines
+        self._has_ink = False
+
+    def push(self, token: bytes) -> bool:
+        """Take one token; True if the verse ends with it."""
+        for byte in token:
+            if byte == LF:
+                self.complete += self._has_ink
+                self._has_ink = False
+                if self.lines and self.complete == self.lines and self.cut is None:
+                    self.cut = self.n_bytes
+            elif byte != SPACE:
+                self._has_ink = True
+            self.n_bytes += 1
+        return self.cut is not None
+
+
+def length_of(vocabulary: Vocabulary, recipe: Recipe, ids: Sequence[int]) -> int | None:
+    """How many of `ids` the recipe keeps: up to the one that ends the last line, or `tokens`. None: it wants more."""
+    end = LineEnd(recipe.lines)
+    for count, token in enumerate(ids[: recipe.tokens], start=1):
+        if end.push(vocabulary.tokens[token]) or count == recipe.tokens:
+            return count
+    return None
+
+
+def verse_text(vocabulary: Vocabulary, recipe: Recipe, ids: Sequence[int]) -> str:
+    """The verse: the tokens' bytes, cut before the line feed that ends the last line, as text.
+
+    Raises:
+        NotText: the bytes are not UTF-8, or hold a control character other than line feed, or a bidirectional control.
+    """
+    end = LineEnd(recipe.lines)
+    for token in ids:
+        end.push(vocabulary.tokens[token])
+    data = vocabulary.decode(ids)[: end.cut]
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise NotText("invalid UTF-8", error.start) from None
+    for index, character in enumerate(text):
+        if is_control(character):
+            offset = len(text[:index].encode())
+            raise NotText(f"the control character U+{ord(character):04X}", offset)
+    return text
+
+
+def is_control(character: str) -> bool:
+    """C0, DEL and C1 except line feed, and the controls that reorder text on a screen."""
+    code = ord(character)
+    return (code < 0x20 and code != LF) or 0x7F <= code <= 0x9F or character in BIDI_CONTROLS
