@@ -72,7 +72,11 @@ def pack(
         "provenance": dict(provenance),
         "tensors_sha256": digest.hexdigest(),
     }
-    data = save(tensors, metadata={METADATA_KEY: strictjson.dump(claim).decode()})
+    try:
+        text = strictjson.dump(claim).decode()
+    except (ValueError, TypeError) as error:  # the rest of a claim is ours: it is the provenance that JSON cannot hold
+        raise BundleError("provenance", f"provenance cannot be stored as JSON: {error}") from None
+    data = save(tensors, metadata={METADATA_KEY: text})
     parse_bundle(data)  # what we write, we can read
     return data
 
@@ -122,9 +126,9 @@ def _with_weights(claim: Claim, data: bytes) -> Bundle:
 
 
 def _read_claim(file: BinaryIO) -> Claim:
+    start = file.read(LENGTH_BYTES)  # first of all: what cannot be read is no empty file
     size = os.fstat(file.fileno()).st_size
     _check_size(size)
-    start = file.read(LENGTH_BYTES)
     claim = parse_claim(start + file.read(header_length(start) - LENGTH_BYTES))
     _check_complete(claim, size)
     return claim

@@ -32,7 +32,7 @@ class Certificate:
 
     def __post_init__(self) -> None:
         number = isinstance(self.smallest_gap, int | float) and not isinstance(self.smallest_gap, bool)
-        if not number or not math.isfinite(self.smallest_gap) or self.smallest_gap < 0:
+        if not number or not 0 <= self.smallest_gap < math.inf:
             raise VerseError(f"a certificate's smallest_gap must be a number, 0 or more, not {self.smallest_gap!r}")
         if type(self.tokens) is not int or type(self.position) is not int or not 0 <= self.position < self.tokens:
             raise VerseError(f"a certificate's position {self.position!r} must lie within its {self.tokens!r} tokens")

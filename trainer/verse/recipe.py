@@ -92,10 +92,11 @@ def hundredths(text: str) -> int:
         RecipeError: no number, finer than a hundredth, or outside 0..2.
     """
     try:
-        value = Decimal(text) * 100
-        whole = int(value)
-    except (InvalidOperation, ValueError, OverflowError):
+        value = Decimal(text)  # every digit counts here; arithmetic would round to 28
+        if 0 <= value <= MAX_TEMPERATURE // 100:
+            whole = int(value * 100)
+            if Decimal(whole) / 100 == value:
+                return whole
+    except InvalidOperation:
         raise RecipeError(f"temperature must be a number such as 0.8, not {text!r}") from None
-    if value != whole or not 0 <= whole <= MAX_TEMPERATURE:
-        raise RecipeError(f"temperature must be 0 to 2 in steps of 0.01, not {text}")
-    return whole
+    raise RecipeError(f"temperature must be 0 to 2 in steps of 0.01, not {text}")

@@ -6,27 +6,32 @@ import json
 import math
 from typing import Any
 
+MAX_DEPTH = 64  # arrays and objects within each other: far below what a Python stack can hold, wherever it stands
+
 
 def parse(data: bytes) -> Any:
     """Parse UTF-8 JSON strictly.
 
     Raises:
-        ValueError: invalid UTF-8 or JSON, a key that stands twice, a number that is not finite, half a surrogate pair,
-            or nesting too deep. The message says which.
+        ValueError: invalid UTF-8 or JSON, a key that stands twice, a number beyond float64, half a surrogate pair, or
+            nesting too deep. The message says which.
     """
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(f"invalid UTF-8 at byte {error.start}") from None
     try:
-        value = json.loads(text, object_pairs_hook=_object, parse_float=_finite, parse_constant=_finite)
+        value = json.loads(
+            text, object_pairs_hook=_object, parse_int=_whole, parse_float=_finite, parse_constant=_finite
+        )
         json.dumps(value, ensure_ascii=False).encode("utf-8")  # an escape can smuggle in half a surrogate pair
     except json.JSONDecodeError as error:
         raise ValueError(f"{error.msg} at character {error.pos}") from None
     except UnicodeEncodeError:
         raise ValueError("half a surrogate pair in a string") from None
     except RecursionError:
-        raise ValueError("nested too deep") from None
+        raise ValueError(f"nested more than {MAX_DEPTH} deep") from None
+    _check_depth(value)
     return value
 
 
@@ -48,8 +53,24 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
+def _check_depth(value: object) -> None:
+    """The limit is a number of ours: with the interpreter's, the same text would be read here and refused there."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        inner = [item for item in level if isinstance(item, dict | list)]
+        if not inner:
+            return
+        level = [child for item in inner for child in (item.values() if isinstance(item, dict) else item)]
+    raise ValueError(f"nested more than {MAX_DEPTH} deep")
+
+
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
         raise ValueError(f"{text[:40]} is no finite number")
     return number
+
+
+def _whole(text: str) -> int:
+    _finite(text)  # a number of 5,000 digits would be a question of Python's settings
+    return int(text)
