@@ -67,14 +67,16 @@ def _verify(files: Sequence[Path], as_json: bool, jobs: int | None) -> int:
             if not as_json:
                 with bar.external_write_mode():
                     for line in lines_of(report):
-                        _print(line.replace(report.verdict, click.style(report.verdict, COLOURS[report.verdict]), 1))
+                        _print(line, report.verdict, COLOURS[report.verdict])
             bar.update()
     if as_json:
         click.echo(json.dumps([asdict(report) for report in reports], indent=2))
     return exit_status(reports)
 
 
-def _print(line: str) -> None:
-    """Print a line on any terminal, with an escape for what its encoding lacks."""
+def _print(line: str, verdict: str, colour: str) -> None:
+    """Print a line on any terminal, with an escape for what its encoding lacks; colour the verdict it starts with."""
     encoding = sys.stdout.encoding or "utf-8"
-    click.echo(line.encode(encoding, errors="backslashreplace").decode(encoding))
+    line = line.encode(encoding, errors="backslashreplace").decode(encoding)
+    start = verdict if line.startswith(verdict) else ""
+    click.echo(click.style(start, colour) + line[len(start) :])
