@@ -1,28 +1,17 @@
-"""The watched child: `python -I -B -c "..." ROOT FILE` checks one bundle and prints one line of JSON. See `sandbox`."""
+"""The watched child: checks one bundle and prints one line of JSON. `services.verification` starts it, in `sandbox`."""
 
 from __future__ import annotations
 
 import json
-import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
 from arena.sandbox import end_with_parent
 
-# Isolated (-I): no PYTHON* variables, no user site, no current folder on the path. The child runs the code its parent
-# runs, installed or not, so it is told where that lies.
-START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from arena.replay_child import main; main()"
-ROOT = str(Path(__file__).resolve().parents[1])
-
-
-def command(file: Path) -> list[str]:
-    """How to start this child for one file."""
-    return [sys.executable, "-I", "-B", "-c", START, ROOT, os.fspath(file)]
-
 
 def main() -> None:
-    """The child's whole life."""
+    """The child's whole life; its one argument is the file."""
     end_with_parent()
     from arena.services.checking import Report, check_bundle  # NumPy loads under the limits, like all that follows
 

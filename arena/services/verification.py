@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 
-from arena.replay_child import command
 from arena.sandbox import Ending, Limits, run_watched
 from arena.services.checking import Report, malformed, unreadable
 from trainer.verse.bundle import read_claim
@@ -26,6 +25,12 @@ FLOOR_SECONDS = 60.0  # a cold start on a slow disk, with every core busy
 SLOWEST = 2e8  # float64 operations a second: a tenth of one core of a small board
 SECONDS_A_DIGEST = 2e-5  # noise: SHA-256 through Python takes 1e-6, one digest for four tokens of the vocabulary
 PATIENCE = 0.2  # seconds between two chances for Ctrl-C, which Windows does not let interrupt a wait
+
+# The child is isolated (-I: no PYTHON* variables, no user site, no current folder on its path) and runs the code its
+# parent runs, installed or not, so it is told where that lies. It writes no bytecode (-B), nor any other file.
+ROOT = str(Path(__file__).resolve().parents[2])
+START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from arena.replay_child import main; main()"
+CHILD = (sys.executable, "-I", "-B", "-c", START, ROOT)
 
 
 class Cancelled(Exception):
@@ -75,7 +80,7 @@ def verify_file(path: Path, cancelled: threading.Event) -> Report:
 def check_watched(path: Path, limits: Limits, cancelled: threading.Event) -> Report:
     """Check one bundle in a child of its own; raises as `verify_file` does."""
     try:
-        ending = run_watched(command(path), limits, cancelled)
+        ending = run_watched([*CHILD, str(path)], limits, cancelled)
     except OSError as error:
         return Report("ERROR", code="crash", reason=f"no process could be started: {error.strerror}")
     return report_of(ending, limits)

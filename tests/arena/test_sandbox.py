@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from arena.replay_child import ROOT
 from arena.sandbox import MAX_OUTPUT, Limits, run_watched
+from arena.services.verification import ROOT
 
 MIB = 2**20
 ROOMY = Limits(memory=500 * MIB, seconds=60.0)

@@ -1,0 +1,129 @@
+"""The house's walls: who may import whom, and what importing costs."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+VERSE_NEEDS = {"numpy", "safetensors"}
+
+# What each part of the arena may import of the arena. A new part gets its place here first.
+ARENA = {
+    "rules": {"rules", "errors"},
+    "store": {"store", "rules", "errors", "settings"},
+    "services": {"services", "store", "rules", "sandbox", "errors", "settings"},
+    "web": {"web", "services", "errors", "settings"},
+    "cli": {"cli", "services", "show", "errors", "settings"},
+    "worker": {"worker", "services", "sandbox", "errors", "settings"},
+    "replay_child": {"services", "sandbox"},
+    "show": {"services"},
+    "sandbox": {"errors"},
+    "settings": {"errors"},
+    "errors": set(),
+}
+RULES_HAVE_NO = {"time", "datetime", "random", "secrets", "os", "pathlib", "sqlalchemy", "flask"}
+
+
+def modules(package: str) -> dict[str, Path]:
+    """Dotted name of every module of a package, and its file."""
+    found = {}
+    for path in sorted((ROOT / package).rglob("*.py")):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        found[name.removesuffix(".__init__")] = path
+    return found
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module a file imports, in functions too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0 and node.module, f"{path}: imports are written in full here"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+EDGES = [
+    (name, target)
+    for package in ("trainer", "arena")
+    for name, path in modules(package).items()
+    for target in imports(path)
+]
+
+
+def within(name: str, package: str) -> bool:
+    return name == package or name.startswith(package + ".")
+
+
+def test_the_trainer_never_imports_the_arena() -> None:
+    assert [edge for edge in EDGES if within(edge[0], "trainer") and within(edge[1], "arena")] == []
+
+
+def test_the_arena_imports_nothing_of_the_trainer_but_the_verse() -> None:
+    into = [edge for edge in EDGES if within(edge[0], "arena") and within(edge[1], "trainer")]
+    assert into
+    assert [edge for edge in into if not within(edge[1], "trainer.verse")] == []
+
+
+def test_the_verse_needs_numpy_and_itself_only() -> None:
+    outside = {
+        target for name, target in EDGES if within(name, "trainer.verse") and not within(target, "trainer.verse")
+    }
+    assert {target.split(".")[0] for target in outside} - sys.stdlib_module_names <= VERSE_NEEDS
+
+
+def test_the_arenas_parts_import_downwards_only() -> None:
+    for name, target in EDGES:
+        if within(name, "arena") and within(target, "arena") and name != "arena":
+            part, needed = name.split(".")[1], target.split(".")[1]
+            assert needed in ARENA[part], f"{name} imports {target}"
+
+
+def test_the_rules_are_pure() -> None:
+    assert [edge for edge in EDGES if within(edge[0], "arena.rules") and edge[1].split(".")[0] in RULES_HAVE_NO] == []
+
+
+def test_posix_only_modules_are_imported_under_guard() -> None:
+    """`resource`, `fcntl` and the like stand inside an `if`, `try` or function, never bare at the top."""
+    for package in ("trainer", "arena"):
+        for name, path in modules(package).items():
+            top = ast.Module([n for n in ast.parse(path.read_text("utf-8")).body if isinstance(n, ast.Import)], [])
+            bare = {alias.name for node in top.body if isinstance(node, ast.Import) for alias in node.names}
+            assert not bare & {"resource", "fcntl", "pwd", "grp", "termios", "tty"}, name
+
+
+def run(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.strip()
+
+
+def test_importing_the_arena_and_the_verse_loads_no_torch_and_does_nothing() -> None:
+    names = [*modules("arena"), *modules("trainer/verse")]
+    assert {"arena.cli", "arena.services.verification", "trainer.verse.replay"} <= set(names)
+    code = f"import sys, threading, {', '.join(names)}; print('torch' in sys.modules, threading.active_count())"
+    assert run(code) == "False 1"
+
+
+@pytest.mark.parametrize("command", ["arena", "trainer"])
+def test_help_of_every_command_loads_neither_numpy_nor_torch(command: str) -> None:
+    code = f"""
+import io, sys
+from contextlib import redirect_stdout
+from {command}.cli import main
+def helps(command, path):
+    with redirect_stdout(io.StringIO()) as text:
+        main([*path, "--help"], prog_name={command!r}, standalone_mode=False)
+    assert "Usage:" in text.getvalue()
+    for name, child in getattr(command, "commands", {{}}).items():
+        helps(child, [*path, name])
+helps(main, [])
+print(sorted({{"numpy", "torch", "matplotlib"}} & set(sys.modules)))
+"""
+    assert run(code) == "[]"

@@ -1,0 +1,79 @@
+"""What people install: the wheel, in an empty environment, away from the checkout and without torch."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.arena.bundles import Poet, random_weights
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT]
+    done = subprocess.run(build, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the commands of an environment that holds the wheel and what it asks for."""
+    folder = tmp_path_factory.mktemp("elsewhere") / "venv"
+    venv.create(folder, with_pip=True)
+    commands = folder / ("Scripts" if os.name == "nt" else "bin")
+    install = [commands / "python", "-m", "pip", "install", "--quiet", "-c", ROOT / "constraints.txt", wheel]
+    done = subprocess.run(install, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return commands
+
+
+def run(installed: Path, command: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    line = [installed / command, *map(str, arguments)]
+    return subprocess.run(line, cwd=installed, env=environment, capture_output=True, text=True)
+
+
+def test_the_wheel_carries_the_folio_and_the_specification_and_no_tests(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {"trainer/data/folio.txt", "trainer/verse/SPEC.md", "trainer/cli.py", "arena/cli.py"} <= names
+    assert {name.split("/")[0].split("-")[0] for name in names} == {"trainer", "arena", "verse_arena"}
+
+
+def test_the_base_install_has_no_torch(installed: Path) -> None:
+    assert "ModuleNotFoundError" in run(installed, "python", "-c", "import torch").stderr
+
+
+@pytest.mark.parametrize("line", [["trainer", "--help"], ["arena", "--help"], ["arena", "--version"]])
+def test_the_commands_start(installed: Path, line: list[str]) -> None:
+    done = run(installed, *line)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout
+
+
+def test_the_folio_is_found_where_it_was_installed(installed: Path) -> None:
+    done = run(installed, "trainer", "corpus", "list")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "folio" in done.stdout
+
+
+def test_a_verse_is_verified(installed: Path, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    bundle.write_bytes(Poet(random_weights(1)).pack())
+    done = run(installed, "arena", "verify", bundle)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("PASS ")
+    bundle.write_bytes(bundle.read_bytes()[:-1])
+    done = run(installed, "arena", "verify", bundle)
+    assert (done.returncode, done.stdout.split()[0]) == (1, "MALFORMED")
