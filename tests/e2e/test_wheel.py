@@ -46,7 +46,8 @@ def run(installed: Path, command: str, *arguments: object) -> subprocess.Complet
 
 
 def test_the_wheel_carries_the_folio_and_the_specification_and_no_tests(wheel: Path) -> None:
-    names = set(zipfile.ZipFile(wheel).namelist())
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
     assert {"trainer/data/folio.txt", "trainer/verse/SPEC.md", "trainer/cli.py", "arena/cli.py"} <= names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"trainer", "arena", "verse_arena"}
 
