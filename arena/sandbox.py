@@ -113,7 +113,9 @@ def _watch(
         if time.monotonic() > deadline:
             return "time"
         with contextlib.suppress(psutil.Error):  # it ended between two looks
-            if process.memory_info().rss > limits.memory:
+            # On Windows the python of a virtual environment starts the real one as its child.
+            both = process.children(recursive=True) if sys.platform == "win32" else []
+            if sum(one.memory_info().rss for one in (process, *both)) > limits.memory:
                 return "memory"
         if reader.at_end.wait(LOOK_EVERY):  # it closed its output: it has ended, or is about to
             with contextlib.suppress(subprocess.TimeoutExpired):

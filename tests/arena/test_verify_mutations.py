@@ -1,4 +1,4 @@
-"""Bundles damaged at random: whatever was done to the bytes, the check ends in a verdict, and PASS is the same verse."""
+"""Bundles damaged at random: whatever was done to the bytes, a verdict is reached, and PASS is the same verse."""
 
 from __future__ import annotations
 
