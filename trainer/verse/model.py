@@ -68,6 +68,11 @@ class Cache:
         self.values = [np.empty(shape, dtype) for _ in range(config.n_layer)]
         self.length = 0
 
+    @property
+    def batch(self) -> int:
+        """Sequences held."""
+        return len(self.keys[0])
+
     def keep(self, rows: Sequence[int]) -> None:
         """Keep only these sequences, in this order; one may stand there several times."""
         self.keys = [keys[list(rows)] for keys in self.keys]
@@ -93,7 +98,16 @@ class VerseModel:
         self.config = config
         self.dtype = np.dtype(dtype)
         self.weights: dict[str, Array] = {name: weight.astype(self.dtype) for name, weight in weights.items()}
+        self._single: VerseModel | None = None
         self._cos, self._sin = np.empty((2, 0, config.head_width // 2), self.dtype)
+
+    def single_precision(self) -> VerseModel:
+        """The same model in float32, for drafts; made once."""
+        if self._single is None:
+            self._single = VerseModel(
+                self.config, {n: w.astype(np.float16) for n, w in self.weights.items()}, np.float32
+            )
+        return self._single
 
     def new_cache(self, batch: int, capacity: int) -> Cache:
         """An empty cache for `batch` sequences of at most `capacity` tokens."""
@@ -170,7 +184,7 @@ class VerseModel:
     def _linear(self, x: Array, name: str) -> Array:
         """x W^T (+ b), as one matrix product over all leading axes."""
         weight = self.weights[name + ".weight"]
-        y = (x.reshape(-1, x.shape[-1]) @ weight.T).reshape(*x.shape[:-1], -1)
+        y: Array = (x.reshape(-1, x.shape[-1]) @ weight.T).reshape(*x.shape[:-1], -1)
         if (bias := self.weights.get(name + ".bias")) is not None:
             y += bias
         return y
@@ -183,7 +197,7 @@ class VerseModel:
         scale = np.square(x).mean(axis=-1, keepdims=True)
         scale += EPS
         np.sqrt(scale, out=scale)
-        y = x / scale
+        y: Array = x / scale
         y *= self.weights[name + ".weight"]
         if bias is not None:
             y += bias
