@@ -1,8 +1,8 @@
 """The one sampler: writes verses token by token, in float64, many at once.
 
-Alone, a large model drafts some tokens in float32, and float64 then decides them all in one pass: reading the weights is
-what takes time then. That is exact by definition, since a draft only says which tokens to read together, and what follows
-a wrong guess is thrown away.
+Alone, a large model drafts some tokens in float32, and float64 then decides them all in one pass: reading the weights
+is what takes time then. That is exact by definition, since a draft only says which tokens to read together, and what
+follows a wrong guess is thrown away.
 """
 
 from __future__ import annotations
