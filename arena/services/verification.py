@@ -50,7 +50,7 @@ def limits_of(claim: Claim) -> Limits:
     cache = 2 * config.n_layer * config.n_embd * positions
     activations = rows * 20 * config.n_embd
     attention = 2 * config.n_head * rows * positions
-    logits = 4 * max(MAX_LOGITS, config.vocab_size)
+    logits = 4 * config.vocab_size * min(len(claim.ids), max(1, MAX_LOGITS // config.vocab_size))
     memory = 12 * config.n_params + 8 * (cache + activations + attention + logits)
     operations = 2 * config.n_params * positions + 4 * config.n_layer * config.n_embd * positions**2
     digests = len(claim.ids) * config.vocab_size / 4
