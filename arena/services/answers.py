@@ -1,0 +1,278 @@
+"""What services answer: plain frozen data for pages, commands and tests. Text in it that came from people is untrusted.
+
+Times are seconds since the epoch. What is still secret is not in an answer at all, so no page can show it by mistake.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class EventRules:
+    """What the organizer sets when the event is made."""
+
+    lines: int = 8  # non-empty lines of a verse, at most
+    characters: int = 480  # of a verse, at most
+    grace_seconds: float = 900.0  # after closing, for tensors still on their way
+    max_open: int = 3  # entries of one owner without a verdict
+    max_claims: int = 20  # entries of one owner, all together
+    max_entries: int = 5_000  # of the event, all together
+    match_seconds: float = 60.0  # of a first vote
+    revote_seconds: float = 30.0  # of a vote after a tie
+
+
+@dataclass(frozen=True)
+class EventView:
+    """The event for everybody: no draw word before the draw, no salt."""
+
+    name: str
+    state: str  # draft, open, closed, drawn, champion, published, void
+    rules: EventRules
+    closes_at: float | None  # when submissions close by themselves
+    closed_at: float | None  # when they did
+    grace_ends_at: float | None
+    drawn_at: float | None
+    draw_word: str | None  # once drawn
+
+
+# Entering
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """That a claim came in, and when, signed by the event. Also says where to go on."""
+
+    entry: str  # id
+    claim: str  # SHA-256 of the header
+    received: float  # by the server's clock
+    signature: str  # Ed25519 over the canonical JSON of the three above, hexadecimal
+    offset: int  # bytes of the bundle received so far: its header, and more if the claim was repeated
+    size: int  # bytes of the whole bundle
+    state: str  # of the entry
+    repeated: bool  # this claim was here already
+
+    def fields(self) -> dict[str, Any]:
+        """What is signed."""
+        return {"entry": self.entry, "claim": self.claim, "received": self.received}
+
+
+@dataclass(frozen=True)
+class EntryStatus:
+    """One entry, for its owner."""
+
+    entry: str
+    name: str
+    state: str  # receiving, waiting, verifying, verified, refused, expired, replaced, withdrawn, disqualified
+    received: int  # bytes
+    size: int
+    place: int | None  # in the queue, from 1: 1 is checked next, or now
+    verdict: str | None  # PASS, FAIL, UNDECIDED, MALFORMED
+    code: str | None  # why it is in this state, for programs
+    reason: str  # one plain sentence: what this state means and what to do
+    text: str  # the verse
+    claimed_at: float
+    may_replace: bool  # the owner may enter another verse now
+    may_withdraw: bool
+
+
+# Verifying
+
+
+@dataclass(frozen=True)
+class Job:
+    """One attempt at checking one entry, leased to one worker."""
+
+    entry: str
+    attempt: int
+    worker: str
+    bundle: str  # SHA-256 of the file: where it lies is `BundleStore.path`
+    size: int
+    lease_until: float
+
+
+# Voting
+
+
+@dataclass(frozen=True)
+class Ballot:
+    """What one voter sees of the open match."""
+
+    match: str  # id
+    title: str  # "Final"
+    number: int  # 0: first vote, 1: re-vote after a tie
+    left: str  # the two verses, in this voter's order
+    right: str
+    choice: Literal["left", "right"] | None  # this voter's vote so far
+    mine: bool  # one of the two is the voter's own: no vote
+    closes_at: float | None
+    open: bool  # votes still count
+
+
+@dataclass(frozen=True)
+class VoteReceipt:
+    """That a vote counts, until it is changed."""
+
+    match: str
+    number: int  # of the ballot
+    choice: Literal["left", "right"]
+    changed: bool  # an earlier vote was replaced
+    cast_at: float
+    closes_at: float | None
+
+
+@dataclass(frozen=True)
+class MatchResult:
+    """What closing a match came to."""
+
+    match: str
+    state: str  # "closed", or "open": a tie, and the re-vote runs
+    ballot: int  # the one now open or last counted
+    tallies: list[list[int]]  # [upper, lower] of each ballot so far
+    winner: str | None  # entry id
+    decided_by: str | None  # votes, revote, draw, walkover, bye
+    closes_at: float | None  # of the re-vote
+    champion: str | None  # entry id, if the event has one now
+
+
+# Pages
+
+
+@dataclass(frozen=True)
+class Side:
+    """One entry's place in a match, as much of it as may be seen."""
+
+    entry: str
+    seed: int  # place in the lot, from 1
+    text: str | None  # the verse, once it was on a ballot
+    name: str | None  # the author, once its last match is closed
+    mark: Literal["won", "lost", "out", ""] = ""  # out: disqualified
+
+    @property
+    def label(self) -> str:
+        """A short name without the author: the first line, or the place in the lot."""
+        lines = [line for line in (self.text or "").split("\n") if line.strip()]
+        return lines[0] if lines else f"Verse {self.seed}"
+
+
+@dataclass(frozen=True)
+class MatchView:
+    """One match of the bracket. Tallies only once it is closed."""
+
+    id: str
+    title: str  # "Semi-final 2"
+    round: int
+    slot: int
+    kind: str  # match, third, final
+    state: str  # pending, open, closed
+    upper: Side | None
+    lower: Side | None
+    ready: bool  # two sides and not closed: it can be opened
+    ballot: int
+    opened_at: float | None
+    closes_at: float | None
+    closed_at: float | None
+    votes: int | None  # cast in the open ballot
+    tallies: list[list[int]] | None  # [upper, lower] of each ballot
+    decided_by: str | None
+    winner: str | None  # entry id
+
+
+@dataclass(frozen=True)
+class RoundView:
+    """A column of the bracket."""
+
+    number: int
+    title: str
+    matches: list[MatchView]
+
+
+@dataclass(frozen=True)
+class StageView:
+    """All that the projector shows."""
+
+    event: EventView
+    phase: str  # as in `snapshot`
+    counts: dict[str, int]  # entries by state, zeros included
+    open: MatchView | None
+    last: MatchView | None  # the match closed most recently by a vote: for the reveal
+    next: MatchView | None  # the first that is ready
+    rounds: list[RoundView]  # the third-place match stands in the last, before the final
+    champion: Side | None
+    third: Side | None
+    log_number: int
+    log_hash: str
+
+
+@dataclass(frozen=True)
+class ResultsView:
+    """What is public for good."""
+
+    event: EventView
+    phase: str
+    matches: list[MatchView]  # closed ones with two sides, the latest first
+    rounds: list[RoundView]
+    champion: Side | None
+    second: Side | None
+    third: Side | None
+    log_number: int
+    log_hash: str
+
+
+@dataclass(frozen=True)
+class EntryView:
+    """One entry for everybody, after its last match."""
+
+    entry: str
+    name: str
+    seed: int
+    text: str
+    prompt: str
+    bundle: str  # SHA-256 of the file
+    facts: dict[str, Any]  # recipe, config, certificate, provenance, n_params
+    matches: list[MatchView]  # its own, in the order of play
+    champion: bool
+
+
+@dataclass(frozen=True)
+class ConsoleEntry:
+    """One entry for the organizer."""
+
+    entry: str
+    owner: str  # id: the same for two entries of one person
+    name: str
+    state: str
+    code: str | None
+    reason: str
+    received: int
+    size: int
+    place: int | None
+    attempt: int
+    failures: int  # checks that could not be done, one after another
+    worker: str | None
+    lease_until: float | None
+    claimed_at: float
+    text: str
+    seed: int | None
+    twins: list[str]  # entries of other owners with the same claim
+
+
+@dataclass(frozen=True)
+class ConsoleView:
+    """All that the organizer runs the evening from. Tallies of an open match are hidden here too."""
+
+    event: EventView
+    phase: str
+    draw_word: str  # the organizer may see it
+    counts: dict[str, int]
+    pending: int  # entries that the draw waits for
+    entries: list[ConsoleEntry]  # in the order of claims
+    matches: list[MatchView]  # in the order of play
+    open: MatchView | None
+    next: MatchView | None
+    champion: Side | None
+    third: Side | None
+    log_number: int
+    log_hash: str
+    recent: list[dict[str, Any]] = field(default_factory=list)  # the latest records: number, at, kind, data

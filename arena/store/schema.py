@@ -1,0 +1,195 @@
+"""The tables. One database holds one event. Times are seconds since the epoch, UTC; ids are lower-case hexadecimal.
+
+Identities are stored as digests only (`services.identity`); display names stand in `entries.name` and nowhere else.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, MetaData, String, Text, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+EVENT_STATES = ("draft", "open", "closed", "drawn", "champion", "published", "void")
+ENTRY_STATES = (
+    "receiving",
+    "waiting",
+    "verifying",
+    "verified",
+    "refused",
+    "expired",
+    "replaced",
+    "withdrawn",
+    "disqualified",
+)
+MATCH_STATES = ("pending", "open", "closed")
+THE_EVENT = 1  # the one row of `events`
+
+
+def _one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
+    return CheckConstraint(f"{column} IN ({', '.join(repr(value) for value in values)})", name=column)
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class Event(Base):
+    """The evening, and the rules its entries must keep."""
+
+    __tablename__ = "events"
+    __table_args__ = (_one_of("state", EVENT_STATES), CheckConstraint(f"id = {THE_EVENT}", name="one"))
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    name: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(String(16))
+    draw_word: Mapped[str] = mapped_column(Text)  # decides lots and ties; secret until the draw
+    salt: Mapped[str] = mapped_column(String(64))  # of digests in the log; secret until published
+    created_at: Mapped[float]
+    closes_at: Mapped[float | None]  # when submissions close by themselves
+    closed_at: Mapped[float | None]  # when they did
+    grace_ends_at: Mapped[float | None]  # until when tensors may follow
+    drawn_at: Mapped[float | None]
+    lines: Mapped[int]  # non-empty lines of a verse, at most
+    characters: Mapped[int]  # of a verse, at most
+    grace_seconds: Mapped[float]
+    max_open: Mapped[int]  # entries of one owner without a verdict
+    max_claims: Mapped[int]  # entries of one owner, all together
+    max_entries: Mapped[int]  # of the event, all together
+    match_seconds: Mapped[float]  # of a first vote, unless told otherwise
+    revote_seconds: Mapped[float]  # of a vote after a tie
+
+
+class Owner(Base):
+    """Somebody who entered a verse."""
+
+    __tablename__ = "owners"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)  # SHA-256("verse-entry-1" | t)
+    created_at: Mapped[float]
+
+
+class Entry(Base):
+    """A claim, the bytes that follow it, and what became of it. This row is the truth about verification, too."""
+
+    __tablename__ = "entries"
+    __table_args__ = (
+        UniqueConstraint("owner_id", "claim_digest"),
+        Index(None, "state", "queued_at"),
+        Index(None, "claim_digest"),
+        _one_of("state", ENTRY_STATES),
+        CheckConstraint("received <= size", name="received"),
+    )
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)  # from owner and claim: the same on every machine
+    owner_id: Mapped[str] = mapped_column(ForeignKey("owners.id"))
+    claim_digest: Mapped[str] = mapped_column(String(64))  # SHA-256 of the header
+    name: Mapped[str] = mapped_column(Text)  # display name of the author; untrusted
+    state: Mapped[str] = mapped_column(String(16))
+    code: Mapped[str | None] = mapped_column(String(40))  # why it is in this state, for programs
+    reason: Mapped[str | None] = mapped_column(Text)  # and for people: one sentence; may hold untrusted text
+    claimed_at: Mapped[float]  # the claim was whole
+    queued_at: Mapped[float | None]  # the tensors were
+    size: Mapped[int]  # bytes of the whole bundle
+    header_bytes: Mapped[int]
+    received: Mapped[int]  # bytes, header included
+    tensors_sha256: Mapped[str] = mapped_column(String(64))
+    bundle: Mapped[str | None] = mapped_column(String(64))  # SHA-256 of the whole file, once it is there
+    text: Mapped[str] = mapped_column(Text)  # the verse; untrusted
+    prompt: Mapped[str] = mapped_column(Text)
+    facts: Mapped[dict[str, Any]] = mapped_column(JSON)  # recipe, config, certificate, provenance as claimed
+    attempt: Mapped[int] = mapped_column(default=0)  # number of the latest verification
+    worker: Mapped[str | None] = mapped_column(Text)
+    lease_until: Mapped[float | None]
+    not_before: Mapped[float] = mapped_column(default=0.0)  # a check that could not be done is tried again after this
+    failures: Mapped[int] = mapped_column(default=0)  # checks that could not be done, one after another
+    verdict: Mapped[str | None] = mapped_column(String(12))  # PASS, FAIL, UNDECIDED, MALFORMED
+    seed: Mapped[int | None]  # place in the lot, from 1, once the bracket is drawn
+
+
+class Verification(Base):
+    """One attempt at checking one entry."""
+
+    __tablename__ = "verifications"
+    __table_args__ = (UniqueConstraint("entry_id", "attempt"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    entry_id: Mapped[str] = mapped_column(ForeignKey("entries.id"))
+    attempt: Mapped[int]
+    worker: Mapped[str] = mapped_column(Text)
+    started_at: Mapped[float]
+    ended_at: Mapped[float | None]
+    verdict: Mapped[str | None] = mapped_column(String(12))  # as reported; ERROR: nothing about the verse
+    report: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+
+
+class Match(Base):
+    """Two entries and the room's choice.
+
+    A decision belongs to the two entries it was made between (`decided_upper_id`, `decided_lower_id`): when a match
+    before it is undone the decision is kept, and counts again if the same two meet again.
+    """
+
+    __tablename__ = "matches"
+    __table_args__ = (_one_of("state", MATCH_STATES),)
+
+    id: Mapped[str] = mapped_column(String(12), primary_key=True)  # r1m1, ..., third
+    position: Mapped[int] = mapped_column(unique=True)  # in the order of play
+    round: Mapped[int]  # from 1
+    slot: Mapped[int]  # from 1, top down
+    kind: Mapped[str] = mapped_column(String(12))  # match, third, final
+    state: Mapped[str] = mapped_column(String(8))
+    upper_id: Mapped[str | None] = mapped_column(ForeignKey("entries.id"))
+    lower_id: Mapped[str | None] = mapped_column(ForeignKey("entries.id"))
+    winner_id: Mapped[str | None] = mapped_column(ForeignKey("entries.id"))  # once closed
+    decided_by: Mapped[str | None] = mapped_column(String(8))  # votes, revote, draw, walkover, bye
+    run: Mapped[int] = mapped_column(default=0)  # goes up when the vote is started over; old votes stay
+    ballot: Mapped[int] = mapped_column(default=0)  # 0: first vote, 1: re-vote
+    opened_at: Mapped[float | None]
+    closes_at: Mapped[float | None]
+    closed_at: Mapped[float | None]
+    decided_upper_id: Mapped[str | None] = mapped_column(ForeignKey("entries.id"))
+    decided_lower_id: Mapped[str | None] = mapped_column(ForeignKey("entries.id"))
+    decided_winner_id: Mapped[str | None] = mapped_column(ForeignKey("entries.id"))
+    decision: Mapped[str | None] = mapped_column(String(8))  # votes, revote, draw
+    tallies: Mapped[list[list[int]] | None] = mapped_column(JSON)  # [upper, lower] of each ballot of the decision
+
+
+class Vote(Base):
+    """One counted vote a voter, match and ballot; the database sees to it."""
+
+    __tablename__ = "votes"
+    __table_args__ = (
+        UniqueConstraint("match_id", "run", "ballot", "voter_id"),
+        _one_of("choice", ("upper", "lower")),
+        _one_of("shown_left", ("upper", "lower")),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    match_id: Mapped[str] = mapped_column(ForeignKey("matches.id"))
+    run: Mapped[int]
+    ballot: Mapped[int]
+    voter_id: Mapped[str] = mapped_column(String(64))  # SHA-256("verse-voter-1" | t)
+    choice: Mapped[str] = mapped_column(String(5))  # upper or lower
+    shown_left: Mapped[str] = mapped_column(String(5))  # the side this voter saw on the left
+    cast_at: Mapped[float]  # of the latest change
+
+
+class LogRecord(Base):
+    """Append-only and hash-chained (`services.log`)."""
+
+    __tablename__ = "log"
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # from 1, without gaps
+    at: Mapped[float]
+    kind: Mapped[str] = mapped_column(String(40))
+    data: Mapped[str] = mapped_column(Text)  # canonical JSON: ids and salted digests, no names
+    hash: Mapped[str] = mapped_column(String(64))  # SHA-256 of the hash before it and this record
