@@ -1,0 +1,167 @@
+"""The console: one page the evening is run from, behind a password, on the organizer's machine.
+
+Every action is a POST that calls one service and comes back to the page; an error comes back as the page with a note.
+"""
+
+from __future__ import annotations
+
+from flask import Blueprint, current_app, redirect, render_template, request
+from werkzeug.wrappers import Response
+
+from arena.errors import ArenaError, BadSetting
+from arena.services import bracket, events, views
+from arena.web import security
+from arena.web.app import house, sentence
+
+console = Blueprint("console", __name__, url_prefix="/console")
+
+EVERY = 3  # seconds between two looks
+MAX_MINUTES = 7 * 24 * 60  # until submissions close
+MAX_SECONDS = 3_600  # of a vote
+LOGIN_PAGES = ("console.login",)
+
+
+@console.before_request
+def _only_inside() -> Response | str | None:
+    """Every page but the login needs the password given; a form sent without it leads there, undone."""
+    if request.endpoint in LOGIN_PAGES or security.console_session()["in"]:
+        return None
+    return redirect("/console/login", 303)
+
+
+@console.errorhandler(ArenaError)
+def _problem(error: ArenaError) -> Response:
+    response = current_app.make_response(_page(problem=sentence(str(error))))
+    response.status_code = error.status
+    return response
+
+
+@console.route("/login", methods=["GET", "POST"])
+def login() -> str | Response:
+    if request.method == "GET":
+        return render_template("login.html", wrong=False)
+    here = house()
+    peer = request.remote_addr or ""
+    here.logins.check(peer, here.now)
+    if not security.right_password(request.form.get("password", "")):
+        here.logins.failed(peer, here.now)
+        response = current_app.make_response(render_template("login.html", wrong=True))
+        response.status_code = 403
+        return response
+    security.enter_console(inside=True)
+    return _back()
+
+
+@console.post("/logout")
+def logout() -> Response:
+    security.enter_console(inside=False)
+    return redirect("/console/login", 303)
+
+
+@console.get("")
+def page() -> str:
+    return _page()
+
+
+@console.post("/submissions/open")
+def open_submissions() -> Response:
+    minutes = _number("minutes", 0, MAX_MINUTES)
+    now = house().now
+    events.open_submissions(house().db, closes_at=now + 60 * minutes if minutes else None, now=now)
+    return _back()
+
+
+@console.post("/submissions/closing")
+def closing() -> Response:
+    minutes = _number("minutes", 0, MAX_MINUTES)
+    now = house().now
+    events.set_closing_time(house().db, now + 60 * minutes if minutes else None, now=now)
+    return _back()
+
+
+@console.post("/submissions/close")
+def close_submissions() -> Response:
+    events.close_submissions(house().db, now=house().now)
+    return _back()
+
+
+@console.post("/word")
+def word() -> Response:
+    events.set_draw_word(house().db, request.form.get("word", ""), now=house().now)
+    return _back()
+
+
+@console.post("/draw")
+def draw() -> Response:
+    bracket.draw_bracket(house().db, without_missing="without_missing" in request.form, now=house().now)
+    return _back()
+
+
+@console.post("/matches/<match_id>/open")
+def open_match(match_id: str) -> Response:
+    seconds = _number("seconds", 0, MAX_SECONDS)
+    bracket.open_match(house().db, match_id, seconds=seconds, now=house().now)
+    return _back()
+
+
+@console.post("/matches/<match_id>/close")
+def close_match(match_id: str) -> Response:
+    bracket.close_match(house().db, match_id, now=house().now)
+    return _back()
+
+
+@console.post("/matches/<match_id>/undo")
+def undo_match(match_id: str) -> Response:
+    bracket.undo_match(house().db, match_id, now=house().now)
+    return _back()
+
+
+@console.post("/entries/<entry_id>/disqualify")
+def disqualify(entry_id: str) -> Response:
+    bracket.disqualify(house().db, entry_id, request.form.get("reason", ""), now=house().now)
+    return _back()
+
+
+@console.post("/publish")
+def publish() -> Response:
+    events.publish(house().db, now=house().now)
+    return _back()
+
+
+def _page(problem: str | None = None) -> str:
+    here = house()
+    settings = here.settings
+    local = f"http://127.0.0.1:{settings.port}"
+    view = views.console_view(here.db, now=here.now)
+    return render_template(
+        "console.html",
+        view=view,
+        problem=problem,
+        phones=settings.base_url,
+        stage=f"{settings.base_url if security.remote_console() else local}/stage",
+        unreachable=any(name in settings.base_url for name in ("//127.", "//localhost", "//[::1]")),
+        now=here.now,
+        key=f"{view.log_number}",
+        every=EVERY,
+        by_itself=False,
+    )
+
+
+def _number(name: str, least: int, most: int) -> float:
+    """A form's number; empty is 0.
+
+    Raises:
+        BadSetting: it is none, or out of bounds.
+    """
+    text = request.form.get(name, "").strip() or "0"
+    try:
+        value = float(text) if len(text) <= 12 else -1.0
+    except ValueError:
+        value = -1.0
+    if not least <= value <= most:
+        raise BadSetting(f"{name} must be a number from {least} to {most:,}", given=text[:40])
+    return value
+
+
+def _back() -> Response:
+    return redirect("/console", 303)

@@ -1,0 +1,176 @@
+"""The phone: vote, follow, enter a verse, look at what was decided. Everything works without JavaScript."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from flask import Blueprint, redirect, render_template, request, url_for
+from werkzeug.datastructures import FileStorage
+from werkzeug.wrappers import Response
+
+from arena.errors import MatchClosed, MatchNotFound, MatchNotOpen
+from arena.services import entries, events, identity, views, voting
+from arena.services.answers import Ballot, EntryStatus, StageView
+from arena.web import security
+from arena.web.app import house
+
+pages = Blueprint("public", __name__)
+
+FOLLOWED = ("receiving", "waiting", "verifying")  # states that change by themselves
+MINE_EVERY = 4  # seconds between two looks at an entry on its way
+SPREAD = 1_500  # ms over which phones fetch a page that has changed
+
+
+def phase_key(state: dict[str, Any]) -> str:
+    """Changes when a page of the evening is another page. arena.js makes the same from the same snapshot."""
+    match = state["match"] or {}
+    parts = [
+        state["phase"],
+        match.get("id"),
+        match.get("ballot"),
+        match.get("closes_at"),
+        state["last"],
+        state["matches"]["closed"],
+        state["next"],
+        state["closes_at"],
+    ]
+    return "|".join("" if part is None else str(int(part) if isinstance(part, float) else part) for part in parts)
+
+
+@pages.get("/")
+def index() -> str:
+    """Where the evening stands, and the two verses when there is a vote."""
+    here = house()
+    secret = security.voter_secret()
+    state = here.snapshot()
+    now = here.now
+    common = {"state": state, "key": phase_key(state), "now": now, "follow": True, "spread": SPREAD}
+    if state["match"] is not None:
+        ballot = _ballot(state["match"]["id"], secret, now)
+        if ballot is not None:
+            return render_template("vote.html", ballot=ballot, **common)
+    shown: StageView | None = None
+    if state["phase"] in ("between", "voting", "champion", "published"):
+        shown = here.keep("stage", state["version"], lambda: views.stage_view(here.db, now=now))
+    return render_template("wait.html", shown=shown, **common)
+
+
+def _ballot(match_id: str, secret: str, now: float) -> Ballot | None:
+    """None: it closed between two looks at the database."""
+    try:
+        return voting.ballot(house().db, match_id, secret, now=now)
+    except (MatchClosed, MatchNotOpen, MatchNotFound):
+        return None
+
+
+@pages.post("/vote")
+def vote() -> Response:
+    secret = security.voter_secret()
+    number = request.form.get("ballot", "")
+    voting.cast_vote(
+        house().db,
+        request.form.get("match", "")[:40],
+        secret,
+        request.form.get("side", "")[:10],
+        int(number) if number in ("0", "1") else -1,
+        now=house().now,
+    )
+    return _see_other("public.index")
+
+
+@pages.route("/enter", methods=["GET", "POST"])
+def enter() -> str | Response:
+    """A bundle dropped on the page: in pieces with JavaScript (upload.js), as one form without."""
+    here = house()
+    secret = security.voter_secret()
+    if request.method == "POST":
+        upload = request.files.get("bundle")
+        if upload is None or not upload.filename:
+            raise security.Refusal(422, "no-file", "No file was chosen: choose the .verse file that the trainer wrote.")
+        _take(upload, secret, request.form.get("name", ""))
+        return _see_other("public.mine")
+    event = events.current_event(here.db)
+    return render_template("enter.html", event=event, now=here.now)
+
+
+def _take(upload: FileStorage, secret: str, name: str) -> None:
+    """Give the form's file to the service; the copy on the way is gone afterwards, whatever happens."""
+    here = house()
+    path = here.settings.incoming / f"form-{secrets.token_hex(8)}"
+    try:
+        upload.save(path)
+        entries.take_file(here.db, here.store, path, secret, name, key=here.settings.receipt_key, now=here.now)
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@pages.get("/mine")
+def mine() -> str:
+    here = house()
+    secret = security.voter_secret()
+    found = entries.entries_of(here.db, secret, now=here.now)
+    waits = any(entry.state in FOLLOWED for entry in found)
+    return render_template(
+        "mine.html",
+        entries=found,
+        now=here.now,
+        key=_entries_key(found),
+        every=MINE_EVERY if waits else None,
+        link=link_of(secret) if found else None,
+    )
+
+
+@pages.get("/mine/<secret>")
+def link(secret: str) -> str:
+    """The receipt's link. It only asks: were it to act at once, whoever sends somebody a link would take their vote."""
+    found = _entries_behind(secret)
+    already = security.known_voter() == secret
+    return render_template("tie.html", secret=secret, entries=found, already=already)
+
+
+@pages.post("/mine/tie")
+def tie() -> Response:
+    secret = request.form.get("secret", "")
+    _entries_behind(secret)
+    security.tie(secret)
+    return _see_other("public.mine")
+
+
+def _entries_behind(secret: str) -> list[EntryStatus]:
+    found = entries.entries_of(house().db, identity.check_secret(secret), now=house().now)
+    if not found:
+        raise security.Refusal(404, "no-entry", "This link belongs to no entry of this event: look at the receipt.")
+    return found
+
+
+@pages.post("/mine/withdraw")
+def withdraw() -> Response:
+    entries.withdraw(house().db, request.form.get("entry", "")[:64], security.voter_secret(), now=house().now)
+    return _see_other("public.mine")
+
+
+@pages.get("/results")
+def results() -> str:
+    here = house()
+    state = here.snapshot()
+    found = here.keep("results", state["version"], lambda: views.results_view(here.db, now=here.now))
+    return render_template("results.html", found=found, now=here.now, key=phase_key(state), follow=True)
+
+
+@pages.get("/entries/<entry_id>")
+def entry(entry_id: str) -> str:
+    return render_template("entry.html", entry=views.entry_view(house().db, entry_id, now=house().now))
+
+
+def link_of(secret: str) -> str:
+    """What a receipt leads to, for a phone."""
+    return f"{house().settings.base_url}/mine/{secret}"
+
+
+def _see_other(endpoint: str) -> Response:
+    return redirect(url_for(endpoint), 303)
+
+
+def _entries_key(found: list[EntryStatus]) -> str:
+    return "|".join(f"{entry.entry[:8]}:{entry.state}" for entry in found)

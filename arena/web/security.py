@@ -1,0 +1,237 @@
+"""Who is asking, and did they mean it: cookies, form tokens, headers, and the console's door.
+
+A phone is known by one cookie: the voter's secret t, signed, so that none can be made up.
+A form carries a token made from that cookie (double submit): a page of another site can send the form, not the token.
+The console has a cookie of its own, for its own path, and stays shut to every address but this machine's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from flask import Request, Response, current_app, g, request
+from itsdangerous import BadData, URLSafeSerializer, URLSafeTimedSerializer
+
+from arena.services.identity import new_secret
+from arena.settings import Settings
+
+VOTER_COOKIE = "t"
+CONSOLE_COOKIE = "console"
+TOKEN_FIELD = "token"
+TOKEN_HEADER = "X-Form-Token"
+YEAR = 365 * 86_400  # seconds
+CONSOLE_SECONDS = 12 * 3_600  # a login lasts an evening
+LOGIN_TRIES = 8  # wrong passwords of one address ...
+LOGIN_WINDOW = 60.0  # ... in so many seconds
+MAX_PEERS = 1_000  # addresses remembered; beyond, the oldest is forgotten
+LOOPBACK = ("127.0.0.1", "::1")
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+class Refusal(Exception):
+    """A request turned down before any service saw it. `str(error)` is the sentence a person reads."""
+
+    def __init__(self, status: int, code: str, message: str, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.status, self.code, self.retry_after = status, code, retry_after
+
+
+# The voter
+
+
+def voter_secret() -> str:
+    """The secret of the browser that asks: the cookie's, or a new one that the answer will set."""
+    if "voter" not in g:
+        g.voter = _cookie_secret() or _new_voter()
+    return str(g.voter)
+
+
+def known_voter() -> str | None:
+    """The cookie's secret, if the browser sent a genuine one."""
+    if "voter" in g:
+        return str(g.voter)
+    return _cookie_secret()
+
+
+def tie(secret: str) -> None:
+    """Make the browser that asks this secret's."""
+    g.voter = secret
+    g.set_voter = True
+
+
+def _new_voter() -> str:
+    g.set_voter = True
+    return new_secret()
+
+
+def _cookie_secret() -> str | None:
+    try:
+        value = _serializer("voter").loads(request.cookies.get(VOTER_COOKIE, ""))
+    except BadData:
+        return None
+    return value if isinstance(value, str) else None
+
+
+def set_cookies(response: Response) -> None:
+    """Write the cookies this request changed."""
+    settings = _settings()
+    if g.get("set_voter"):
+        response.set_cookie(
+            VOTER_COOKIE,
+            _serializer("voter").dumps(g.voter),
+            max_age=YEAR,
+            httponly=True,
+            samesite="Lax",
+            secure=settings.base_url.startswith("https:"),
+        )
+    if "console" in g and g.get("set_console"):
+        response.set_cookie(
+            CONSOLE_COOKIE,
+            _console_serializer().dumps(g.console),
+            path="/console",
+            max_age=CONSOLE_SECONDS,
+            httponly=True,
+            samesite="Strict",
+            secure=remote_console(),  # on this machine the console is plain http
+        )
+
+
+# Forms
+
+
+def form_token() -> str:
+    """A token for the forms of this page. It differs each time, so that compression tells nothing about it."""
+    return str(_serializer("form").dumps([secrets.token_urlsafe(6), _seat()]))
+
+
+def check_form_token(sent: str | None) -> None:
+    """Raises Refusal unless the token was made for the browser that sends it."""
+    try:
+        _, seat = _serializer("form").loads(sent or "")
+    except (BadData, ValueError, TypeError):
+        seat = None
+    if not isinstance(seat, str) or not hmac.compare_digest(seat, _seat()):
+        raise Refusal(
+            403,
+            "form-token",
+            "This form was not made for this browser, or the browser keeps no cookies: "
+            "allow cookies for this address, open the page again, and repeat it.",
+        )
+
+
+def _seat() -> str:
+    """What a token is bound to: the console's cookie on its pages, the voter's elsewhere."""
+    who = console_session()["id"] if in_console(request) else voter_secret()
+    return hashlib.sha256(f"verse-form-1|{who}".encode()).hexdigest()[:24]
+
+
+# The console
+
+
+def in_console(req: Request) -> bool:
+    return req.path == "/console" or req.path.startswith("/console/")
+
+
+def guard_console() -> None:
+    """The console answers a browser on this machine only, unless the server was told otherwise.
+
+    A tunnel or proxy on this machine asks from 127.0.0.1 too; it shows itself by its headers or by the name asked for.
+    """
+    if remote_console():
+        return
+    forwarded = [name for name in ("Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via") if name in request.headers]
+    host = request.host.rsplit(":", 1)[0] if not request.host.endswith("]") else request.host
+    if request.remote_addr not in LOOPBACK or forwarded or host not in ("127.0.0.1", "localhost", "[::1]"):
+        raise Refusal(
+            403,
+            "console-elsewhere",
+            f"The console answers on the organizer's machine only: open {_settings().console_url} there.",
+        )
+
+
+def remote_console() -> bool:
+    return bool(current_app.config["CONSOLE_REMOTE"])
+
+
+def console_session() -> dict[str, Any]:
+    """The console cookie's content: id, and whether the password was given. Made new when missing or forged."""
+    if "console" not in g:
+        try:
+            value = _console_serializer().loads(request.cookies.get(CONSOLE_COOKIE, ""), max_age=CONSOLE_SECONDS)
+        except BadData:
+            value = None
+        if not isinstance(value, dict) or set(value) != {"id", "in"}:
+            value = {"id": secrets.token_urlsafe(16), "in": False}
+            g.set_console = True
+        g.console = value
+    return dict(g.console)
+
+
+def enter_console(inside: bool) -> None:
+    """Log in or out; the cookie is a new one either way, so that none from before the login counts after it."""
+    g.console = {"id": secrets.token_urlsafe(16), "in": inside}
+    g.set_console = True
+
+
+def right_password(given: str) -> bool:
+    digests = [hashlib.sha256(text.encode()).digest() for text in (given, _settings().console_password)]
+    return hmac.compare_digest(*digests)
+
+
+@dataclass
+class LoginLimit:
+    """Counts wrong passwords by address."""
+
+    failures: dict[str, deque[float]] = field(default_factory=dict)  # seconds since the epoch, by address
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def check(self, peer: str, now: float) -> None:
+        """Raises Refusal while the address has used up its tries."""
+        with self.lock:
+            times = self.failures.get(peer, deque())
+            while times and times[0] <= now - LOGIN_WINDOW:
+                times.popleft()
+            if len(times) >= LOGIN_TRIES:
+                wait = int(times[0] + LOGIN_WINDOW - now) + 1
+                message = f"Too many wrong passwords: try again in {wait} seconds."
+                raise Refusal(429, "login-limit", message, retry_after=wait)
+
+    def failed(self, peer: str, now: float) -> None:
+        with self.lock:
+            self.failures.setdefault(peer, deque()).append(now)
+            while len(self.failures) > MAX_PEERS:
+                del self.failures[next(iter(self.failures))]
+
+
+def _settings() -> Settings:
+    settings = current_app.extensions["arena"].settings
+    assert isinstance(settings, Settings)
+    return settings
+
+
+def _serializer(purpose: str) -> URLSafeSerializer:
+    return URLSafeSerializer(_settings().secret_key, salt=f"verse-{purpose}-1", signer_kwargs=_SIGNER)
+
+
+def _console_serializer() -> URLSafeTimedSerializer:
+    """Bound to the password: whoever changes it has logged everybody out."""
+    secret = hashlib.sha256((_settings().secret_key + _settings().console_password).encode()).hexdigest()
+    return URLSafeTimedSerializer(secret, salt="verse-console-1", signer_kwargs=_SIGNER)
+
+
+_SIGNER = {"digest_method": hashlib.sha256, "key_derivation": "hmac"}

@@ -1,0 +1,78 @@
+"""The projector: one page that follows the evening by itself and is never touched."""
+
+from __future__ import annotations
+
+from flask import Blueprint, render_template
+
+from arena.services import views
+from arena.services.answers import MatchView, StageView
+from arena.web import typeset
+from arena.web.app import house
+from arena.web.public import phase_key
+
+stage = Blueprint("stage", __name__)
+
+REVEAL_SECONDS = 25.0  # how long a result stays before the bracket or the champion takes its place
+WIDE_BRACKET = 8  # matches of the first column shown, at most
+LOG_DIGITS = 12  # of the log's head: enough to compare with a photograph of the screen
+
+
+@stage.get("/stage")
+def page() -> str:
+    here = house()
+    state = here.snapshot()
+    now = here.now
+    view = here.keep("stage", state["version"], lambda: views.stage_view(here.db, now=now))
+    scene, turn = scene_of(view, now)
+    if scene == "champion":
+        size = typeset.stage_size(_champion(view), typeset.ALONE)
+    else:
+        size = typeset.stage_size(_texts(view.open if scene == "vote" else view.last))
+    address = here.settings.base_url
+    return render_template(
+        "stage.html",
+        view=view,
+        scene=scene,
+        turn=turn,
+        size=size,
+        rounds=view.rounds[first_round(view) :],
+        address=address,
+        spoken=address.removeprefix("http://").removeprefix("https://"),
+        digits=LOG_DIGITS,
+        state=state,
+        key=phase_key(state),
+        now=now,
+        follow=True,
+    )
+
+
+def scene_of(view: StageView, now: float) -> tuple[str, float | None]:
+    """What is on the screen, and when it turns to the next thing by itself."""
+    if view.phase == "void":
+        return "void", None
+    if view.phase in ("before", "entering", "checking"):
+        return "lobby", None
+    if view.open is not None:
+        return "vote", None
+    if view.last is not None and view.last.closed_at is not None and now < view.last.closed_at + REVEAL_SECONDS:
+        return "reveal", view.last.closed_at + REVEAL_SECONDS
+    if view.phase in ("champion", "published") and view.champion is not None:
+        return "champion", None
+    return "bracket", None
+
+
+def first_round(view: StageView) -> int:
+    """The first column that fits: earlier rounds are over by the time they do not."""
+    for index, column in enumerate(view.rounds):
+        if len(column.matches) <= WIDE_BRACKET:
+            return index
+    return 0
+
+
+def _texts(match: MatchView | None) -> list[str]:
+    sides = (match.upper, match.lower) if match else ()
+    return [side.text for side in sides if side is not None and side.text is not None]
+
+
+def _champion(view: StageView) -> list[str]:
+    return [view.champion.text] if view.champion is not None and view.champion.text is not None else []

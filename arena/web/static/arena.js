@@ -1,0 +1,123 @@
+// Follows the evening: asks what the state is, and fetches the page again when it is another one. Nothing depends on it.
+(() => {
+  "use strict";
+  const EVERY = 4000; // ms between two questions; with jitter, so that a room does not ask in one breath
+  const LONGEST = 30000;
+  const net = document.getElementById("net");
+  let main = document.querySelector("main");
+  let etag = "";
+  let state = null;
+  let failures = 0;
+  let timer = 0;
+  let skew = 0; // server's clock minus ours, ms
+
+  const within = (ms) => (AbortSignal.timeout ? AbortSignal.timeout(ms) : undefined);
+  const jitter = (ms) => ms * (0.8 + 0.4 * Math.random());
+  const say = (text) => { if (net.textContent !== text) net.textContent = text; };
+  const text = (v) => (v === null || v === undefined ? "" : typeof v === "number" ? String(Math.floor(v)) : String(v));
+  const keyOf = (s) => { // as phase_key in public.py
+    const m = s.match || {};
+    return [s.phase, m.id, m.ballot, m.closes_at, s.last, s.matches.closed, s.next, s.closes_at].map(text).join("|");
+  };
+  const setClock = () => { skew = Number(main.dataset.now) * 1000 - Date.now(); };
+
+  function words(seconds) {
+    if (seconds >= 5400) return Math.round(seconds / 3600) + " hours";
+    const minutes = Math.floor(seconds / 60);
+    return minutes + ":" + String(Math.floor(seconds % 60)).padStart(2, "0");
+  }
+
+  function tick() {
+    for (const element of main.querySelectorAll("[data-until]")) {
+      const left = Number(element.dataset.until) - (Date.now() + skew) / 1000;
+      element.textContent = left > 0 ? words(left) : element.dataset.over || "0:00";
+    }
+  }
+
+  const busy = () => {
+    const at = document.activeElement;
+    const typed = (input) => input.type !== "hidden" && (input.value !== input.defaultValue || input.checked !== input.defaultChecked);
+    if ([...main.querySelectorAll("input")].some(typed)) return true;
+    if (at && main.contains(at) && /^(INPUT|SELECT|TEXTAREA)$/.test(at.tagName)) return true;
+    return main.querySelector("[data-busy]") !== null;
+  };
+
+  async function swap() {
+    const answer = await fetch(location.href, { cache: "no-store", signal: within(15000) });
+    if (!answer.ok) throw answer;
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const fresh = page.querySelector("main");
+    if (!fresh || busy()) return;
+    const open = [...main.querySelectorAll("details[open][id]")].map((element) => element.id);
+    const held = document.activeElement && main.contains(document.activeElement) ? document.activeElement.id : "";
+    const inside = main.contains(document.activeElement);
+    const other = fresh.dataset.key !== main.dataset.key;
+    main.replaceWith(fresh);
+    main = fresh;
+    document.title = page.title;
+    for (const id of open) { const element = document.getElementById(id); if (element) element.open = true; }
+    setClock();
+    tick();
+    if (other) {
+      if (main.dataset.top !== undefined) scrollTo(0, 0);
+      const heading = main.querySelector("h1");
+      if (heading) document.getElementById("said").textContent = heading.textContent;
+    }
+    if (inside) { const back = (held && document.getElementById(held)) || main; back.focus({ preventScroll: true }); }
+  }
+
+  async function ask() {
+    let wait = EVERY;
+    try {
+      if (main.dataset.every || Number(main.dataset.turn) * 1000 < Date.now() + skew) {
+        wait = main.dataset.every ? Number(main.dataset.every) * 1000 : EVERY;
+        await swap();
+      } else {
+        const headers = etag ? { "If-None-Match": etag } : {};
+        const answer = await fetch("/api/state", { headers, cache: "no-store", signal: within(8000) });
+        if (answer.status === 200) {
+          state = await answer.json();
+          etag = answer.headers.get("ETag") || "";
+        } else if (answer.status !== 304) throw answer;
+        if (state && keyOf(state) !== main.dataset.key) {
+          if (failures === 0) await new Promise((done) => setTimeout(done, Math.random() * Number(main.dataset.spread || 0)));
+          await swap();
+        } else if (state) {
+          for (const element of main.querySelectorAll("[data-live]")) {
+            const at = (path) => path.split(".").reduce((part, name) => part && part[name], state);
+            const value = element.dataset.live.split("+").map(at).reduce((sum, part) => sum + part);
+            if (typeof value === "number" && value === value) element.textContent = value.toLocaleString("en");
+          }
+        }
+      }
+      failures = 0;
+      say("");
+    } catch (error) {
+      failures += 1;
+      wait = Math.min(LONGEST, EVERY * 2 ** Math.min(failures, 4));
+      const after = error.headers && Number(error.headers.get("Retry-After"));
+      if (after > 0) wait = Math.max(wait, after * 1000);
+      if (failures > 1) say("No answer from the server. This page keeps trying; a vote that was confirmed is safe.");
+    }
+    timer = setTimeout(ask, jitter(wait));
+  }
+
+  document.addEventListener("visibilitychange", () => {
+    clearTimeout(timer);
+    if (!document.hidden) timer = setTimeout(ask, Math.random() * 300);
+  });
+  document.addEventListener("submit", (event) => { // a double tap sends a form once
+    const form = event.target;
+    if (event.defaultPrevented) return;
+    if (form.dataset.sent) event.preventDefault();
+    form.dataset.sent = "1";
+    setTimeout(() => { delete form.dataset.sent; }, 3000);
+  });
+  addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+
+  if (!main.dataset.now) return;
+  setClock();
+  tick();
+  setInterval(tick, 500);
+  timer = setTimeout(ask, jitter(EVERY));
+})();

@@ -1,0 +1,72 @@
+// Sends a bundle in pieces: the claim first, then the tensors, going on from where the server says it is.
+(() => {
+  "use strict";
+  const PIECE = 1048576; // bytes
+  const form = document.getElementById("upload");
+  if (!form || !window.fetch || !Blob.prototype.slice) return;
+  const bar = document.getElementById("bar");
+  const said = document.getElementById("progress");
+  const button = form.querySelector("button");
+  const token = form.elements.token.value;
+  const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+  const say = (text, bad) => { said.textContent = text; said.className = bad ? "note bad" : "note"; said.hidden = false; };
+
+  async function send(method, url, body, headers) {
+    for (let attempt = 0; ; attempt += 1) {
+      let wait = Math.min(30000, 1000 * 2 ** attempt) * (0.7 + 0.6 * Math.random());
+      try {
+        const answer = await fetch(url, { method, body, headers: { "X-Form-Token": token, "Content-Type": "application/octet-stream", ...headers } });
+        const told = await answer.json().catch(() => ({}));
+        if (answer.ok || answer.status === 409 && told.offset !== undefined) return told;
+        if (answer.status < 500 && answer.status !== 429 && answer.status !== 408) throw new Refused(told.message || "The server refused it (" + answer.status + ").");
+        wait = Math.max(wait, 1000 * Number(answer.headers.get("Retry-After") || 0));
+      } catch (error) {
+        if (error instanceof Refused) throw error;
+      }
+      say("The connection is gone. Trying again in " + Math.ceil(wait / 1000) + " s; nothing sent so far is lost.");
+      await pause(wait);
+    }
+  }
+  class Refused extends Error {}
+
+  async function headerOf(file) {
+    const bytes = await file.slice(0, 8).arrayBuffer();
+    if (bytes.byteLength === 8) {
+      const view = new DataView(bytes);
+      const length = view.getUint32(0, true);
+      if (view.getUint32(4, true) === 0 && length >= 2 && length <= PIECE && 8 + length <= file.size) return file.slice(0, 8 + length);
+    }
+    throw new Refused("This file is no bundle. Choose the .verse file that `trainer submit` wrote.");
+  }
+
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const file = form.elements.bundle.files[0];
+    const name = form.elements.name.value.trim();
+    if (!file || !name) return;
+    button.disabled = true;
+    form.dataset.busy = "1";
+    try {
+      const header = await headerOf(file);
+      say("Sending the claim …");
+      const claim = await send("POST", "/api/entries?name=" + encodeURIComponent(name), header, {});
+      if (claim.size !== file.size) throw new Refused("This file has " + file.size + " bytes, and its header announces " + claim.size + ": it is damaged or cut off.");
+      let offset = claim.offset;
+      bar.hidden = false;
+      bar.max = file.size;
+      while (offset < file.size) {
+        bar.value = offset;
+        say("Your claim is in. Sending the model: " + Math.floor(100 * offset / file.size) + " %");
+        const told = await send("PATCH", "/api/entries/" + encodeURIComponent(claim.entry), file.slice(offset, offset + PIECE), { "Upload-Offset": String(offset) });
+        offset = told.offset;
+      }
+      bar.value = file.size;
+      say("All of it is there.");
+      location.assign("/mine");
+    } catch (error) {
+      say(error instanceof Refused ? error.message : "This browser could not read the file: " + error.message, true);
+      button.disabled = false;
+      delete form.dataset.busy;
+    }
+  });
+})();

@@ -1,0 +1,110 @@
+"""How verses, names and times are set on a page. Escaping is the templates' affair; here nothing is markup."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+import segno
+from markupsafe import Markup
+
+from trainer.verse.text import is_control
+
+SPEAKER = re.compile(r"[A-Z][A-Z .'\-]{1,40}:")  # a line of a play that names who speaks
+
+# The stage: sizes of a verse in hundredths of the screen's width, one CSS class each, largest first.
+STAGE_SIZES = (320, 290, 265, 240, 220, 200, 180, 160, 140, 120)
+PAIR = (44.5, 28.0)  # hundredths of the screen's width that one of two verses may be wide, and high, on a 16:9 screen
+ALONE = (84.0, 24.0)  # likewise for the champion's
+WHOLE_LINES_FROM = 180  # above this size, a line in one piece is worth smaller letters
+LETTER = 0.45  # of the size: the mean width of a letter in the widest of the serifs used
+LEADING = 1.42  # of the size: the height of a line
+
+
+def verse_lines(text: str) -> Iterator[tuple[str, str]]:
+    """A verse's lines, each with the class it is set in.
+
+    >>> list(verse_lines("HOBNET:\\nI boiled him."))
+    [('who', 'HOBNET:'), ('', 'I boiled him.')]
+    """
+    lines = text.split("\n")
+    while lines and not lines[0].strip():
+        lines.pop(0)
+    while lines and not lines[-1].strip():
+        lines.pop()
+    for line in lines:
+        if not line.strip():
+            yield "gap", ""
+        elif SPEAKER.fullmatch(line.strip()):
+            yield "who", line
+        else:
+            yield "", line
+
+
+def incipit(text: str, length: int = 40) -> str:
+    """What a verse is called while its author is secret: its first words.
+
+    >>> incipit("HOBNET:\\nI boiled him. It is the custom", 20)
+    'I boiled him. It is…'
+    """
+    spoken = [line.strip() for kind, line in verse_lines(text) if kind == ""] or [text.strip()]
+    line = plain(spoken[0])
+    if len(line) <= length:
+        return line
+    cut = line[: length - 1].rstrip()
+    if " " in cut and not line[length - 1 : length].isspace():
+        cut = cut.rsplit(" ", 1)[0]
+    return cut.rstrip(" ,;:-") + "…"
+
+
+def plain(text: str) -> str:
+    """A name on one line, without anything that steers a screen: such characters show as U+FFFD."""
+    return "".join("\ufffd" if is_control(c) or c == "\n" else c for c in text)
+
+
+def stage_size(texts: Sequence[str], room: tuple[float, float] = PAIR) -> int:
+    """The size, of `STAGE_SIZES`, in which all of these verses fit the screen; the same for all, to favour none."""
+    width, high = room
+
+    def height(text: str, size: float) -> float:
+        letters = width / (LETTER * size)  # of a line
+        parts = [0.8 if kind == "gap" else max(1, math.ceil(len(line) / letters)) for kind, line in verse_lines(text)]
+        return sum(parts) * LEADING * size
+
+    fitting = [size for size in STAGE_SIZES if all(height(text, size / 100) <= high for text in texts)]
+    longest = max((len(line) for text in texts for _, line in verse_lines(text)), default=0)
+    whole = [size for size in fitting if longest * LETTER * size / 100 <= width and size >= WHOLE_LINES_FROM]
+    return (whole or fitting or STAGE_SIZES[-1:])[0]
+
+
+def duration(seconds: float) -> str:
+    """Time left, as the countdown in arena.js writes it.
+
+    >>> duration(75), duration(0), duration(7200)
+    ('1:15', '0:00', '2 hours')
+    """
+    if seconds >= 5_400:
+        return f"{round(seconds / 3_600)} hours"
+    whole = max(0, int(seconds))
+    return f"{whole // 60}:{whole % 60:02d}"
+
+
+def iso_time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """
+    >>> counted(1, "vote"), counted(1200, "vote"), counted(0, "entry", "entries")
+    ('1 vote', '1,200 votes', '0 entries')
+    """
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def qr(address: str) -> Markup:
+    """A QR code as SVG markup: attributes only, no style, so that the content security policy lets it through."""
+    code = segno.make(address, error="m", micro=False)
+    svg = code.svg_inline(border=4, scale=1, omitsize=True, dark="#000", light="#fff", svgclass="qr", lineclass=None)
+    return Markup(svg.replace("<svg ", '<svg role="img" aria-label="QR code of the address" ', 1))
