@@ -148,6 +148,15 @@ class NotReceiving(ArenaError):
         super().__init__(f"this entry takes no more bytes: it is {state}", state=state)
 
 
+class BytesLost(ArenaError):
+    """The row says that bytes are here, and the disk has none."""
+
+    code, status = "bytes-lost", 410
+
+    def __init__(self) -> None:
+        super().__init__("the server lost the bytes of this entry: send the claim again, and go on from there")
+
+
 class TensorsDiffer(ArenaError):
     """All bytes are in, and they are not those that the claim speaks of. They were dropped: send them again."""
 

@@ -67,7 +67,7 @@ class EntryStatus:
     state: str  # receiving, waiting, verifying, verified, refused, expired, replaced, withdrawn, disqualified
     received: int  # bytes
     size: int
-    place: int | None  # in the queue, from 1: 1 is checked next, or now
+    place: int | None  # in the queue while waiting: 1 is checked next
     verdict: str | None  # PASS, FAIL, UNDECIDED, MALFORMED
     code: str | None  # why it is in this state, for programs
     reason: str  # one plain sentence: what this state means and what to do

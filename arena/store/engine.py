@@ -81,7 +81,7 @@ class Watch:
         (version,) = cursor.execute("PRAGMA data_version").fetchone()
         cursor.close()
         seen, self._seen = self._seen, version
-        return seen != version
+        return bool(seen != version)
 
     def close(self) -> None:
         """Give the connection back."""

@@ -105,7 +105,7 @@ class Entry(Base):
     bundle: Mapped[str | None] = mapped_column(String(64))  # SHA-256 of the whole file, once it is there
     text: Mapped[str] = mapped_column(Text)  # the verse; untrusted
     prompt: Mapped[str] = mapped_column(Text)
-    facts: Mapped[dict[str, Any]] = mapped_column(JSON)  # recipe, config, certificate, provenance as claimed
+    facts: Mapped[dict[str, Any]] = mapped_column(JSON, deferred=True)  # recipe, config and so on, as claimed
     attempt: Mapped[int] = mapped_column(default=0)  # number of the latest verification
     worker: Mapped[str | None] = mapped_column(Text)
     lease_until: Mapped[float | None]

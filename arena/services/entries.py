@@ -1,0 +1,507 @@
+"""Verses enter: the claim first, then its tensors in pieces; and what their owner may do and know about them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+from sqlalchemy import CursorResult, func, select, update
+from sqlalchemy.orm import Session, sessionmaker
+
+from arena.errors import (
+    BadClaim,
+    BytesLost,
+    EntryNotFound,
+    LittleSpace,
+    NotReceiving,
+    OverLimits,
+    PieceTooLarge,
+    QuotaReached,
+    SubmissionsClosed,
+    SubmissionsNotOpen,
+    TensorsDiffer,
+    WrongOffset,
+    WrongState,
+)
+from arena.services.answers import EntryStatus, Receipt
+from arena.services.events import clean_name, the_event
+from arena.services.identity import owner_id_of
+from arena.services.log import append, salted
+from arena.services.receipts import sign
+from arena.store.bundles import BundleStore
+from arena.store.engine import reading, writing
+from arena.store.schema import Entry, Event, Owner
+from trainer.verse import strictjson
+from trainer.verse.bundle import read_claim
+from trainer.verse.claim import LENGTH_BYTES, Claim, header_length, parse_claim
+from trainer.verse.errors import BundleError
+
+PIECE_BYTES = 2**20  # of one piece, at most: what a server holds in memory for each upload under way
+MAX_AUTHOR = 40  # characters of a display name: one line on a phone
+MAX_PROVENANCE = 32 * 2**10  # bytes kept in the database; the bundle has all of it
+UNDECIDED = ("receiving", "waiting", "verifying")  # entries that have no verdict yet
+LIVE = (*UNDECIDED, "verified")
+GIVEN_UP = ("withdrawn", "replaced", "expired")  # the same claim may come again
+TOO_CLOSE = "too-close"  # code of an UNDECIDED verdict, which is nobody's fault
+
+
+def take_claim(
+    db: sessionmaker[Session],
+    store: BundleStore,
+    header: bytes,
+    secret: str,
+    name: str,
+    *,
+    key: str,
+    now: float,
+) -> Receipt:
+    """Take the header of a bundle as the claim of an entry, and sign for it.
+
+    The same claim by the same owner gives the same receipt again, and says where to go on.
+
+    Args:
+        header: the bundle's bytes up to the first tensor.
+        key: signs the receipt (`receipts`).
+        now: when the claim had arrived whole.
+
+    Raises:
+        BadSecret, BadName, BadClaim, OverLimits, SubmissionsNotOpen, SubmissionsClosed, QuotaReached, LittleSpace.
+    """
+    owner = owner_id_of(secret)
+    name = clean_name(name, MAX_AUTHOR, "an author's name")
+    digest = hashlib.sha256(header).hexdigest()
+    entry_id = entry_id_of(owner, digest)
+    claim = _parse(header)
+    store.start(entry_id, header)  # bytes before the row; a part that no row speaks of is swept away
+    try:
+        with writing(db) as session:
+            event = the_event(session)
+            entry = session.get(Entry, entry_id)
+            repeated = entry is not None
+            if entry is None or entry.state in GIVEN_UP:
+                _admit(session, store, event, owner, claim, entry, now)
+                entry = _enter(session, store, event, entry, owner, digest, name, claim, now)
+            elif entry.name != name and event.state in ("open", "closed"):
+                entry.name = name
+                append(session, "entry-renamed", {"entry": entry_id}, now=now)
+            if entry.state == "receiving" and repeated and store.part(entry_id).stat().st_size < entry.received:
+                entry.received = entry.header_bytes  # the disk lost some: begin again
+            kept = entry.state == "receiving"
+            receipt = _receipt(entry, repeated, key)
+    except BaseException:
+        with reading(db) as session:
+            if (entry := session.get(Entry, entry_id)) is None or entry.state != "receiving":
+                store.drop(entry_id)
+        raise
+    if not kept:
+        store.drop(entry_id)
+    return receipt
+
+
+def take_piece(
+    db: sessionmaker[Session],
+    store: BundleStore,
+    entry_id: str,
+    secret: str,
+    offset: int,
+    data: bytes,
+    *,
+    now: float,
+) -> EntryStatus:
+    """Take bytes of a bundle that follow those already here; with the last, the entry waits for its check.
+
+    Args:
+        offset: of the first byte, counted from the start of the file.
+
+    Raises:
+        EntryNotFound, WrongOffset, PieceTooLarge, NotReceiving.
+        TensorsDiffer: all are here and they are the wrong ones.
+        BytesLost: the disk lost the part.
+    """
+    owner = owner_id_of(secret)
+    if len(data) > PIECE_BYTES:
+        raise PieceTooLarge(len(data), PIECE_BYTES)
+    with reading(db) as session:
+        event, entry = the_event(session), _own(session, entry_id, owner)
+        if entry.state != "receiving":
+            raise NotReceiving(entry.state)
+        if _grace_over(event, now):
+            raise NotReceiving("expired")
+        if offset != entry.received:
+            raise WrongOffset(entry.received)
+        if offset + len(data) > entry.size:
+            raise PieceTooLarge(len(data), entry.size - offset)
+    try:
+        store.write(entry_id, offset, data)
+    except FileNotFoundError:
+        return _after_lost_part(db, entry_id, secret, now)
+    if offset + len(data) == entry.size:
+        return _complete(db, store, entry, secret, now)
+    with writing(db) as session:
+        count = _update(session, Entry.received == offset, entry_id, received=offset + len(data))
+        current = _own(session, entry_id, owner)
+        if not count and current.state == "receiving":  # the same piece, sent twice at once: one of them counts
+            raise WrongOffset(current.received)
+    return entry_status(db, entry_id, secret, now=now)
+
+
+def take_file(
+    db: sessionmaker[Session],
+    store: BundleStore,
+    path: Path,
+    secret: str,
+    name: str,
+    *,
+    key: str,
+    now: float,
+) -> Receipt:
+    """Take a whole bundle at once, as the plain web form sends it; raises as `take_claim` and `take_piece` do."""
+    try:
+        claim = read_claim(path)  # also that the file is complete
+    except BundleError as error:
+        raise BadClaim(error.code, str(error)) from None
+    with path.open("rb") as file:
+        header = file.read(claim.header_bytes)
+    receipt = take_claim(db, store, header, secret, name, key=key, now=now)
+    if receipt.state == "receiving":
+        with reading(db) as session:
+            entry = _own(session, receipt.entry, owner_id_of(secret))
+        try:
+            store.fill(receipt.entry, path)
+        except FileNotFoundError:
+            _after_lost_part(db, receipt.entry, secret, now)
+        else:
+            _complete(db, store, entry, secret, now)
+        with reading(db) as session:
+            return _receipt(_own(session, receipt.entry, owner_id_of(secret)), receipt.repeated, key)
+    return receipt
+
+
+def entry_status(db: sessionmaker[Session], entry_id: str, secret: str, *, now: float) -> EntryStatus:
+    """What has become of an entry, for its owner; `EntryNotFound` for anybody else."""
+    owner = owner_id_of(secret)
+    with reading(db) as session:
+        return _status(session, the_event(session), _own(session, entry_id, owner), now)
+
+
+def entries_of(db: sessionmaker[Session], secret: str, *, now: float) -> list[EntryStatus]:
+    """All entries of one owner, the latest claim first."""
+    owner = owner_id_of(secret)
+    with reading(db) as session:
+        event = the_event(session)
+        query = select(Entry).where(Entry.owner_id == owner).order_by(Entry.claimed_at.desc(), Entry.id)
+        return [_status(session, event, entry, now) for entry in session.scalars(query)]
+
+
+def withdraw(db: sessionmaker[Session], entry_id: str, secret: str, *, now: float) -> EntryStatus:
+    """Take an entry back, until the bracket is drawn.
+
+    Raises:
+        EntryNotFound; WrongState: the bracket is drawn, or the entry is out already.
+    """
+    owner = owner_id_of(secret)
+    with writing(db) as session:
+        event, entry = the_event(session), _own(session, entry_id, owner)
+        if entry.state != "withdrawn":
+            if not _may_withdraw(event, entry):
+                raise WrongState("withdrawing this verse", event.state, "open or closed, and the verse still in")
+            entry.state, entry.code, entry.reason, entry.lease_until = "withdrawn", None, None, None
+            append(session, "entry-withdrawn", {"entry": entry_id}, now=now)
+        return _status(session, event, entry, now)
+
+
+def expire_claims(db: sessionmaker[Session], *, now: float) -> int:
+    """Give up claims whose tensors did not follow within the grace time; how many."""
+    with reading(db) as session:
+        if not _grace_over(the_event(session), now) or not session.scalar(_count(Entry.state == "receiving")):
+            return 0
+    with writing(db) as session:
+        if not _grace_over(the_event(session), now):
+            return 0
+        return expire(session, session.scalars(select(Entry).where(Entry.state == "receiving")).all(), now=now)
+
+
+def expire(session: Session, entries: Sequence[Entry], *, now: float) -> int:
+    """Give up these entries, in the caller's transaction."""
+    for entry in entries:
+        entry.state, entry.lease_until = "expired", None
+        append(session, "entry-expired", {"entry": entry.id, "received": entry.received}, now=now)
+    return len(entries)
+
+
+def sweep_parts(db: sessionmaker[Session], store: BundleStore) -> int:
+    """Remove parts of entries that wait for no bytes, as crashes leave them; how many. For a server's start."""
+    with reading(db) as session:
+        wanted = set(session.scalars(select(Entry.id).where(Entry.state == "receiving")))
+    unwanted = [path for path in store.parts() if path.stem not in wanted]
+    for path in unwanted:
+        path.unlink(missing_ok=True)
+    return len(unwanted)
+
+
+def entry_id_of(owner: str, claim_digest: str) -> str:
+    """An entry's public name: the first 32 hexadecimal digits of SHA-256("verse-entry-id-1" | owner | claim digest).
+
+    It depends on nothing else, so the same evening played again draws the same lots.
+    """
+    return hashlib.sha256(b"verse-entry-id-1" + owner.encode() + claim_digest.encode()).hexdigest()[:32]
+
+
+def reason_of(entry: Entry, place: int | None) -> str:
+    """One plain sentence on an entry's state. May hold untrusted text."""
+    match entry.state:
+        case "receiving":
+            return f"{entry.received:,} of {entry.size:,} bytes are here, and the rest must follow"
+        case "waiting" if entry.failures:
+            return "the check could not be done and is tried again; that is the server's trouble, not yours"
+        case "waiting":
+            ahead = (place or 1) - 1
+            return "all is here: it is checked next" if not ahead else f"all is here: {ahead} to check before it"
+        case "verifying":
+            return "the server writes it again, letter by letter"
+        case "verified":
+            return "the server wrote the same verse, letter by letter: it is in"
+        case "expired":
+            return entry.reason or "its bytes were not here when the grace time ended"
+        case "replaced":
+            return "a later verse of yours took its place"
+        case "withdrawn":
+            return "you took it back"
+        case _:
+            return entry.reason or "it is out"
+
+
+def queue_place(session: Session, entry: Entry) -> int | None:
+    """How an entry stands in the queue while it waits: 1 is checked next."""
+    if entry.state != "waiting" or entry.queued_at is None:
+        return None
+    earlier = (Entry.queued_at < entry.queued_at) | ((Entry.queued_at == entry.queued_at) & (Entry.id < entry.id))
+    return 1 + (session.scalar(_count(Entry.state == "waiting", earlier)) or 0)
+
+
+def _parse(header: bytes) -> Claim:
+    try:
+        total = header_length(header[:LENGTH_BYTES])
+        if len(header) > total:
+            raise BundleError("trailing-bytes", f"the claim has {len(header):,} bytes, its header {total:,}")
+        return parse_claim(header)
+    except BundleError as error:
+        raise BadClaim(error.code, str(error)) from None
+
+
+def _admit(
+    session: Session, store: BundleStore, event: Event, owner: str, claim: Claim, entry: Entry | None, now: float
+) -> None:
+    """Whether the event's rules let this claim in now."""
+    _check_open(session, event, owner, now)
+    lines = sum(1 for line in claim.text.split("\n") if line.strip(" "))
+    if not 1 <= lines <= event.lines:
+        wants = f"at most {event.lines}" if lines else "at least one"
+        raise OverLimits(
+            f"the verse has {lines} lines and this event wants {wants}: choose another",
+            lines=lines,
+            max_lines=event.lines,
+        )
+    if len(claim.text) > event.characters:
+        raise OverLimits(
+            f"the verse has {len(claim.text):,} characters and this event wants at most {event.characters:,}: "
+            "ask for fewer lines or tokens",
+            characters=len(claim.text),
+            max_characters=event.characters,
+        )
+    mine = Entry.owner_id == owner
+    undecided = session.scalar(_count(mine, Entry.state.in_(UNDECIDED))) or 0
+    if undecided >= event.max_open:
+        raise QuotaReached(
+            f"{undecided} verses of yours are not checked yet: wait for them, or withdraw one", limit=event.max_open
+        )
+    if entry is None and (session.scalar(_count(mine)) or 0) >= event.max_claims:
+        raise QuotaReached(
+            f"you have entered {event.max_claims} verses, and no more are taken from one person", limit=event.max_claims
+        )
+    if entry is None and (session.scalar(_count()) or 0) >= event.max_entries:
+        raise QuotaReached(
+            f"this event takes {event.max_entries:,} verses and has them: tell the organizer", limit=event.max_entries
+        )
+    if (free := store.free_bytes() - claim.size) < store.min_free:
+        raise LittleSpace(free, store.min_free)
+
+
+def _check_open(session: Session, event: Event, owner: str, now: float) -> None:
+    if event.state == "draft":
+        raise SubmissionsNotOpen
+    closed_at = event.closes_at if event.state == "open" else event.closed_at
+    if event.state == "open" and (closed_at is None or now < closed_at):
+        return
+    if event.state in ("open", "closed") and not _grace_over(event, now) and _was_too_close(session, owner):
+        return
+    raise SubmissionsClosed(closed_at)
+
+
+def _was_too_close(session: Session, owner: str) -> bool:
+    """Whether the owner's latest verse was refused for a decision too close to call, and none is in."""
+    query = select(Entry.state, Entry.code).where(Entry.owner_id == owner, Entry.state != "withdrawn")
+    rows = session.execute(query.order_by(Entry.claimed_at.desc(), Entry.id)).all()
+    return bool(rows) and tuple(rows[0]) == ("refused", TOO_CLOSE) and all(row.state not in LIVE for row in rows)
+
+
+def _grace_over(event: Event, now: float) -> bool:
+    """Whether no more tensors are taken."""
+    if event.state == "open":
+        return event.closes_at is not None and now > event.closes_at + event.grace_seconds
+    return event.state != "closed" or (event.grace_ends_at is not None and now > event.grace_ends_at)
+
+
+def _enter(
+    session: Session,
+    store: BundleStore,
+    event: Event,
+    entry: Entry | None,
+    owner: str,
+    digest: str,
+    name: str,
+    claim: Claim,
+    now: float,
+) -> Entry:
+    """A new row, or one given up before that comes to life again."""
+    if session.get(Owner, owner) is None:
+        session.add(Owner(id=owner, created_at=now))
+        session.flush()
+    if entry is None:
+        entry = Entry(
+            id=entry_id_of(owner, digest),
+            owner_id=owner,
+            claim_digest=digest,
+            size=claim.size,
+            header_bytes=claim.header_bytes,
+            tensors_sha256=claim.tensors_sha256,
+            text=claim.text,
+            prompt=claim.prompt,
+            facts=_facts(claim),
+            attempt=0,
+            failures=0,
+            not_before=0.0,
+        )
+        session.add(entry)
+    entry.name, entry.claimed_at = name, now
+    entry.code = entry.reason = entry.verdict = None
+    if entry.bundle is not None and store.path(entry.bundle).exists():
+        entry.state, entry.queued_at, entry.received = "waiting", now, entry.size
+    else:
+        entry.state, entry.queued_at, entry.received, entry.bundle = "receiving", None, entry.header_bytes, None
+    session.flush()
+    append(session, "claim-taken", {"entry": entry.id, "claim": salted(event.salt, digest)}, now=now)
+    return entry
+
+
+def _facts(claim: Claim) -> dict[str, Any]:
+    provenance = dict(claim.provenance)
+    if len(strictjson.dump(provenance)) > MAX_PROVENANCE:
+        provenance = {}
+    return {
+        "recipe": claim.recipe.to_dict(),
+        "config": claim.config.to_dict(),
+        "certificate": claim.certificate.to_dict(),
+        "provenance": provenance,
+        "n_params": claim.config.n_params,
+        "tensors_sha256": claim.tensors_sha256,
+    }
+
+
+def _complete(db: sessionmaker[Session], store: BundleStore, entry: Entry, secret: str, now: float) -> EntryStatus:
+    """All bytes of an entry are on the disk: name the file by its digest and queue the entry."""
+    try:
+        digests = store.digests(store.part(entry.id), entry.header_bytes, entry.size)
+        right = digests.size == entry.size and digests.tensors == entry.tensors_sha256
+        if right:
+            store.take(entry.id, digests.file, entry.size)
+    except FileNotFoundError:
+        return _after_lost_part(db, entry.id, secret, now)
+    with writing(db) as session:
+        if right:
+            values = {"received": entry.size, "bundle": digests.file, "state": "waiting", "queued_at": now}
+            if _update(session, Entry.state == "receiving", entry.id, **values):
+                event = the_event(session)
+                data = {"entry": entry.id, "bundle": salted(event.salt, digests.file)}
+                append(session, "bundle-complete", data, now=now)
+        else:
+            _update(session, Entry.state == "receiving", entry.id, received=entry.header_bytes)
+            append(session, "tensors-differ", {"entry": entry.id}, now=now)
+    if not right:
+        raise TensorsDiffer(entry.header_bytes)
+    store.drop(entry.id)
+    return entry_status(db, entry.id, secret, now=now)
+
+
+def _after_lost_part(db: sessionmaker[Session], entry_id: str, secret: str, now: float) -> EntryStatus:
+    """There was no part to write to: because the bundle is complete since a moment ago, or because it is lost."""
+    status = entry_status(db, entry_id, secret, now=now)
+    if status.state == "receiving":
+        raise BytesLost
+    return status
+
+
+def _update(session: Session, condition: Any, entry_id: str, **values: Any) -> int:
+    """Change one entry's row if the condition holds; how many rows that was."""
+    statement = update(Entry).where(Entry.id == entry_id, Entry.state == "receiving", condition).values(**values)
+    result = session.execute(statement.execution_options(synchronize_session=False))
+    return cast("CursorResult[Any]", result).rowcount
+
+
+def _count(*conditions: Any) -> Any:
+    return select(func.count()).select_from(Entry).where(*conditions)
+
+
+def _own(session: Session, entry_id: str, owner: str) -> Entry:
+    entry = session.get(Entry, entry_id)
+    if entry is None or entry.owner_id != owner:
+        raise EntryNotFound
+    return entry
+
+
+def _may_withdraw(event: Event, entry: Entry) -> bool:
+    return entry.state in LIVE and event.state in ("open", "closed")
+
+
+def _may_replace(session: Session, event: Event, owner: str, now: float) -> bool:
+    try:
+        _check_open(session, event, owner, now)
+    except (SubmissionsClosed, SubmissionsNotOpen):
+        return False
+    return True
+
+
+def _receipt(entry: Entry, repeated: bool, key: str) -> Receipt:
+    unsigned = Receipt(
+        entry=entry.id,
+        claim=entry.claim_digest,
+        received=float(entry.claimed_at),
+        signature="",
+        offset=entry.received,
+        size=entry.size,
+        state=entry.state,
+        repeated=repeated,
+    )
+    return replace(unsigned, signature=sign(key, unsigned.fields()))
+
+
+def _status(session: Session, event: Event, entry: Entry, now: float) -> EntryStatus:
+    place = queue_place(session, entry)
+    return EntryStatus(
+        entry=entry.id,
+        name=entry.name,
+        state=entry.state,
+        received=entry.received,
+        size=entry.size,
+        place=place,
+        verdict=entry.verdict,
+        code=entry.code,
+        reason=reason_of(entry, place),
+        text=entry.text,
+        claimed_at=entry.claimed_at,
+        may_replace=_may_replace(session, event, entry.owner_id, now),
+        may_withdraw=_may_withdraw(event, entry),
+    )

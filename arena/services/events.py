@@ -1,0 +1,213 @@
+"""The event's life: draft, open, closed, then (`bracket`) drawn and champion, then published."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, sessionmaker
+
+from arena.errors import BadName, BadSetting, EventExists, NoEvent, WrongState
+from arena.services.answers import EventRules, EventView
+from arena.services.identity import new_secret
+from arena.services.log import append, salted
+from arena.store.engine import reading, writing
+from arena.store.schema import THE_EVENT, Event
+from trainer.verse.text import is_control
+
+MAX_NAME = 80  # characters of an event's name or a draw word
+DRAWN = ("drawn", "champion", "published")  # states with a bracket
+
+
+def create_event(
+    db: sessionmaker[Session],
+    *,
+    name: str,
+    draw_word: str,
+    rules: EventRules = EventRules(),  # noqa: B008  (frozen)
+    salt: str | None = None,
+    now: float,
+) -> EventView:
+    """Make the event of this database, in draft.
+
+    Args:
+        draw_word: decides lots and ties. The log holds its salted digest from now on, and the word from the draw on.
+        salt: of the digests in the log; drawn when not given.
+
+    Raises:
+        EventExists, BadName, BadSetting.
+    """
+    name = clean_name(name, MAX_NAME, "an event's name")
+    check_rules(rules)
+    with writing(db) as session:
+        if existing := session.get(Event, THE_EVENT):
+            raise EventExists(existing.name)
+        event = Event(
+            id=THE_EVENT,
+            name=name,
+            state="draft",
+            draw_word=_clean_word(draw_word),
+            salt=salt or new_secret(),
+            created_at=now,
+            **vars(rules),
+        )
+        session.add(event)
+        session.flush()
+        append(session, "event-created", _word_digest(event) | {"rules": vars(rules)}, now=now)
+        return view_of(event)
+
+
+def current_event(db: sessionmaker[Session]) -> EventView:
+    """The event; `NoEvent` where there is none."""
+    with reading(db) as session:
+        return view_of(the_event(session))
+
+
+def set_draw_word(db: sessionmaker[Session], word: str, *, now: float) -> EventView:
+    """Use the room's word instead, until the bracket is drawn."""
+    word = _clean_word(word)
+    with writing(db) as session:
+        event = the_event(session)
+        require(event, "setting the draw word", "draft", "open", "closed")
+        event.draw_word = word
+        append(session, "draw-word-set", _word_digest(event), now=now)
+        return view_of(event)
+
+
+def open_submissions(db: sessionmaker[Session], *, closes_at: float | None = None, now: float) -> EventView:
+    """Take claims, until `closes_at` or until they are closed by hand. Also opens again what was closed too early."""
+    with writing(db) as session:
+        event = the_event(session)
+        require(event, "opening submissions", "draft", "closed")
+        _check_future(closes_at, now)
+        event.state, event.closes_at = "open", closes_at
+        event.closed_at = event.grace_ends_at = None
+        append(session, "submissions-opened", {"closes_at": closes_at}, now=now)
+        return view_of(event)
+
+
+def set_closing_time(db: sessionmaker[Session], closes_at: float | None, *, now: float) -> EventView:
+    """Say when submissions close by themselves; None: by hand only."""
+    with writing(db) as session:
+        event = the_event(session)
+        require(event, "setting the closing time", "draft", "open")
+        if event.state == "open" and event.closes_at is not None and event.closes_at <= now:
+            raise WrongState("setting the closing time", "closed", "open")
+        _check_future(closes_at, now)
+        event.closes_at = closes_at
+        append(session, "closing-time-set", {"closes_at": closes_at}, now=now)
+        return view_of(event)
+
+
+def close_submissions(db: sessionmaker[Session], *, now: float) -> EventView:
+    """Take no more claims. Tensors of those that are in may follow until the grace time is over."""
+    with writing(db) as session:
+        event = the_event(session)
+        require(event, "closing submissions", "open")
+        close(session, event, min(now, event.closes_at if event.closes_at is not None else now), now=now)
+        return view_of(event)
+
+
+def publish(db: sessionmaker[Session], *, now: float) -> EventView:
+    """End the evening: from now on everything about it is public."""
+    with writing(db) as session:
+        event = the_event(session)
+        require(event, "publishing", "champion", "void")
+        event.state = "published"
+        append(session, "published", {"salt": event.salt}, now=now)
+        return view_of(event)
+
+
+def the_event(session: Session) -> Event:
+    """The one row; `NoEvent` where there is none."""
+    event = session.scalars(select(Event)).first()
+    if event is None:
+        raise NoEvent
+    return event
+
+
+def close(session: Session, event: Event, at: float, *, now: float) -> None:
+    """Close submissions as of the time `at`, in the caller's transaction."""
+    event.state, event.closed_at, event.grace_ends_at = "closed", at, at + event.grace_seconds
+    append(session, "submissions-closed", {"at": at, "grace_ends_at": event.grace_ends_at}, now=now)
+
+
+def require(event: Event, what: str, *states: str) -> None:
+    """Refuse `what` unless the event is in one of these states."""
+    if event.state not in states:
+        raise WrongState(what, event.state, " or ".join(states))
+
+
+def rules_of(event: Event) -> EventRules:
+    """The rules its row holds."""
+    return EventRules(**{field.name: getattr(event, field.name) for field in fields(EventRules)})
+
+
+def view_of(event: Event) -> EventView:
+    """The event for everybody."""
+    return EventView(
+        name=event.name,
+        state=event.state,
+        rules=rules_of(event),
+        closes_at=event.closes_at,
+        closed_at=event.closed_at,
+        grace_ends_at=event.grace_ends_at,
+        drawn_at=event.drawn_at,
+        draw_word=event.draw_word if event.drawn_at is not None else None,
+    )
+
+
+def check_rules(rules: EventRules) -> None:
+    """Whether an event can be run by these.
+
+    Raises:
+        BadSetting: a number is out of bounds.
+    """
+    bounds = {
+        "lines": (1, 64),
+        "characters": (1, 10_000),
+        "grace_seconds": (0, 7 * 86_400),
+        "max_open": (1, 1_000),
+        "max_claims": (1, 10_000),
+        "max_entries": (1, 100_000),
+        "match_seconds": (0, 86_400),
+        "revote_seconds": (0, 86_400),
+    }
+    for name, (low, high) in bounds.items():
+        value = getattr(rules, name)
+        if not low <= value <= high:
+            raise BadSetting(f"{name} must be {low:,} to {high:,}, not {value:,}", setting=name)
+
+
+def clean_name(name: object, limit: int, what: str) -> str:
+    """A display name: one line of 1 to `limit` characters, no controls.
+
+    Raises:
+        BadName: it is none.
+    """
+    text = name.strip() if isinstance(name, str) else ""
+    right = 1 <= len(text) <= limit and not any(is_control(c) or c in "\n\u2028\u2029" for c in text)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        right = False
+    if not right or not any(c.isprintable() and not c.isspace() for c in text):
+        raise BadName(f"{what} must have 1 to {limit} characters on one line, without control characters")
+    return text
+
+
+def _clean_word(word: str) -> str:
+    try:
+        return clean_name(word, MAX_NAME, "a draw word")
+    except BadName as error:
+        raise BadSetting(str(error), setting="draw_word") from None
+
+
+def _word_digest(event: Event) -> dict[str, str]:
+    return {"draw_word_digest": salted(event.salt, event.draw_word)}
+
+
+def _check_future(closes_at: float | None, now: float) -> None:
+    if closes_at is not None and not (math.isfinite(closes_at) and closes_at > now):
+        raise BadSetting("the closing time must lie ahead", setting="closes_at")

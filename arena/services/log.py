@@ -1,0 +1,70 @@
+"""The append-only record of every act, each record's hash made from the one before it.
+
+It holds ids and salted digests: no names, no verses, no secrets. Whoever knows the head can tell whether anything
+before it was changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session, sessionmaker
+
+from arena.errors import LogBroken
+from arena.store.engine import reading
+from arena.store.schema import LogRecord
+from trainer.verse import strictjson
+
+START = "0" * 64  # stands for the hash before the first record
+_HEAD = select(LogRecord.number, LogRecord.hash).order_by(LogRecord.number.desc()).limit(1)
+
+
+def record_hash(previous: str, number: int, at: float, kind: str, data: str) -> str:
+    """SHA-256, in hexadecimal, of the previous record's hash and this record as canonical JSON.
+
+    Args:
+        data: as stored: canonical JSON, which goes in as a string.
+    """
+    record = strictjson.dump({"number": number, "at": at, "kind": kind, "data": data})
+    return hashlib.sha256(previous.encode() + record).hexdigest()
+
+
+def salted(salt: str, *parts: object) -> str:
+    """A digest that says nothing until the salt is published: SHA-256 of both as canonical JSON."""
+    return hashlib.sha256(strictjson.dump([salt, *parts])).hexdigest()
+
+
+def append(session: Session, kind: str, data: dict[str, Any], *, now: float) -> int:
+    """Write one record in the caller's transaction, which must be a writing one; its number."""
+    previous, before = head(session)
+    number, text = previous + 1, strictjson.dump(data).decode()
+    now = float(now)  # as the database gives it back: 5 and 5.0 are written differently
+    digest = record_hash(before, number, now, kind, text)
+    session.execute(insert(LogRecord).values(number=number, at=now, kind=kind, data=text, hash=digest))
+    return number
+
+
+def head(session: Session) -> tuple[int, str]:
+    """Number and hash of the latest record; (0, zeros) before the first."""
+    row = session.execute(_HEAD).first()
+    return (row.number, row.hash) if row else (0, START)
+
+
+def verify_chain(db: sessionmaker[Session]) -> int:
+    """Recompute every hash; the number of records.
+
+    Raises:
+        LogBroken: a record was changed, added or taken out.
+    """
+    previous, count = START, 0
+    with reading(db) as session:
+        for record in session.scalars(select(LogRecord).order_by(LogRecord.number)).yield_per(1_000):
+            count += 1
+            if record.number != count:
+                raise LogBroken(count, "is missing")
+            if record_hash(previous, record.number, record.at, record.kind, record.data) != record.hash:
+                raise LogBroken(count, "does not fit the one before it")
+            previous = record.hash
+    return count

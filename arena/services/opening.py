@@ -1,0 +1,34 @@
+"""Opens an event's database and files, for the edges of the house, which know services only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from arena.store.bundles import MIN_FREE, BundleStore
+from arena.store.engine import Watch, open_database, sqlite_url
+from arena.store.migrations import upgrade
+
+__all__ = ["BundleStore", "OpenEvent", "Watch", "open_event", "sqlite_url"]
+
+
+@dataclass(frozen=True)
+class OpenEvent:
+    """What services work on."""
+
+    db: sessionmaker[Session]
+    store: BundleStore
+
+
+def open_event(url: str, folder: Path, min_free: int = MIN_FREE) -> OpenEvent:
+    """Open the database at `url`, with the tables of this version, and the bundles under `folder`.
+
+    Raises:
+        DatabaseTooNew: a later version wrote it.
+    """
+    upgrade(url)
+    store = BundleStore(folder, min_free)
+    store.prepare()
+    return OpenEvent(open_database(url), store)
