@@ -91,7 +91,7 @@ def enter() -> str | Response:
         _take(upload, secret, request.form.get("name", ""))
         return _see_other("public.mine")
     event = events.current_event(here.db)
-    return render_template("enter.html", event=event, now=here.now)
+    return render_template("enter.html", event=event, now=here.now, max_author=entries.MAX_AUTHOR)
 
 
 def _take(upload: FileStorage, secret: str, name: str) -> None:

@@ -1,0 +1,242 @@
+"""Entering: the API of claims and pieces, the page's form, the owner's page and the receipt's link."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from arena.services import events
+from arena.services.identity import new_secret
+from arena.services.receipts import public_key_of, verify_receipt
+from tests.arena.bundles import edit_claim
+from tests.arena.evening import START, Evening, bundle, header_of, post, token_of
+
+MIB = 2**20
+
+
+@pytest.fixture
+def evening(tmp_path: Path) -> Evening:
+    made = Evening(tmp_path)
+    events.open_submissions(made.db, closes_at=START + 600, now=made.now)
+    return made
+
+
+class Trainer:
+    """What `trainer submit` sends."""
+
+    def __init__(self, evening: Evening, secret: str | None = None) -> None:
+        self.client: FlaskClient = evening.phone()
+        self.secret = secret or new_secret()
+        self.headers = {"Authorization": f"Bearer {self.secret}"}
+
+    def claim(self, data: bytes, name: str = "Ada") -> TestResponse:
+        return self.client.post("/api/entries", query_string={"name": name}, data=header_of(data), headers=self.headers)
+
+    def piece(self, entry: str, offset: Any, data: bytes) -> TestResponse:
+        headers = self.headers | {"Upload-Offset": str(offset)}
+        return self.client.patch(f"/api/entries/{entry}", data=data, headers=headers)
+
+    def status(self, entry: str) -> TestResponse:
+        return self.client.get(f"/api/entries/{entry}", headers=self.headers)
+
+
+def test_a_claim_has_a_receipt_that_anybody_can_check(evening: Evening) -> None:
+    trainer, data = Trainer(evening), bundle(10)
+    answer = trainer.claim(data)
+    told = answer.json
+    assert (answer.status_code, told["offset"], told["size"]) == (201, len(header_of(data)), len(data))
+    receipt = dict(told["receipt"])
+    signature = receipt.pop("signature")
+    public = public_key_of(evening.settings.receipt_key)
+    assert receipt["received"] == START and verify_receipt(public, receipt, signature)
+    assert not verify_receipt(public, receipt | {"received": START + 1}, signature)
+    assert told["link"] == f"{evening.settings.base_url}/mine/{trainer.secret}"
+
+
+def test_a_bundle_in_pieces_is_cut_off_resumed_and_whole(evening: Evening) -> None:
+    trainer, data = Trainer(evening), bundle(10)
+    told = trainer.claim(data).json
+    entry, offset = told["entry"], told["offset"]
+    half = offset + (len(data) - offset) // 2
+    first = trainer.piece(entry, offset, data[offset:half])
+    assert first.json == {"offset": half, "state": "receiving"}
+    lost = trainer.piece(entry, offset, data[offset:half])  # the answer got lost, and the trainer sends it again
+    assert (lost.status_code, lost.json["error"], lost.json["offset"]) == (409, "wrong-offset", half)
+    again = trainer.claim(data)
+    assert (again.status_code, again.json["offset"]) == (200, half)
+    last = trainer.piece(entry, half, data[half:])
+    assert last.json == {"offset": len(data), "state": "waiting"}
+    assert trainer.status(entry).json["place"] == 1
+    evening.verify()
+    assert trainer.status(entry).json["state"] == "verified"
+
+
+def test_the_same_bundle_again_is_the_same_entry(evening: Evening) -> None:
+    trainer, data = Trainer(evening), bundle(10)
+    first, second = trainer.claim(data), trainer.claim(data)
+    assert (first.status_code, second.status_code) == (201, 200)
+    assert first.json["entry"] == second.json["entry"] and first.json["receipt"] == second.json["receipt"]
+
+
+def test_bad_requests_get_a_clear_answer(evening: Evening) -> None:
+    trainer, data = Trainer(evening), bundle(10)
+    entry, offset = (trainer.claim(data).json[key] for key in ("entry", "offset"))
+    stranger = Trainer(evening)
+    nobody = Trainer(evening, "short")
+    cases = [
+        (trainer.claim(b"To be, or not to be: that is the question."), 422),
+        (trainer.claim(header_of(data)[:100] + b"x"), 422),
+        (trainer.claim(edit_claim(data, lambda claim: claim["verse"].update(text="other"))), 422),
+        (trainer.claim(data, name=""), 422),
+        (trainer.claim(data, name="x" * 500), 422),
+        (nobody.claim(data), 401),
+        (stranger.piece(entry, offset, b"x"), 404),
+        (stranger.status(entry), 404),
+        (trainer.status("no-such-entry"), 404),
+        (trainer.piece(entry, "x", b"x"), 400),
+        (trainer.piece(entry, -1, b"x"), 400),
+        (trainer.piece(entry, offset, b"\0" * (MIB + 1)), 413),
+        (trainer.client.post("/api/entries?name=A", data=b"\0" * (MIB + 9), headers=trainer.headers), 413),
+        (trainer.piece(entry, offset, data[offset:] + b"more than announced"), 413),
+    ]
+    for number, (answer, status) in enumerate(cases):
+        assert (number, answer.status_code) == (number, status), answer.text
+        assert answer.json["error"] and answer.json["message"].endswith("."), number
+        assert trainer.secret not in answer.text
+    assert trainer.status(entry).json["received"] == offset
+
+
+def test_wrong_weights_are_found_and_can_be_sent_again(evening: Evening) -> None:
+    trainer, data = Trainer(evening), bundle(10)
+    told = trainer.claim(data).json
+    entry, offset = told["entry"], told["offset"]
+    wrong = bytearray(data[offset:])
+    wrong[5] ^= 1
+    answer = trainer.piece(entry, offset, bytes(wrong))
+    assert answer.status_code == 422 and answer.json["offset"] == offset
+    assert trainer.piece(entry, offset, data[offset:]).json["state"] == "waiting"
+
+
+def test_after_closing_no_claim_is_taken_and_tensors_may_follow(evening: Evening) -> None:
+    trainer, data = Trainer(evening), bundle(10)
+    told = trainer.claim(data).json
+    evening.now = START + 601
+    late = Trainer(evening).claim(bundle(11))
+    assert late.status_code == 409 and late.json["error"] == "closed"
+    assert trainer.piece(told["entry"], told["offset"], data[told["offset"] :]).json["state"] == "waiting"
+    assert "Submissions are closed" in evening.phone().get("/enter").text
+
+
+def test_an_entry_is_withdrawn_by_its_owner_only(evening: Evening) -> None:
+    trainer, data = Trainer(evening), bundle(10)
+    entry = trainer.claim(data).json["entry"]
+    assert Trainer(evening).client.delete(f"/api/entries/{entry}", headers=Trainer(evening).headers).status_code == 404
+    assert trainer.client.delete(f"/api/entries/{entry}", headers=trainer.headers).json["state"] == "withdrawn"
+
+
+def send(client: FlaskClient, data: bytes | None, name: str = "Ada", filename: str = "poem.verse") -> TestResponse:
+    fields: dict[str, Any] = {"token": token_of(client.get("/enter")), "name": name}
+    if data is not None:
+        fields["bundle"] = (io.BytesIO(data), filename)
+    return client.post("/enter", data=fields, content_type="multipart/form-data")
+
+
+def test_the_plain_form_takes_a_whole_bundle_and_leaves_no_copy(evening: Evening) -> None:
+    phone = evening.phone()
+    answer = send(phone, bundle(10))
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/mine")
+    page = phone.get("/mine")
+    assert "In the queue" in page.text and "Place in the queue: 1" in page.text and "Ada" in page.text
+    evening.verify()
+    page = phone.get("/mine")
+    assert "Verified: it is in" in page.text and "refresh" not in page.text
+    assert [path.name for path in evening.settings.incoming.iterdir() if path.name.startswith("form-")] == []
+
+
+def test_the_plain_form_refuses_what_is_no_bundle(evening: Evening) -> None:
+    data = bundle(10)
+    cases = [
+        (None, 422),
+        (b"", 422),
+        (b"To be, or not to be: that is the question.", 422),
+        (data[:-10], 422),
+        (data + b"more", 422),
+    ]
+    for content, status in cases:
+        answer = send(evening.phone(), content, filename="../../../etc/passwd")
+        assert answer.status_code == status, (content or b"")[:20]
+        assert "<h1>" in answer.text
+    assert [path.name for path in evening.settings.incoming.iterdir() if path.name.startswith("form-")] == []
+    assert list(evening.settings.dir.parent.rglob("passwd")) == []
+
+
+def test_a_refused_verse_says_why_in_plain_words(evening: Evening) -> None:
+    def another_seed(claim: dict[str, Any]) -> None:
+        claim["recipe"]["seed"] = 99
+
+    phone = evening.phone()
+    assert send(phone, edit_claim(bundle(10), another_seed)).status_code == 303
+    evening.verify()
+    page = phone.get("/mine")
+    assert "Not accepted" in page.text and "token" in page.text and "Enter another one" in page.text
+
+
+def test_an_entry_on_its_way_refreshes_its_page(evening: Evening) -> None:
+    phone = evening.phone()
+    send(phone, bundle(10))
+    assert '<meta http-equiv="refresh"' in phone.get("/mine").text
+    assert 'data-every="4"' in phone.get("/mine").text
+
+
+def test_the_page_withdraws_after_asking(evening: Evening) -> None:
+    phone = evening.phone()
+    send(phone, bundle(10))
+    page = phone.get("/mine")
+    assert "Yes, withdraw this verse" in page.text
+    entry = page.text.split('name="entry" value="')[1].split('"')[0]
+    stranger = evening.phone()
+    assert post(stranger, "/enter", "/mine/withdraw", entry=entry).status_code == 404
+    assert post(phone, "/enter", "/mine/withdraw", entry=entry).status_code == 303
+    assert "Withdrawn" in phone.get("/mine").text
+
+
+def test_the_receipts_link_ties_a_phone_only_when_it_says_yes(evening: Evening) -> None:
+    trainer = Trainer(evening)
+    link = trainer.claim(bundle(10), name="Ada Fenwick").json["link"].removeprefix(evening.settings.base_url)
+    phone = evening.phone()
+    phone.get("/")
+    asked = phone.get(link)
+    assert "Is this verse yours?" in asked.text and "Ada Fenwick" in asked.text
+    assert asked.headers["Referrer-Policy"] == "no-referrer" and asked.headers["Cache-Control"] == "no-store"
+    assert "no verse" in phone.get("/mine").text
+    answer = phone.post("/mine/tie", data={"token": token_of(asked), "secret": trainer.secret})
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/mine")
+    assert "Ada Fenwick" in phone.get("/mine").text
+    assert "This phone knows its verse" in phone.get(link).text
+
+
+def test_a_link_to_no_entry_ties_nothing(evening: Evening) -> None:
+    phone = evening.phone()
+    before = phone.get("/").headers["Set-Cookie"]
+    assert before
+    for secret, status in ((new_secret(), 404), ("short", 401), ("x" * 200, 401)):
+        assert phone.get(f"/mine/{secret}").status_code == status
+        answer = post(phone, "/enter", "/mine/tie", secret=secret)
+        assert answer.status_code == status and "Set-Cookie" not in answer.headers
+
+
+def test_a_page_with_javascript_sends_pieces_with_its_cookie(evening: Evening) -> None:
+    phone, data = evening.phone(), bundle(10)
+    headers = {"X-Form-Token": token_of(phone.get("/enter"))}
+    told = phone.post("/api/entries?name=Ada", data=header_of(data), headers=headers).json
+    offset = told["offset"]
+    answer = phone.patch(
+        f"/api/entries/{told['entry']}", data=data[offset:], headers=headers | {"Upload-Offset": str(offset)}
+    )
+    assert answer.json["state"] == "waiting"
+    assert "In the queue" in phone.get("/mine").text

@@ -1,0 +1,153 @@
+"""The projector and the console: an evening run from one page and followed on the other."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from arena.services import bracket, events
+from arena.web.stage import REVEAL_SECONDS
+from arena.web.typeset import PAIR, STAGE_SIZES, incipit, plain, stage_size, verse_lines
+from tests.arena.evening import START, Evening, Tags, post, vote
+
+
+@pytest.fixture
+def evening(tmp_path: Path) -> Evening:
+    return Evening(tmp_path, public_url="http://192.168.7.7:8000")
+
+
+def act(client: FlaskClient, action: str, **fields: object) -> TestResponse:
+    return post(client, "/console", f"/console/{action}", **fields)
+
+
+def test_the_stage_follows_a_match(evening: Evening) -> None:
+    screen = evening.phone()
+    lobby = screen.get("/stage").text
+    assert "Evening &lt;of&gt; verses" in lobby and "192.168.7.7:8000" in lobby and 'class="qr"' in lobby
+    evening.draw(2)
+    assert 'class="bracket' in screen.get("/stage").text
+    bracket.open_match(evening.db, "r1m1", seconds=60, now=evening.now)
+    for _ in range(3):
+        vote(evening.phone(), "left")
+    text = screen.get("/stage").text
+    assert text.count('<div class="verse"') == 2 and "1:00" in text
+    assert re.search(r'data-live="match.votes">3</b> votes', text)
+    evening.now += 61
+    bracket.close_due(evening.db, now=evening.now)
+    reveal = screen.get("/stage").text
+    assert "reveal" in reveal and f'data-turn="{START + 61 + REVEAL_SECONDS}"' in reveal
+    evening.now += REVEAL_SECONDS + 1
+    assert "The champion" in screen.get("/stage").text
+
+
+def test_the_stage_sets_no_cookie_and_has_no_form(evening: Evening) -> None:
+    evening.voting()
+    answer = evening.phone().get("/stage")
+    assert "Set-Cookie" not in answer.headers and "<form" not in answer.text
+
+
+def test_the_stage_shows_the_logs_head(evening: Evening) -> None:
+    evening.draw(2)
+    with evening.db() as session:
+        from arena.services.log import head
+
+        number, digest = head(session)
+    text = Tags(evening.phone().get("/stage").text).text
+    assert f"record {number}" in text and digest[:12] in text
+
+
+def test_an_evening_is_run_from_the_console(evening: Evening) -> None:
+    client = evening.organizer()
+    assert act(client, "submissions/open", minutes="10").status_code == 303
+    assert "10:00" in client.get("/console").text
+    assert act(client, "submissions/closing", minutes="5").status_code == 303
+    assert "5:00" in client.get("/console").text
+    authors = [evening.author(f"Poet {seed}", seed) for seed in (10, 11, 12)]
+    assert "being checked" in evening.phone().get("/").text
+    assert act(client, "word", word="given by the room").status_code == 303
+    assert act(client, "submissions/close").status_code == 303
+    too_soon = act(client, "draw")
+    assert too_soon.status_code == 409 and 'role="alert"' in too_soon.text
+    evening.verify()
+    assert act(client, "draw").status_code == 303
+    page = client.get("/console").text
+    assert all(author.name in page for author in authors)
+    for match_id in re.findall(r"/console/matches/(\w+)/open", page)[:1]:
+        assert act(client, f"matches/{match_id}/open", seconds="30").status_code == 303
+        vote(evening.phone(), "left")
+        assert "1 vote" in client.get("/console").text
+        assert act(client, f"matches/{match_id}/close").status_code == 303
+    while found := re.search(r"/console/matches/(\w+)/open", client.get("/console").text):
+        assert act(client, f"matches/{found[1]}/open", seconds="0").status_code == 303
+        vote(evening.phone(), "left")
+        assert act(client, f"matches/{found[1]}/close").status_code == 303
+    assert "The champion is" in client.get("/console").text
+    assert act(client, "publish").status_code == 303
+    assert events.current_event(evening.db).state == "published"
+
+
+def test_the_console_undoes_and_disqualifies(evening: Evening) -> None:
+    authors = evening.voting(4)
+    client = evening.organizer()
+    vote(evening.phone(), "left")
+    assert act(client, "matches/r1m1/close").status_code == 303
+    assert act(client, "matches/r1m1/undo").status_code == 303
+    assert act(client, "matches/r1m1/open", seconds="30").status_code == 303
+    assert act(client, f"entries/{authors[0].entry}/disqualify", reason="copied").status_code == 303
+    assert "disqualified" in client.get("/console").text
+
+
+def test_a_mistake_at_the_console_is_a_note_on_the_page(evening: Evening) -> None:
+    client = evening.organizer()
+    for action, fields in (
+        ("submissions/open", {"minutes": "soon"}),
+        ("submissions/open", {"minutes": "nan"}),
+        ("submissions/open", {"minutes": "-5"}),
+        ("draw", {}),
+        ("matches/r9m9/open", {}),
+        ("entries/0123/disqualify", {"reason": "x"}),
+        ("publish", {}),
+    ):
+        answer = act(client, action, **fields)
+        assert 400 <= answer.status_code < 500, action
+        assert 'role="alert"' in answer.text and "Addresses" in answer.text, action
+    assert events.current_event(evening.db).state == "draft"
+
+
+def test_the_console_says_when_phones_cannot_reach_it(tmp_path: Path) -> None:
+    assert "arena serve --lan" in Evening(tmp_path / "a").organizer().get("/console").text
+    reached = Evening(tmp_path / "b", public_url="http://192.168.7.7:8000")
+    assert "arena serve --lan" not in reached.organizer().get("/console").text
+
+
+def test_equal_bundles_of_two_owners_are_shown_to_the_organizer(evening: Evening) -> None:
+    evening.enter(1)
+    evening.author("Copycat", 10)
+    assert "same bundle as 1 other" in evening.organizer().get("/console").text
+
+
+def test_both_verses_have_one_size_and_fit_the_screen() -> None:
+    short, long = "A word", "\n".join(["the very long line of a very long verse that was written by a model"] * 7)
+    assert stage_size([short, long]) == stage_size([long, short]) <= stage_size([short])
+    assert stage_size([short]) == STAGE_SIZES[0]
+    assert stage_size(["x" * 10_000]) == STAGE_SIZES[-1]
+    lines = len(list(verse_lines(long)))
+    assert lines * 1.42 * stage_size([long]) / 100 <= PAIR[1]
+
+
+def test_a_verse_keeps_its_lines_and_its_spaces() -> None:
+    assert list(verse_lines("\n  a  b\n\nHOBNET:\nc\n\n")) == [
+        ("", "  a  b"),
+        ("gap", ""),
+        ("who", "HOBNET:"),
+        ("", "c"),
+    ]
+
+
+def test_names_cannot_steer_a_screen() -> None:
+    assert plain("a\x1b[2Jb\u202ec\nd") == "a\ufffd[2Jb\ufffdc\ufffdd"
+    assert incipit("\x1b]0;x\x07 word") == "\ufffd]0;x\ufffd word"

@@ -1,0 +1,283 @@
+"""The phone: voting without JavaScript, blind, once, changeable, and the pages around it."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from pathlib import Path
+
+import pytest
+from werkzeug.test import TestResponse
+
+from arena.services import bracket, events
+from arena.services.identity import voter_id_of
+from arena.web.public import phase_key
+from tests.arena.evening import START, Evening, Tags, hidden, post, token_of, vote
+
+FIRST_PAGE_BYTES = 13_000  # compressed, with its CSS and JavaScript: what a first round trip of TCP brings
+
+
+@pytest.fixture
+def evening(tmp_path: Path) -> Evening:
+    return Evening(tmp_path)
+
+
+def cards(page: TestResponse | str) -> list[str]:
+    """The verses on a page, left first."""
+    text = page if isinstance(page, str) else page.text
+    return [Tags(part).text for part in re.findall(r'<div class="verse".*?</div>', text, re.S)]
+
+
+def squeezed(text: str) -> str:
+    return re.sub(r"\s+", "", text)
+
+
+def cast(evening: Evening) -> int:
+    votes = evening.phone().get("/api/state").json["match"]["votes"]
+    assert isinstance(votes, int)
+    return votes
+
+
+def test_a_match_is_voted_through_without_javascript(evening: Evening) -> None:
+    authors = evening.voting(2)
+    phones = [evening.phone() for _ in range(3)]
+    favourite = squeezed(authors[0].text)
+    for phone in phones:
+        page = phone.get("/")
+        assert "Which verse is better?" in page.text
+        assert {squeezed(card) for card in cards(page)} == {squeezed(author.text) for author in authors}
+        side = "left" if squeezed(cards(page)[0]) == favourite else "right"
+        answer = vote(phone, side)
+        assert (answer.status_code, answer.headers["Location"]) == (303, "/")
+        assert "Your vote is in" in phone.get("/").text
+    evening.now += 61
+    bracket.close_due(evening.db, now=evening.now)
+    page = evening.phone().get("/")
+    assert "The champion" in page.text and authors[0].name in page.text
+    results = evening.phone().get("/results").text
+    assert "3 votes" in results and "0 votes" in results
+
+
+def test_a_vote_is_changed_and_counts_once(evening: Evening) -> None:
+    evening.voting()
+    phone = evening.phone()
+    for side in ("left", "left", "right", "right", "left"):
+        assert vote(phone, side).status_code == 303
+        page = phone.get("/")
+        marked = re.findall(r'<article class="card mine".*?</article>', page.text, re.S)
+        assert len(marked) == 1 and "Your vote" in marked[0]
+        assert page.text.count("Change my vote to this") == 1
+    assert cast(evening) == 1
+
+
+def test_a_double_tap_counts_once(evening: Evening) -> None:
+    evening.voting()
+    phone = evening.phone()
+    page = phone.get("/")
+    fields = {name: hidden(page, name) for name in ("token", "match", "ballot")}
+    assert [phone.post("/vote", data={**fields, "side": "left"}).status_code for _ in range(2)] == [303, 303]
+    assert cast(evening) == 1
+
+
+def test_the_order_of_the_verses_is_each_voters_own_and_stays(evening: Evening) -> None:
+    evening.voting()
+    phones = [evening.phone() for _ in range(24)]
+    orders = [tuple(cards(phone.get("/"))) for phone in phones]
+    assert len(set(orders)) == 2
+    assert orders == [tuple(cards(phone.get("/"))) for phone in phones]
+
+
+def test_bad_votes_get_a_clear_answer_and_change_nothing(evening: Evening) -> None:
+    evening.voting()
+    phone = evening.phone()
+    token = token_of(phone.get("/"))
+    bad = [
+        ({"match": "r1m1", "ballot": "0", "side": "middle"}, 422),
+        ({"match": "r1m1", "ballot": "0"}, 422),
+        ({"match": "r9m9", "ballot": "0", "side": "left"}, 404),
+        ({"side": "left"}, 404),
+        ({"match": "r1m2", "ballot": "0", "side": "left"}, 409),
+        ({"match": "r1m1", "ballot": "1", "side": "left"}, 409),
+        ({"match": "r1m1", "ballot": "x", "side": "left"}, 409),
+        ({"match": "r1m1" + "x" * 70_000, "ballot": "0", "side": "left"}, 413),
+    ]
+    for fields, status in bad:
+        answer = phone.post("/vote", data={"token": token, **fields})
+        assert answer.status_code == status, fields
+        assert "<h1>" in answer.text and "Go on" in answer.text
+    assert cast(evening) == 0
+
+
+def test_a_vote_after_closing_is_refused_and_the_one_before_counts(evening: Evening) -> None:
+    evening.voting(2)
+    phone, late = evening.phone(), evening.phone()
+    vote(phone, "left")
+    page = late.get("/")
+    evening.now += 60.5
+    assert "The vote is over" in phone.get("/").text
+    fields = {name: hidden(page, name) for name in ("token", "match", "ballot")}
+    answer = late.post("/vote", data={**fields, "side": "left"})
+    assert answer.status_code == 409 and "closed" in answer.text
+    bracket.close_due(evening.db, now=evening.now)
+    assert late.post("/vote", data={**fields, "side": "left"}).status_code == 409
+    assert "1 vote" in evening.phone().get("/results").text
+
+
+def test_nobody_votes_in_the_match_of_their_own_verse(evening: Evening) -> None:
+    authors = evening.voting(2)
+    phone = evening.phone()
+    post(phone, f"/mine/{authors[0].secret}", "/mine/tie", secret=authors[0].secret)
+    page = phone.get("/")
+    assert "One of these is yours" in page.text and "<button" not in page.text
+    answer = phone.post("/vote", data={"token": token_of(page), "match": "r1m1", "ballot": "0", "side": "left"})
+    assert answer.status_code == 403 and "yours" in answer.text
+    assert cast(evening) == 0
+
+
+def test_a_tie_is_voted_on_again_and_the_page_says_so(evening: Evening) -> None:
+    evening.voting(2)
+    phone = evening.phone()
+    old = phone.get("/")
+    evening.now += 61
+    bracket.close_due(evening.db, now=evening.now)
+    page = phone.get("/")
+    assert "voted on again" in page.text and hidden(page, "ballot") == "1"
+    stale = {name: hidden(old, name) for name in ("token", "match", "ballot")}
+    assert phone.post("/vote", data={**stale, "side": "left"}).status_code == 409
+    assert vote(phone, "right").status_code == 303
+    evening.now += 61
+    bracket.close_due(evening.db, now=evening.now)
+    assert "decided by a second vote" in phone.get("/results").text
+
+
+@pytest.mark.parametrize("voted", [False, True])
+def test_an_open_match_tells_nothing_but_the_two_verses(evening: Evening, voted: bool) -> None:
+    authors = evening.voting(4)
+    voters = [evening.phone() for _ in range(7)]
+    for index, phone in enumerate(voters):
+        vote(phone, "left" if index < 5 else "right")
+    phone = voters[0] if voted else evening.phone()
+    with evening.db() as session:
+        from arena.store.schema import Entry
+
+        rows = session.query(Entry).all()
+        secrets = {
+            value
+            for row in rows
+            for value in (row.id, row.owner_id, row.claim_digest, row.bundle, row.tensors_sha256, row.name)
+            if value
+        }
+    secrets |= {author.secret for author in authors} | {voter_id_of(author.secret) for author in authors}
+    assert len(secrets) >= 4 * 6
+    for address in ("/", "/stage", "/api/state", "/results", "/enter", "/mine"):
+        answer = phone.get(address)
+        whole = answer.text + str(answer.headers)
+        assert [secret for secret in secrets if secret in whole] == [], address
+        assert "prompt" not in whole.lower() and "seed" not in whole.lower(), address
+        seen = Tags(answer.text).text if answer.mimetype == "text/html" else whole
+        for tally in ("5 : 2", "2 : 5", "5 votes", "2 votes"):
+            assert tally not in seen, address
+    for entry in authors:
+        assert phone.get(f"/entries/{entry.entry}").status_code == 404
+    others = [author for author in authors if squeezed(author.text) not in squeezed(phone.get("/").text)]
+    assert len(others) == 2
+    for author in others:
+        assert squeezed(author.text) not in squeezed(phone.get("/stage").text + phone.get("/results").text)
+
+
+def test_a_winner_that_plays_on_stays_unnamed_and_the_loser_is_named(evening: Evening) -> None:
+    authors = evening.voting(4)
+    phone = evening.phone()
+    page = phone.get("/")
+    vote(phone, "left")
+    winner = next(author for author in authors if squeezed(author.text) == squeezed(cards(page)[0]))
+    loser = next(author for author in authors if squeezed(author.text) == squeezed(cards(page)[1]))
+    bracket.close_match(evening.db, "r1m1", now=evening.now)
+    for address in ("/", "/results", "/stage"):
+        text = phone.get(address).text
+        assert winner.name not in text, address
+    assert phone.get(f"/entries/{winner.entry}").status_code == 404
+    loser_is_out = len(authors) > 4  # with four, the loser of a semi-final plays for the third place
+    assert (loser.name in phone.get("/results").text) == loser_is_out
+
+
+def test_the_waiting_room_follows_the_evening(evening: Evening) -> None:
+    phone = evening.phone()
+    assert "It has not begun yet" in phone.get("/").text
+    events.open_submissions(evening.db, closes_at=START + 600, now=evening.now)
+    page = phone.get("/").text
+    assert "Verses are coming in" in page and "10:00" in page
+    authors = [evening.author(f"Poet {seed}", seed) for seed in (10, 11)]
+    assert len(authors) == 2
+    events.close_submissions(evening.db, now=evening.now)
+    assert "Every verse is written again" in phone.get("/").text
+    evening.verify()
+    bracket.draw_bracket(evening.db, now=evening.now)
+    assert "The bracket is drawn" in phone.get("/").text
+
+
+def test_an_event_without_verses_says_so(evening: Evening) -> None:
+    events.open_submissions(evening.db, now=evening.now)
+    events.close_submissions(evening.db, now=evening.now)
+    bracket.draw_bracket(evening.db, now=evening.now)
+    assert "No verse was entered" in evening.phone().get("/").text
+    assert "No verse was entered" in evening.phone().get("/stage").text
+
+
+def test_one_verse_is_champion_by_walk_over(evening: Evening) -> None:
+    author = evening.draw(1)[0]
+    assert author.name in evening.phone().get("/").text
+    assert author.name in evening.phone().get("/stage").text
+    assert evening.phone().get(f"/entries/{author.entry}").status_code == 200
+
+
+def test_the_first_page_is_small(evening: Evening) -> None:
+    evening.voting()
+    phone = evening.phone()
+    page = phone.get("/", headers={"Accept-Encoding": "gzip"})
+    assert page.headers["Content-Encoding"] == "gzip" and page.headers["Vary"] == "Accept-Encoding"
+    total = len(page.data)
+    text = gzip.decompress(page.data).decode()
+    addresses = set(re.findall(r'(/static/[^"]+)', text))
+    for address in addresses:
+        answer = phone.get(address, headers={"Accept-Encoding": "gzip"})
+        assert answer.status_code == 200
+        total += len(answer.data)
+    assert {"arena.css", "arena.js", "icon.svg"} == {re.sub(r".*/|\?.*", "", address) for address in addresses}
+    assert total <= FIRST_PAGE_BYTES, total
+
+
+def test_pages_that_follow_do_so_without_javascript_too(evening: Evening) -> None:
+    evening.voting()
+    for address in ("/", "/stage", "/results"):
+        text = evening.phone().get(address).text
+        assert re.search(r'<noscript><meta http-equiv="refresh" content="\d+"></noscript>', text), address
+
+
+def test_the_state_is_told_with_an_etag(evening: Evening) -> None:
+    evening.voting()
+    phone = evening.phone()
+    first = phone.get("/api/state")
+    etag = first.headers["ETag"]
+    assert phone.get("/api/state", headers={"If-None-Match": etag}).status_code == 304
+    vote(phone, "left")
+    second = phone.get("/api/state", headers={"If-None-Match": etag})
+    assert second.status_code == 200 and second.json["match"]["votes"] == 1
+    assert phase_key(first.json) == phase_key(second.json)
+    bracket.close_match(evening.db, "r1m1", now=evening.now)
+    assert phase_key(phone.get("/api/state").json) != phase_key(first.json)
+
+
+def test_pages_have_language_landmarks_and_names(evening: Evening) -> None:
+    evening.voting()
+    for address in ("/", "/results", "/enter", "/mine", "/nothing", "/console/login"):
+        tags = Tags(evening.phone().get(address).text).tags
+        names = [tag for tag, _ in tags]
+        assert ("html", {"lang": "en"}) in tags, address
+        assert names.count("main") == 1 and names.count("h1") == 1 and "header" in names, address
+        ids = [attributes["id"] for _, attributes in tags if "id" in attributes]
+        assert len(ids) == len(set(ids)), address
+        labelled = {attributes.get("for") for tag, attributes in tags if tag == "label"}
+        for tag, attributes in tags:
+            if tag == "input" and attributes.get("type") != "hidden" and attributes.get("aria-hidden") != "true":
+                assert attributes.get("id") in labelled, address
