@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from arena.errors import ArenaError
 from trainer.verse import strictjson
 from trainer.verse.files import write_atomically
 
@@ -30,8 +31,10 @@ PASSWORD_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # without l, o, 0 and 1, 
 PASSWORD_LENGTH = 16  # letters, 80 bits
 
 
-class SettingsError(Exception):
-    """An event folder that cannot be made or used. `str(error)` says what to do."""
+class SettingsError(ArenaError):
+    """An event folder that cannot be made or used."""
+
+    code, status = "settings", 500
 
 
 @dataclass(frozen=True)
@@ -50,19 +53,8 @@ class Settings:
     host: str = "127.0.0.1"  # the address listened on
     port: int = 8000
     public_url: str = ""  # what links and QR codes begin with, without a slash at its end; "": http://host:port
-    # limits of entries
-    max_lines: int = 8  # lines of a verse
-    max_characters: int = 480  # characters of a verse: what a phone shows without scrolling far
-    max_entries_per_owner_open: int = 3  # entries of one owner that are not decided yet
-    max_claims_per_owner: int = 30  # claims of one owner in the whole event, replacements included
-    max_entries: int = 5_000  # claims of the whole event
-    grace_minutes: float = 15.0  # after closing, for tensors of claims that were in time
-    min_free_bytes: int = 2_000 * MIB  # of disk, below which no claim is taken
-    # matches
-    match_seconds: float = 60.0  # how long a match stays open unless the organizer says otherwise
-    revote_seconds: float = 30.0
-    # verifying
-    lease_seconds: float = 30.0  # how long a worker may be silent before another takes its entry
+    # this machine
+    min_free_bytes: int = 2_000_000_000  # of disk, below which no claim is taken
 
     @property
     def base_url(self) -> str:
@@ -180,9 +172,6 @@ def _check(path: Path, values: Mapping[str, Any]) -> None:
         if isinstance(default, str):
             right = isinstance(value, str) and len(value) <= 1_000 and value.isprintable()
             wanted = "text of one line"
-        elif isinstance(default, float):
-            right = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1e6
-            wanted = "a number from 0 to 1,000,000"
         else:
             right = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 2**53
             wanted = "a whole number, not negative"

@@ -1,0 +1,84 @@
+"""One process serves an event: it holds a lock that the system frees when it dies, however it dies."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from pathlib import Path
+from types import TracebackType
+
+from arena.errors import ArenaError
+
+BUSY_MS = 250  # two that start together: the loser waits so long before it believes it
+
+
+class EventHeld(ArenaError):
+    """Another process serves this event."""
+
+    code, status = "event-held", 409
+
+    def __init__(self, folder: Path, pid: int | None, address: str) -> None:
+        who = f"process {pid}, at {address}" if pid else "a process that is just starting"
+        super().__init__(f"{folder} is served already by {who}: end that one first", pid=pid, address=address)
+        self.pid, self.address = pid, address
+
+
+class EventLock:
+    """Held between `with` and its end.
+
+    An open write transaction of SQLite on a file of its own: every system has it, and on every system it ends with the
+    process. Who holds it stands in the file, committed before: a writer's lock does not keep others from reading.
+    """
+
+    def __init__(self, path: Path, address: str) -> None:
+        """
+        Args:
+            path: the lock file; its folder exists.
+            address: where the event is served, for whoever finds it locked.
+        """
+        self._path, self._address = path, address
+        self._connection: sqlite3.Connection | None = None
+
+    def __enter__(self) -> EventLock:
+        """
+        Raises:
+            EventHeld: by another process.
+        """
+        connection = sqlite3.connect(self._path, isolation_level=None, timeout=BUSY_MS / 1000)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("CREATE TABLE IF NOT EXISTS holder (pid INTEGER, address TEXT)")
+            connection.execute("DELETE FROM holder")
+            connection.execute("INSERT INTO holder VALUES (?, ?)", (os.getpid(), self._address))
+            connection.execute("COMMIT")
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                connection.close()
+                raise
+            with contextlib.suppress(sqlite3.OperationalError):  # of the transaction that lost, if it was begun
+                connection.execute("ROLLBACK")
+            pid, address = self._holder(connection)
+            connection.close()
+            raise EventHeld(self._path.parent, pid, address) from None
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    @staticmethod
+    def _holder(connection: sqlite3.Connection) -> tuple[int | None, str]:
+        try:
+            row = connection.execute("SELECT pid, address FROM holder").fetchone()
+        except sqlite3.OperationalError:  # it has not written yet
+            row = None
+        return (int(row[0]), str(row[1])) if row else (None, "")

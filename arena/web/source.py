@@ -1,0 +1,26 @@
+"""Snapshots of the real database."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from arena.services import views
+from arena.services.opening import Watch
+
+
+class DatabaseSource:
+    """`snapshot.Source` over the event's database."""
+
+    def __init__(self, db: sessionmaker[Session]) -> None:
+        self._db, self._watch = db, Watch(db)
+
+    def changed(self) -> bool:
+        return self._watch.changed()
+
+    def build(self, now: float) -> dict[str, Any]:
+        return views.snapshot(self._db, now=now)
+
+    def close(self) -> None:
+        self._watch.close()
