@@ -213,6 +213,24 @@ class AnotherMatchOpen(ArenaError):
         super().__init__(f"{match_id} is still open: close it first", match=match_id)
 
 
+class MatchDecided(ArenaError):
+    """A match that is closed, when it is to be opened."""
+
+    code, status = "match-decided", 409
+
+    def __init__(self, match_id: str) -> None:
+        super().__init__(f"{match_id} is decided: undo it to vote on it again", match=match_id)
+
+
+class NothingToUndo(ArenaError):
+    """A match that nobody voted on, when it is to be undone."""
+
+    code, status = "nothing-to-undo", 409
+
+    def __init__(self, match_id: str) -> None:
+        super().__init__(f"no vote of {match_id} can be undone: it was not voted on", match=match_id)
+
+
 class MatchNotOpen(ArenaError):
     code, status = "match-not-open", 409
 

@@ -7,9 +7,9 @@ to the next. A verdict counts only with the number of the attempt that is still 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import CursorResult, or_, select, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from arena.services.answers import Job
@@ -33,7 +33,9 @@ def claim_next(db: sessionmaker[Session], *, worker: str, lease_seconds: float, 
         if job is None:
             return None
         lost = update(Verification).where(Verification.entry_id == job.entry, Verification.ended_at.is_(None))
-        session.execute(lost.values(ended_at=now, verdict="LOST"))
+        gone = cast("CursorResult[Any]", session.execute(lost.values(ended_at=now, verdict="LOST"))).rowcount
+        if gone:  # nothing but a sign for the organizer: an entry that ends every worker
+            session.execute(update(Entry).where(Entry.id == job.entry).values(failures=Entry.failures + 1))
         session.add(Verification(entry_id=job.entry, attempt=job.attempt, worker=worker, started_at=now))
         append(session, "check-started", {"entry": job.entry, "attempt": job.attempt}, now=now)
         return job

@@ -1,0 +1,318 @@
+"""The bracket: drawn, its matches opened, closed and undone.
+
+Who meets whom is never edited. `rules.bracket.settle` says it from the decisions so far, and `_settle` writes down what
+has changed: after a closed match, a disqualification, or a decision taken back.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, cast
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, sessionmaker
+
+from arena.errors import (
+    AnotherMatchOpen,
+    BadSetting,
+    EntriesPending,
+    EntryNotFound,
+    MatchDecided,
+    MatchNotFound,
+    MatchNotOpen,
+    MatchNotReady,
+    NothingToUndo,
+    TooManyEntries,
+    WrongState,
+)
+from arena.rules.bracket import MAX_PLACES, Decision, plan, settle
+from arena.rules.draw import draw_tie, lot
+from arena.rules.tally import outcome
+from arena.services.answers import EventView, MatchResult, MatchView
+from arena.services.entries import LIVE, UNDECIDED, expire, expire_claims
+from arena.services.events import clean_name, close, require, the_event, view_of
+from arena.services.log import append
+from arena.services.views import VOTED, Scene
+from arena.store.engine import reading, writing
+from arena.store.schema import Entry, Event, Match, Vote
+
+MAX_REASON = 200  # characters of a disqualification's reason
+MAX_SECONDS = 86_400.0  # a match open longer than a day was a slip of the finger
+
+
+def draw_bracket(db: sessionmaker[Session], *, without_missing: bool = False, now: float) -> EventView:
+    """Draw lots among the verified entries and plan every match. Without entries the event ends void.
+
+    Args:
+        without_missing: leave out entries that have no verdict yet, instead of refusing.
+
+    Raises:
+        WrongState: submissions are not closed. EntriesPending. TooManyEntries: more than a bracket's places.
+    """
+    with writing(db) as session:
+        event = the_event(session)
+        require(event, "drawing the bracket", "closed")
+        pending = session.scalars(select(Entry).where(Entry.state.in_(UNDECIDED))).all()
+        if pending and not without_missing:
+            late = event.grace_ends_at is not None and now > event.grace_ends_at
+            waited_for = [entry for entry in pending if not (late and entry.state == "receiving")]
+            if waited_for:
+                raise EntriesPending(len(waited_for))
+        for entry in pending:
+            if entry.state != "receiving":
+                entry.reason = "the bracket was drawn before it could be checked: ask the organizer"
+        expire(session, pending, now=now)
+        session.flush()
+        verified = session.scalars(select(Entry).where(Entry.state == "verified")).all()
+        if len(verified) > MAX_PLACES:
+            raise TooManyEntries(len(verified), MAX_PLACES)
+        order = lot(event.draw_word, [entry.id for entry in verified])
+        event.drawn_at = now
+        event.state = "drawn" if order else "void"
+        append(session, "bracket-drawn", {"draw_word": event.draw_word, "entries": order}, now=now)
+        for entry in verified:
+            entry.seed = order.index(entry.id) + 1
+        session.flush()
+        for position, match in enumerate(plan(len(order)), start=1):
+            session.add(
+                Match(
+                    id=match.id,
+                    position=position,
+                    round=match.round,
+                    slot=match.slot,
+                    kind=match.kind,
+                    state="pending",
+                    run=0,
+                    ballot=0,
+                )
+            )
+        session.flush()
+        _settle(session, event, now)
+        return view_of(event)
+
+
+def open_match(db: sessionmaker[Session], match_id: str, *, seconds: float | None = None, now: float) -> MatchView:
+    """Let the room vote on a match. Opening an open one changes nothing.
+
+    Args:
+        seconds: how long; None as the event's rules say, 0 until it is closed by hand.
+
+    Raises:
+        MatchNotFound, MatchNotReady, MatchDecided, AnotherMatchOpen, BadSetting, WrongState.
+    """
+    with writing(db) as session:
+        event, match = _match(session, match_id)
+        require(event, "opening a match", "drawn", "champion")
+        length = event.match_seconds if seconds is None else seconds
+        if not 0 <= length <= MAX_SECONDS:
+            raise BadSetting(f"a match stays open for 0 to {MAX_SECONDS:,.0f} seconds, not {length:g}")
+        if match.state == "closed":
+            raise MatchDecided(match_id)
+        if match.state == "pending":
+            other = session.scalar(select(Match.id).where(Match.state == "open").limit(1))
+            if other is not None:
+                raise AnotherMatchOpen(other)
+            if not (match.upper_id and match.lower_id):
+                raise MatchNotReady(match_id)
+            if match.opened_at is not None:
+                match.run += 1  # earlier votes on this match stay, and do not count
+            match.state, match.ballot, match.opened_at = "open", 0, now
+            match.closes_at = now + length if length else None
+            data = {
+                "match": match_id,
+                "run": match.run,
+                "upper": match.upper_id,
+                "lower": match.lower_id,
+                "closes_at": match.closes_at,
+            }
+            append(session, "match-opened", data, now=now)
+            session.flush()
+        return Scene.load(session).find(match_id)
+
+
+def close_match(db: sessionmaker[Session], match_id: str, *, ballot: int | None = None, now: float) -> MatchResult:
+    """Count the votes. A tie opens the re-vote, another one is decided by the public draw.
+
+    Args:
+        ballot: which ballot is meant; if another is open by now, nothing happens. So a second tap does not end the
+            re-vote that the first began.
+
+    Raises:
+        MatchNotFound; MatchNotOpen: it was not opened yet.
+    """
+    with writing(db) as session:
+        event, match = _match(session, match_id)
+        if match.state == "pending":
+            raise MatchNotOpen(match_id)
+        if match.state == "open" and ballot in (None, match.ballot):
+            _count(session, event, match, now)
+        return _result(session, match)
+
+
+def undo_match(db: sessionmaker[Session], match_id: str, *, now: float) -> MatchView:
+    """Take back the vote on a match, open or decided, so that it can be opened anew; its votes no longer count.
+
+    What followed is played again from what is known: a later match between the same two keeps its decision until they
+    meet again, and one between others waits for a vote of its own.
+
+    Raises:
+        MatchNotFound; NothingToUndo: it was not voted on; WrongState: the event is over.
+    """
+    with writing(db) as session:
+        event, match = _match(session, match_id)
+        require(event, "undoing a match", "drawn", "champion")
+        if match.state == "pending" or (match.state == "closed" and match.decided_by not in VOTED):
+            raise NothingToUndo(match_id)
+        match.state, match.winner_id, match.decided_by, match.closes_at, match.closed_at = "pending", *[None] * 4
+        match.decided_upper_id = match.decided_lower_id = match.decided_winner_id = None
+        match.decision = match.tallies = None
+        append(session, "match-undone", {"match": match_id, "run": match.run}, now=now)
+        _settle(session, event, now)
+        return Scene.load(session).find(match_id)
+
+
+def disqualify(db: sessionmaker[Session], entry_id: str, reason: str, *, now: float) -> None:
+    """Put an entry out, for a reason its author reads. Its open or next match goes to the other side.
+
+    Raises:
+        EntryNotFound; BadSetting: no reason; WrongState: it is not in, or the event is over.
+    """
+    reason = clean_name(reason, MAX_REASON, "a reason")
+    with writing(db) as session:
+        event = the_event(session)
+        require(event, "disqualifying", "open", "closed", "drawn", "champion")
+        entry = session.get(Entry, entry_id)
+        if entry is None:
+            raise EntryNotFound
+        if entry.state == "disqualified":
+            return
+        if entry.state not in LIVE:
+            raise WrongState("disqualifying this verse", event.state, "one that it is still in")
+        entry.state, entry.code, entry.reason, entry.lease_until = "disqualified", "disqualified", reason, None
+        append(session, "entry-disqualified", {"entry": entry_id}, now=now)
+        _settle(session, event, now)
+
+
+def reinstate(db: sessionmaker[Session], entry_id: str, *, now: float) -> None:
+    """Let a disqualified entry in again, and settle what followed.
+
+    Raises:
+        EntryNotFound; WrongState: it was not disqualified after it was verified, or the event has gone on without it.
+    """
+    with writing(db) as session:
+        event = the_event(session)
+        require(event, "reinstating", "open", "closed", "drawn", "champion")
+        entry = session.get(Entry, entry_id)
+        if entry is None:
+            raise EntryNotFound
+        drawn = event.state in ("drawn", "champion")
+        if entry.state != "disqualified" or entry.verdict != "PASS" or (drawn and entry.seed is None):
+            raise WrongState("reinstating this verse", event.state, "one that it was verified for")
+        entry.state, entry.code, entry.reason = "verified", None, None
+        append(session, "entry-reinstated", {"entry": entry_id}, now=now)
+        _settle(session, event, now)
+
+
+def close_due(db: sessionmaker[Session], *, now: float) -> list[MatchResult]:
+    """Close what is due by the clock: submissions, claims out of grace, the open match. Call it about once a second."""
+    with reading(db) as session:
+        event = the_event(session)
+        submissions = event.state == "open" and event.closes_at is not None and event.closes_at <= now
+        query = select(Match.id, Match.ballot).where(Match.state == "open", Match.closes_at <= now)
+        due = session.execute(query).all()
+    if submissions:
+        with writing(db) as session:
+            event = the_event(session)
+            if event.state == "open" and event.closes_at is not None and event.closes_at <= now:
+                close(session, event, event.closes_at, now=now)
+    expire_claims(db, now=now)
+    return [close_match(db, match.id, ballot=match.ballot, now=now) for match in due]
+
+
+def _match(session: Session, match_id: str) -> tuple[Event, Match]:
+    match = session.get(Match, match_id)
+    if match is None:
+        raise MatchNotFound(match_id)
+    return the_event(session), match
+
+
+def _count(session: Session, event: Event, match: Match, now: float) -> None:
+    """Count the open ballot of an open match, and go on."""
+    if match.upper_id is None or match.lower_id is None:
+        raise MatchNotReady(match.id)
+    query = select(Vote.choice, func.count()).where(
+        Vote.match_id == match.id, Vote.run == match.run, Vote.ballot == match.ballot
+    )
+    votes = dict(session.execute(query.group_by(Vote.choice)).tuples().all())
+    upper, lower = votes.get("upper", 0), votes.get("lower", 0)
+    match.tallies = [*(match.tallies or [])[: match.ballot], [upper, lower]]
+    result = outcome(upper, lower, match.ballot)
+    data = {"match": match.id, "run": match.run, "ballot": match.ballot, "upper": upper, "lower": lower}
+    append(session, "votes-counted", data | {"outcome": result}, now=now)
+    if result == "revote":
+        match.ballot += 1
+        match.closes_at = now + event.revote_seconds if event.revote_seconds else None
+        return
+    if result == "draw":
+        winner = draw_tie(event.draw_word, match.id, match.upper_id, match.lower_id)
+    else:
+        winner = match.upper_id if result == "upper" else match.lower_id
+    match.decided_upper_id, match.decided_lower_id, match.decided_winner_id = match.upper_id, match.lower_id, winner
+    match.decision = "draw" if result == "draw" else "revote" if match.ballot else "votes"
+    _settle(session, event, now)
+
+
+def _settle(session: Session, event: Event, now: float) -> None:
+    """Write down what the decisions so far come to, and the event's state with it."""
+    session.flush()
+    rows = {row.id: row for row in session.scalars(select(Match).order_by(Match.position))}
+    if not rows:
+        return
+    entries = session.execute(select(Entry.id, Entry.state).where(Entry.seed.is_not(None)).order_by(Entry.seed)).all()
+    decisions = {
+        row.id: Decision(
+            row.decided_upper_id,
+            row.decided_lower_id,
+            row.decided_winner_id,
+            cast(Literal["votes", "revote", "draw"], row.decision),
+        )
+        for row in rows.values()
+        if row.decided_upper_id and row.decided_lower_id and row.decided_winner_id
+    }
+    out = [entry.id for entry in entries if entry.state == "disqualified"]
+    for match_id, standing in settle(plan(len(entries)), [entry.id for entry in entries], decisions, out).items():
+        row = rows[match_id]
+        upper, lower, winner = standing.upper or None, standing.lower or None, standing.winner or None
+        before = (row.state, row.upper_id, row.lower_id, row.winner_id, row.decided_by)
+        moved = (upper, lower) != (row.upper_id, row.lower_id)
+        row.upper_id, row.lower_id = upper, lower
+        if standing.closed:
+            if (row.state, row.winner_id) != ("closed", winner):
+                row.closed_at = now
+            row.state, row.winner_id, row.decided_by, row.closes_at = "closed", winner, standing.decided_by, None
+        elif row.state == "closed" or moved:
+            row.state, row.winner_id, row.decided_by, row.closes_at, row.closed_at = "pending", *[None] * 4
+        after = (row.state, row.upper_id, row.lower_id, row.winner_id, row.decided_by)
+        if before != after and (row.state == "closed" or before[0] != "pending"):
+            data = {"match": row.id, "state": row.state, "winner": row.winner_id, "by": row.decided_by}
+            append(session, "match-settled", data, now=now)
+    final = next(row for row in rows.values() if row.kind == "final")
+    state = "champion" if final.state == "closed" else "drawn"
+    if event.state != state:
+        event.state = state
+        if state == "champion":
+            append(session, "champion", {"entry": final.winner_id}, now=now)
+    session.flush()
+
+
+def _result(session: Session, match: Match) -> MatchResult:
+    final = select(Match.winner_id).where(Match.kind == "final", Match.state == "closed")
+    return MatchResult(
+        match=match.id,
+        state=match.state,
+        ballot=match.ballot,
+        tallies=[list(pair) for pair in match.tallies or []],
+        winner=match.winner_id,
+        decided_by=match.decided_by,
+        closes_at=match.closes_at,
+        champion=session.scalar(final),
+    )

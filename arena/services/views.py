@@ -1,0 +1,369 @@
+"""Questions for pages and the snapshot. Nothing is written here, and nothing that is still secret is answered.
+
+A verse is seen from the opening of its first match on, its author and everything else from the closing of its last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, sessionmaker
+
+from arena.errors import EntryNotFound
+from arena.rules.bracket import THIRD, round_title, title_of
+from arena.services.answers import (
+    ConsoleEntry,
+    ConsoleView,
+    EntryView,
+    MatchView,
+    ResultsView,
+    RoundView,
+    Side,
+    StageView,
+)
+from arena.services.entries import UNDECIDED, reason_of
+from arena.services.events import the_event, view_of
+from arena.services.log import head
+from arena.store.engine import reading
+from arena.store.schema import ENTRY_STATES, Entry, Event, LogRecord, Match, Vote
+from trainer.verse import strictjson
+
+VOTED = ("votes", "revote", "draw")  # ways a match is decided by people
+RECENT = 30  # records of the log on the console
+
+
+def snapshot(db: sessionmaker[Session], *, now: float) -> dict[str, Any]:
+    """What every phone is told: the same for all, and nothing secret. A few small queries.
+
+    Returns:
+        event: its name. state: as in the database. phase: before, entering, checking, between, voting, champion,
+        published or void. closes_at, grace_ends_at: of submissions. match: the open one (id, title, round, ballot,
+        closes_at, votes) or None. last: id of the match decided most recently by people. next: title of the next one.
+        entries: number by state. matches: closed and total, byes apart. champion: entry id, once there is one.
+        version: number of the latest record of the log, which goes up with every change that anybody may see.
+    """
+    with reading(db) as session:
+        event = the_event(session)
+        number, _ = head(session)
+        rounds = session.scalar(select(func.max(Match.round))) or 0
+        shape = (Match.id, Match.round, Match.slot)
+        opened = session.execute(
+            select(*shape, Match.run, Match.ballot, Match.closes_at).where(Match.state == "open").limit(1)
+        ).first()
+        last = session.scalar(
+            select(Match.id)
+            .where(Match.state == "closed", Match.decided_by.in_(VOTED))
+            .order_by(Match.closed_at.desc(), Match.position.desc())
+            .limit(1)
+        )
+        following = session.execute(
+            select(*shape)
+            .where(Match.state == "pending", Match.upper_id.is_not(None), Match.lower_id.is_not(None))
+            .order_by(Match.position)
+            .limit(1)
+        ).first()
+        by_state = dict(
+            session.execute(
+                select(Match.state, func.count()).where(Match.decided_by.is_distinct_from("bye")).group_by(Match.state)
+            )
+            .tuples()
+            .all()
+        )
+        return {
+            "event": event.name,
+            "state": event.state,
+            "phase": phase_of(event, opened is not None, now),
+            "closes_at": event.closes_at,
+            "grace_ends_at": event.grace_ends_at,
+            "match": {
+                "id": opened.id,
+                "title": title_of(opened.id, opened.round, opened.slot, rounds),
+                "round": opened.round,
+                "ballot": opened.ballot,
+                "closes_at": opened.closes_at,
+                "votes": _votes(session, opened.id, opened.run, opened.ballot),
+            }
+            if opened
+            else None,
+            "last": last,
+            "next": title_of(following.id, following.round, following.slot, rounds) if following else None,
+            "entries": _counts(session),
+            "matches": {"closed": by_state.get("closed", 0), "total": sum(by_state.values())},
+            "champion": _champion_id(session) if event.state in ("champion", "published") else None,
+            "version": number,
+        }
+
+
+def phase_of(event: Event, voting: bool, now: float) -> str:
+    """What the evening is doing, in one word (`snapshot`)."""
+    if voting:
+        return "voting"
+    match event.state:
+        case "draft":
+            return "before"
+        case "open":
+            return "entering" if event.closes_at is None or now < event.closes_at else "checking"
+        case "closed":
+            return "checking"
+        case "drawn":
+            return "between"
+        case _:
+            return event.state  # champion, published, void
+
+
+def stage_view(db: sessionmaker[Session], *, now: float) -> StageView:
+    """All that the projector shows."""
+    with reading(db) as session:
+        scene = Scene.load(session)
+        number, digest = head(session)
+        return StageView(
+            event=view_of(scene.event),
+            phase=phase_of(scene.event, scene.open is not None, now),
+            counts=_counts(session),
+            open=scene.open,
+            last=max(scene.voted, key=lambda match: match.closed_at or 0.0, default=None),
+            next=scene.next,
+            rounds=scene.rounds(),
+            champion=scene.first,
+            third=scene.third,
+            log_number=number,
+            log_hash=digest,
+        )
+
+
+def results_view(db: sessionmaker[Session], *, now: float) -> ResultsView:
+    """What is public for good: closed matches with their verses and tallies, and names where they are known."""
+    with reading(db) as session:
+        scene = Scene.load(session)
+        number, digest = head(session)
+        closed = [match for match in scene.matches if match.state == "closed" and match.upper and match.lower]
+        return ResultsView(
+            event=view_of(scene.event),
+            phase=phase_of(scene.event, scene.open is not None, now),
+            matches=sorted(closed, key=lambda match: match.closed_at or 0.0, reverse=True),
+            rounds=scene.rounds(),
+            champion=scene.first,
+            second=scene.second,
+            third=scene.third,
+            log_number=number,
+            log_hash=digest,
+        )
+
+
+def entry_view(db: sessionmaker[Session], entry_id: str, *, now: float) -> EntryView:
+    """One entry for everybody, after its last match.
+
+    Raises:
+        EntryNotFound: there is none, it is still secret, or it was disqualified.
+    """
+    with reading(db) as session:
+        scene = Scene.load(session)
+        entry = session.get(Entry, entry_id)
+        if entry is None or entry.seed is None or entry.bundle is None or not scene.is_done(entry_id):
+            raise EntryNotFound
+        return EntryView(
+            entry=entry.id,
+            name=entry.name,
+            seed=entry.seed,
+            text=entry.text,
+            prompt=entry.prompt,
+            bundle=entry.bundle,
+            facts=entry.facts,
+            matches=[m for m in scene.matches if entry_id in (side.entry for side in (m.upper, m.lower) if side)],
+            champion=scene.first is not None and scene.first.entry == entry_id,
+        )
+
+
+def console_view(db: sessionmaker[Session], *, now: float) -> ConsoleView:
+    """All that the organizer runs the evening from."""
+    with reading(db) as session:
+        scene = Scene.load(session)
+        number, digest = head(session)
+        counts = _counts(session)
+        recent = session.scalars(select(LogRecord).order_by(LogRecord.number.desc()).limit(RECENT))
+        return ConsoleView(
+            event=view_of(scene.event),
+            phase=phase_of(scene.event, scene.open is not None, now),
+            draw_word=scene.event.draw_word,
+            counts=counts,
+            pending=sum(counts[state] for state in UNDECIDED),
+            entries=_console_entries(session),
+            matches=scene.matches,
+            open=scene.open,
+            next=scene.next,
+            champion=scene.first,
+            third=scene.third,
+            log_number=number,
+            log_hash=digest,
+            recent=[
+                {"number": one.number, "at": one.at, "kind": one.kind, "data": strictjson.parse(one.data.encode())}
+                for one in recent
+            ],
+        )
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The bracket as it may be seen now."""
+
+    event: Event
+    matches: list[MatchView]  # in the order of play
+    done: frozenset[str]  # entries whose last match is closed, but for the disqualified
+
+    @classmethod
+    def load(cls, session: Session) -> Scene:
+        """Read matches and the entries in them."""
+        event = the_event(session)
+        rows = session.scalars(select(Match).order_by(Match.position)).all()
+        entries = {
+            one.id: one
+            for one in session.execute(
+                select(Entry.id, Entry.seed, Entry.name, Entry.text, Entry.state).where(Entry.seed.is_not(None))
+            )
+        }
+        playing = {side for row in rows if row.state != "closed" for side in (row.upper_id, row.lower_id)}
+        seen = {side for row in rows if row.opened_at is not None for side in (row.upper_id, row.lower_id)}
+        done = frozenset(e.id for e in entries.values() if e.id not in playing and e.state != "disqualified")
+        total = max((row.round for row in rows), default=0)
+
+        def side(row: Match, entry_id: str | None) -> Side | None:
+            if entry_id is None:
+                return None
+            entry = entries[entry_id]
+            mark: Literal["won", "lost", "out", ""] = ""
+            if row.state == "closed":
+                mark = "won" if row.winner_id == entry_id else "lost"
+            if entry.state == "disqualified" and mark != "won":
+                mark = "out"
+            return Side(
+                entry=entry_id,
+                seed=entry.seed,
+                text=entry.text if entry_id in seen or entry_id in done else None,
+                name=entry.name if entry_id in done else None,
+                mark=mark,
+            )
+
+        def view(row: Match) -> MatchView:
+            closed = row.state == "closed"
+            return MatchView(
+                id=row.id,
+                title=title_of(row.id, row.round, row.slot, total),
+                round=row.round,
+                slot=row.slot,
+                kind=row.kind,
+                state=row.state,
+                upper=side(row, row.upper_id),
+                lower=side(row, row.lower_id),
+                ready=row.state == "pending" and bool(row.upper_id and row.lower_id),
+                ballot=row.ballot,
+                opened_at=row.opened_at,
+                closes_at=row.closes_at if row.state == "open" else None,
+                closed_at=row.closed_at if closed else None,
+                votes=_votes(session, row.id, row.run, row.ballot) if row.state == "open" else None,
+                tallies=row.tallies if closed and row.decided_by in VOTED else None,
+                decided_by=row.decided_by if closed else None,
+                winner=row.winner_id if closed else None,
+            )
+
+        return cls(event, [view(row) for row in rows], done)
+
+    def is_done(self, entry_id: str) -> bool:
+        """Whether everything about this entry is public."""
+        return entry_id in self.done
+
+    def find(self, match_id: str) -> MatchView:
+        """One match, which exists."""
+        return next(match for match in self.matches if match.id == match_id)
+
+    @property
+    def open(self) -> MatchView | None:
+        """The match that is voted on."""
+        return next((match for match in self.matches if match.state == "open"), None)
+
+    @property
+    def next(self) -> MatchView | None:
+        """The first match that could be opened."""
+        return next((match for match in self.matches if match.ready), None)
+
+    @property
+    def voted(self) -> list[MatchView]:
+        """Matches that people decided."""
+        return [match for match in self.matches if match.state == "closed" and match.decided_by in VOTED]
+
+    @property
+    def first(self) -> Side | None:
+        """The champion."""
+        return self._winner(match for match in self.matches if match.kind == "final")
+
+    @property
+    def second(self) -> Side | None:
+        """Who lost the final."""
+        final = next((match for match in self.matches if match.kind == "final" and match.winner), None)
+        sides = (final.upper, final.lower) if final else ()
+        return next((side for side in sides if side and side.mark == "lost"), None)
+
+    @property
+    def third(self) -> Side | None:
+        """Who won the match for the third place."""
+        return self._winner(match for match in self.matches if match.id == THIRD)
+
+    def rounds(self) -> list[RoundView]:
+        """The bracket in columns."""
+        total = max((match.round for match in self.matches), default=0)
+        return [
+            RoundView(number, round_title(number, total), [match for match in self.matches if match.round == number])
+            for number in range(1, total + 1)
+        ]
+
+    @staticmethod
+    def _winner(matches: Iterable[MatchView]) -> Side | None:
+        sides = (side for match in matches for side in (match.upper, match.lower) if match.winner)
+        return next((side for side in sides if side and side.mark == "won"), None)
+
+
+def _votes(session: Session, match_id: str, run: int, ballot: int) -> int:
+    query = select(func.count()).select_from(Vote)
+    return session.scalar(query.where(Vote.match_id == match_id, Vote.run == run, Vote.ballot == ballot)) or 0
+
+
+def _counts(session: Session) -> dict[str, int]:
+    found = dict(session.execute(select(Entry.state, func.count()).group_by(Entry.state)).tuples().all())
+    return {state: found.get(state, 0) for state in ENTRY_STATES}
+
+
+def _champion_id(session: Session) -> str | None:
+    return session.scalar(select(Match.winner_id).where(Match.kind == "final", Match.state == "closed"))
+
+
+def _console_entries(session: Session) -> list[ConsoleEntry]:
+    rows: Sequence[Entry] = session.scalars(select(Entry).order_by(Entry.claimed_at, Entry.id)).all()
+    same: dict[str, list[Entry]] = {}
+    for row in rows:
+        same.setdefault(row.claim_digest, []).append(row)
+    waiting = sorted((row for row in rows if row.state == "waiting"), key=lambda row: (row.queued_at or 0.0, row.id))
+    places = {row.id: place for place, row in enumerate(waiting, start=1)}
+    return [
+        ConsoleEntry(
+            entry=row.id,
+            owner=row.owner_id,
+            name=row.name,
+            state=row.state,
+            code=row.code,
+            reason=reason_of(row, places.get(row.id)),
+            received=row.received,
+            size=row.size,
+            place=places.get(row.id),
+            attempt=row.attempt,
+            failures=row.failures,
+            worker=row.worker if row.state == "verifying" else None,
+            lease_until=row.lease_until,
+            claimed_at=row.claimed_at,
+            text=row.text,
+            seed=row.seed,
+            twins=[twin.id for twin in same[row.claim_digest] if twin.owner_id != row.owner_id],
+        )
+        for row in rows
+    ]
