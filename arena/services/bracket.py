@@ -242,7 +242,7 @@ def _count(session: Session, event: Event, match: Match, now: float) -> None:
     query = select(Vote.choice, func.count()).where(
         Vote.match_id == match.id, Vote.run == match.run, Vote.ballot == match.ballot
     )
-    votes = dict(session.execute(query.group_by(Vote.choice)).tuples().all())
+    votes = dict(session.execute(query.group_by(Vote.choice)).all())
     upper, lower = votes.get("upper", 0), votes.get("lower", 0)
     match.tallies = [*(match.tallies or [])[: match.ballot], [upper, lower]]
     result = outcome(upper, lower, match.ballot)

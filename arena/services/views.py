@@ -68,9 +68,7 @@ def snapshot(db: sessionmaker[Session], *, now: float) -> dict[str, Any]:
         by_state = dict(
             session.execute(
                 select(Match.state, func.count()).where(Match.decided_by.is_distinct_from("bye")).group_by(Match.state)
-            )
-            .tuples()
-            .all()
+            ).all()
         )
         return {
             "event": event.name,
@@ -330,7 +328,7 @@ def _votes(session: Session, match_id: str, run: int, ballot: int) -> int:
 
 
 def _counts(session: Session) -> dict[str, int]:
-    found = dict(session.execute(select(Entry.state, func.count()).group_by(Entry.state)).tuples().all())
+    found = dict(session.execute(select(Entry.state, func.count()).group_by(Entry.state)).all())
     return {state: found.get(state, 0) for state in ENTRY_STATES}
 
 

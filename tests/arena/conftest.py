@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.arena.bundles import RECIPE, Poet, random_weights, torn_poet
+from tests.arena.evening import Evening
 from trainer.verse.generate import Written
+
+
+@pytest.fixture
+def evening(tmp_path: Path) -> Iterator[Evening]:
+    """A fresh event folder with an open database."""
+    evening = Evening(tmp_path)
+    yield evening
+    evening.dispose()
 
 
 @pytest.fixture

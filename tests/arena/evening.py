@@ -1,153 +1,116 @@
-"""A real evening in a temporary folder: event, store, database and the Flask application; only the clock is a toy."""
+"""An event on real files, and people who enter real verses, for tests of services."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, replace
-from functools import cache
-from html.parser import HTMLParser
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
+from sqlalchemy.orm import Session, sessionmaker
 
-from arena.services import bracket, entries, events, verifying
+from arena.services.answers import EntryStatus, EventRules, Job, MatchResult, Receipt
+from arena.services.bracket import close_match, draw_bracket, open_match
 from arena.services.checking import check_bundle
-from arena.services.identity import new_secret
-from arena.services.opening import open_event
-from arena.settings import Settings, create_event_folder
-from arena.web.app import create_app
+from arena.services.entries import PIECE_BYTES, take_claim, take_piece
+from arena.services.events import close_submissions, create_event, open_submissions
+from arena.services.opening import BundleStore, open_event, sqlite_url
+from arena.services.verifying import claim_next, record_verdict
+from arena.services.views import console_view
+from arena.services.voting import ballot, cast_vote
 from tests.arena.bundles import RECIPE, Poet, random_weights
 from trainer.verse.claim import header_length
 
-START = 1_795_000_000.0
+KEY = "11" * 32  # signs receipts
+START = 1_000_000.0  # seconds since the epoch
 
 
-@cache
-def bundle(seed: int) -> bytes:
-    """A real bundle; different seeds write different verses."""
-    poet = Poet(random_weights(1))
-    return poet.pack(poet.write(replace(RECIPE, seed=seed)))
+def secret_of(name: str) -> str:
+    """A secret for a person of this name."""
+    return f"secret-of-{name}".ljust(22, "-")
 
 
-def header_of(data: bytes) -> bytes:
-    return data[: header_length(data[:8])]
+def header_of(bundle: bytes) -> bytes:
+    return bundle[: header_length(bundle[:8])]
+
+
+def verses(count: int, poet: Poet | None = None) -> Iterator[bytes]:
+    """Bundles of different verses by one poet, each of at most 8 lines and decided."""
+    poet = poet or Poet(random_weights(1))
+    seed = 0
+    while count:
+        seed += 1
+        written = poet.write(replace(RECIPE, seed=seed, tokens=24, lines=8))
+        if written.decided:
+            count -= 1
+            yield poet.pack(written)
 
 
 @dataclass
-class Author:
-    name: str
-    secret: str
-    entry: str  # id
-    text: str
-
-
 class Evening:
-    """One event being served, with its clock in our hands."""
+    """A database, a folder of bundles, and a clock that moves when it is told to."""
 
-    def __init__(self, dir: Path, **options: Any) -> None:
-        self.settings: Settings = create_event_folder(dir / "event", name="Evening <of> verses", **options)
-        self.event = open_event(self.settings.database_url, self.settings.dir, min_free=0)
-        self.now = START
-        self.app = self.make_app()
-        events.create_event(self.db, name=self.settings.name, draw_word="moonlight", now=self.now)
+    folder: Path
+    now: float = START
+    db: sessionmaker[Session] = field(init=False)
+    store: BundleStore = field(init=False)
 
-    @property
-    def db(self) -> Any:
-        return self.event.db
+    def __post_init__(self) -> None:
+        opened = open_event(sqlite_url(self.folder / "arena.sqlite3"), self.folder, min_free=0)
+        self.db, self.store = opened.db, opened.store
 
-    @property
-    def store(self) -> Any:
-        return self.event.store
+    def dispose(self) -> None:
+        self.db.kw["bind"].dispose()
 
-    def make_app(self, **options: Any) -> Any:
-        app = create_app(self.settings, self.db, self.store, clock=lambda: self.now, **options)
-        app.testing = True
-        return app
+    def begin(self, rules: EventRules | None = None, word: str = "thimble") -> None:
+        create_event(self.db, name="Evening", draw_word=word, rules=rules or EventRules(), salt="salt", now=self.now)
+        open_submissions(self.db, now=self.now)
 
-    def phone(self) -> FlaskClient:
-        """A browser with cookies of its own."""
-        client: FlaskClient = self.app.test_client()
-        return client
+    def claim(self, name: str, bundle: bytes) -> Receipt:
+        header = header_of(bundle)
+        return take_claim(self.db, self.store, header, secret_of(name), name, key=KEY, now=self.now)
 
-    def organizer(self) -> FlaskClient:
-        """A browser on the organizer's machine, logged in to the console."""
-        client = self.phone()
-        answer = post(client, "/console/login", "/console/login", password=self.settings.console_password)
-        assert answer.status_code == 303
-        return client
+    def piece(self, name: str, entry: str, offset: int, data: bytes) -> EntryStatus:
+        return take_piece(self.db, self.store, entry, secret_of(name), offset, data, now=self.now)
 
-    def enter(self, count: int = 4) -> list[Author]:
-        """Open submissions and take so many verses, whole."""
-        events.open_submissions(self.db, now=self.now)
-        return [self.author(f"Poet {seed}", seed) for seed in range(10, 10 + count)]
+    def enter(self, name: str, bundle: bytes) -> str:
+        """Claim and send all of a bundle; the entry's id."""
+        receipt = self.claim(name, bundle)
+        offset = receipt.offset
+        while offset < receipt.size:
+            offset = self.piece(name, receipt.entry, offset, bundle[offset : offset + PIECE_BYTES]).received
+        return receipt.entry
 
-    def author(self, name: str, seed: int) -> Author:
-        secret, data = new_secret(), bundle(seed)
-        start = header_of(data)
-        key = self.settings.receipt_key
-        receipt = entries.take_claim(self.db, self.store, start, secret, name, key=key, now=self.now)
-        status = entries.take_piece(
-            self.db, self.store, receipt.entry, secret, len(start), data[len(start) :], now=self.now
-        )
-        return Author(name, secret, receipt.entry, status.text)
+    def lease(self, worker: str = "worker", seconds: float = 30.0) -> Job | None:
+        return claim_next(self.db, worker=worker, lease_seconds=seconds, now=self.now)
 
-    def verify(self) -> None:
-        """Check every waiting entry, as a worker does."""
-        while job := verifying.claim_next(self.db, worker="test", lease_seconds=30, now=self.now):
-            verifying.record_verdict(self.db, job, check_bundle(self.store.path(job.bundle)), now=self.now)
+    def verify_all(self) -> int:
+        """Check what waits, in this process; how many."""
+        count = 0
+        while job := self.lease():
+            count += 1
+            assert record_verdict(self.db, job, check_bundle(self.store.path(job.bundle)), now=self.now)
+        return count
 
-    def draw(self, count: int = 4) -> list[Author]:
-        """Authors of a drawn bracket."""
-        authors = self.enter(count)
-        self.verify()
-        events.close_submissions(self.db, now=self.now)
-        bracket.draw_bracket(self.db, now=self.now)
-        return authors
+    def drawn(self, bundles: list[bytes]) -> list[str]:
+        """Enter, verify, close and draw; entry ids in the order of the lot."""
+        for number, bundle in enumerate(bundles):
+            self.enter(f"poet{number}", bundle)
+        self.verify_all()
+        close_submissions(self.db, now=self.now)
+        draw_bracket(self.db, now=self.now)
+        placed = [entry for entry in console_view(self.db, now=self.now).entries if entry.seed]
+        return [entry.entry for entry in sorted(placed, key=lambda entry: entry.seed or 0)]
 
-    def voting(self, count: int = 4, match: str = "r1m1", seconds: float = 60) -> list[Author]:
-        """Authors of a bracket whose first match is open."""
-        authors = self.draw(count)
-        bracket.open_match(self.db, match, seconds=seconds, now=self.now)
-        return authors
+    def vote(self, voter: str, match: str, text: str) -> None:
+        """Vote for the verse with this text, on whichever side the voter sees it."""
+        shown = ballot(self.db, match, secret_of(voter), now=self.now)
+        side = "left" if shown.left == text else "right"
+        cast_vote(self.db, match, secret_of(voter), side, shown.number, now=self.now)
 
-
-def token_of(page: TestResponse | str) -> str:
-    text = page if isinstance(page, str) else page.text
-    found = re.search(r'name="token" value="([^"]+)"', text)
-    assert found, "the page has no form token"
-    return found[1]
-
-
-def post(client: FlaskClient, form_page: str, action: str, **fields: Any) -> TestResponse:
-    """Send a form as a browser without JavaScript does: get the page, take its token, send it."""
-    return client.post(action, data={"token": token_of(client.get(form_page)), **fields})
-
-
-def hidden(page: TestResponse, name: str) -> str:
-    found = re.search(rf'name="{name}" value="([^"]*)"', page.text)
-    assert found, f"the page has no field {name}"
-    return found[1]
-
-
-def vote(client: FlaskClient, side: str) -> TestResponse:
-    page = client.get("/")
-    fields = {name: hidden(page, name) for name in ("token", "match", "ballot")}
-    return client.post("/vote", data={**fields, "side": side})
-
-
-class Tags(HTMLParser):
-    """Every tag of a page, and the text outside of scripts."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
+    def decide(self, match: str, text: str, voters: int = 3) -> MatchResult:
+        """Open a match, let everybody vote for one verse, close it."""
+        open_match(self.db, match, now=self.now)
+        for number in range(voters):
+            self.vote(f"voter{number}", match, text)
+        self.now += 1
+        return close_match(self.db, match, now=self.now)
