@@ -9,14 +9,21 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
+
+from arena.organizer import bracket, event, folder_option, match, plainly
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="verse-arena", prog_name="arena")
 def main() -> None:
     """Verify verses, and run the evening on which a room votes for the best one."""
+
+
+for group in (event, bracket, match):
+    main.add_command(group)
 
 
 @main.command()
@@ -80,3 +87,83 @@ def _print(line: str, verdict: str, colour: str) -> None:
     line = line.encode(encoding, errors="backslashreplace").decode(encoding)
     start = verdict if line.startswith(verdict) else ""
     click.echo(click.style(start, colour) + line[len(start) :])
+
+
+@main.command()
+@click.argument("place", metavar="[DIR]", required=False, type=click.Path(path_type=Path, file_okay=False))
+@click.option("--name", default="An evening of verses", show_default=True, help="What every page calls the event.")
+@click.option("--word", help="The draw word, which decides lots and ties.  [default: one drawn now]")
+@click.option("--lines", type=int, help="Lines of a verse, at most.  [default: 8]")
+@click.option("--characters", type=int, help="Characters of a verse, at most.  [default: 480]")
+@click.option("--grace", type=float, help="Minutes after closing for uploads of claims in time.  [default: 15]")
+@click.option("--match-seconds", type=float, help="How long a match stays open.  [default: 60]")
+@click.option("--revote-seconds", type=float, help="How long a vote after a tie stays open.  [default: 30]")
+@click.option("--max-entries", type=int, help="Entries of the whole event, replaced ones included.  [default: 5000]")
+@click.option("--port", type=click.IntRange(1, 65_535), default=8000, show_default=True)
+@click.option("--public-url", default="", help="The address phones use, e.g. https://verses.example.org.")
+@folder_option
+@plainly
+def init(place: Path | None, folder: Path, name: str, word: str | None, **options: Any) -> None:
+    """Make the folder of a new event: settings, secrets, an empty database.
+
+    \b
+    Example:
+      arena init submissions/event --name "Poets of the lab"
+    """
+    from arena.organizer import make_event
+
+    settings = make_event(place or folder, name, word, options)
+    click.echo(f"the event {settings.name!r} is in {settings.dir}")
+    click.echo(f'the console\'s password is the "console_password" in {settings.dir / "secrets.json"}')
+    click.echo(f"next: arena serve --dir {settings.dir}")
+
+
+@main.command()
+@click.option(
+    "--lan",
+    is_flag=False,
+    flag_value="auto",
+    metavar="[ADDRESS]",
+    help="Let the local network in; ADDRESS is this machine's, for links, where it is not found by itself.",
+)
+@click.option("--port", type=click.IntRange(0, 65_535), help="0: any that is free.  [default: as set, 8000]")
+@click.option("--public-url", default="", help="The address of a tunnel or proxy before this server, for links.")
+@click.option("--jobs", type=click.IntRange(1, 256), help="Bundles checked at once.  [default: cores less one]")
+@click.option("--console-remote", is_flag=True, help="Let the console answer other machines; needs an https address.")
+@folder_option
+@plainly
+def serve(
+    folder: Path, lan: str | None, port: int | None, public_url: str, jobs: int | None, console_remote: bool
+) -> None:
+    """Serve the event to phones and projector, and verify what comes in, until Ctrl-C.
+
+    It listens on this machine only, until --lan lets the local network in.
+
+    \b
+    Examples:
+      arena serve
+      arena serve --lan
+      arena serve --public-url https://verses.example.org
+    """
+    from arena.settings import load_settings
+    from arena.web.serving import reach
+    from arena.web.serving import serve as run
+
+    settings = reach(load_settings(folder), lan=lan, port=port, public_url=public_url)
+    run(settings, jobs=jobs, console_remote=console_remote, say=click.echo)
+
+
+@main.command()
+@click.option("--jobs", type=click.IntRange(1, 256), help="Bundles checked at once.  [default: cores less one]")
+@folder_option
+@plainly
+def worker(folder: Path, jobs: int | None) -> None:
+    """Verify waiting entries, beside the server's own worker, until Ctrl-C.
+
+    \b
+    Example:
+      arena worker --jobs 4
+    """
+    from arena.worker import work
+
+    work(folder, jobs or 0)

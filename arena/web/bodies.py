@@ -70,13 +70,13 @@ def kind_of(method: str, path: str) -> Kind:
 class BodyReader:
     """Reads bodies on the event loop, and counts those that are on their way."""
 
-    def __init__(self, folder: Path, monotonic: Callable[[], float]) -> None:
+    def __init__(self, folder: Path, patience: float = PATIENCE) -> None:
         """
         Args:
             folder: where large bodies lie while they arrive.
-            monotonic: seconds; the event loop's clock.
+            patience: seconds that any body may take.
         """
-        self._folder, self._now = folder, monotonic
+        self._folder, self._patience = folder, patience
         self._disk = ThreadPoolExecutor(2, "spool")  # a disk that is slow to write must not stop the loop
         self._reading: dict[str, int] = {kind.name: 0 for kind in KINDS}
 
@@ -113,12 +113,12 @@ class BodyReader:
             self._reading[kind.name] -= 1
 
     async def _read(self, kind: Kind, receive: Receive) -> tuple[IO[bytes], int]:
-        started, size = self._now(), 0
+        started, size = asyncio.get_running_loop().time(), 0
         file: IO[bytes] = io.BytesIO()
         try:
             while True:
                 try:
-                    async with asyncio.timeout_at(started + PATIENCE + size / kind.rate):
+                    async with asyncio.timeout_at(started + self._patience + size / kind.rate):
                         message = await receive()
                 except TimeoutError:
                     raise Refused(408, "too-slow", "The request arrived too slowly: try again.") from None

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from arena.web.bodies import BodyReader, Disconnected, Receive, Refused, kind_of
+from arena.web.bodies import PATIENCE, BodyReader, Disconnected, Receive, Refused, kind_of
 from arena.web.lanes import Answer, Lane, WSGIApp, environ_of, send_answer
 from arena.web.snapshot import Keeper
 
@@ -33,14 +33,15 @@ LANES = {"votes": (1, 4_000), "pages": (6, 2_000), "uploads": (2, 64), "forms": 
 class Gateway:
     """An ASGI application."""
 
-    def __init__(self, app: WSGIApp, keeper: Keeper, spool: Path) -> None:
+    def __init__(self, app: WSGIApp, keeper: Keeper, spool: Path, patience: float = PATIENCE) -> None:
         """
         Args:
             app: the Flask application.
             keeper: of snapshots; started and stopped with the server.
             spool: an existing folder for large bodies on their way.
+            patience: seconds that a body may take, however small.
         """
-        self._app, self._keeper, self._spool = app, keeper, spool
+        self._app, self._keeper, self._spool, self._patience = app, keeper, spool, patience
         self._lanes: dict[str, Lane] = {}
         self._bodies: BodyReader | None = None
         self._answers: tuple[object, dict[str, Any], dict[str, Any], dict[str, Any]] | None = None
@@ -59,7 +60,7 @@ class Gateway:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         self._lanes = {name: Lane(name, *sizes) for name, sizes in LANES.items()}
-        self._bodies = BodyReader(self._spool, asyncio.get_running_loop().time)
+        self._bodies = BodyReader(self._spool, self._patience)
         try:
             await asyncio.to_thread(self._keeper.start)
         except Exception as error:

@@ -119,12 +119,19 @@ def free_port(host: str, port: int) -> int:
         return int(probe.getsockname()[1])
 
 
-def serve(settings: Settings, *, jobs: int | None = None, say: Callable[[str], None] = print) -> None:
+def serve(
+    settings: Settings,
+    *,
+    jobs: int | None = None,
+    console_remote: bool = False,
+    say: Callable[[str], None] = print,
+) -> None:
     """Serve the event until Ctrl-C.
 
     Args:
         settings: see `reach` for the address.
         jobs: bundles checked at once; None: as many as there are cores, less one.
+        console_remote: let the console answer other machines; behind TLS only.
         say: prints a line.
 
     Raises:
@@ -135,6 +142,8 @@ def serve(settings: Settings, *, jobs: int | None = None, say: Callable[[str], N
     from arena.services.events import current_event
     from arena.services.opening import open_event
 
+    if console_remote and not settings.public_url.startswith("https:"):
+        raise SettingsError("--console-remote needs an address with TLS: name it with --public-url https://...")
     with EventLock(settings.lock, settings.base_url):
         free_port(settings.host, settings.port)
         event = open_event(settings.database_url, settings.dir, settings.min_free_bytes)
@@ -143,13 +152,13 @@ def serve(settings: Settings, *, jobs: int | None = None, say: Callable[[str], N
             left.unlink(missing_ok=True)
         connections = raise_descriptor_limit()
         verifying = Verifying(settings, jobs)
-        web = _web_server(settings, connections)
+        web = web_server(settings.host, settings.port, connections)
         threading.Thread(
             target=_announce, args=(settings, connections, say, web.main_loop_interrupt), daemon=True
         ).start()
         verifying.start()
         try:
-            web.serve(target_loader=partial(load_gateway, settings), wrap_loader=False)
+            web.serve(target_loader=partial(load_gateway, settings, console_remote), wrap_loader=False)
         finally:
             verifying.stop()
 
@@ -173,7 +182,7 @@ def raise_descriptor_limit() -> int:
     return max(16, min(found - RESERVED, MOST))
 
 
-def load_gateway(settings: Settings) -> Any:
+def load_gateway(settings: Settings, console_remote: bool = False) -> Any:
     """The web process's application; runs there."""
     from arena.services.opening import open_event
     from arena.web.app import create_app
@@ -184,7 +193,7 @@ def load_gateway(settings: Settings) -> Any:
     end_with_main_process()
     event = open_event(settings.database_url, settings.dir, settings.min_free_bytes)
     keeper = Keeper(partial(DatabaseSource, event.db))
-    app = create_app(settings, event.db, event.store, time.time, snapshot=keeper.data)
+    app = create_app(settings, event.db, event.store, time.time, console_remote, snapshot=keeper.data)
     return Gateway(app, keeper, settings.incoming)
 
 
@@ -201,7 +210,8 @@ def end_with_main_process() -> None:
     threading.Thread(target=wait, name="parent", daemon=True).start()
 
 
-def _web_server(settings: Settings, connections: int) -> Any:
+def web_server(host: str, port: int, connections: int) -> Any:
+    """Granian, set for phones: its `serve` takes what makes the application, in a process of its own."""
     from granian import Granian
     from granian.constants import HTTPModes, Interfaces, Loops
     from granian.http import HTTP1Settings
@@ -217,8 +227,8 @@ def _web_server(settings: Settings, connections: int) -> Any:
 
     return Web(
         "arena",  # not imported: `target_loader` makes the application
-        address=settings.host,
-        port=settings.port,
+        address=host,
+        port=port,
         interface=Interfaces.ASGI,
         workers=1,
         loop=Loops.asyncio,

@@ -1,0 +1,208 @@
+"""Servers and clients for the tests of serving: a small Flask application, and processes that we end ourselves."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, Response, request
+
+from arena.web.gateway import Gateway
+from arena.web.serving import end_with_main_process, raise_descriptor_limit, web_server
+from arena.web.snapshot import Keeper
+
+ROOT = Path(__file__).resolve().parents[2]
+ARENA = [sys.executable, "-c", "from arena.cli import main; main()"]
+
+
+def within(seconds: float, condition: Callable[[], object]) -> bool:
+    """Whether the condition comes true in time. Looks often, so a test takes as long as what it waits for."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        threading.Event().wait(0.01)
+    return True
+
+
+class Notes:
+    """A snapshot source that is told what to say."""
+
+    def __init__(self) -> None:
+        self.said: dict[str, Any] = {"event": "test", "version": 0}
+        self.builds = 0
+        self.dirty = True
+
+    def say(self, **more: Any) -> None:
+        self.said = {**self.said, **more}
+        self.dirty = True
+
+    def changed(self) -> bool:
+        changed, self.dirty = self.dirty, False
+        return changed
+
+    def build(self, now: float) -> dict[str, Any]:
+        self.builds += 1
+        return self.said
+
+    def close(self) -> None:
+        pass
+
+
+def small_app() -> Flask:
+    """Answers with what it got; can be told to hold its threads."""
+    app = Flask("small")
+    app.config["held"] = threading.Event()
+    app.config["inside"] = 0
+
+    @app.route("/<path:where>", methods=["GET", "POST", "PATCH"])
+    def echo(where: str) -> dict[str, Any]:
+        body = request.get_data(cache=False)
+        kind = type(request.environ["wsgi.input"]).__name__
+        headers = {name: value for name, value in request.headers if name.startswith("X-")}
+        return {
+            "method": request.method,
+            "path": request.path,
+            "query": request.query_string.decode(),
+            "size": len(body),
+            "sha256": hashlib.sha256(body).hexdigest(),
+            "memory": kind == "BytesIO",
+            "headers": headers,
+        }
+
+    @app.get("/hold")
+    def hold() -> str:
+        app.config["inside"] += 1
+        app.config["held"].wait(20)
+        return "let go"
+
+    @app.get("/broken")
+    def broken() -> str:
+        raise RuntimeError("as it was told")
+
+    @app.get("/large/<int:mib>")
+    def large(mib: int) -> Response:
+        def chunks() -> Iterator[bytes]:
+            for _ in range(16 * mib):
+                yield b"x" * 65_536
+
+        return Response(chunks(), mimetype="application/octet-stream")
+
+    return app
+
+
+def small_gateway(spool: str) -> Gateway:
+    """In a server of its own: what the processes of `small_server` load."""
+    end_with_main_process()
+    return Gateway(small_app(), Keeper(Notes), Path(spool))
+
+
+def small_server(spool: str, port: int) -> None:
+    """Granian over the small application, as `serving` starts it over the real one."""
+    from tests.arena.served import small_gateway as load  # as its own process will find it
+
+    server = web_server("127.0.0.1", port, raise_descriptor_limit())
+    server.serve(target_loader=partial(load, spool), wrap_loader=False)
+
+
+class Process:
+    """A child with its lines, ended with the test whatever happens."""
+
+    def __init__(self, command: list[str], **more: Any) -> None:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        self.popen = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, cwd=ROOT, **more
+        )
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.popen.stdout is not None
+        for line in self.popen.stdout:
+            self.lines.append(line.rstrip("\n"))
+
+    def said(self, text: str) -> str | None:
+        """The first line with this text."""
+        return next((line for line in list(self.lines) if text in line), None)
+
+    def kill(self) -> None:
+        self.popen.kill()
+        self.popen.wait()
+
+    def interrupt(self) -> None:
+        self.popen.send_signal(signal.SIGINT)
+
+    def end(self) -> None:
+        if self.popen.poll() is None:
+            self.popen.terminate()
+            try:
+                self.popen.wait(10)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        self._reader.join(5)
+        assert self.popen.stdout is not None
+        self.popen.stdout.close()
+
+
+class Wire:
+    """One connection, spoken to byte by byte."""
+
+    def __init__(self, port: int, timeout: float = 20.0) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
+
+    def send(self, text: str | bytes) -> Wire:
+        self.socket.sendall(text.encode() if isinstance(text, str) else text)
+        return self
+
+    def answer(self) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers and body of one answer with a Content-Length."""
+        data = b""
+        while b"\r\n\r\n" not in data:
+            data += self._more()
+        head, _, body = data.partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        status = int(first.split()[1])
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        while len(body) < int(headers.get("content-length", 0)) and status != 304:
+            body += self._more()
+        return status, headers, body
+
+    def _more(self) -> bytes:
+        data = self.socket.recv(65_536)
+        if not data:
+            raise ConnectionError("closed before its answer was whole")
+        return data
+
+    def closed(self) -> bool:
+        """Whether the other side has closed; waits for it."""
+        try:
+            return self.socket.recv(1) == b""
+        except ConnectionError:
+            return True
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+def ask(port: int, request: str, body: bytes = b"") -> tuple[int, dict[str, str], bytes]:
+    """One request on a connection of its own: `ask(port, "GET /api/state")`."""
+    first, *headers = request.split("\n")
+    if body:
+        headers.append(f"Content-Length: {len(body)}")
+    wire = Wire(port)
+    try:
+        lines = [f"{first} HTTP/1.1", "Host: 127.0.0.1", *headers]
+        return wire.send("\r\n".join(lines) + "\r\n\r\n").send(body).answer()
+    finally:
+        wire.close()

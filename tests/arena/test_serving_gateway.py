@@ -1,0 +1,291 @@
+"""The gateway, asked as a server asks it: polls from memory, bodies within limits, Flask behind both."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from arena.web import bodies
+from arena.web.bodies import KINDS, kind_of
+from arena.web.gateway import LANES, Gateway
+from arena.web.snapshot import Keeper
+from tests.arena.served import Notes, small_app, within
+
+MIB = 2**20
+Answer = tuple[int, dict[str, str], bytes]
+
+
+class Seat:
+    """A gateway that runs, and somebody who asks it."""
+
+    def __init__(self, gateway: Gateway, notes: Notes, app: Any) -> None:
+        self.gateway, self.notes, self.app = gateway, notes, app
+
+    async def ask(
+        self, method: str, path: str, *chunks: bytes, headers: dict[str, str] | None = None, stalls: bool = False
+    ) -> Answer:
+        """One request. `stalls`: after its chunks, nothing more comes, and the connection stays open."""
+        path, _, query = path.partition("?")
+        pairs = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
+        if chunks and not headers:
+            pairs.append((b"content-length", str(sum(map(len, chunks))).encode()))
+        scope = {
+            "type": "http",
+            "http_version": "1.1",
+            "method": method,
+            "path": path,
+            "query_string": query.encode("latin-1"),
+            "headers": pairs,
+            "server": ("127.0.0.1", 8000),
+            "client": ("127.0.0.1", 50_000),
+            "scheme": "http",
+        }
+        left = list(chunks)
+        sent: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            if left:
+                chunk = left.pop(0)
+                return {"type": "http.request", "body": chunk, "more_body": bool(left) or stalls}
+            if stalls:
+                await asyncio.Event().wait()
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        await self.gateway(scope, receive, send)
+        start, *rest = sent
+        body = b"".join(message["body"] for message in rest)
+        assert not rest[-1].get("more_body", False)
+        names = {name.decode(): value.decode() for name, value in start["headers"]}
+        return start["status"], names, body
+
+
+@asynccontextmanager
+async def seated(tmp_path: Path, patience: float = 10.0) -> AsyncIterator[Seat]:
+    """Started and stopped as a server does it."""
+    notes, app = Notes(), small_app()
+    gateway = Gateway(app, Keeper(lambda: notes), tmp_path, patience)
+    inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    outbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    task = asyncio.create_task(gateway({"type": "lifespan"}, inbox.get, outbox.put))
+    inbox.put_nowait({"type": "lifespan.startup"})
+    assert (await outbox.get())["type"] == "lifespan.startup.complete"
+    try:
+        yield Seat(gateway, notes, app)
+    finally:
+        app.config["held"].set()
+        inbox.put_nowait({"type": "lifespan.shutdown"})
+        assert (await outbox.get())["type"] == "lifespan.shutdown.complete"
+        await task
+
+
+@pytest.fixture
+def seat(tmp_path: Path) -> Callable[..., None]:
+    """Runs a coroutine with a gateway."""
+
+    def run(story: Callable[[Seat], Coroutine[Any, Any, None]], patience: float = 10.0) -> None:
+        async def whole() -> None:
+            async with seated(tmp_path, patience) as it:
+                await story(it)
+
+        asyncio.run(whole())
+
+    return run
+
+
+def test_a_poll_is_answered_from_memory_and_never_asks_flask(seat: Callable[..., None]) -> None:
+    async def story(it: Seat) -> None:
+        held = [asyncio.create_task(it.ask("GET", "/hold")) for _ in range(50)]  # every thread, and a queue
+        status, headers, body = await it.ask("GET", "/api/state")
+        assert (status, headers["content-type"]) == (200, "application/json")
+        assert json.loads(body) == {"event": "test", "version": 0}
+        assert headers["cache-control"] == "no-cache"
+        it.app.config["held"].set()
+        assert [one[0] for one in await asyncio.gather(*held)] == [200] * 50
+
+    seat(story)
+
+
+def test_a_poll_that_knows_the_state_gets_304_until_it_changes(seat: Callable[..., None]) -> None:
+    async def story(it: Seat) -> None:
+        _, headers, _ = await it.ask("GET", "/api/state")
+        known = {"If-None-Match": headers["etag"]}
+        status, again, body = await it.ask("GET", "/api/state", headers=known)
+        assert (status, again["etag"], body) == (304, headers["etag"], b"")
+        assert (await it.ask("GET", "/api/state", headers={"If-None-Match": f"W/{headers['etag']}"}))[0] == 304
+        it.notes.say(version=1)
+        await asyncio.to_thread(within, 5, lambda: it.gateway._keeper.data()["version"] == 1)
+        status, fresh, body = await it.ask("GET", "/api/state", headers=known)
+        assert (status, json.loads(body)["version"]) == (200, 1)
+        assert fresh["etag"] != headers["etag"]
+
+    seat(story)
+
+
+def test_other_requests_reach_flask_whole(seat: Callable[..., None]) -> None:
+    async def story(it: Seat) -> None:
+        body = bytes(range(256)) * 100
+        headers = {"Content-Length": str(len(body)), "X-Seen": "yes", "X_Seen": "no"}
+        status, names, data = await it.ask("POST", "/some/where?a=1&b=%20%C3%A9", body[:9], body[9:], headers=headers)
+        said = json.loads(data)
+        assert (status, names["content-type"]) == (200, "application/json")
+        assert (said["method"], said["path"], said["query"]) == ("POST", "/some/where", "a=1&b=%20%C3%A9")
+        assert (said["size"], said["sha256"]) == (len(body), hashlib.sha256(body).hexdigest())
+        assert said["headers"] == {"X-Seen": "yes"}, "a header with an underscore passes for another"
+
+    seat(story)
+
+
+def test_a_body_in_chunks_needs_no_length(seat: Callable[..., None]) -> None:
+    async def story(it: Seat) -> None:
+        _, _, data = await it.ask("POST", "/x", b"ab", b"", b"cd", headers={"Transfer-Encoding": "chunked"})
+        assert json.loads(data)["size"] == 4
+
+    seat(story)
+
+
+@pytest.mark.parametrize("query", ["é=ü", "a= b", "%ff", "\x80"])
+def test_a_strange_query_is_an_answer_and_no_crash(seat: Callable[..., None], query: str) -> None:
+    async def story(it: Seat) -> None:
+        assert (await it.ask("GET", f"/x?{query}"))[0] == 200
+
+    seat(story)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "limit"),
+    [
+        ("POST", "/vote", 65_536),
+        ("POST", "/api/entries", MIB + 8),
+        ("PATCH", "/api/entries/abc", MIB),
+        ("POST", "/console/login", 65_536),
+        ("POST", "/api/entries/abc", 65_536),
+        ("PUT", "/enter", 65_536),
+    ],
+)
+def test_each_route_takes_its_limit_and_not_a_byte_more(
+    seat: Callable[..., None], method: str, path: str, limit: int
+) -> None:
+    async def story(it: Seat) -> None:
+        if method != "PUT":
+            assert json.loads((await it.ask(method, path, b"x" * limit))[2])["size"] == limit
+        for headers in (None, {"Transfer-Encoding": "chunked"}):
+            status, names, _ = await it.ask(method, path, b"x" * limit, b"y", headers=headers)
+            assert (status, names["connection"]) == (413, "close")
+
+    seat(story)
+
+
+def test_a_form_may_hold_the_largest_bundle() -> None:
+    assert kind_of("POST", "/enter").limit == 193 * MIB
+
+
+def test_what_is_larger_than_a_piece_goes_to_a_file_that_leaves_nothing(
+    seat: Callable[..., None], tmp_path: Path
+) -> None:
+    async def story(it: Seat) -> None:
+        body = b"verse" * MIB  # 5 MiB
+        pieces = [body[i : i + 65_536] for i in range(0, len(body), 65_536)]
+        said = json.loads((await it.ask("POST", "/enter", *pieces))[2])
+        assert said["sha256"] == hashlib.sha256(body).hexdigest()
+        assert said["memory"] is False
+        assert json.loads((await it.ask("POST", "/enter", b"x" * MIB))[2])["memory"] is True
+        assert list(tmp_path.iterdir()) == []
+
+    seat(story)
+
+
+def test_a_stalled_body_is_given_up_and_its_place_is_free_again(
+    seat: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies, "LINGER", 0.05)
+
+    async def story(it: Seat) -> None:
+        most = kind_of("PATCH", "/api/entries/a").at_once
+        headers = {"Content-Length": "1000"}
+        stalled = [
+            asyncio.create_task(it.ask("PATCH", "/api/entries/a", b"x", headers=headers, stalls=True))
+            for _ in range(most)
+        ]
+        await asyncio.sleep(0)
+        status, names, body = await it.ask("PATCH", "/api/entries/a", b"x")
+        assert (status, names["retry-after"], json.loads(body)["error"]) == (503, "3", "busy")
+        assert (await it.ask("POST", "/vote", b"side=left"))[0] == 200, "votes have places of their own"
+        for status, _, body in await asyncio.gather(*stalled):
+            assert (status, json.loads(body)["error"]) == (408, "too-slow")
+        assert (await it.ask("PATCH", "/api/entries/a", b"x"))[0] == 200
+
+    seat(story, 0.3)
+
+
+def test_a_body_that_keeps_coming_fast_enough_has_its_time(seat: Callable[..., None]) -> None:
+    kind = kind_of("POST", "/vote")
+    assert kind.limit / kind.rate < 120, "a vote at its slowest"
+    assert all(kind.limit / kind.rate < 3_600 for kind in KINDS)
+
+
+def test_a_full_lane_says_so_and_leaves_the_others_free(
+    seat: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(LANES, "pages", (1, 2))
+
+    async def story(it: Seat) -> None:
+        held = [asyncio.create_task(it.ask("GET", "/hold")) for _ in range(2)]
+        await asyncio.to_thread(within, 5, lambda: it.app.config["inside"] == 1)
+        status, names, body = await it.ask("GET", "/page")
+        assert (status, names["retry-after"]) == (503, "1")
+        assert b"try again" in body
+        assert (await it.ask("POST", "/vote", b"side=left"))[0] == 200
+        it.app.config["held"].set()
+        assert [one[0] for one in await asyncio.gather(*held)] == [200, 200]
+
+    seat(story)
+
+
+def test_a_large_answer_is_fetched_as_it_is_taken(seat: Callable[..., None]) -> None:
+    async def story(it: Seat) -> None:
+        status, _, body = await it.ask("GET", "/large/3")
+        assert (status, len(body)) == (200, 3 * MIB)
+
+    seat(story)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_error_in_the_application_is_a_500_and_the_next_request_is_fine(seat: Callable[..., None]) -> None:
+    async def story(it: Seat) -> None:
+        assert (await it.ask("GET", "/broken"))[0] == 500
+        assert (await it.ask("GET", "/fine"))[0] == 200
+
+    seat(story)
+
+
+def test_a_length_that_is_no_number_is_refused(seat: Callable[..., None]) -> None:
+    async def story(it: Seat) -> None:
+        for length in ("-1", "1e3", "9" * 16, ""):
+            assert (await it.ask("POST", "/x", headers={"Content-Length": length}))[0] == 400
+
+    seat(story)
+
+
+def test_a_gateway_whose_first_snapshot_fails_does_not_start(tmp_path: Path) -> None:
+    def broken() -> Notes:
+        raise RuntimeError("no event here")
+
+    async def story() -> None:
+        gateway = Gateway(small_app(), Keeper(broken), tmp_path)
+        inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        outbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        inbox.put_nowait({"type": "lifespan.startup"})
+        await gateway({"type": "lifespan"}, inbox.get, outbox.put)
+        assert await outbox.get() == {"type": "lifespan.startup.failed", "message": "no event here"}
+
+    asyncio.run(story())

@@ -1,0 +1,98 @@
+"""The snapshot in memory: rebuilt when the database changes and when a time in it comes, and only then."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from arena.services.events import close_submissions, create_event, open_submissions
+from arena.services.opening import open_event, sqlite_url
+from arena.web.snapshot import Keeper, Snapshot
+from arena.web.source import DatabaseSource
+from tests.arena.served import Notes, within
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def kept() -> Iterator[tuple[Keeper, Notes, Clock]]:
+    notes, clock = Notes(), Clock()
+    keeper = Keeper(lambda: notes, clock)
+    keeper.start()
+    yield keeper, notes, clock
+    keeper.stop()
+
+
+def test_the_tag_is_the_digest_of_the_body() -> None:
+    one = Snapshot.of({"b": 1, "a": [1.5, None]}, now=1.0)
+    assert one.body == b'{"a":[1.5,null],"b":1}'
+    assert one.etag == b'"' + hashlib.sha256(one.body).hexdigest()[:32].encode() + b'"'
+    assert one.etag == Snapshot.of({"a": [1.5, None], "b": 1}, now=2.0).etag
+
+
+def test_a_change_shows_soon(kept: tuple[Keeper, Notes, Clock]) -> None:
+    keeper, notes, _ = kept
+    notes.say(version=9)
+    assert within(5, lambda: keeper.data()["version"] == 9)
+
+
+def test_nothing_is_built_when_nothing_changed(kept: tuple[Keeper, Notes, Clock]) -> None:
+    keeper, notes, clock = kept
+    before = keeper.latest
+    clock.now += 3_600
+    assert not within(0.4, lambda: notes.builds > 1)
+    assert keeper.latest is before
+
+
+def test_a_closing_time_that_comes_shows_without_a_write(kept: tuple[Keeper, Notes, Clock]) -> None:
+    keeper, notes, clock = kept
+    notes.say(match={"closes_at": 1_060.0})
+    assert within(5, lambda: notes.builds == 2)
+    clock.now = 1_059.9
+    assert not within(0.3, lambda: notes.builds > 2)
+    clock.now = 1_060.0
+    assert within(5, lambda: notes.builds == 3)
+    assert not within(0.3, lambda: notes.builds > 3), "once is enough"
+
+
+def test_trouble_with_the_database_keeps_the_old_one_and_is_made_good(
+    kept: tuple[Keeper, Notes, Clock], caplog: pytest.LogCaptureFixture
+) -> None:
+    keeper, notes, _ = kept
+    good = notes.said
+    notes.say(version=float("nan"))
+    assert within(5, lambda: notes.builds > 2)
+    assert keeper.data() == good
+    notes.said = {**good, "version": 3}
+    assert within(5, lambda: keeper.data()["version"] == 3)
+    assert "could not be rebuilt" in caplog.text
+
+
+def test_a_write_by_anybody_shows(tmp_path: Path) -> None:
+    """Another connection, as another process has it; the keeper's own reads are no writes."""
+    url = sqlite_url(tmp_path / "arena.sqlite3")
+    event, other = open_event(url, tmp_path), open_event(url, tmp_path)
+    create_event(event.db, name="Evening", draw_word="word", now=1.0)
+    keeper = Keeper(lambda: DatabaseSource(event.db))
+    keeper.start()
+    try:
+        assert keeper.data()["state"] == "draft"
+        open_submissions(other.db, now=2.0)
+        assert within(5, lambda: keeper.data()["state"] == "open")
+        close_submissions(event.db, now=3.0)
+        assert within(5, lambda: keeper.data()["state"] == "closed")
+        before = keeper.latest
+        assert not within(0.3, lambda: keeper.latest is not before)
+    finally:
+        keeper.stop()
+        for one in (event, other):
+            one.db.kw["bind"].dispose()
