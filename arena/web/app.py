@@ -10,22 +10,38 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from flask import Flask, Response, current_app, jsonify, render_template, request
+from flask import Flask, Response, abort, current_app, jsonify, render_template, request
 from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntityTooLarge
 
 from arena.errors import ArenaError
 from arena.services import views
-from arena.settings import MIB, Settings
+from arena.settings import Settings
 from arena.web import security, typeset
+from arena.web.bodies import KIB, kind_of
 
 T = TypeVar("T")
 
-KIB = 1_024
 DEFAULT_BODY = 64 * KIB  # bytes of a request: a vote, a login, a name
 STATIC = Path(__file__).parent / "static"
-COMPRESSED = ("text/html", "text/css", "text/javascript", "image/svg+xml", "application/json")
+STATIC_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+COMPRESSED = ("text/html", "application/json")
 WORTH_COMPRESSING = 400  # bytes; below, a packet is a packet
 SAFE = ("GET", "HEAD", "OPTIONS")
+
+
+@dataclass(frozen=True)
+class Asset:
+    """A static file, in memory."""
+
+    data: bytes
+    squeezed: bytes  # by gzip
+    mimetype: str
+    digest: str  # part of its address, so that a browser may keep it for good
+
+    @classmethod
+    def read(cls, path: Path) -> Asset:
+        data = path.read_bytes()
+        return cls(data, _squeeze(data), STATIC_TYPES[path.suffix], hashlib.sha256(data).hexdigest()[:10])
 
 
 @dataclass(frozen=True)
@@ -37,7 +53,7 @@ class House:
     store: Any  # BundleStore; likewise
     clock: Callable[[], float]  # seconds since the epoch
     snapshot: Callable[[], dict[str, Any]]  # what is the same for all phones
-    static: dict[str, str]  # a static file's name -> its address, which changes with its content
+    static: dict[str, Asset]  # by file name
     logins: security.LoginLimit = field(default_factory=security.LoginLimit)
     kept: dict[str, tuple[object, Any]] = field(default_factory=dict)  # see `keep`
 
@@ -80,10 +96,10 @@ def create_app(
     """
     from arena.web import api, console, public, stage
 
-    app = Flask(__name__, static_folder=str(STATIC), static_url_path="/static")
+    app = Flask(__name__, static_folder=None)
     app.config.update(CONSOLE_REMOTE=console_remote, MAX_CONTENT_LENGTH=DEFAULT_BODY, MAX_FORM_MEMORY_SIZE=DEFAULT_BODY)
     app.extensions["arena"] = House(
-        settings, db, store, clock, snapshot or (lambda: views.snapshot(db, now=clock())), _static_addresses()
+        settings, db, store, clock, snapshot or (lambda: views.snapshot(db, now=clock())), _assets()
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
@@ -104,6 +120,7 @@ def create_app(
     )
     for blueprint in (public.pages, api.api, stage.stage, console.console):
         app.register_blueprint(blueprint)
+    app.add_url_rule("/static/<name>", "static", _static)
     app.before_request(_before)
     app.after_request(_after)
     app.register_error_handler(ArenaError, _on_arena_error)
@@ -113,7 +130,27 @@ def create_app(
 
 
 def static_address(name: str) -> str:
-    return house().static[name]
+    return f"/static/{name}?v={house().static[name].digest}"
+
+
+def _assets() -> dict[str, Asset]:
+    return {path.name: Asset.read(path) for path in sorted(STATIC.iterdir()) if path.suffix in STATIC_TYPES}
+
+
+def _static(name: str) -> Response:
+    asset = house().static.get(name)
+    if asset is None:
+        abort(404)
+    squeezed = request.accept_encodings.quality("gzip") > 0
+    response = current_app.response_class(asset.squeezed if squeezed else asset.data, mimetype=asset.mimetype)
+    if squeezed:
+        response.headers["Content-Encoding"] = "gzip"
+    response.vary.add("Accept-Encoding")
+    response.set_etag(asset.digest, weak=True)
+    kept = request.args.get("v") == asset.digest
+    response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if kept else "no-cache"
+    response.make_conditional(request)
+    return response
 
 
 def sentence(text: str) -> str:
@@ -125,38 +162,20 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
-def _static_addresses() -> dict[str, str]:
-    files = sorted(path for path in STATIC.iterdir() if path.is_file())
-    return {path.name: f"/static/{path.name}?v={hashlib.sha256(path.read_bytes()).hexdigest()[:10]}" for path in files}
-
-
 def _before() -> None:
     """Limits, the console's door, and the token of every form. The API sees to its own."""
-    request.max_content_length = public_body_limit(request.endpoint)
+    request.max_content_length = kind_of(request.method, request.path).limit  # as the gateway in front of this
     if security.in_console(request):
         security.guard_console()
     if request.method not in SAFE and request.url_rule is not None and request.blueprint != "api":
         security.check_form_token(request.form.get(security.TOKEN_FIELD))
 
 
-def public_body_limit(endpoint: str | None) -> int:
-    """Bytes a request may carry, by route. The gateway in front holds to the same numbers before Flask is asked."""
-    return {
-        "public.enter": 193 * MIB,  # a bundle and the form around it
-        "api.claim": MIB + 8,
-        "api.piece": MIB,
-    }.get(endpoint or "", DEFAULT_BODY)
-
-
 def _after(response: Response) -> Response:
     security.set_cookies(response)
     for name, value in security.HEADERS.items():
         response.headers.setdefault(name, value)
-    if request.endpoint == "static":
-        fresh = "public, max-age=31536000, immutable" if "v" in request.args else "no-cache"
-        response.headers["Cache-Control"] = fresh
-    else:
-        response.headers.setdefault("Cache-Control", "no-store")
+    response.headers.setdefault("Cache-Control", "no-store")
     return _compress(response)
 
 
@@ -167,15 +186,15 @@ def _compress(response: Response) -> Response:
     response.vary.add("Accept-Encoding")
     if request.method == "HEAD" or request.accept_encodings.quality("gzip") <= 0:
         return response
-    response.direct_passthrough = False
     data = response.get_data()
     if len(data) >= WORTH_COMPRESSING:
-        response.set_data(gzip.compress(data, compresslevel=6, mtime=0))
+        response.set_data(_squeeze(data))
         response.headers["Content-Encoding"] = "gzip"
-        etag, _ = response.get_etag()
-        if etag:
-            response.set_etag(etag, weak=True)
     return response
+
+
+def _squeeze(data: bytes) -> bytes:
+    return gzip.compress(data, compresslevel=6, mtime=0)
 
 
 def wants_json() -> bool:
@@ -192,6 +211,8 @@ def _answer(status: int, code: str, message: str, facts: dict[str, Any]) -> Resp
         back = "/console" if security.in_console(request) else "/"
         response = current_app.make_response(render_template("error.html", message=message, status=status, back=back))
     response.status_code = status
+    if status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
     return response
 
 

@@ -52,7 +52,7 @@ def index() -> str:
             return render_template("vote.html", ballot=ballot, **common)
     shown: StageView | None = None
     if state["phase"] in ("between", "voting", "champion", "published"):
-        shown = here.keep("stage", state["version"], lambda: views.stage_view(here.db, now=now))
+        shown = here.keep("stage", (state["version"], state["phase"]), lambda: views.stage_view(here.db, now=now))
     return render_template("wait.html", shown=shown, **common)
 
 
@@ -154,7 +154,7 @@ def withdraw() -> Response:
 def results() -> str:
     here = house()
     state = here.snapshot()
-    found = here.keep("results", state["version"], lambda: views.results_view(here.db, now=here.now))
+    found = here.keep("results", (state["version"], state["phase"]), lambda: views.results_view(here.db, now=here.now))
     return render_template("results.html", found=found, now=here.now, key=phase_key(state), follow=True)
 
 

@@ -22,7 +22,7 @@ def page() -> str:
     here = house()
     state = here.snapshot()
     now = here.now
-    view = here.keep("stage", state["version"], lambda: views.stage_view(here.db, now=now))
+    view = here.keep("stage", (state["version"], state["phase"]), lambda: views.stage_view(here.db, now=now))
     scene, turn = scene_of(view, now)
     if scene == "champion":
         size = typeset.stage_size(_champion(view), typeset.ALONE)

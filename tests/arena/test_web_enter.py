@@ -14,7 +14,7 @@ from arena.services import events
 from arena.services.identity import new_secret
 from arena.services.receipts import public_key_of, verify_receipt
 from tests.arena.bundles import edit_claim
-from tests.arena.evening import START, Evening, bundle, header_of, post, token_of
+from tests.arena.web_evening import START, Evening, bundle, header_of, post, token_of
 
 MIB = 2**20
 
@@ -35,7 +35,10 @@ class Trainer:
         self.headers = {"Authorization": f"Bearer {self.secret}"}
 
     def claim(self, data: bytes, name: str = "Ada") -> TestResponse:
-        return self.client.post("/api/entries", query_string={"name": name}, data=header_of(data), headers=self.headers)
+        return self.send(header_of(data), name)
+
+    def send(self, header: bytes, name: str = "Ada") -> TestResponse:
+        return self.client.post("/api/entries", query_string={"name": name}, data=header, headers=self.headers)
 
     def piece(self, entry: str, offset: Any, data: bytes) -> TestResponse:
         headers = self.headers | {"Upload-Offset": str(offset)}
@@ -89,8 +92,8 @@ def test_bad_requests_get_a_clear_answer(evening: Evening) -> None:
     stranger = Trainer(evening)
     nobody = Trainer(evening, "short")
     cases = [
-        (trainer.claim(b"To be, or not to be: that is the question."), 422),
-        (trainer.claim(header_of(data)[:100] + b"x"), 422),
+        (trainer.send(b"To be, or not to be: that is the question."), 422),
+        (trainer.send(header_of(data)[:100] + b"x"), 422),
         (trainer.claim(edit_claim(data, lambda claim: claim["verse"].update(text="other"))), 422),
         (trainer.claim(data, name=""), 422),
         (trainer.claim(data, name="x" * 500), 422),
@@ -183,7 +186,11 @@ def test_a_refused_verse_says_why_in_plain_words(evening: Evening) -> None:
     assert send(phone, edit_claim(bundle(10), another_seed)).status_code == 303
     evening.verify()
     page = phone.get("/mine")
-    assert "Not accepted" in page.text and "token" in page.text and "Enter another one" in page.text
+    assert (
+        "Not accepted" in page.text
+        and "The server wrote another verse" in page.text
+        and "Enter another one" in page.text
+    )
 
 
 def test_an_entry_on_its_way_refreshes_its_page(evening: Evening) -> None:

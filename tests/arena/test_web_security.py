@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 
 from arena.services import bracket, events
 from arena.web.security import LOGIN_TRIES, LOGIN_WINDOW
-from tests.arena.evening import Evening, Tags, bundle, header_of, post, token_of, vote
+from tests.arena.web_evening import Evening, Tags, bundle, header_of, post, token_of, vote
 
 EVIL_NAME = "<img src=x onerror=alert(1)>\"'&{{7*7}}"
 TEMPLATES = Path(__file__).resolve().parents[2] / "arena" / "web" / "templates"
@@ -25,7 +25,7 @@ def evening(tmp_path: Path) -> Evening:
 
 def routes(evening: Evening, method: str) -> Iterator[tuple[str, str]]:
     """Endpoint and an address of every route that takes a method."""
-    fills = {"secret": "A" * 24, "entry_id": "0" * 32, "match_id": "r1m1", "filename": "arena.css"}
+    fills = {"secret": "A" * 24, "entry_id": "0" * 32, "match_id": "r1m1", "name": "arena.css"}
     for rule in evening.app.url_map.iter_rules():
         if method in rule.methods:
             yield rule.endpoint, re.sub(r"<(?:\w+:)?(\w+)>", lambda found: fills[found[1]], rule.rule)

@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 from arena.services import bracket, events
 from arena.web.stage import REVEAL_SECONDS
 from arena.web.typeset import PAIR, STAGE_SIZES, incipit, plain, stage_size, verse_lines
-from tests.arena.evening import START, Evening, Tags, post, vote
+from tests.arena.web_evening import START, Evening, Tags, post, vote
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 from arena.services import bracket, events
 from arena.services.identity import voter_id_of
 from arena.web.public import phase_key
-from tests.arena.evening import START, Evening, Tags, hidden, post, token_of, vote
+from tests.arena.web_evening import START, Evening, Tags, hidden, post, token_of, vote
 
 FIRST_PAGE_BYTES = 13_000  # compressed, with its CSS and JavaScript: what a first round trip of TCP brings
 
@@ -179,10 +179,12 @@ def test_an_open_match_tells_nothing_but_the_two_verses(evening: Evening, voted:
             assert tally not in seen, address
     for entry in authors:
         assert phone.get(f"/entries/{entry.entry}").status_code == 404
-    others = [author for author in authors if squeezed(author.text) not in squeezed(phone.get("/").text)]
+    on_ballot = {squeezed(card) for card in cards(phone.get("/"))}
+    others = [author for author in authors if squeezed(author.text) not in on_ballot]
     assert len(others) == 2
-    for author in others:
-        assert squeezed(author.text) not in squeezed(phone.get("/stage").text + phone.get("/results").text)
+    for address in ("/", "/stage", "/results"):
+        shown = squeezed(Tags(phone.get(address).text).text)
+        assert [author.name for author in others if squeezed(author.text) in shown] == [], address
 
 
 def test_a_winner_that_plays_on_stays_unnamed_and_the_loser_is_named(evening: Evening) -> None:
