@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 from sqlalchemy.orm import Session, sessionmaker
@@ -17,8 +17,9 @@ from arena.services.opening import BundleStore, open_event, sqlite_url
 from arena.services.verifying import claim_next, record_verdict
 from arena.services.views import console_view
 from arena.services.voting import ballot, cast_vote
-from tests.arena.bundles import RECIPE, Poet, random_weights
+from tests.arena.bundles import RECIPE, VOCABULARY, Poet, random_weights, torn_poet
 from trainer.verse.claim import header_length
+from trainer.verse.text import verse_text
 
 KEY = "11" * 32  # signs receipts
 START = 1_000_000.0  # seconds since the epoch
@@ -33,16 +34,30 @@ def header_of(bundle: bytes) -> bytes:
     return bundle[: header_length(bundle[:8])]
 
 
-def verses(count: int, poet: Poet | None = None) -> Iterator[bytes]:
-    """Bundles of different verses by one poet, each of at most 8 lines and decided."""
-    poet = poet or Poet(random_weights(1))
-    seed = 0
-    while count:
-        seed += 1
+def verses(count: int) -> list[bytes]:
+    """Bundles of different verses by one poet, each of 1 to 8 lines and decided."""
+    return [_verse(number) for number in range(count)]
+
+
+@cache
+def _verse(number: int) -> bytes:
+    poet = Poet(random_weights(1))
+    for seed in range(1_000 * number, 1_000 * (number + 1)):
         written = poet.write(replace(RECIPE, seed=seed, tokens=24, lines=8))
-        if written.decided:
-            count -= 1
-            yield poet.pack(written)
+        if written.decided and verse_text(VOCABULARY, written.recipe, written.ids).strip():
+            return poet.pack(written)
+    raise AssertionError("no seed writes a verse")
+
+
+@cache
+def undecided_verse() -> bytes:
+    """A bundle whose verse has a decision too close to call."""
+    poet = torn_poet(Poet(random_weights(1)))
+    for prompt in range(VOCABULARY.size):
+        written = poet.write(replace(RECIPE, prompt_ids=(prompt,), temperature=0, tokens=20, lines=8))
+        if not written.decided and verse_text(VOCABULARY, written.recipe, written.ids).strip():
+            return poet.pack(written)
+    raise AssertionError("every prompt writes a decided verse")
 
 
 @dataclass

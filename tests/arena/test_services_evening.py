@@ -56,7 +56,7 @@ def test_an_evening_from_the_first_claim_to_the_champion(evening: Evening) -> No
 
 
 def test_the_same_bundles_votes_and_word_give_the_same_champion(tmp_path_factory: pytest.TempPathFactory) -> None:
-    bundles = list(verses(4))
+    bundles = verses(4)
     lots = []
     for n in range(2):
         again = Evening(tmp_path_factory.mktemp("again"), now=START + n)
@@ -68,7 +68,7 @@ def test_the_same_bundles_votes_and_word_give_the_same_champion(tmp_path_factory
 
 def test_until_its_last_match_is_closed_only_the_owner_knows_an_entry(evening: Evening) -> None:
     evening.begin()
-    first, second, third = evening.drawn(list(verses(3)))
+    first, second, third = evening.drawn(verses(3))
     everything = repr((views.snapshot(evening.db, now=evening.now), views.stage_view(evening.db, now=evening.now)))
     assert "poet" not in everything
     texts = {entry.entry: entry.text for entry in views.console_view(evening.db, now=evening.now).entries}
@@ -103,6 +103,6 @@ def test_an_event_without_entries_says_so(evening: Evening) -> None:
 
 def test_one_entry_is_champion_without_a_vote(evening: Evening) -> None:
     evening.begin()
-    (only,) = evening.drawn(list(verses(1)))
+    (only,) = evening.drawn(verses(1))
     stage = views.stage_view(evening.db, now=evening.now)
     assert stage.phase == "champion" and stage.champion and stage.champion.entry == only and stage.champion.name

@@ -1,0 +1,462 @@
+"""Entering: claims, pieces, quotas, closing times, and what an owner may do."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from arena.errors import (
+    ArenaError,
+    BadClaim,
+    BadName,
+    BadSecret,
+    BytesLost,
+    EntryNotFound,
+    LittleSpace,
+    NotReceiving,
+    OverLimits,
+    PieceTooLarge,
+    QuotaReached,
+    SubmissionsClosed,
+    SubmissionsNotOpen,
+    TensorsDiffer,
+    WrongOffset,
+    WrongState,
+)
+from arena.services.answers import EventRules
+from arena.services.bracket import close_due, draw_bracket
+from arena.services.entries import (
+    PIECE_BYTES,
+    entries_of,
+    entry_status,
+    expire_claims,
+    sweep_parts,
+    take_claim,
+    take_file,
+    withdraw,
+)
+from arena.services.events import close_submissions, create_event, open_submissions, set_closing_time
+from arena.services.identity import check_secret, new_secret, owner_id_of, voter_id_of
+from arena.services.log import verify_chain
+from arena.services.receipts import public_key_of, verify_receipt
+from arena.services.views import console_view
+from tests.arena.bundles import RECIPE, Poet, edit_claim
+from tests.arena.evening import KEY, Evening, header_of, secret_of, undecided_verse, verses
+
+
+@pytest.fixture
+def bundle() -> bytes:
+    return verses(1)[0]
+
+
+def status(evening: Evening, name: str, entry: str) -> str:
+    return entry_status(evening.db, entry, secret_of(name), now=evening.now).state
+
+
+def test_a_claim_gets_a_receipt_that_anybody_can_check(evening: Evening, bundle: bytes) -> None:
+    evening.begin()
+    receipt = evening.claim("ann", bundle)
+    header = header_of(bundle)
+    assert receipt.fields() == {
+        "entry": receipt.entry,
+        "claim": hashlib.sha256(header).hexdigest(),
+        "received": evening.now,
+    }
+    assert (receipt.offset, receipt.size, receipt.state, receipt.repeated) == (
+        len(header),
+        len(bundle),
+        "receiving",
+        False,
+    )
+    public = public_key_of(KEY)
+    assert verify_receipt(public, receipt.fields(), receipt.signature)
+    assert not verify_receipt(public, receipt.fields() | {"received": evening.now - 1}, receipt.signature)
+    assert not verify_receipt(public, receipt.fields(), "00")
+
+
+def test_the_same_claim_again_gives_the_same_receipt_and_the_place_to_go_on(evening: Evening, bundle: bytes) -> None:
+    evening.begin()
+    first = evening.claim("ann", bundle)
+    evening.piece("ann", first.entry, first.offset, bundle[first.offset : first.offset + 1000])
+    evening.now += 5
+    again = evening.claim("ann", bundle)
+    assert again == replace(first, repeated=True, offset=first.offset + 1000)
+    assert len(entries_of(evening.db, secret_of("ann"), now=evening.now)) == 1
+
+
+def test_pieces_bring_the_bundle_to_the_queue_byte_for_byte(evening: Evening, bundle: bytes) -> None:
+    evening.begin()
+    entry = evening.enter("ann", bundle)
+    now = entry_status(evening.db, entry, secret_of("ann"), now=evening.now)
+    assert (now.state, now.place, now.received, now.size) == ("waiting", 1, len(bundle), len(bundle))
+    assert evening.store.path(hashlib.sha256(bundle).hexdigest()).read_bytes() == bundle
+    assert evening.store.parts() == []
+
+
+def test_a_piece_in_the_wrong_place_says_where_to_go_on(evening: Evening, bundle: bytes) -> None:
+    evening.begin()
+    receipt = evening.claim("ann", bundle)
+    for offset in (0, receipt.offset - 1, receipt.offset + 1, len(bundle)):
+        with pytest.raises(WrongOffset) as refused:
+            evening.piece("ann", receipt.entry, offset, b"x")
+        assert refused.value.expected == receipt.offset and refused.value.facts == {"offset": receipt.offset}
+    evening.piece("ann", receipt.entry, receipt.offset, bundle[receipt.offset : receipt.offset + 10])
+    with pytest.raises(WrongOffset) as repeated:
+        evening.piece("ann", receipt.entry, receipt.offset, bundle[receipt.offset : receipt.offset + 10])
+    assert repeated.value.expected == receipt.offset + 10
+
+
+def test_the_same_piece_twice_at_once_counts_once(evening: Evening, bundle: bytes) -> None:
+    evening.begin()
+    receipt = evening.claim("ann", bundle)
+    offset, step, start = receipt.offset, 9_000, threading.Barrier(4)
+
+    def send(at: int, data: bytes) -> str:
+        start.wait()
+        try:
+            return evening.piece("ann", receipt.entry, at, data).state
+        except (WrongOffset, NotReceiving) as refused:
+            return refused.code
+
+    with ThreadPoolExecutor(4) as pool:
+        while offset < receipt.size:
+            piece = bundle[offset : offset + step]
+            answers = list(pool.map(send, [offset] * 4, [piece] * 4))
+            assert set(answers) <= {"receiving", "waiting", "wrong-offset", "not-receiving"}
+            offset += len(piece)
+    assert status(evening, "ann", receipt.entry) == "waiting"
+    assert evening.store.path(hashlib.sha256(bundle).hexdigest()).read_bytes() == bundle
+    kinds = [record["kind"] for record in console_view(evening.db, now=evening.now).recent]
+    assert kinds.count("bundle-complete") == 1
+
+
+def test_the_same_claim_from_many_threads_is_one_entry(evening: Evening, bundle: bytes) -> None:
+    evening.begin()
+    start = threading.Barrier(6)
+
+    def send(_: int) -> bool:
+        start.wait()
+        return evening.claim("ann", bundle).repeated
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sorted(pool.map(send, range(6))) == [False] + [True] * 5
+    assert evening.enter("ann", bundle)
+    assert console_view(evening.db, now=evening.now).counts["waiting"] == 1
+
+
+def test_pieces_too_large_or_beyond_the_end_are_refused(evening: Evening, bundle: bytes) -> None:
+    evening.begin()
+    receipt = evening.claim("ann", bundle)
+    with pytest.raises(PieceTooLarge):
+        evening.piece("ann", receipt.entry, receipt.offset, bytes(PIECE_BYTES + 1))
+    with pytest.raises(PieceTooLarge):
+        evening.piece("ann", receipt.entry, receipt.offset, bundle[receipt.offset :] + b"x")
+
+
+def test_other_tensors_than_claimed_are_dropped_and_asked_for_again(evening: Evening, bundle: bytes) -> None:
+    evening.begin()
+    receipt = evening.claim("ann", bundle)
+    damaged = bundle[:-1] + bytes([bundle[-1] ^ 1])
+    with pytest.raises(TensorsDiffer) as refused:
+        evening.enter("ann", damaged)
+    assert refused.value.expected == receipt.offset
+    assert status(evening, "ann", receipt.entry) == "receiving"
+    assert evening.enter("ann", bundle) == receipt.entry
+    assert status(evening, "ann", receipt.entry) == "waiting"
+
+
+def test_bytes_the_disk_lost_are_asked_for_again(evening: Evening, bundle: bytes) -> None:
+    evening.begin()
+    receipt = evening.claim("ann", bundle)
+    evening.piece("ann", receipt.entry, receipt.offset, bundle[receipt.offset : receipt.offset + 100])
+    evening.store.drop(receipt.entry)
+    with pytest.raises(BytesLost):
+        evening.piece("ann", receipt.entry, receipt.offset + 100, b"x")
+    assert evening.claim("ann", bundle).offset == receipt.offset
+    assert status(evening, "ann", evening.enter("ann", bundle)) == "waiting"
+
+
+def test_a_crash_between_bytes_and_row_loses_nothing(evening: Evening, bundle: bytes) -> None:
+    evening.begin()
+    receipt = evening.claim("ann", bundle)
+    evening.store.write(receipt.entry, receipt.offset, b"\0" * 5_000)  # on the disk, and the row never heard of it
+    assert evening.claim("ann", bundle).offset == receipt.offset
+    evening.enter("ann", bundle)
+    assert evening.store.path(hashlib.sha256(bundle).hexdigest()).read_bytes() == bundle
+
+
+def test_a_whole_file_enters_at_once(evening: Evening, bundle: bytes) -> None:
+    evening.begin()
+    file = evening.folder / "form"
+    file.write_bytes(bundle)
+    for repeated in (False, True):
+        receipt = take_file(evening.db, evening.store, file, secret_of("ann"), "ann", key=KEY, now=evening.now)
+        assert (receipt.state, receipt.repeated, receipt.offset) == ("waiting", repeated, len(bundle))
+    assert evening.verify_all() == 1
+    file.write_bytes(bundle[:-1])
+    with pytest.raises(BadClaim, match="cut off"):
+        take_file(evening.db, evening.store, file, secret_of("ann"), "ann", key=KEY, now=evening.now)
+
+
+def test_a_whole_file_goes_on_where_pieces_stopped(evening: Evening, bundle: bytes) -> None:
+    evening.begin()
+    receipt = evening.claim("ann", bundle)
+    evening.piece("ann", receipt.entry, receipt.offset, bundle[receipt.offset : receipt.offset + 100])
+    file = evening.folder / "form"
+    file.write_bytes(bundle)
+    assert take_file(evening.db, evening.store, file, secret_of("ann"), "ann", key=KEY, now=evening.now).repeated
+    assert status(evening, "ann", receipt.entry) == "waiting"
+
+
+def test_only_the_owner_sees_sends_or_withdraws_an_entry(evening: Evening, bundle: bytes) -> None:
+    evening.begin()
+    receipt = evening.claim("ann", bundle)
+    for act in (
+        lambda: entry_status(evening.db, receipt.entry, secret_of("eve"), now=evening.now),
+        lambda: withdraw(evening.db, receipt.entry, secret_of("eve"), now=evening.now),
+        lambda: evening.piece("eve", receipt.entry, receipt.offset, b"x"),
+        lambda: entry_status(evening.db, "0" * 32, secret_of("ann"), now=evening.now),
+    ):
+        with pytest.raises(EntryNotFound):
+            act()
+
+
+def test_secrets_must_look_like_secrets() -> None:
+    assert check_secret(new_secret())
+    assert owner_id_of("a" * 22) == hashlib.sha256(b"verse-entry-1" + b"a" * 22).hexdigest()
+    assert voter_id_of("a" * 22) == hashlib.sha256(b"verse-voter-1" + b"a" * 22).hexdigest()
+    for bad in ("", "a" * 21, "a" * 65, "a" * 21 + "é", "a" * 21 + " ", "a" * 22 + "\n", None):
+        with pytest.raises(BadSecret):
+            check_secret(bad)
+
+
+@pytest.mark.parametrize("name", ["", "   ", "x" * 41, "a\nb", "a\x1b[31m", "\u202egnp", "\u2028", "\ud800", "\u200b"])
+def test_names_that_are_no_line_of_text_are_refused(evening: Evening, bundle: bytes, name: str) -> None:
+    evening.begin()
+    with pytest.raises(BadName):
+        take_claim(evening.db, evening.store, header_of(bundle), secret_of("ann"), name, key=KEY, now=evening.now)
+
+
+def test_names_with_markup_are_kept_as_they_are(evening: Evening, bundle: bytes) -> None:
+    evening.begin()
+    name = "<b>Ann</b> & “Zoë” 🌙"
+    receipt = take_claim(
+        evening.db, evening.store, header_of(bundle), secret_of("ann"), f" {name} ", key=KEY, now=evening.now
+    )
+    assert entry_status(evening.db, receipt.entry, secret_of("ann"), now=evening.now).name == name
+
+
+def test_a_header_that_is_no_claim_is_refused_by_its_rule(evening: Evening, bundle: bytes) -> None:
+    evening.begin()
+    header = header_of(bundle)
+    wrong = {
+        "too-short": b"",
+        "header-length": b"not a bundle at all",
+        "truncated": header[:-1],
+        "trailing-bytes": header + b" ",
+        "text": header_of(edit_claim(bundle, lambda claim: claim["verse"].update(text="mine"))),  # type: ignore[attr-defined]
+    }
+    for rule, data in wrong.items():
+        with pytest.raises(BadClaim) as refused:
+            take_claim(evening.db, evening.store, data, secret_of("ann"), "ann", key=KEY, now=evening.now)
+        assert refused.value.facts["rule"] == rule
+    assert evening.store.parts() == []
+
+
+def test_verses_beyond_the_events_limits_are_refused(evening: Evening, poet: Poet) -> None:
+    evening.begin(EventRules(lines=1, characters=10))
+    long = poet.pack(poet.write(replace(RECIPE, tokens=30)))
+    with pytest.raises(OverLimits):
+        evening.claim("ann", long)
+    assert evening.store.parts() == []
+
+
+def test_nobody_enters_before_the_opening_or_after_the_closing(evening: Evening, bundle: bytes) -> None:
+    create_event(evening.db, name="Evening", draw_word="w", now=evening.now)
+    with pytest.raises(SubmissionsNotOpen):
+        evening.claim("ann", bundle)
+    open_submissions(evening.db, closes_at=evening.now + 60, now=evening.now)
+    evening.now += 59.9
+    receipt = evening.claim("ann", bundle)
+    evening.now += 0.1  # nobody closed by hand: the clock did
+    with pytest.raises(SubmissionsClosed):
+        evening.claim("bob", bundle)
+    assert evening.claim("ann", bundle) == replace(receipt, repeated=True)
+
+
+def test_tensors_follow_until_grace_ends_and_no_longer(evening: Evening, bundle: bytes) -> None:
+    evening.begin(EventRules(grace_seconds=100))
+    ann, bob = evening.claim("ann", bundle), evening.claim("bob", bundle)
+    close_submissions(evening.db, now=evening.now)
+    evening.now += 100
+    evening.enter("ann", bundle)
+    assert expire_claims(evening.db, now=evening.now) == 0
+    evening.now += 1
+    with pytest.raises(NotReceiving, match="expired"):
+        evening.piece("bob", bob.entry, bob.offset, b"x")
+    assert expire_claims(evening.db, now=evening.now) == 1
+    assert expire_claims(evening.db, now=evening.now) == 0
+    assert (status(evening, "ann", ann.entry), status(evening, "bob", bob.entry)) == ("waiting", "expired")
+
+
+def test_the_clock_closes_submissions_once(evening: Evening, bundle: bytes) -> None:
+    evening.begin(EventRules(grace_seconds=10))
+    set_closing_time(evening.db, evening.now + 60, now=evening.now)
+    evening.claim("ann", bundle)
+    evening.now += 65
+    for _ in range(2):
+        close_due(evening.db, now=evening.now)
+    event = console_view(evening.db, now=evening.now).event
+    assert (event.state, event.closed_at, event.grace_ends_at) == ("closed", evening.now - 5, evening.now + 5)
+    evening.now += 6
+    close_due(evening.db, now=evening.now)
+    assert console_view(evening.db, now=evening.now).counts["expired"] == 1
+
+
+def test_quotas_hold_per_owner_and_for_the_event(evening: Evening) -> None:
+    evening.begin(EventRules(max_open=2, max_claims=3, max_entries=4))
+    bundles = verses(5)
+    for bundle in bundles[:2]:
+        evening.claim("ann", bundle)
+    with pytest.raises(QuotaReached, match="withdraw one"):
+        evening.claim("ann", bundles[2])
+    for bundle in bundles[:2]:
+        evening.enter("ann", bundle)
+    evening.verify_all()
+    evening.enter("ann", bundles[2])
+    evening.verify_all()
+    with pytest.raises(QuotaReached, match="no more"):
+        evening.claim("ann", bundles[3])
+    evening.claim("bob", bundles[3])
+    with pytest.raises(QuotaReached, match="organizer"):
+        evening.claim("eve", bundles[4])
+    assert len(evening.store.parts()) == 1
+
+
+def test_a_quota_holds_against_claims_at_the_same_moment(evening: Evening) -> None:
+    evening.begin(EventRules(max_open=2))
+    bundles, start = verses(6), threading.Barrier(6)
+
+    def claim(bundle: bytes) -> bool:
+        start.wait()
+        try:
+            return bool(evening.claim("ann", bundle))
+        except QuotaReached:
+            return False
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sorted(pool.map(claim, bundles)) == [False] * 4 + [True] * 2
+
+
+def test_nothing_is_taken_where_the_disk_is_nearly_full(evening: Evening, bundle: bytes) -> None:
+    evening.begin()
+    full = replace(evening.store, min_free=evening.store.free_bytes())
+    with pytest.raises(LittleSpace):
+        take_claim(evening.db, full, header_of(bundle), secret_of("ann"), "ann", key=KEY, now=evening.now)
+    assert evening.store.parts() == []
+
+
+def test_an_owner_takes_a_verse_back_and_may_enter_it_again(evening: Evening, bundle: bytes) -> None:
+    evening.begin()
+    entry = evening.enter("ann", bundle)
+    evening.verify_all()
+    for _ in range(2):
+        assert withdraw(evening.db, entry, secret_of("ann"), now=evening.now).state == "withdrawn"
+    evening.now += 1
+    again = evening.claim("ann", bundle)
+    assert (again.entry, again.state, again.received) == (entry, "waiting", evening.now)
+    evening.verify_all()
+    assert status(evening, "ann", entry) == "verified"
+    close_submissions(evening.db, now=evening.now)
+    draw_bracket(evening.db, now=evening.now)
+    with pytest.raises(WrongState):
+        withdraw(evening.db, entry, secret_of("ann"), now=evening.now)
+
+
+def test_a_withdrawn_claim_without_its_tensors_begins_anew(evening: Evening, bundle: bytes) -> None:
+    evening.begin()
+    receipt = evening.claim("ann", bundle)
+    evening.piece("ann", receipt.entry, receipt.offset, bundle[receipt.offset : receipt.offset + 50])
+    withdraw(evening.db, receipt.entry, secret_of("ann"), now=evening.now)
+    with pytest.raises(NotReceiving):
+        evening.piece("ann", receipt.entry, receipt.offset + 50, b"x")
+    assert sweep_parts(evening.db, evening.store) == 1
+    assert status(evening, "ann", evening.enter("ann", bundle)) == "waiting"
+
+
+def test_a_later_verse_replaces_the_earlier_only_if_it_verifies(evening: Evening) -> None:
+    evening.begin()
+    first, second = verses(2)
+    one = evening.enter("ann", first)
+    evening.verify_all()
+    evening.now += 1
+    bad = evening.enter("ann", undecided_verse())
+    evening.verify_all()
+    assert (status(evening, "ann", one), status(evening, "ann", bad)) == ("verified", "refused")
+    evening.now += 1
+    two = evening.enter("ann", second)
+    assert status(evening, "ann", one) == "verified"
+    evening.verify_all()
+    assert (status(evening, "ann", one), status(evening, "ann", two)) == ("replaced", "verified")
+
+
+def test_the_latest_claim_stays_in_whichever_is_checked_first(evening: Evening) -> None:
+    evening.begin()
+    first, second = verses(2)
+    early = evening.claim("ann", first)
+    evening.now += 1
+    late = evening.enter("ann", second)  # its tensors are here first
+    evening.verify_all()
+    evening.enter("ann", first)
+    evening.verify_all()
+    assert (status(evening, "ann", early.entry), status(evening, "ann", late)) == ("replaced", "verified")
+
+
+def test_an_undecided_verse_may_be_replaced_until_grace_ends(evening: Evening) -> None:
+    evening.begin(EventRules(grace_seconds=100))
+    first, second = verses(2)
+    refused = evening.enter("ann", undecided_verse())
+    evening.verify_all()
+    close_submissions(evening.db, now=evening.now)
+    evening.now += 50
+    now = entry_status(evening.db, refused, secret_of("ann"), now=evening.now)
+    assert (now.state, now.code, now.may_replace) == ("refused", "too-close", True) and "nobody's" in now.reason
+    with pytest.raises(SubmissionsClosed):
+        evening.claim("bob", first)
+    evening.enter("ann", first)
+    with pytest.raises(SubmissionsClosed):
+        evening.claim("ann", second)
+    evening.verify_all()
+    evening.now += 51
+    with pytest.raises(SubmissionsClosed):
+        evening.claim("ann", second)
+
+
+def test_two_people_with_one_bundle_both_enter_and_the_organizer_sees_it(evening: Evening, bundle: bytes) -> None:
+    evening.begin()
+    ann, bob = evening.enter("ann", bundle), evening.enter("bob", bundle)
+    assert ann != bob and evening.verify_all() == 2
+    twins = {entry.entry: entry.twins for entry in console_view(evening.db, now=evening.now).entries}
+    assert twins == {ann: [bob], bob: [ann]}
+
+
+def test_every_refusal_has_a_code_a_status_and_a_sentence() -> None:
+    seen = set()
+    for kind in ArenaError.__subclasses__():
+        assert kind.code not in seen and 400 <= kind.status < 600
+        seen.add(kind.code)
+
+
+def test_what_was_logged_holds_no_name_verse_or_secret(evening: Evening, bundle: bytes) -> None:
+    evening.begin()
+    evening.enter("ann", bundle)
+    evening.verify_all()
+    log = repr(console_view(evening.db, now=evening.now).recent)
+    digest = hashlib.sha256(header_of(bundle)).hexdigest()
+    for private in ("ann", secret_of("ann"), owner_id_of(secret_of("ann")), digest, "thimble"):
+        assert private not in log
+    assert verify_chain(evening.db) > 4
