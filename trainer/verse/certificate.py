@@ -71,6 +71,6 @@ def ids_digest(ids: Sequence[int]) -> str:
     """SHA-256, in hexadecimal, of token ids as unsigned 32-bit big-endian numbers.
 
     >>> ids_digest([1])[:16]
-    'b40711a88c702835'
+    'b40711a88c703975'
     """
     return hashlib.sha256(np.array(ids, dtype=">u4").tobytes()).hexdigest()
