@@ -387,6 +387,8 @@ BREAKINGS: list[tuple[str, str, Breaking]] = [
     ("tensor-shape", "no axes", entry(LM, [], "shape")),
     ("tensor-shape", "sizes that are fractions", entry(LM, [10.0, 8.0], "shape")),
     ("tensor-shape", "a shape that is a text", entry(LM, "10, 8", "shape")),
+    ("tensor-shape", "a shape that steers a screen", entry(LM, "\x1b[2J\n", "shape")),
+    ("tensor-layout", "offsets that steer a screen", entry(LM, "\x1b[2J\n", "data_offsets")),
     ("tensor-shape", "a shape that is null", entry(LM, None, "shape")),
     ("tensor-shape", "another width", lambda p: p.claim["config"].update(n_embd=16, n_head=2)),
     ("tensor-layout", "two tensors exchanged", swap_tensors),
