@@ -20,6 +20,7 @@ FORMAT = 1
 EVALUATION_SHARE = 0.1  # of the time, at most
 MAX_EVALUATIONS = 20  # enough points for a curve
 RECORDS = 10  # of the training loss, between two evaluations
+LEAST_INTERVAL = 50  # updates between two evaluations, where steps were asked for
 TOLERANCE = 0.05  # of the time left: a clock that disagrees by more is heeded
 LEAST_CORRECTION = 0.01  # of the whole budget: less is noise
 
@@ -127,8 +128,8 @@ def read_plan(path: Path) -> Plan:
 
 
 def plan_steps(steps: int) -> Plan:
-    """A plan of so many updates, evaluated twenty times."""
-    return Plan((Revision(0, steps, -(-steps // MAX_EVALUATIONS)),))
+    """A plan of so many updates, evaluated at most twenty times, and not so often that this takes most of the time."""
+    return Plan((Revision(0, steps, max(LEAST_INTERVAL, -(-steps // MAX_EVALUATIONS))),))
 
 
 def plan_seconds(

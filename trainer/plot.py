@@ -61,9 +61,22 @@ def draw_run(run: Run, out: Path | None = None) -> Path:
     low, high = min(loss for _, loss in train + val), max(corpus["marks"].values())
     axes.set_ylim(low - 0.22 * (high - low), high + 0.1 * (high - low))
     towards = "left" if best[0] < end / 2 else "right"  # the label stays inside the picture
-    below = (0, -14)  # points
-    axes.annotate(label, best, below, textcoords="offset points", va="top", ha=towards, color=BEST, weight="bold")
-    axes.legend(["training", "validation"], loc="center right", frameon=False, labelcolor=INK)
+    above = (0, 14)  # points: below runs the training loss
+    axes.annotate(
+        label,
+        best,
+        above,
+        textcoords="offset points",
+        va="bottom",
+        ha=towards,
+        color=BEST,
+        weight="bold",
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 2},
+        zorder=6,
+    )
+    beside_title = (1.0, 1.0)
+    names = ["training", "validation"]
+    axes.legend(names, loc="lower right", bbox_to_anchor=beside_title, ncols=2, frameon=False, labelcolor=INK)
     return _save(figure, out or run.curve)
 
 
