@@ -20,6 +20,7 @@ campaign: $(SETUP)  # hours; what it has done is kept in campaign/, and the next
 	$(BIN)/python -m pytest -m campaign
 
 demo: $(SETUP)  # a minute of training, a verse, its verification
+	rm -rf runs/demo
 	$(BIN)/trainer train --minutes 1 --out runs/demo
 	$(BIN)/trainer submit --ckpt runs/demo --prompt "The moon" --temperature 0.8 --seed 7 --out submissions/demo.verse
 	$(BIN)/arena verify submissions/demo.verse

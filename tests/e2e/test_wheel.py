@@ -48,7 +48,13 @@ def run(installed: Path, command: str, *arguments: object) -> subprocess.Complet
 def test_the_wheel_carries_the_folio_and_the_specification_and_no_tests(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    assert {"trainer/data/folio.txt", "trainer/verse/SPEC.md", "trainer/cli.py", "arena/cli.py"} <= names
+    assert {
+        "trainer/data/folio.txt",
+        "trainer/verse/SPEC.md",
+        "trainer/verse/golden.json",
+        "trainer/cli.py",
+        "arena/cli.py",
+    } <= names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"trainer", "arena", "verse_arena"}
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.verse.errors import VerseError
+from trainer.verse.errors import VerseError, short
 
 ENGINE = "verse-1"  # changes when the same bundle could give another verse
 GAP_TOLERANCE = 1e-9  # two honest machines compute the smallest gap this closely
@@ -33,9 +33,13 @@ class Certificate:
     def __post_init__(self) -> None:
         number = isinstance(self.smallest_gap, int | float) and not isinstance(self.smallest_gap, bool)
         if not number or not 0 <= self.smallest_gap < math.inf:
-            raise VerseError(f"a certificate's smallest_gap must be a number, 0 or more, not {self.smallest_gap!r}")
+            raise VerseError(
+                f"a certificate's smallest_gap must be a number, 0 or more, not {short(self.smallest_gap)}"
+            )
         if type(self.tokens) is not int or type(self.position) is not int or not 0 <= self.position < self.tokens:
-            raise VerseError(f"a certificate's position {self.position!r} must lie within its {self.tokens!r} tokens")
+            raise VerseError(
+                f"a certificate's position {short(self.position)} must lie within its {short(self.tokens)} tokens"
+            )
         if not isinstance(self.ids_sha256, str) or not isinstance(self.engine, str):
             raise VerseError("a certificate's ids_sha256 and engine must be strings")
 
@@ -67,6 +71,6 @@ def ids_digest(ids: Sequence[int]) -> str:
     """SHA-256, in hexadecimal, of token ids as unsigned 32-bit big-endian numbers.
 
     >>> ids_digest([1])[:16]
-    'b40711a88c702835'
+    'b40711a88c703975'
     """
     return hashlib.sha256(np.array(ids, dtype=">u4").tobytes()).hexdigest()

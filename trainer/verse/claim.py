@@ -11,7 +11,7 @@ import numpy as np
 from trainer.verse import strictjson
 from trainer.verse.certificate import Certificate, ids_digest
 from trainer.verse.config import ModelConfig
-from trainer.verse.errors import BundleError, NotText, VerseError
+from trainer.verse.errors import BundleError, NotText, VerseError, short
 from trainer.verse.recipe import Recipe
 from trainer.verse.text import is_control, length_of, verse_text
 from trainer.verse.vocabulary import Vocabulary
@@ -96,7 +96,7 @@ def parse_claim(header: bytes) -> Claim:
         raise BundleError("claim-json", "the claim must be a JSON object")
     if type(claim.get("format")) is not int or claim["format"] != FORMAT:
         raise BundleError(
-            "format", f"the bundle has format {str(claim.get('format'))[:20]!r}; this program reads format {FORMAT}"
+            "format", f"the bundle has format {short(claim.get('format'))}; this program reads format {FORMAT}"
         )
     if set(claim) != set(KEYS):
         odd = sorted(set(claim) ^ set(KEYS))[0]
@@ -139,16 +139,16 @@ def _check_layout(config: ModelConfig, entries: Mapping[str, Any]) -> None:
         if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
             raise BundleError("tensor-entry", f"{name} must have exactly dtype, shape and data_offsets")
         if entry["dtype"] != "F16":
-            raise BundleError("tensor-dtype", f"{name} is {str(entry['dtype'])[:20]!r}; weights are stored as F16")
+            raise BundleError("tensor-dtype", f"{name} is {short(entry['dtype'])}; weights are stored as F16")
         if entry["shape"] != list(shapes[name]) or not all(type(size) is int for size in entry["shape"]):
             raise BundleError(
-                "tensor-shape", f"{name} must have shape {list(shapes[name])}, not {str(entry['shape'])[:80]}"
+                "tensor-shape", f"{name} must have shape {list(shapes[name])}, not {short(entry['shape'])}"
             )
         end = offset + 2 * int(np.prod(shapes[name]))
         if entry["data_offsets"] != [offset, end] or not all(type(at) is int for at in entry["data_offsets"]):
             raise BundleError(
                 "tensor-layout",
-                f"{name} must lie at bytes [{offset}, {end}], not {str(entry['data_offsets'])[:80]}: "
+                f"{name} must lie at bytes [{offset}, {end}], not {short(entry['data_offsets'])}: "
                 "tensors follow each other in the order of their names",
             )
         offset = end

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from trainer.verse.errors import ConfigError
+from trainer.verse.errors import ConfigError, short
 
 ARCHITECTURES = ("modern", "gpt2")
 HEAD_WIDTHS = (8, 16, 32, 64, 128)  # powers of two: one table of rotary frequencies serves all
@@ -33,9 +33,9 @@ class ModelConfig:
     def __post_init__(self) -> None:
         for name in ("n_layer", "n_head", "n_embd", "block_size", "vocab_size"):
             if type(getattr(self, name)) is not int:
-                raise ConfigError(f"{name} must be a whole number, not {getattr(self, name)!r}")
+                raise ConfigError(f"{name} must be a whole number, not {short(getattr(self, name))}")
         if self.arch not in ARCHITECTURES:
-            raise ConfigError(f"arch must be one of {', '.join(ARCHITECTURES)}, not {self.arch!r}")
+            raise ConfigError(f"arch must be one of {', '.join(ARCHITECTURES)}, not {short(self.arch)}")
         bounds = {
             "n_layer": (1, MAX_LAYERS),
             "n_head": (1, MAX_WIDTH // HEAD_WIDTHS[0]),
@@ -45,7 +45,7 @@ class ModelConfig:
         }
         for name, (low, high) in bounds.items():
             if not low <= getattr(self, name) <= high:
-                raise ConfigError(f"{name} must be {low:,} to {high:,}, not {getattr(self, name):,}")
+                raise ConfigError(f"{name} must be {low:,} to {high:,}, not {short(getattr(self, name))}")
         if self.n_embd % self.n_head or self.head_width not in HEAD_WIDTHS:
             raise ConfigError(
                 f"n_embd / n_head must be one of {', '.join(map(str, HEAD_WIDTHS))}, "

@@ -1,5 +1,13 @@
 """What can be wrong with a verse or a bundle. Errors carry the facts; the edges turn them into sentences."""
 
+SHORT = 60  # characters of a stranger's value in an error: a bundle's header may hold a megabyte of them
+
+
+def short(value: object) -> str:
+    """A value as Python writes it, cut where it would drown the sentence it stands in."""
+    text = repr(value)
+    return text if len(text) <= SHORT else text[:SHORT] + "…"
+
 
 class VerseError(ValueError):
     """Base of everything this package refuses. `str(error)` is one sentence for a person."""

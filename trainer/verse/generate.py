@@ -19,11 +19,11 @@ from trainer.verse.errors import NotFinite
 from trainer.verse.model import VerseModel
 from trainer.verse.recipe import Recipe
 from trainer.verse.text import LineEnd
+from trainer.verse.threads import LARGE, threads_for
 from trainer.verse.vocabulary import Vocabulary
 
 MAX_BATCH = 64  # sequences at once: more gain little, and their cache grows
 PREFILL = 256  # positions at once: bounds the attention matrix, changes no number
-DRAFT_FROM = 4_000_000  # weights: from about here reading them costs more than calling NumPy
 DRAFT = 32  # tokens drafted at once
 
 
@@ -76,7 +76,8 @@ def regenerate(
     for indices in by_prompt.values():
         for at in range(0, len(indices), MAX_BATCH):
             batch = indices[at : at + MAX_BATCH]
-            verses = _write_together(model, vocabulary, [recipes[i] for i in batch], progress)
+            with threads_for(model.config):
+                verses = _write_together(model, vocabulary, [recipes[i] for i in batch], progress)
             written.update(zip(batch, verses, strict=True))
     return [written[index] for index in range(len(recipes))]
 
@@ -89,7 +90,7 @@ def _write_together(
 ) -> list[Written]:
     """Recipes with one common prompt, as one batch that keeps step: every sequence has the same length."""
     batch = _Batch(model, recipes)
-    drafting = len(recipes) == 1 and model.config.n_params >= DRAFT_FROM
+    drafting = len(recipes) == 1 and model.config.n_params >= LARGE
     drafts = _Batch(model.single_precision(), recipes) if drafting else None
     prompt = recipes[0].prompt_ids
     tokens = np.empty((len(recipes), len(prompt) + max(recipe.tokens for recipe in recipes)), np.int64)

@@ -7,7 +7,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from trainer.verse.config import ModelConfig
-from trainer.verse.errors import RecipeError
+from trainer.verse.errors import RecipeError, short
 
 MAX_SEED = 2**32 - 1
 MAX_TEMPERATURE = 200  # hundredths
@@ -47,7 +47,7 @@ class Recipe:
             value = getattr(self, name)
             if type(value) is not int or not low <= value <= high:
                 unit = " hundredths" if name == "temperature" else ""
-                raise RecipeError(f"{name} must be a whole number from {low:,} to {high:,}{unit}, not {value!r}")
+                raise RecipeError(f"{name} must be a whole number from {low:,} to {high:,}{unit}, not {short(value)}")
 
     def check_fits(self, config: ModelConfig) -> None:
         """Whether a model of this shape can be asked for this verse.
@@ -57,7 +57,7 @@ class Recipe:
         """
         if max(self.prompt_ids) >= config.vocab_size:
             raise RecipeError(
-                f"the prompt holds token {max(self.prompt_ids)}; the model knows 0 to {config.vocab_size - 1}"
+                f"the prompt holds token {short(max(self.prompt_ids))}; the model knows 0 to {config.vocab_size - 1}"
             )
         if self.top_k > config.vocab_size:
             raise RecipeError(f"top_k is {self.top_k}, but the model has only {config.vocab_size} tokens")
@@ -98,5 +98,5 @@ def hundredths(text: str) -> int:
             if Decimal(whole) / 100 == value:
                 return whole
     except InvalidOperation:
-        raise RecipeError(f"temperature must be a number such as 0.8, not {text!r}") from None
-    raise RecipeError(f"temperature must be 0 to 2 in steps of 0.01, not {text}")
+        raise RecipeError(f"temperature must be a number such as 0.8, not {short(text)}") from None
+    raise RecipeError(f"temperature must be 0 to 2 in steps of 0.01, not {short(text)}")

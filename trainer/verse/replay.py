@@ -14,6 +14,7 @@ from trainer.verse.decision import BOUND, decide, refutes
 from trainer.verse.errors import NotFinite
 from trainer.verse.model import VerseModel
 from trainer.verse.recipe import Recipe
+from trainer.verse.threads import threads_for
 
 CHUNK = 256  # positions of one pass: bounds the attention matrix
 MAX_LOGITS = 2**22  # numbers of one block of logits, 32 MiB: a vocabulary may be large
@@ -48,6 +49,11 @@ def replay(model: VerseModel, recipe: Recipe, ids: Sequence[int]) -> Verdict:
         NotFinite: the model's logits are not finite.
     """
     recipe.check_fits(model.config)
+    with threads_for(model.config):
+        return _replay(model, recipe, ids)
+
+
+def _replay(model: VerseModel, recipe: Recipe, ids: Sequence[int]) -> Verdict:
     undecided: Verdict | None = None
     gaps = np.empty(len(ids))
     for position, z in enumerate(_logits_before(model, recipe.prompt_ids, ids)):

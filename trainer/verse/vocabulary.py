@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from trainer.verse.config import MAX_VOCAB_SIZE
-from trainer.verse.errors import VocabularyError
+from trainer.verse.errors import VocabularyError, short
 
 MAX_TOKEN_BYTES = 256  # merges may double a token's length each time; no word needs more
 N_BYTES = 256  # a byte-level vocabulary starts with every byte
@@ -59,7 +59,7 @@ class Vocabulary:
             token = N_BYTES + index
             if not all(type(part) is int and 0 <= part < token for part in pair):
                 raise VocabularyError(
-                    f"merge {index} joins {pair[0]!r} and {pair[1]!r}, but only 0 to {token - 1} exist"
+                    f"merge {index} joins {short(pair[0])} and {short(pair[1])}, but only 0 to {token - 1} exist"
                 )
             lengths.append(lengths[pair[0]] + lengths[pair[1]])
             if lengths[-1] > MAX_TOKEN_BYTES:

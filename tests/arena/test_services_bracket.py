@@ -1,0 +1,351 @@
+"""Drawing, ties, walk-overs and undo, in the database."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import func, select, update
+
+from arena.errors import (
+    AnotherMatchOpen,
+    BadName,
+    BadSetting,
+    EntriesPending,
+    EntryNotFound,
+    EventExists,
+    MatchDecided,
+    MatchNotFound,
+    MatchNotOpen,
+    MatchNotReady,
+    NothingToUndo,
+    TooManyEntries,
+    WrongState,
+)
+from arena.rules.draw import draw_tie, lot
+from arena.services.answers import EventRules
+from arena.services.bracket import (
+    close_due,
+    close_match,
+    disqualify,
+    draw_bracket,
+    open_match,
+    reinstate,
+    undo_match,
+)
+from arena.services.checking import check_bundle
+from arena.services.events import (
+    close_submissions,
+    create_event,
+    current_event,
+    open_submissions,
+    publish,
+    set_draw_word,
+)
+from arena.services.log import verify_chain
+from arena.services.verifying import record_verdict
+from arena.services.views import console_view, entry_view, results_view, snapshot, stage_view
+from arena.store.engine import reading, writing
+from arena.store.schema import Entry, Match, Owner, Vote
+from tests.arena.evening import Evening, verses
+
+
+@pytest.fixture
+def four(evening: Evening) -> tuple[Evening, list[str], dict[str, str]]:
+    """Four verses in a drawn bracket: the evening, ids by seed, texts by id."""
+    evening.begin()
+    ids = evening.drawn(verses(4))
+    return evening, ids, {entry.entry: entry.text for entry in console_view(evening.db, now=evening.now).entries}
+
+
+Four = tuple[Evening, list[str], dict[str, str]]
+
+
+def match_of(evening: Evening, match: str) -> Match:
+    with reading(evening.db) as session:
+        found = session.get(Match, match)
+        assert found
+        return found
+
+
+def test_the_lot_follows_from_the_word_and_nothing_else(four: Four) -> None:
+    evening, ids, _ = four
+    assert ids == lot("thimble", ids)
+    record = next(r for r in console_view(evening.db, now=evening.now).recent if r["kind"] == "bracket-drawn")
+    assert record["data"] == {"draw_word": "thimble", "entries": ids}
+    assert current_event(evening.db).draw_word == "thimble"
+
+
+def test_the_room_may_choose_the_word_until_the_draw(evening: Evening) -> None:
+    evening.begin(word="first")
+    assert current_event(evening.db).draw_word is None
+    set_draw_word(evening.db, "  the room's own ", now=evening.now)
+    ids = evening.drawn(verses(3))
+    assert ids == lot("the room's own", ids)
+    with pytest.raises(WrongState):
+        set_draw_word(evening.db, "too late", now=evening.now)
+
+
+def test_the_draw_waits_for_every_verdict(evening: Evening) -> None:
+    evening.begin(EventRules(grace_seconds=60))
+    first, second, third = verses(3)
+    with pytest.raises(WrongState):
+        draw_bracket(evening.db, now=evening.now)
+    evening.enter("ann", first)
+    evening.verify_all()
+    evening.enter("bob", second)
+    late = evening.claim("eve", third)
+    close_submissions(evening.db, now=evening.now)
+    with pytest.raises(EntriesPending) as refused:
+        draw_bracket(evening.db, now=evening.now)
+    assert refused.value.facts["count"] == 2
+    evening.verify_all()
+    evening.now += 61  # the tensors of the third never came
+    assert draw_bracket(evening.db, now=evening.now).state == "drawn"
+    states = {entry.entry: entry.state for entry in console_view(evening.db, now=evening.now).entries}
+    assert states[late.entry] == "expired" and sorted(states.values()) == ["expired", "verified", "verified"]
+
+
+def test_the_organizer_may_draw_without_the_missing_and_a_late_verdict_changes_nothing(evening: Evening) -> None:
+    evening.begin()
+    first, second, third = verses(3)
+    evening.enter("ann", first)
+    evening.verify_all()
+    evening.enter("bob", second)
+    evening.claim("eve", third)
+    job = evening.lease()
+    close_submissions(evening.db, now=evening.now)
+    assert draw_bracket(evening.db, without_missing=True, now=evening.now).state == "champion"
+    assert job and not record_verdict(evening.db, job, check_bundle(evening.store.path(job.bundle)), now=evening.now)
+    assert console_view(evening.db, now=evening.now).counts["expired"] == 2
+
+
+def test_more_entries_than_places_are_a_clear_error(evening: Evening) -> None:
+    evening.begin()
+    evening.enter("ann", verses(1)[0])
+    evening.verify_all()
+    with writing(evening.db) as session:  # 1,024 more, as if they had entered
+        one = session.scalars(select(Entry)).one()
+        kept = {c.key: getattr(one, c.key) for c in Entry.__table__.columns}
+        for number in range(1_024):
+            session.add(Owner(id=f"{number:064x}", created_at=0.0))
+        session.flush()
+        for number in range(1_024):
+            session.add(Entry(**kept | {"id": f"{number:032x}", "owner_id": f"{number:064x}"}))
+    close_submissions(evening.db, now=evening.now)
+    with pytest.raises(TooManyEntries, match="1,025 verified entries"):
+        draw_bracket(evening.db, now=evening.now)
+    assert current_event(evening.db).state == "closed"
+    with writing(evening.db) as session:
+        session.execute(update(Entry).where(Entry.id == f"{0:032x}").values(state="withdrawn"))
+    assert draw_bracket(evening.db, now=evening.now).state == "drawn"
+    now = snapshot(evening.db, now=evening.now)
+    assert now["matches"] == {"closed": 0, "total": 1_024} and now["next"] == "Round of 1024, match 1"
+    assert len(stage_view(evening.db, now=evening.now).rounds) == 10
+
+
+def test_one_match_is_open_at_a_time_and_only_when_two_verses_are_known(four: Four) -> None:
+    evening, _, _ = four
+    opened = open_match(evening.db, "r1m1", now=evening.now)
+    assert (opened.state, opened.closes_at, opened.votes) == ("open", evening.now + 60, 0)
+    assert open_match(evening.db, "r1m1", seconds=5, now=evening.now + 1) == opened
+    with pytest.raises(AnotherMatchOpen):
+        open_match(evening.db, "r1m2", now=evening.now)
+    for unready in ("r2m1", "third"):
+        with pytest.raises(AnotherMatchOpen):
+            open_match(evening.db, unready, now=evening.now)
+    with pytest.raises(MatchNotFound):
+        open_match(evening.db, "r7m1", now=evening.now)
+    with pytest.raises(MatchNotOpen):
+        close_match(evening.db, "r1m2", now=evening.now)
+    undo_match(evening.db, "r1m1", now=evening.now)
+    with pytest.raises(MatchNotReady):
+        open_match(evening.db, "r2m1", now=evening.now)
+    for seconds in (-1, 1e9, float("nan")):
+        with pytest.raises(BadSetting):
+            open_match(evening.db, "r1m1", seconds=seconds, now=evening.now)
+    assert open_match(evening.db, "r1m1", seconds=0, now=evening.now).closes_at is None
+
+
+def test_a_tie_is_voted_on_again_and_then_drawn_in_public(four: Four) -> None:
+    evening, ids, texts = four
+    open_match(evening.db, "r1m1", now=evening.now)
+    evening.vote("a", "r1m1", texts[ids[0]])
+    evening.vote("b", "r1m1", texts[ids[3]])
+    first = close_match(evening.db, "r1m1", now=evening.now)
+    assert (first.state, first.ballot, first.winner, first.tallies) == ("open", 1, None, [[1, 1]])
+    assert first.closes_at == evening.now + 30
+    second = close_match(evening.db, "r1m1", now=evening.now)
+    assert (second.state, second.decided_by, second.tallies) == ("closed", "draw", [[1, 1], [0, 0]])
+    assert second.winner == draw_tie("thimble", "r1m1", ids[0], ids[3])
+
+
+def test_a_double_tap_on_close_does_not_end_the_re_vote(four: Four) -> None:
+    evening, _, _ = four
+    open_match(evening.db, "r1m1", now=evening.now)
+    start = threading.Barrier(4)
+
+    def tap(_: int) -> tuple[str, int]:
+        start.wait()
+        result = close_match(evening.db, "r1m1", ballot=0, now=evening.now)
+        return result.state, result.ballot
+
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(tap, range(4))) == {("open", 1)}
+    close_match(evening.db, "r1m1", ballot=1, now=evening.now)
+    before = verify_chain(evening.db)
+    assert close_match(evening.db, "r1m1", ballot=1, now=evening.now).state == "closed"
+    assert verify_chain(evening.db) == before
+
+
+def test_the_clock_closes_matches(four: Four) -> None:
+    evening, ids, texts = four
+    open_match(evening.db, "r1m1", seconds=20, now=evening.now)
+    evening.vote("a", "r1m1", texts[ids[0]])
+    assert close_due(evening.db, now=evening.now + 19.9) == []
+    (result,) = close_due(evening.db, now=evening.now + 20)
+    assert (result.winner, result.decided_by) == (ids[0], "votes")
+    assert close_due(evening.db, now=evening.now + 21) == []
+
+
+def test_the_evening_goes_on_to_first_second_and_third(four: Four) -> None:
+    evening, ids, texts = four
+    for match, seed in (("r1m1", 0), ("r1m2", 1), ("third", 3), ("r2m1", 1)):
+        result = evening.decide(match, texts[ids[seed]])
+    assert result.champion == ids[1]
+    results = results_view(evening.db, now=evening.now)
+    assert [side and side.entry for side in (results.champion, results.second, results.third)] == [
+        ids[1],
+        ids[0],
+        ids[3],
+    ]
+    assert [match.id for match in results.matches] == ["r2m1", "third", "r1m2", "r1m1"]
+    publish(evening.db, now=evening.now)
+    for act in (
+        lambda: undo_match(evening.db, "r2m1", now=evening.now),
+        lambda: disqualify(evening.db, ids[1], "late", now=evening.now),
+        lambda: open_match(evening.db, "r2m1", now=evening.now),
+    ):
+        with pytest.raises(WrongState):
+            act()
+
+
+def test_undo_plays_again_what_followed(four: Four) -> None:
+    evening, ids, texts = four
+    for match, seed in (("r1m1", 0), ("r1m2", 1), ("third", 2), ("r2m1", 0)):
+        evening.decide(match, texts[ids[seed]])
+    undone = undo_match(evening.db, "r1m2", now=evening.now)
+    assert (undone.state, undone.ready, undone.winner) == ("pending", True, None)
+    assert current_event(evening.db).state == "drawn"
+    assert (match_of(evening, "r2m1").state, match_of(evening, "r2m1").lower_id) == ("pending", None)
+    assert snapshot(evening.db, now=evening.now)["champion"] is None
+    with pytest.raises(EntryNotFound):
+        entry_view(evening.db, ids[0], now=evening.now)
+
+    evening.decide("r1m2", texts[ids[1]])  # the same winner: what followed counts again
+    assert current_event(evening.db).state == "champion"
+    final = match_of(evening, "r2m1")
+    assert (final.winner_id, final.decided_by, final.tallies) == (ids[0], "votes", [[3, 0]])
+
+    undo_match(evening.db, "r1m2", now=evening.now)
+    evening.decide("r1m2", texts[ids[2]])  # another winner: what followed is between others now
+    final, third = match_of(evening, "r2m1"), match_of(evening, "third")
+    assert (final.state, final.upper_id, final.lower_id, final.winner_id) == ("pending", ids[0], ids[2], None)
+    assert (third.state, third.upper_id, third.lower_id) == ("pending", ids[3], ids[1])
+    evening.decide("third", texts[ids[1]])
+    evening.decide("r2m1", texts[ids[2]])
+    results = results_view(evening.db, now=evening.now)
+    assert results.champion and results.champion.entry == ids[2]
+    verify_chain(evening.db)
+
+
+def test_votes_of_an_undone_match_stay_and_do_not_count(four: Four) -> None:
+    evening, ids, texts = four
+    evening.decide("r1m1", texts[ids[0]], voters=5)
+    undo_match(evening.db, "r1m1", now=evening.now)
+    open_match(evening.db, "r1m1", now=evening.now)
+    evening.vote("voter0", "r1m1", texts[ids[3]])
+    result = close_match(evening.db, "r1m1", now=evening.now)
+    assert (result.winner, result.tallies) == (ids[3], [[0, 1]])
+    with reading(evening.db) as session:
+        assert session.scalar(select(func.count()).select_from(Vote)) == 6
+
+
+def test_only_a_vote_can_be_undone(four: Four) -> None:
+    evening, ids, _ = four
+    with pytest.raises(NothingToUndo):
+        undo_match(evening.db, "r1m1", now=evening.now)
+    disqualify(evening.db, ids[0], "copied", now=evening.now)
+    with pytest.raises(NothingToUndo):
+        undo_match(evening.db, "r1m1", now=evening.now)
+    with pytest.raises(MatchDecided):
+        open_match(evening.db, "r1m1", now=evening.now)
+
+
+def test_a_disqualified_verse_loses_its_open_match_at_once(four: Four) -> None:
+    evening, ids, texts = four
+    open_match(evening.db, "r1m1", now=evening.now)
+    evening.vote("a", "r1m1", texts[ids[0]])
+    for _ in range(2):
+        disqualify(evening.db, ids[0], "copied from a book", now=evening.now)
+    match = match_of(evening, "r1m1")
+    assert (match.state, match.winner_id, match.decided_by) == ("closed", ids[3], "walkover")
+    evening.decide("r1m2", texts[ids[1]])
+    assert match_of(evening, "third").winner_id == ids[2]
+    stage = stage_view(evening.db, now=evening.now)
+    upper = stage.rounds[0].matches[0].upper
+    assert upper and (upper.mark, upper.name) == ("out", None)
+    with pytest.raises(EntryNotFound):
+        entry_view(evening.db, ids[0], now=evening.now)
+    reinstate(evening.db, ids[0], now=evening.now)
+    assert match_of(evening, "r1m1").state == "pending" and match_of(evening, "third").state == "pending"
+    assert evening.decide("r1m1", texts[ids[0]]).winner == ids[0]
+
+
+def test_a_verse_put_out_before_the_draw_is_not_drawn(evening: Evening) -> None:
+    evening.begin()
+    first, second = verses(2)
+    one, two = evening.enter("ann", first), evening.enter("bob", second)
+    evening.verify_all()
+    disqualify(evening.db, one, "copied", now=evening.now)
+    close_submissions(evening.db, now=evening.now)
+    assert draw_bracket(evening.db, now=evening.now).state == "champion"
+    assert snapshot(evening.db, now=evening.now)["champion"] == two
+    with pytest.raises(WrongState):
+        reinstate(evening.db, one, now=evening.now)
+    with pytest.raises(BadName):
+        disqualify(evening.db, two, "", now=evening.now)
+
+
+def test_where_both_are_out_nobody_goes_on_and_the_evening_still_ends(four: Four) -> None:
+    evening, ids, _ = four
+    for entry in ids[:3]:
+        disqualify(evening.db, entry, "copied", now=evening.now)
+    assert snapshot(evening.db, now=evening.now)["champion"] == ids[3]
+    disqualify(evening.db, ids[3], "copied too", now=evening.now)
+    stage = stage_view(evening.db, now=evening.now)
+    assert (stage.event.state, stage.champion, stage.third) == ("champion", None, None)
+
+
+def test_one_database_holds_one_event(evening: Evening) -> None:
+    evening.begin()
+    with pytest.raises(EventExists):
+        create_event(evening.db, name="Another", draw_word="w", now=evening.now)
+
+
+def test_submissions_closed_too_early_can_be_opened_again(evening: Evening) -> None:
+    evening.begin()
+    close_submissions(evening.db, now=evening.now)
+    assert open_submissions(evening.db, now=evening.now).closed_at is None
+    evening.enter("ann", verses(1)[0])
+    with pytest.raises(WrongState):
+        publish(evening.db, now=evening.now)
+
+
+@pytest.mark.parametrize(
+    "rules", [EventRules(lines=0), EventRules(characters=0), EventRules(grace_seconds=-1), EventRules(max_open=0)]
+)
+def test_rules_that_no_event_can_be_run_by_are_refused(evening: Evening, rules: EventRules) -> None:
+    with pytest.raises(BadSetting):
+        create_event(evening.db, name="Evening", draw_word="w", rules=rules, now=evening.now)

@@ -1,0 +1,34 @@
+"""`make bench`: the numbers of the project, as tables. Nothing here is a test; machines are noisy, ratios less so.
+
+python -m tests.bench                    everything
+python -m tests.bench verse              writing and verifying verses
+python -m tests.bench help               how long `--help` takes
+PEER=/path/to/python python -m tests.bench verse
+                                         besides, transformers in that Python, alternating with ours
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+
+from tests.bench import startup, verse
+
+BENCHES = {"verse": verse.main, "help": startup.main}
+
+
+def main() -> None:
+    """Run the benches named on the command line, or all."""
+    names = sys.argv[1:] or list(BENCHES)
+    if unknown := set(names) - set(BENCHES):
+        sys.exit(f"no such bench: {', '.join(sorted(unknown))}; there are {', '.join(BENCHES)}")
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+    print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, load {load:.1f}")
+    for name in names:
+        print(f"\n## {name}\n")
+        BENCHES[name]()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""From a checkpoint to a bundle: what `trainer submit` keeps, refuses and offers instead."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from trainer.checkpoint import Checkpoint, write_checkpoint
+from trainer.cli import cli
+from trainer.errors import SubmitError
+from trainer.submit import keep, make_submission
+from trainer.verse.bundle import read_bundle
+from trainer.verse.config import ModelConfig
+from trainer.verse.generate import regenerate
+from trainer.verse.model import VerseModel, round_weights
+from trainer.verse.replay import replay
+from trainer.verse.vocabulary import Vocabulary
+from trainer.writer import recipe_for
+
+PRINTABLE = "\n " + "".join(map(chr, range(33, 96)))
+
+
+def checkpoint(symbols: str = PRINTABLE, head: float = 1.0) -> Checkpoint:
+    """A little model with random weights; `head` scales its logits, so 0 leaves every choice to the noise."""
+    config = ModelConfig("modern", 1, 2, 16, 32, len(symbols))
+    rng = np.random.default_rng(1)
+    weights = {n: rng.standard_normal(s).astype(np.float32) for n, s in config.tensor_shapes().items()}
+    weights["lm_head.weight"] *= head
+    record = {"name": "none", "sha256": "0" * 64}
+    return Checkpoint(config, Vocabulary.chars(symbols), 3, None, record, {"steps": 3}, weights)
+
+
+def test_a_submitted_verse_replays_from_its_file_and_is_named_by_its_digest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    submission = make_submission(checkpoint(), recipe_for(checkpoint(), "AB", 80, 5))
+    path = keep(submission)
+    assert path == Path("submissions") / f"{submission.digest}.verse"
+    bundle = read_bundle(path)
+    model = VerseModel(bundle.claim.config, bundle.weights)
+    assert replay(model, bundle.claim.recipe, bundle.claim.ids).verdict == "PASS"
+    assert bundle.claim.text == submission.text
+    assert bundle.claim.provenance == {"steps": 3}
+    assert keep(make_submission(checkpoint(), recipe_for(checkpoint(), "AB", 80, 5))) == path
+
+
+def test_an_undecided_verse_is_refused_and_the_seeds_offered_are_decided() -> None:
+    author = checkpoint(head=0.0)  # at a low temperature its noise alone decides, often by very little
+    recipe = recipe_for(author, "A", 1, 0, tokens=480, lines=0)
+    model = VerseModel(author.config, round_weights(author.config, author.weights))
+    tried = regenerate(model, author.vocabulary, [replace(recipe, seed=seed) for seed in range(128)])
+    doubtful = {each.recipe.seed for each in tried if not each.decided}
+    assert 0 < len(doubtful) < 64
+    seed = min(doubtful)
+    with pytest.raises(SubmitError, match=rf"seed {seed} is UNDECIDED.*Nothing was written; try --seed") as refused:
+        make_submission(author, replace(recipe, seed=seed))
+    offered = [int(word) for word in str(refused.value).split("--seed ")[1].split(" or ")]
+    assert offered
+    assert not doubtful & set(offered)
+    assert make_submission(author, replace(recipe, seed=offered[0])).written.decided
+
+
+def test_a_model_that_always_doubts_is_refused_with_other_advice() -> None:
+    author = checkpoint("ABC\n", head=0.0)
+    with pytest.raises(SubmitError, match=r"UNDECIDED.*try another prompt or temperature"):
+        make_submission(author, recipe_for(author, "A", 0, 7))  # greedy, and all logits equal
+
+
+def test_bytes_that_are_no_text_are_refused_and_seeds_that_write_text_offered() -> None:
+    author = checkpoint("\nabcdefghijklmnopqrstuvw\u202e", head=0.0)
+    recipe = recipe_for(author, "a", 100, 0, tokens=10)
+    seeds = range(64)
+    for seed in seeds:
+        try:
+            make_submission(author, replace(recipe, seed=seed))
+        except SubmitError as refused:
+            assert "no text (the control character U+202E" in str(refused)
+            good = int(str(refused).split("--seed ")[1].split(" or ")[0])
+            assert "\u202e" not in make_submission(author, replace(recipe, seed=good)).text
+            return
+    pytest.fail("no seed wrote the control character")
+
+
+def test_a_verse_longer_than_an_event_shows_is_refused() -> None:
+    with pytest.raises(SubmitError, match="481 characters, and at most 480"):
+        make_submission(checkpoint(), recipe_for(checkpoint(), "A", 80, 1, tokens=481, lines=0))
+
+
+def test_a_prompt_the_model_cannot_read_and_a_fine_temperature_are_refused_by_the_command(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "a.safetensors", checkpoint())
+    base = ["submit", "--ckpt", str(tmp_path / "a.safetensors"), "--out", str(tmp_path / "a.verse")]
+    for arguments, what in ((["--prompt", "é"], "knows no 'é'"), (["--temperature", "0.805"], "steps of 0.01")):
+        result = CliRunner().invoke(cli, [*base, *arguments])
+        assert what in str(result.exception)
+    assert not (tmp_path / "a.verse").exists()
+
+
+def test_the_command_shows_the_verse_and_how_to_check_it(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "a.safetensors", checkpoint())
+    out = tmp_path / "my verse.verse"
+    result = CliRunner().invoke(
+        cli, ["submit", "--ckpt", str(tmp_path / "a.safetensors"), "--prompt", "AB", "--out", str(out)]
+    )
+    assert result.exit_code == 0, result.output
+    assert read_bundle(out).claim.text in result.output
+    assert f"arena verify '{out}'" in result.output
+
+
+def test_a_folder_that_is_missing_is_an_error_that_leaves_nothing(tmp_path: Path) -> None:
+    submission = make_submission(checkpoint(), recipe_for(checkpoint(), "AB", 80, 5))
+    with pytest.raises(FileNotFoundError):
+        keep(submission, tmp_path / "nowhere" / "a.verse")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,126 @@
+"""golden.json, which anybody's own program can be held against: the engine and the reference both find its numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import trainer.verse
+from tests.trainer import verse_reference as reference
+from tests.trainer.verse_models import golden_weights, plain
+from trainer.verse.bundle import pack, parse_bundle
+from trainer.verse.certificate import ENGINE, ids_digest
+from trainer.verse.claim import FORMAT
+from trainer.verse.config import ModelConfig
+from trainer.verse.decision import decide
+from trainer.verse.errors import NotText
+from trainer.verse.generate import Written, regenerate
+from trainer.verse.model import VerseModel
+from trainer.verse.noise import gumbel_of, noise_integers
+from trainer.verse.recipe import Recipe
+from trainer.verse.replay import replay
+from trainer.verse.text import LineEnd, verse_text
+from trainer.verse.vocabulary import Vocabulary
+
+GOLDEN = json.loads((Path(trainer.verse.__file__).parent / "golden.json").read_text(encoding="utf-8"))
+TOLERANCE = 1e-9
+
+
+def about(entry: dict[str, Any]) -> str:
+    return str(entry["about"])
+
+
+def test_the_golden_vectors_are_of_this_version() -> None:
+    assert (GOLDEN["format"], GOLDEN["engine"]) == (FORMAT, ENGINE)
+
+
+@pytest.mark.parametrize(("seed", "position", "token", "n", "g"), GOLDEN["noise"])
+def test_golden_noise(seed: int, position: int, token: int, n: int, g: float) -> None:
+    assert noise_integers(seed, position, np.array([token // 4]))[0, token % 4] == n
+    assert reference.noise_integer(seed, position, token) == n
+    assert gumbel_of(seed, position, np.array([token]))[0] == pytest.approx(g, abs=TOLERANCE)
+
+
+@pytest.mark.parametrize("entry", GOLDEN["decisions"], ids=about)
+def test_golden_decision(entry: dict[str, Any]) -> None:
+    asked = Recipe((0,), entry["temperature"], entry["top_k"], entry["seed"], 1024, 0)
+    token, gap = decide(np.array(entry["logits"]), asked, entry["position"])
+    assert (token, gap) == (entry["token"], pytest.approx(entry["gap"], abs=TOLERANCE))
+
+
+@pytest.mark.parametrize("entry", GOLDEN["texts"], ids=about)
+def test_golden_text(entry: dict[str, Any]) -> None:
+    vocabulary = Vocabulary.from_dict(entry["tokenizer"])
+    end = LineEnd(entry["lines"])
+    ends = [count for count, token in enumerate(entry["ids"], start=1) if end.push(vocabulary.tokens[token])]
+    assert (ends[0] if ends else None) == entry["ends_after"]
+    kept = entry["ids"][: entry["ends_after"]]
+    asked = Recipe((0,), 0, 0, 0, 1024, entry["lines"])
+    if entry["text"] is None:
+        with pytest.raises(NotText):
+            verse_text(vocabulary, asked, kept)
+    else:
+        assert verse_text(vocabulary, asked, kept) == entry["text"]
+    assert reference.text_of(entry["tokenizer"], kept, entry["lines"]) == entry["text"]
+
+
+@pytest.mark.parametrize("entry", GOLDEN["verses"], ids=about)
+def test_golden_verse(entry: dict[str, Any]) -> None:
+    config = ModelConfig.from_dict(entry["config"])
+    model = VerseModel(config, golden_weights(config, entry["weights"]))
+    vocabulary, asked = Vocabulary.from_dict(entry["tokenizer"]), Recipe.from_dict(entry["recipe"])
+    [written] = regenerate(model, vocabulary, [asked])
+    assert list(written.ids) == entry["ids"]
+    assert written.decided
+    certificate = replay(model, asked, written.ids).certificate
+    for found in (written.certificate, certificate):
+        assert found is not None
+        assert found.smallest_gap == pytest.approx(entry["smallest_gap"], abs=TOLERANCE)
+        assert (found.position, found.ids_sha256) == (entry["position"], entry["ids_sha256"])
+    if entry["text"] is None:
+        with pytest.raises(NotText):
+            verse_text(vocabulary, asked, written.ids)
+    else:
+        assert verse_text(vocabulary, asked, written.ids) == entry["text"]
+
+
+@pytest.mark.parametrize("entry", GOLDEN["verses"][:4], ids=about)
+def test_the_reference_finds_the_golden_verse(entry: dict[str, Any]) -> None:
+    config = ModelConfig.from_dict(entry["config"])
+    weights = plain(golden_weights(config, entry["weights"]))
+    ids, gaps = reference.write(entry["config"], weights, entry["tokenizer"], entry["recipe"])
+    assert (ids, reference.ids_sha256(ids)) == (entry["ids"], entry["ids_sha256"])
+    assert min(gaps) == pytest.approx(entry["smallest_gap"], abs=TOLERANCE)
+    assert gaps.index(min(gaps)) == entry["position"]
+
+
+def test_the_golden_bundle_is_the_same_file_to_the_last_byte() -> None:
+    golden = GOLDEN["bundle"]
+    entry = GOLDEN["verses"][golden["verse"]]
+    config = ModelConfig.from_dict(entry["config"])
+    weights = golden_weights(config, entry["weights"])
+    gaps = np.full(len(entry["ids"]), 1.0)
+    gaps[entry["position"]] = golden["smallest_gap"]  # stated: its last digits would be this machine's own
+    written = Written(Recipe.from_dict(entry["recipe"]), tuple(entry["ids"]), gaps)
+    data = pack(config, Vocabulary.from_dict(entry["tokenizer"]), weights, written, golden["provenance"])
+    claim = parse_bundle(data).claim
+    assert (len(data), claim.header_bytes) == (golden["bytes"], golden["header_bytes"])
+    assert claim.tensors_sha256 == golden["tensors_sha256"]
+    assert hashlib.sha256(data).hexdigest() == golden["sha256"]
+    assert claim.certificate.ids_sha256 == ids_digest(claim.ids) == entry["ids_sha256"]
+    other = reference.bundle(
+        entry["config"],
+        plain(weights),
+        entry["tokenizer"],
+        entry["recipe"],
+        entry["ids"],
+        golden["smallest_gap"],
+        entry["position"],
+        golden["provenance"],
+    )
+    assert other == data, "a writer made from SPEC.md alone gives the same bytes"

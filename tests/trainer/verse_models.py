@@ -1,0 +1,59 @@
+"""Small real models for the verse tests, and the ways from the engine's types to the reference's plain ones."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.trainer import verse_reference as reference
+from trainer.verse.config import ModelConfig
+from trainer.verse.model import VerseModel, round_weights
+from trainer.verse.recipe import Recipe
+from trainer.verse.vocabulary import Vocabulary
+
+Weights = dict[str, NDArray[np.float16]]
+LETTERS = Vocabulary.chars("\n abcdefgh")  # ten: no multiple of four, so the last block of noise is cut
+LINEAR_A = Vocabulary.bpe([(97, 98), (256, 10), (257, 97), (10, 10), (195, 164)])  # "ab", "ab\n", "ab\na", "\n\n", "ä"
+
+
+def random_weights(config: ModelConfig, seed: int, spread: float = 0.6) -> Weights:
+    """Nothing trained, everything used: gains near one, all else of this spread."""
+    rng = np.random.default_rng(seed)
+    return round_weights(
+        config,
+        {
+            name: rng.normal(float(name.endswith(".weight") and len(shape) == 1), spread, shape)
+            for name, shape in config.tensor_shapes().items()
+        },
+    )
+
+
+def golden_weights(config: ModelConfig, number: int) -> Weights:
+    """The weights of SPEC.md, section 8: integers from the noise, exact in float16."""
+    weights = {}
+    for t, (name, shape) in enumerate(sorted(config.tensor_shapes().items())):
+        b = np.array([reference.noise_integer(number, t, i) >> 44 for i in range(math.prod(shape))])
+        is_gain = name.endswith(".weight") and len(shape) == 1
+        weights[name] = ((1024 + 2 * b - 255) / 1024 if is_gain else (2 * b - 255) / 256).reshape(shape)
+    return round_weights(config, weights)
+
+
+def plain(weights: Weights) -> dict[str, Any]:
+    """As the reference takes them: lists of Python floats."""
+    return {name: weight.astype(np.float64).tolist() for name, weight in weights.items()}
+
+
+def all_logits(model: VerseModel, ids: list[int], chunk: int) -> NDArray[np.float64]:
+    """Logits after each token, the text read in chunks of this many tokens."""
+    cache = model.new_cache(1, len(ids))
+    parts = [model.logits(model.hidden(np.array([ids[at : at + chunk]]), cache)[0]) for at in range(0, len(ids), chunk)]
+    return np.concatenate(parts)
+
+
+def recipe(**changes: Any) -> Recipe:
+    """A recipe of no importance but for what the test changes."""
+    usual: dict[str, Any] = {"prompt_ids": (0,), "temperature": 80, "top_k": 0, "seed": 7, "tokens": 16, "lines": 0}
+    return Recipe(**(usual | changes))

@@ -1,0 +1,283 @@
+"""A second verse engine for the tests, written from SPEC.md alone: plain Python numbers and loops, no cache, no NumPy.
+
+Every token is written by running the whole model over the whole text again. It shares no line with trainer.verse and is
+thousands of times slower; where both say the same, SPEC.md says it too.
+"""
+
+import hashlib
+import json
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+Vector = list[float]
+Matrix = list[Vector]
+
+EPSILON = 1e-6
+FORBIDDEN = (
+    {*range(0x0A), *range(0x0B, 0x20), *range(0x7F, 0xA0), 0x061C, 0x200E, 0x200F}
+    | {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}
+)  # fmt: skip
+
+
+class Step(NamedTuple):
+    token: int
+    gap: float
+
+
+# --- section 1: the model ---------------------------------------------------------------------------------------------
+
+
+def times(x: Vector, matrix: Matrix, bias: Vector | None = None) -> Vector:
+    """y = x W^T (+ b) for W as (out, in)."""
+    y = [math.fsum(a * b for a, b in zip(x, row, strict=True)) for row in matrix]
+    return y if bias is None else [a + b for a, b in zip(y, bias, strict=True)]
+
+
+def plus(x: Vector, y: Vector) -> Vector:
+    return [a + b for a, b in zip(x, y, strict=True)]
+
+
+def rms_norm(x: Vector, gain: Vector) -> Vector:
+    root = math.sqrt(math.fsum(a * a for a in x) / len(x) + EPSILON)
+    return [a / root * g for a, g in zip(x, gain, strict=True)]
+
+
+def layer_norm(x: Vector, gain: Vector, bias: Vector) -> Vector:
+    mean = math.fsum(x) / len(x)
+    root = math.sqrt(math.fsum((a - mean) ** 2 for a in x) / len(x) + EPSILON)
+    return [(a - mean) / root * g + b for a, g, b in zip(x, gain, bias, strict=True)]
+
+
+def gelu(x: float) -> float:
+    return x / 2 * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+def rotate(x: Vector, position: int) -> Vector:
+    half = len(x) // 2
+    first, second = [0.0] * half, [0.0] * half
+    for i in range(half):
+        n = i * 128 // len(x)
+        angle = position * 10000.0 ** (-2 * n / 128)  # the table of SPEC.md; another test compares the printed numbers
+        c, s = math.cos(angle), math.sin(angle)
+        first[i] = x[i] * c - x[half + i] * s
+        second[i] = x[half + i] * c + x[i] * s
+    return first + second
+
+
+def attention(config: Mapping[str, Any], weights: Mapping[str, Any], name: str, xs: Matrix) -> Matrix:
+    modern = config["arch"] == "modern"
+    width, heads = config["n_embd"], config["n_head"]
+    size = width // heads
+    queries: list[Matrix] = []
+    keys: list[Matrix] = []
+    values: list[Matrix] = []
+    for position, x in enumerate(xs):
+        qkv = times(x, weights[f"{name}.c_attn.weight"], None if modern else weights[f"{name}.c_attn.bias"])
+        parts = [[qkv[p * width + h * size : p * width + (h + 1) * size] for h in range(heads)] for p in range(3)]
+        if modern:
+            parts[0] = [rotate(rms_norm(q, weights[f"{name}.q_norm.weight"]), position) for q in parts[0]]
+            parts[1] = [rotate(rms_norm(k, weights[f"{name}.k_norm.weight"]), position) for k in parts[1]]
+        queries.append(parts[0])
+        keys.append(parts[1])
+        values.append(parts[2])
+    out = []
+    for p in range(len(xs)):
+        row: Vector = []
+        for h in range(heads):
+            seen = range(max(0, p - config["block_size"] + 1), p + 1)
+            scores = [
+                math.fsum(a * b for a, b in zip(queries[p][h], keys[j][h], strict=True)) / math.sqrt(size) for j in seen
+            ]
+            top = max(scores)
+            shares = [math.exp(score - top) for score in scores]
+            total = math.fsum(shares)
+            for d in range(size):
+                row.append(math.fsum(share * values[j][h][d] for share, j in zip(shares, seen, strict=True)) / total)
+        out.append(times(row, weights[f"{name}.c_proj.weight"], None if modern else weights[f"{name}.c_proj.bias"]))
+    return out
+
+
+def logits(config: Mapping[str, Any], weights: Mapping[str, Any], ids: Sequence[int]) -> Matrix:
+    """Logits after each of the tokens; weights are lists of Python floats."""
+    modern = config["arch"] == "modern"
+
+    def norm(x: Vector, name: str) -> Vector:
+        gain = weights[f"{name}.weight"]
+        return rms_norm(x, gain) if modern else layer_norm(x, gain, weights[f"{name}.bias"])
+
+    xs = [list(weights["wte.weight"][token]) for token in ids]
+    if not modern:
+        xs = [plus(x, weights["wpe.weight"][position]) for position, x in enumerate(xs)]
+    for i in range(config["n_layer"]):
+        attended = attention(config, weights, f"h.{i}.attn", [norm(x, f"h.{i}.ln_1") for x in xs])
+        xs = [plus(x, y) for x, y in zip(xs, attended, strict=True)]
+        for p, x in enumerate(xs):
+            bias = [None, None] if modern else [weights[f"h.{i}.mlp.{part}.bias"] for part in ("c_fc", "c_proj")]
+            hidden = times(norm(x, f"h.{i}.ln_2"), weights[f"h.{i}.mlp.c_fc.weight"], bias[0])
+            hidden = [max(0.0, a) ** 2 if modern else gelu(a) for a in hidden]
+            xs[p] = plus(x, times(hidden, weights[f"h.{i}.mlp.c_proj.weight"], bias[1]))
+    if modern:
+        return [[15 * math.tanh(a / 15) for a in times(norm(x, "ln_f"), weights["lm_head.weight"])] for x in xs]
+    return [times(norm(x, "ln_f"), weights["wte.weight"]) for x in xs]
+
+
+# --- sections 3 and 4: noise and decision -----------------------------------------------------------------------------
+
+
+def noise_integer(seed: int, position: int, token: int) -> int:
+    digest = hashlib.sha256(struct.pack(">16sIII", b"verse-noise-1", seed, position, token // 4)).digest()
+    return struct.unpack(">4Q", digest)[token % 4] >> 12
+
+
+def gumbel(n: int) -> float:
+    return -math.log(-math.log((2 * n + 1) / 2**53))
+
+
+def decide(z: Vector, top_k: int, temperature: int, g: Vector) -> Step:
+    """The winner and its gap, by the formula of SPEC.md. z and g are indexed by token id."""
+    size = len(z)
+    k = top_k or size
+    order = sorted(range(size), key=lambda j: (-z[j], j))
+    inside, outside = order[:k], order[k:]
+    s = [z[j] + temperature / 100 * g[j] for j in range(size)]
+    w = min(inside, key=lambda j: (-s[j], j))
+    gap = math.inf
+    for j in inside:
+        if j != w:
+            gap = min(gap, s[w] - s[j])
+    for j in outside:
+        gap = min(gap, max(z[inside[-1]] - z[j], s[w] - s[j]))
+    if outside:
+        gap = min(gap, z[w] - z[outside[0]])
+    return Step(w, gap)
+
+
+# --- section 5: text --------------------------------------------------------------------------------------------------
+
+
+def token_bytes(tokenizer: Mapping[str, Any]) -> list[bytes]:
+    if tokenizer["kind"] == "char":
+        return [symbol.encode() for symbol in tokenizer["symbols"]]
+    tokens = [bytes([b]) for b in range(256)]
+    for a, b in tokenizer["merges"]:
+        tokens.append(tokens[a] + tokens[b])
+    return tokens
+
+
+def cut(data: bytes, lines: int) -> int | None:
+    """Where the line feed stands that completes the `lines`-th non-empty line."""
+    full, line = 0, b""
+    for place in range(len(data)):
+        byte = data[place : place + 1]
+        if byte != b"\n":
+            line += byte
+            continue
+        full += any(b != 0x20 for b in line)
+        if lines and full == lines:
+            return place
+        line = b""
+    return None
+
+
+def text_of(tokenizer: Mapping[str, Any], ids: Sequence[int], lines: int) -> str | None:
+    """The verse, or None if these bytes are no text."""
+    tokens = token_bytes(tokenizer)
+    data = b"".join(tokens[i] for i in ids)
+    end = cut(data, lines)
+    try:
+        text = (data if end is None else data[:end]).decode("utf-8", "strict")
+    except UnicodeDecodeError:
+        return None
+    return None if any(ord(c) in FORBIDDEN for c in text) else text
+
+
+def write(
+    config: Mapping[str, Any], weights: Mapping[str, Any], tokenizer: Mapping[str, Any], recipe: Mapping[str, Any]
+) -> tuple[list[int], Vector]:
+    """All of SPEC.md's sections 1 to 5: the ids of the verse and the gap of each decision."""
+    tokens = token_bytes(tokenizer)
+    ids: list[int] = []
+    gaps: Vector = []
+    while len(ids) < recipe["tokens"]:
+        z = logits(config, weights, [*recipe["prompt_ids"], *ids])[-1]
+        g = [gumbel(noise_integer(recipe["seed"], len(ids), j)) for j in range(config["vocab_size"])]
+        token, gap = decide(z, recipe["top_k"], recipe["temperature"], g)
+        ids.append(token)
+        gaps.append(gap)
+        if cut(b"".join(tokens[i] for i in ids), recipe["lines"]) is not None:
+            break
+    return ids, gaps
+
+
+# --- section 7: the bundle --------------------------------------------------------------------------------------------
+
+
+def shapes(config: Mapping[str, Any]) -> dict[str, list[int]]:
+    """Names and shapes of section 1's table."""
+    width, modern = config["n_embd"], config["arch"] == "modern"
+    size = width // config["n_head"]
+    found = {"wte.weight": [config["vocab_size"], width], "ln_f.weight": [width]}
+    if modern:
+        found["lm_head.weight"] = [config["vocab_size"], width]
+    else:
+        found |= {"wpe.weight": [config["block_size"], width], "ln_f.bias": [width]}
+    for i in range(config["n_layer"]):
+        for name, out, into in (("attn.c_attn", 3, 1), ("attn.c_proj", 1, 1), ("mlp.c_fc", 4, 1), ("mlp.c_proj", 1, 4)):
+            found[f"h.{i}.{name}.weight"] = [out * width, into * width]
+            if not modern:
+                found[f"h.{i}.{name}.bias"] = [out * width]
+        for name in ("ln_1", "ln_2"):
+            found[f"h.{i}.{name}.weight"] = [width]
+            if not modern:
+                found[f"h.{i}.{name}.bias"] = [width]
+        if modern:
+            found |= {f"h.{i}.attn.q_norm.weight": [size], f"h.{i}.attn.k_norm.weight": [size]}
+    return found
+
+
+def ids_sha256(ids: Sequence[int]) -> str:
+    return hashlib.sha256(b"".join(struct.pack(">I", i) for i in ids)).hexdigest()
+
+
+def bundle(
+    config: Mapping[str, Any],
+    weights: Mapping[str, Any],
+    tokenizer: Mapping[str, Any],
+    recipe: Mapping[str, Any],
+    ids: Sequence[int],
+    smallest_gap: float,
+    position: int,
+    provenance: Mapping[str, Any],
+) -> bytes:
+    """A whole bundle, byte by byte; weights are lists of numbers that float16 holds."""
+    layout, chunks, offset = {}, [], 0
+    for name, shape in sorted(shapes(config).items()):
+        rows = weights[name] if len(shape) == 2 else [weights[name]]
+        chunk = b"".join(struct.pack(f"<{len(row)}e", *row) for row in rows)
+        layout[name] = {"dtype": "F16", "shape": shape, "data_offsets": [offset, offset + len(chunk)]}
+        chunks.append(chunk)
+        offset += len(chunk)
+    tensors = b"".join(chunks)
+    claim = {
+        "format": 1,
+        "config": config,
+        "tokenizer": tokenizer,
+        "recipe": recipe,
+        "verse": {"ids": list(ids), "text": text_of(tokenizer, ids, recipe["lines"])},
+        "certificate": {
+            "smallest_gap": smallest_gap,
+            "position": position,
+            "tokens": len(ids),
+            "ids_sha256": ids_sha256(ids),
+            "engine": "verse-1",
+        },
+        "provenance": provenance,
+        "tensors_sha256": hashlib.sha256(tensors).hexdigest(),
+    }
+    inner = json.dumps(claim, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    outer = {"__metadata__": {"verse": inner}, **layout}
+    header = json.dumps(outer, separators=(",", ":"), ensure_ascii=False).encode()
+    header += b" " * (-len(header) % 8)
+    return struct.pack("<Q", len(header)) + header + tensors

@@ -1,0 +1,172 @@
+"""Checkpoints: one safetensors file each, written whole or not at all. Nothing in it is ever executed.
+
+The metadata has one key, so that equal content gives equal bytes. `best` holds a model and how it came to be; `last`
+also holds what the optimizer remembers and the numbers the loop goes on with.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from trainer.errors import CheckpointError, TrainerError
+from trainer.plan import Plan
+from trainer.verse import strictjson
+from trainer.verse.config import ModelConfig
+from trainer.verse.errors import VerseError
+from trainer.verse.files import write_atomically
+from trainer.verse.vocabulary import Vocabulary
+
+FORMAT = 1
+METADATA_KEY = "checkpoint"
+OPTIMIZER = "optimizer/"  # before the names of its tensors
+
+Tensors = Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model at one step."""
+
+    config: ModelConfig
+    vocabulary: Vocabulary
+    step: int  # updates done
+    val_loss: float | None  # nats a token; None: not evaluated at this step
+    corpus: Mapping[str, str]  # "name" and "sha256" of the text as used
+    provenance: Mapping[str, Any]  # plain data, as a bundle will carry it
+    weights: Tensors  # float32, by name
+
+
+@dataclass(frozen=True)
+class Resume:
+    """What a run needs beside its model to go on as if it had never stopped."""
+
+    plan: Plan  # as far as it was written
+    running: Mapping[str, Any]  # the loop's own numbers, plain data
+    optimizer: Tensors = field(default_factory=dict)  # as `optim.state_of` gives it
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint, resume: Resume | None = None) -> None:
+    """Write a checkpoint, whole or not at all.
+
+    Raises:
+        OSError: it could not be written; `path` is as it was.
+    """
+    about: dict[str, Any] = {
+        "format": FORMAT,
+        "config": checkpoint.config.to_dict(),
+        "tokenizer": checkpoint.vocabulary.to_dict(),
+        "step": checkpoint.step,
+        "val_loss": checkpoint.val_loss,
+        "corpus": dict(checkpoint.corpus),
+        "provenance": dict(checkpoint.provenance),
+    }
+    tensors = dict(checkpoint.weights)
+    if resume is not None:
+        about["resume"] = {"plan": resume.plan.to_dict(), "running": dict(resume.running)}
+        tensors |= {OPTIMIZER + name: tensor for name, tensor in resume.optimizer.items()}
+    write_atomically(path, save(tensors, metadata={METADATA_KEY: strictjson.dump(about).decode()}))
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read and check a checkpoint: the best of a run, given by its folder, or the file given.
+
+    Raises:
+        CheckpointError: it is missing, no checkpoint, or damaged.
+    """
+    return _read(path)[0]
+
+
+def read_resume(path: Path) -> tuple[Checkpoint, Resume]:
+    """The same for a file that a run can go on from.
+
+    Raises:
+        CheckpointError: also if the file has no more than a model.
+    """
+    checkpoint, resume = _read(path)
+    if resume is None:
+        raise CheckpointError(f"{path} holds a model, but not what is needed to go on training it")
+    return checkpoint, resume
+
+
+def _read(path: Path) -> tuple[Checkpoint, Resume | None]:
+    if path.is_dir():
+        if not (path / "config.json").exists():
+            raise CheckpointError(f"{path} is no run: give the folder of a run, or a checkpoint file")
+        path = path / "best.safetensors"
+        if not path.exists():
+            raise CheckpointError(
+                f"{path.parent} has no checkpoint yet, since it was never evaluated: "
+                f"go on with trainer train --resume {path.parent}"
+            )
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint {path}: give the folder of a run, or a checkpoint file")
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+            if set(metadata) != {METADATA_KEY}:
+                raise CheckpointError("it is no checkpoint of this trainer")
+            about = strictjson.parse(metadata[METADATA_KEY].encode())
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
+        return _parse(about, tensors)
+    except (SafetensorError, ValueError, TrainerError, VerseError) as error:
+        raise CheckpointError(f"{path} cannot be used: {error}") from None
+
+
+def _parse(about: object, tensors: dict[str, NDArray[np.float32]]) -> tuple[Checkpoint, Resume | None]:
+    match about:
+        case {
+            "format": 1,
+            "config": config_data,
+            "tokenizer": tokenizer_data,
+            "step": int(step),
+            "val_loss": float() | None as val_loss,
+            "corpus": {"name": str(), "sha256": str()} as corpus,
+            "provenance": dict(provenance),
+            **rest,
+        } if not set(rest) - {"resume"}:
+            config = ModelConfig.from_dict(config_data)
+            vocabulary = Vocabulary.from_dict(tokenizer_data)
+        case {"format": number} if number != FORMAT:
+            raise CheckpointError(f"it has format {number!r}; this trainer reads format {FORMAT}: update the trainer")
+        case _:
+            raise CheckpointError("its description does not hold what `trainer train` writes")
+    if vocabulary.size != config.vocab_size:
+        raise CheckpointError(f"its tokenizer has {vocabulary.size} tokens, its model {config.vocab_size}")
+    if step < 0:
+        raise CheckpointError(f"it claims to be from step {step}")
+    weights = {name: tensor for name, tensor in tensors.items() if not name.startswith(OPTIMIZER)}
+    _check(config, weights)
+    checkpoint = Checkpoint(config, vocabulary, step, val_loss, corpus, provenance, weights)
+    if "resume" not in rest:
+        if len(weights) != len(tensors):
+            raise CheckpointError("it holds an optimizer's tensors, but nothing to resume")
+        return checkpoint, None
+    match rest["resume"]:
+        case {"plan": plan, "running": dict(running), **more} if not more:
+            optimizer = {name.removeprefix(OPTIMIZER): t for name, t in tensors.items() if name.startswith(OPTIMIZER)}
+            return checkpoint, Resume(Plan.from_dict(plan), running, optimizer)
+    raise CheckpointError("what it says about resuming is not what `trainer train` writes")
+
+
+def _check(config: ModelConfig, weights: Tensors) -> None:
+    """Exactly the tensors of such a model, float32 and finite."""
+    shapes = config.tensor_shapes()
+    for name in sorted(shapes.keys() | weights.keys()):
+        if name not in weights:
+            raise CheckpointError(f"the tensor {name} is missing")
+        if name not in shapes:
+            raise CheckpointError(f"the tensor {name!r} does not belong to this model")
+        weight = weights[name]
+        if weight.dtype != np.float32 or weight.shape != shapes[name]:
+            raise CheckpointError(f"{name} must be float32 {shapes[name]}, not {weight.dtype} {weight.shape}")
+        if not math.isfinite(float(np.abs(weight).max())):
+            raise CheckpointError(f"{name} holds a weight that is no finite number")

@@ -1,0 +1,259 @@
+"""The `trainer` command: one function a command, no logic. What is heavy is imported where it is used."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from trainer.config import DEFAULT_MINUTES, DEVICES, PRESETS
+from trainer.errors import Interrupted, TrainerError
+from trainer.verse.config import ARCHITECTURES
+from trainer.verse.errors import VerseError
+
+STOPPED = 130  # the exit code of a program that Ctrl-C ended
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(context_settings=SETTINGS)
+@click.version_option(package_name="verse-arena", prog_name="trainer")
+def cli() -> None:
+    """Train a small language model from scratch, and let it write verse.
+
+    \b
+    Example, from nothing to a verse:
+      trainer train --minutes 2 --out runs/mine
+      trainer generate --ckpt runs/mine --prompt "The moon" --seed 7
+    """
+
+
+@cli.group()
+def corpus() -> None:
+    """The texts to learn from.
+
+    \b
+    Example:
+      trainer corpus list
+    """
+
+
+@corpus.command("list")
+def corpus_list() -> None:
+    """List the corpora that go by a name. Any UTF-8 text file will do as well.
+
+    \b
+    Example:
+      trainer corpus list
+    """
+    from trainer.corpus import listing
+
+    click.echo(listing())
+
+
+@corpus.command("fetch")
+@click.argument("name")
+def corpus_fetch(name: str) -> None:
+    """Fetch a corpus from its public home, check it, and keep it in your cache folder.
+
+    \b
+    Example:
+      trainer corpus fetch shakespeare
+    """
+    from trainer.corpus import fetch
+
+    click.echo(f"{name} is in {fetch(name)}")
+
+
+@cli.command()
+@click.option("--corpus", metavar="NAME|PATH", help="A known name, or a text file.  [default: folio]")
+@click.option(
+    "--preset", type=click.Choice([*PRESETS, "auto"]), help="Size of the model.  [default: auto, by device and time]"
+)
+@click.option("--arch", type=click.Choice(ARCHITECTURES), help="Architecture.  [default: modern]")
+@click.option("--tokenizer", type=click.Choice(["char"]), help="How text becomes tokens.  [default: char]")
+@click.option(
+    "--minutes", type=float, help=f"Time for all of it, start and end included.  [default: {DEFAULT_MINUTES:g}]"
+)
+@click.option("--steps", type=int, help="Updates, instead of minutes.")
+@click.option("--device", type=click.Choice(["auto", *DEVICES]), help="Where to train.  [default: auto]")
+@click.option("--batch-size", type=int, help="Sequences a step.  [default: by device]")
+@click.option("--block-size", type=int, help="Tokens of context.  [default: by preset]")
+@click.option("--learning-rate", type=float, help="The highest, after the warm-up.  [default: by width]")
+@click.option("--dropout", type=float, help="Share of activations dropped.  [default: 0]")
+@click.option("--n-layer", type=int, help="Blocks.  [default: by preset]")
+@click.option("--n-head", type=int, help="Attention heads of a block.  [default: by preset]")
+@click.option("--n-embd", type=int, help="Width.  [default: by preset]")
+@click.option("--seed", type=int, help="Of the initial weights and the order of the data.  [default: 1337]")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="RUN", help="Folder of the run.  [default: a fresh one in runs/]"
+)
+@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a run, by its written plan.")
+@click.option(
+    "--plan",
+    type=click.Path(path_type=Path),
+    metavar="RUN|FILE",
+    help="Repeat a written plan; a run's other settings, too.",
+)
+def train(**options: Any) -> None:
+    """Train a model from scratch.
+
+    A run is a folder: the best and the last checkpoint, the losses, samples, the loss curve as a picture. Ctrl-C saves.
+
+    \b
+    Examples:
+      trainer train --minutes 2
+      trainer train --corpus my.txt --preset small --arch gpt2 --steps 2000 --out runs/mine
+      trainer train --resume runs/mine
+    """
+    started = time.monotonic()
+    from trainer.machine import wait_politely
+
+    wait_politely()
+    from trainer.start import start
+
+    start(options, started)
+
+
+def recipe_options(command: Any) -> Any:
+    """What a verse is made from: shared by every command that asks for one."""
+    for option in reversed(
+        [
+            click.option("--prompt", default="", help="Text to go on from.  [default: a line feed]"),
+            click.option("--temperature", default="0.8", show_default=True, help="0 (greedy) to 2, two decimals."),
+            click.option("--top-k", type=int, default=0, show_default=True, help="Candidates of a choice, 0: all."),
+            click.option("--seed", type=int, default=0, show_default=True, help="0 to 4,294,967,295."),
+            click.option("--tokens", type=int, help="Most tokens to write.  [default: 400, or what the model can]"),
+            click.option("--lines", type=int, default=8, show_default=True, help="Lines to write, 0: until --tokens."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+@cli.command()
+@click.option(
+    "--ckpt",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="RUN|FILE",
+    help="A run's folder (its best checkpoint) or a checkpoint file.",
+)
+@recipe_options
+def generate(ckpt: Path, prompt: str, temperature: str, top_k: int, seed: int, tokens: int | None, lines: int) -> None:
+    """Let a checkpoint write a verse: the same one on every machine.
+
+    \b
+    Example:
+      trainer generate --ckpt runs/mine --prompt "The moon" --temperature 0.8 --seed 7
+    """
+    from trainer.checkpoint import read_checkpoint
+    from trainer.verse.recipe import hundredths
+    from trainer.writer import recipe_for, verse_with_progress
+
+    checkpoint = read_checkpoint(ckpt)
+    recipe = recipe_for(checkpoint, prompt, hundredths(temperature), seed, top_k, tokens, lines)
+    written, text = verse_with_progress(checkpoint, recipe)
+    click.echo(click.style(prompt, bold=True) + text)
+    if not written.decided:
+        click.echo("UNDECIDED: another machine may write another verse from this seed. Take another one.", err=True)
+
+
+@cli.command()
+@click.option(
+    "--ckpt",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="RUN|FILE",
+    help="A run's folder (its best checkpoint) or a checkpoint file.",
+)
+@recipe_options
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Bundle to write.  [default: submissions/<its SHA-256>.verse]",
+)
+def submit(
+    ckpt: Path, prompt: str, temperature: str, top_k: int, seed: int, tokens: int | None, lines: int, out: Path | None
+) -> None:
+    """Write a verse and pack it, with all that is needed to write it again, into one file.
+
+    \b
+    Example:
+      trainer submit --ckpt runs/mine --prompt "The moon" --temperature 0.8 --seed 7
+    """
+    from trainer.checkpoint import read_checkpoint
+    from trainer.submit import keep, make_submission, report
+    from trainer.verse.recipe import hundredths
+    from trainer.writer import recipe_for
+
+    checkpoint = read_checkpoint(ckpt)
+    submission = make_submission(
+        checkpoint, recipe_for(checkpoint, prompt, hundredths(temperature), seed, top_k, tokens, lines)
+    )
+    click.echo(report(submission, prompt, keep(submission, out)))
+
+
+@cli.command()
+@click.argument("path", type=click.Path(path_type=Path), metavar="FILE|RUN")
+def info(path: Path) -> None:
+    """Say what a run, a checkpoint or a bundle is.
+
+    \b
+    Example:
+      trainer info runs/mine
+    """
+    from trainer.info import describe
+
+    click.echo(describe(path))
+
+
+@cli.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Picture to write.  [default: curve.png of a run, curves.png of several]",
+)
+def plot(runs: tuple[Path, ...], out: Path | None) -> None:
+    """Draw the loss curve of a run, or the validation losses of several over each other.
+
+    \b
+    Examples:
+      trainer plot runs/mine
+      trainer plot runs/mine runs/yours --out both.png
+    """
+    from trainer.plot import draw
+
+    click.echo(f"drawn into {draw(runs, out)}")
+
+
+def main() -> None:
+    """What the console script calls: every error becomes one line that says what to do."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        fail("stopped", STOPPED)
+    except Interrupted as error:
+        fail(str(error), STOPPED)
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "matplotlib"):
+            raise
+        fail(f'this needs {error.name}, which is not installed: pip install "verse-arena[train]"')
+    except (TrainerError, VerseError) as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
+
+
+def fail(message: str, code: int = 1) -> None:
+    """End with one line on the error stream."""
+    click.echo(f"Error: {message}" if code != STOPPED else message, err=True)
+    sys.exit(code)

@@ -1,0 +1,156 @@
+"""What a run is asked to do: presets, defaults and bounds. Standard library only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from trainer.errors import OptionError
+from trainer.verse.config import ModelConfig
+
+DEFAULT_MINUTES = 5.0  # when neither --minutes nor --steps is given: a coffee, and real words in the verse
+MAX_STEPS = 10_000_000
+MAX_BATCH_SIZE = 4096  # sequences a step
+LONG_MINUTES = 20.0  # a processor gains from the preset's whole context only in a longer run
+SHORT_CONTEXT = 64  # tokens; in less time, more and shorter sequences teach more
+BATCH_TOKENS = {"cpu": 768, "mps": 4096, "cuda": 16384}  # of a step: small ones teach most, where they are quick
+BASE_RATE, BASE_WIDTH = 4e-3, 128  # the learning rate at this width; it goes down with the root of the width
+
+
+DEVICES = ("cpu", "cuda", "mps")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """The size of a model."""
+
+    n_layer: int
+    n_head: int
+    n_embd: int
+    block_size: int  # tokens of context
+
+
+PRESETS = {
+    "tiny": Preset(2, 2, 128, 256),  # 0.4 M weights with 65 symbols
+    "small": Preset(4, 4, 128, 256),  # 0.8 M
+    "medium": Preset(6, 6, 384, 256),  # 10.7 M
+    "large": Preset(12, 12, 768, 512),  # 85 M
+}
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides a run but its plan (how many steps) and the machine.
+
+    Raises `OptionError` or `ConfigError` when made with values outside the bounds.
+    """
+
+    corpus: str = "folio"  # a name, or the absolute path of a text
+    preset: str = "small"  # where the sizes came from; the sizes count
+    arch: str = "modern"  # "modern" or "gpt2"
+    n_layer: int = 4  # blocks
+    n_head: int = 4  # attention heads of a block
+    n_embd: int = 128  # width
+    block_size: int = 256  # tokens of context
+    batch_size: int = 16  # sequences a step
+    learning_rate: float = 4e-3  # the highest, after the warm-up
+    warmup_steps: int = 100  # updates until the learning rate is reached; at most a tenth of the run
+    final_fraction: float = 0.03  # of the learning rate, left at the end
+    weight_decay: float = 0.1  # of the matrices, times the learning rate, each step
+    beta1: float = 0.9  # memory of the mean of the gradients
+    beta2: float = 0.99  # memory of their squares: batches are small, so a long one
+    grad_clip: float = 1.0  # longest gradient, as a norm over all weights
+    dropout: float = 0.0  # share of activations dropped
+    seed: int = 1337  # of the initial weights and the order of the data
+    device: str = "cpu"  # "cpu", "cuda" or "mps"
+    threads: int = 1  # of the processor; sums depend on them in their last digit
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type == "float" and type(value) is int:
+                object.__setattr__(self, field.name, float(value))
+            elif type(value).__name__ != field.type:
+                raise OptionError(f"{field.name} must be of the kind {field.type}, not {value!r}")
+        bounds: dict[str, tuple[float, float]] = {
+            "batch_size": (1, MAX_BATCH_SIZE),
+            "learning_rate": (1e-9, 10),
+            "warmup_steps": (0, MAX_STEPS),
+            "final_fraction": (0, 1),
+            "weight_decay": (0, 100),
+            "beta1": (0, 1 - 1e-9),
+            "beta2": (0, 1 - 1e-9),
+            "grad_clip": (1e-9, math.inf),
+            "dropout": (0, 0.9),
+            "seed": (0, 2**63 - 1),
+            "threads": (1, 1024),
+        }
+        for name, (low, high) in bounds.items():
+            if not low <= getattr(self, name) <= high:
+                raise OptionError(f"{name} must be {low:g} to {high:g}, not {getattr(self, name)!r}")
+        if self.device not in DEVICES:
+            raise OptionError(f"device must be one of {', '.join(DEVICES)}, not {self.device!r}")
+        if self.arch == "gpt2" and self.block_size < 2:
+            raise OptionError("a gpt2 model needs a block_size of at least 2: a prompt and a token to write")
+        self.model(2)
+
+    def model(self, vocab_size: int) -> ModelConfig:
+        """The model's shape, once the tokenizer is known.
+
+        Raises:
+            ConfigError: no such model could be submitted.
+        """
+        return ModelConfig(self.arch, self.n_layer, self.n_head, self.n_embd, self.block_size, vocab_size)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as config.json holds it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: object) -> TrainConfig:
+        """Read what `to_dict` wrote; any other key, or a missing one, is an `OptionError`."""
+        if not isinstance(data, dict) or set(data) != set(cls.__dataclass_fields__):
+            raise OptionError(f"a config must have exactly the keys {', '.join(cls.__dataclass_fields__)}")
+        return cls(**data)
+
+
+def choose(options: Mapping[str, Any], device: str, minutes: float | None) -> tuple[TrainConfig, str]:
+    """Fill in what was not asked for.
+
+    Args:
+        options: fields of `TrainConfig` by name, None where the choice is ours; `preset` may be "auto".
+        device: where the run will happen.
+        minutes: the budget, None if it is given in steps.
+
+    Returns:
+        the config, and a sentence that says what was chosen and why.
+
+    Raises:
+        OptionError, ConfigError: something is outside its bounds.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    name, why = given.pop("preset", "auto"), ""
+    defaults: dict[str, int] = {}
+    if name == "auto":
+        name, defaults, why = _auto(device, minutes)
+    if name not in PRESETS:
+        raise OptionError(f"preset must be auto or one of {', '.join(PRESETS)}, not {name!r}")
+    fields = asdict(PRESETS[name]) | defaults | given
+    fields.setdefault("batch_size", max(4, BATCH_TOKENS[device] // fields["block_size"]))
+    fields.setdefault("learning_rate", BASE_RATE * (BASE_WIDTH / fields["n_embd"]) ** 0.5)
+    return TrainConfig(**fields, preset=name, device=device), why
+
+
+def _auto(device: str, minutes: float | None) -> tuple[str, dict[str, int], str]:
+    """Preset, other defaults, and why. What a device can do in a minute decides."""
+    budget = "a plan in steps" if minutes is None else f"{minutes:g} minutes"
+    if device == "cpu":
+        if minutes is not None and minutes > LONG_MINUTES:
+            return "small", {}, f"preset small, as is: a processor can use its whole context in {budget}"
+        why = f"preset small, with a context of {SHORT_CONTEXT}: it learns fastest in {budget} on a processor"
+        return "small", {"block_size": SHORT_CONTEXT}, why
+    if device == "cuda":
+        return "medium", {}, f"preset medium: a graphics card gets far with it in {budget}"
+    return "small", {}, f"preset small: this device gets far with it in {budget}"

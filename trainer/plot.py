@@ -1,0 +1,132 @@
+"""The loss curve as a picture: one run with its marks, or several runs over each other."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trainer.errors import RunError
+from trainer.run import Run, over_fitted, read_config, read_metrics
+from trainer.verse.files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, GREY, PALE = "#1f2430", "#6b7280", "#e3e6ec"
+TRAIN, VAL, BEST = "#9db4d6", "#1d4e9e", "#c2410c"
+COLOURS = ("#1d4e9e", "#c2410c", "#2f7d4f", "#7c3aed", "#b08900", "#0e7490", "#be185d", "#4b5563")
+SIZE = (9.0, 5.2)  # inches
+DPI = 150
+MARKS = {"nothing": "knows nothing", "letters": "letter frequencies", "pairs": "pairs of letters"}
+
+Points = list[tuple[int, float]]
+
+
+def draw(folders: Sequence[Path], out: Path | None = None) -> Path:
+    """Draw one run, or several over each other; the picture's path.
+
+    Raises:
+        RunError: one of them has nothing to draw yet.
+    """
+    runs = [Run(folder) for folder in folders]
+    return draw_run(runs[0], out) if len(runs) == 1 else draw_runs(runs, out or Path("curves.png"))
+
+
+def draw_run(run: Run, out: Path | None = None) -> Path:
+    """Draw a run's losses, its best point and its corpus's marks, into its folder unless `out` says otherwise.
+
+    Raises:
+        RunError: there is nothing to draw yet.
+    """
+    config, corpus = read_config(run)
+    train, val = _points(run, "train_loss"), _points(run, "val_loss")
+    best = min(val, key=lambda point: point[1])
+    figure, axes = _paper(f"{corpus['name']}: {config.arch} {config.preset}, {config.n_layer} x {config.n_embd}")
+    end = train[-1][0]
+    axes.plot(*zip(*train, strict=True), color=TRAIN, linewidth=1.3)
+    axes.plot(*zip(*val, strict=True), color=VAL, linewidth=2.2, marker="o", markersize=4)
+    axes.plot(*best, color=BEST, marker="o", markersize=9, zorder=5)
+    for name, loss in corpus["marks"].items():
+        axes.axhline(loss, color=GREY, linewidth=0.9, linestyle=(0, (4, 4)))
+        axes.annotate(
+            f"{MARKS[name]} {loss:.2f}", (end, loss), (0, 3), textcoords="offset points", color=GREY, ha="right"
+        )
+    label = f"best {best[1]:.3f} at step {best[0]:,}"
+    if over_fitted(val):
+        axes.axvspan(best[0], end, color=BEST, alpha=0.07, linewidth=0)
+        label += "\nafter it: over-fitting"
+    low, high = min(loss for _, loss in train + val), max(corpus["marks"].values())
+    axes.set_ylim(low - 0.22 * (high - low), high + 0.1 * (high - low))
+    towards = "left" if best[0] < end / 2 else "right"  # the label stays inside the picture
+    above = (0, 14)  # points: below runs the training loss
+    axes.annotate(
+        label,
+        best,
+        above,
+        textcoords="offset points",
+        va="bottom",
+        ha=towards,
+        color=BEST,
+        weight="bold",
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 2},
+        zorder=6,
+    )
+    beside_title = (1.0, 1.0)
+    names = ["training", "validation"]
+    axes.legend(names, loc="lower right", bbox_to_anchor=beside_title, ncols=2, frameon=False, labelcolor=INK)
+    return _save(figure, out or run.curve)
+
+
+def draw_runs(runs: Sequence[Run], out: Path) -> Path:
+    """Draw the validation losses of several runs over each other.
+
+    Raises:
+        RunError: one of them has nothing to draw yet.
+    """
+    figure, axes = _paper("validation loss")
+    for number, run in enumerate(runs):
+        val = _points(run, "val_loss")
+        best = min(val, key=lambda point: point[1])
+        colour = COLOURS[number % len(COLOURS)]
+        style = "-" if number < len(COLOURS) else "--"
+        label = f"{run.path.name}: {best[1]:.3f}"
+        axes.plot(*zip(*val, strict=True), style, color=colour, linewidth=2, marker="o", markersize=3.5, label=label)
+        axes.plot(*best, color=colour, marker="o", markersize=9)
+    axes.legend(frameon=False, labelcolor=INK)
+    return _save(figure, out)
+
+
+def _points(run: Run, name: str) -> Points:
+    points = [(line["step"], line[name]) for line in read_metrics(run) if name in line]
+    if not points:
+        raise RunError(f"{run.path} has no curve yet: it was never evaluated")
+    return points
+
+
+def _paper(title: str) -> tuple[Figure, Axes]:
+    """Axes without ornament."""
+    from matplotlib.figure import Figure  # not pyplot: no window, no global state, and half the time to load
+    from matplotlib.ticker import FuncFormatter
+
+    figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained")
+    axes = figure.subplots()
+    axes.set_title(title, loc="left", color=INK, weight="bold", pad=14)
+    axes.set_xlabel("steps", color=INK)
+    axes.set_ylabel("loss, nats a token", color=INK)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
+    axes.tick_params(colors=GREY, length=0)
+    axes.grid(color=PALE, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.margins(x=0.02)
+    axes.spines[:].set_visible(False)
+    return figure, axes
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", metadata={"Software": None})
+    write_atomically(path, picture.getvalue())
+    return path

@@ -1,0 +1,162 @@
+"""A run in progress: what the loop holds in its hands, and how that is put down in a file and taken up again."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from trainer import machine, rng
+from trainer.checkpoint import Resume, read_resume, write_checkpoint
+from trainer.config import TrainConfig
+from trainer.errors import CheckpointError, Diverged, PlanError
+from trainer.lesson import Lesson
+from trainer.loss import validation_loss
+from trainer.model import GPT, load_weights, new_model, weights_of
+from trainer.optim import load_state, make_optimizer, state_of
+from trainer.plan import Plan
+from trainer.run import Run, cut_back, read_metrics, sizes
+from trainer.verse.claim import MAX_CURVE_POINTS
+from trainer.verse.errors import WeightsError
+from trainer.writer import sample
+
+
+@dataclass
+class Progress:
+    """Where a run stands."""
+
+    run: Run
+    config: TrainConfig
+    lesson: Lesson
+    model: GPT
+    optimizer: torch.optim.Optimizer
+    step: int = 0  # updates done
+    losses: list[torch.Tensor] = field(default_factory=list)  # of the batches since the last record
+    best_step: int = 0
+    best_val: float = math.inf  # nats a token
+    seconds_before: float = 0.0  # trained by the processes before this one
+
+
+def begin(run: Run, config: TrainConfig, lesson: Lesson, plan: Plan) -> Progress:
+    """At the start, or where the run's last checkpoint was written.
+
+    Raises:
+        CheckpointError, PlanError: that checkpoint is damaged or belongs to something else.
+    """
+    model = new_model(lesson.model, lesson.key, config.dropout).to(lesson.device)
+    at = Progress(run, config, lesson, model, make_optimizer(model, config))
+    if not run.last.exists():
+        cut_back(run, {})
+        return at
+    checkpoint, resume = read_resume(run.last)
+    known = (lesson.model, lesson.tokenizer.vocabulary, lesson.corpus.sha256)
+    if (checkpoint.config, checkpoint.vocabulary, checkpoint.corpus["sha256"]) != known:
+        raise CheckpointError(f"{run.last} belongs to another model or corpus than {run.config} names")
+    if resume.plan.until(checkpoint.step) != plan.until(checkpoint.step):
+        raise PlanError(f"{run.plan} is not the plan that {run.last} was trained by: put the old one back")
+    load_weights(model, checkpoint.weights.items())
+    load_state(model, at.optimizer, resume.optimizer)
+    at.step = checkpoint.step
+    match resume.running:
+        case {
+            "losses": list(losses),
+            "best_step": int(best_step),
+            "best_val": float() | None as best_val,
+            "seconds": float(seconds),
+            "sizes": dict(lengths),
+        }:
+            at.losses = [torch.tensor(loss, device=lesson.device) for loss in losses]
+            at.best_step, at.best_val = best_step, math.inf if best_val is None else best_val
+            at.seconds_before = seconds
+            cut_back(run, lengths)
+        case _:
+            raise CheckpointError(f"{run.last} does not hold the numbers that a run goes on with")
+    return at
+
+
+def seed_dropout(at: Progress) -> None:
+    """By the step: a resumed run drops what it would have dropped."""
+    if at.config.dropout:
+        torch.manual_seed(int(rng.words(at.lesson.key, "dropout", at.step, 1)[0]) >> 1)
+
+
+def read_losses(at: Progress) -> list[float]:
+    """The losses since the last record, all of them finite.
+
+    Raises:
+        Diverged: one is not.
+    """
+    losses: list[float] = torch.stack(at.losses).tolist() if at.losses else []
+    for step, loss in enumerate(losses, start=at.step - len(losses) + 1):
+        if not math.isfinite(loss):
+            raise diverged(at, step, "the loss is no finite number")
+    return losses
+
+
+def evaluate(at: Progress) -> tuple[float, str]:
+    """The validation loss, and a sample of what the model writes.
+
+    Raises:
+        Diverged: the loss, or a weight, is beyond use.
+    """
+    lesson = at.lesson
+    val_loss = validation_loss(at.model, lesson.val, at.config.block_size, lesson.model.vocab_size)
+    if not math.isfinite(val_loss):
+        raise diverged(at, at.step, "the validation loss is no finite number")
+    try:
+        return val_loss, sample(lesson.checkpoint(weights_of(at.model)), at.config.seed)
+    except WeightsError as error:
+        raise diverged(at, at.step, str(error)) from None
+
+
+def save(at: Progress, plan: Plan, seconds: float, val_loss: float | None = None) -> None:
+    """Write `last`; and `best`, if this is it.
+
+    Args:
+        seconds: trained so far.
+        val_loss: of this step, if it was evaluated.
+
+    Raises:
+        Diverged: there is nothing worth keeping.
+        OSError: the disk is full, say; both files are then as they were.
+    """
+    losses = read_losses(at)
+    checkpoint = at.lesson.checkpoint(weights_of(at.model), at.step, val_loss, provenance(at, plan, seconds))
+    if at.best_step == at.step:
+        write_checkpoint(at.run.best, checkpoint)
+    running = {
+        "losses": losses,
+        "best_step": at.best_step,
+        "best_val": at.best_val if at.best_step else None,
+        "seconds": seconds,
+        "sizes": sizes(at.run),
+    }
+    write_checkpoint(at.run.last, checkpoint, Resume(plan, running, state_of(at.model, at.optimizer)))
+
+
+def provenance(at: Progress, plan: Plan, seconds: float) -> dict[str, Any]:
+    """How the model came to be, as a bundle will tell it."""
+    curve = [
+        [line["step"], round(line["train_loss"], 4), round(line["val_loss"], 4)]
+        for line in read_metrics(at.run)
+        if "val_loss" in line
+    ]
+    thinned = curve[:: -(-len(curve) // MAX_CURVE_POINTS)] if curve else []
+    return {
+        "corpus": at.lesson.corpus_record,
+        "train": at.config.to_dict() | {"corpus": at.lesson.corpus.name},
+        "seed": at.config.seed,
+        "steps": at.step,
+        "minutes": round(seconds / 60, 3),
+        "plan": Plan(plan.until(at.step)).to_dict(),
+        "loss_curve": thinned,  # [step, train loss, validation loss]
+        **machine.describe(at.config.device),
+    }
+
+
+def diverged(at: Progress, step: int, what: str) -> Diverged:
+    """The error, with what is left of the run."""
+    kept = f"What was saved before stays in {at.run.path}." if at.run.last.exists() else "Nothing was saved yet."
+    return Diverged(step, what, kept, at.config.learning_rate)

@@ -1,0 +1,64 @@
+"""From what was typed to a run: what goes together, and what stands for what was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from trainer import corpus, machine
+from trainer.config import DEFAULT_MINUTES, MAX_STEPS, TrainConfig, choose
+from trainer.errors import OptionError
+from trainer.plan import plan_steps, read_plan
+from trainer.run import Run, read_config
+from trainer.train import resume, train
+
+MIN_MINUTES, MAX_MINUTES = 0.05, 7 * 24 * 60.0  # three seconds, since torch alone takes one to load; a week
+
+
+def start(options: Mapping[str, Any], started: float) -> Run:
+    """Do what `trainer train` was asked to do.
+
+    Args:
+        options: the command's options by name, None where one was not given.
+        started: when the command was given, by `time.monotonic`.
+
+    Raises:
+        OptionError: they do not go together. And as `train`.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    folder = given.pop("resume", None)
+    if folder is not None:
+        if given:
+            raise OptionError(f"--resume follows what the run's folder says: leave {_option(min(given))} away")
+        return resume(folder)
+    out, plan_from = given.pop("out", None), given.pop("plan", None)
+    minutes, steps = given.pop("minutes", None), given.pop("steps", None)
+    if sum(value is not None for value in (plan_from, minutes, steps)) > 1:
+        raise OptionError("give one of --minutes, --steps and --plan: each says how long to train")
+    if minutes is not None and not MIN_MINUTES <= minutes <= MAX_MINUTES:
+        raise OptionError(f"--minutes must be {MIN_MINUTES:g} to {MAX_MINUTES:g}, not {minutes:g}")
+    if steps is not None and not 1 <= steps <= MAX_STEPS:
+        raise OptionError(f"--steps must be 1 to {MAX_STEPS:,}, not {steps:,}")
+    plan = read_plan(plan_from) if plan_from else plan_steps(steps) if steps else None
+    if plan is None and minutes is None:
+        minutes = DEFAULT_MINUTES
+    config = _config(given, plan_from, minutes)
+    return train(config, out, plan, minutes, started) if minutes else train(config, out, plan)
+
+
+def _config(given: dict[str, Any], plan_from: Path | None, minutes: float | None) -> TrainConfig:
+    """All settings. A run whose plan is repeated gives its own for those that were left out."""
+    device = machine.find_device(given.pop("device", "auto"))
+    given.pop("tokenizer", None)  # there is one kind
+    if plan_from is not None and plan_from.is_dir() and "preset" not in given:
+        settings = read_config(Run(plan_from))[0].to_dict() | given | {"device": device}
+        return TrainConfig.from_dict(settings)
+    config, why = choose({"corpus": corpus.DEFAULT, "threads": machine.count_threads()} | given, device, minutes)
+    if why:
+        print(why)
+    return config
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

@@ -1,0 +1,118 @@
+"""From a checkpoint and a recipe to a bundle: the verse is written again, looked at, and packed with its proof."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from trainer.checkpoint import Checkpoint
+from trainer.errors import SubmitError
+from trainer.verse.bundle import pack
+from trainer.verse.errors import NotText
+from trainer.verse.files import write_atomically
+from trainer.verse.generate import MAX_BATCH, Written, regenerate
+from trainer.verse.model import VerseModel, round_weights
+from trainer.verse.recipe import MAX_SEED, Recipe
+from trainer.verse.text import verse_text
+
+FOLDER = Path("submissions")  # where bundles go, each named by its content's digest
+MAX_CHARACTERS = 480  # an event's usual limit: what fits a phone
+OFFERED_SEEDS = 5  # instead of one that cannot be submitted
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A bundle ready to be kept.
+
+    Attributes:
+        data: the bundle's bytes.
+        written: what the model wrote.
+        text: the verse.
+    """
+
+    data: bytes
+    written: Written
+    text: str
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the bundle, in hexadecimal: its name in a folder of bundles."""
+        return hashlib.sha256(self.data).hexdigest()
+
+
+def make_submission(checkpoint: Checkpoint, recipe: Recipe) -> Submission:
+    """Write the verse from the rounded weights and pack it; with a bar on a terminal where that takes a while.
+
+    Args:
+        checkpoint: the trained model.
+        recipe: what to ask of it.
+
+    Raises:
+        SubmitError: the verse is undecided, no text or too long; the message offers seeds near by that are none of it.
+        RecipeError, WeightsError, NotFinite: the model cannot write it at all.
+    """
+    weights = round_weights(checkpoint.config, checkpoint.weights)
+    model = VerseModel(checkpoint.config, weights)
+    vocabulary = checkpoint.vocabulary
+    with tqdm(total=recipe.tokens, unit="token", delay=1, leave=False, disable=None) as bar:
+        [written] = regenerate(model, vocabulary, [recipe], bar.update)
+    if refusal := _refusal(checkpoint, written):
+        good = _near_seeds(checkpoint, model, recipe)
+        offer = f"try --seed {' or '.join(map(str, good))}" if good else "try another prompt or temperature"
+        raise SubmitError(f"{refusal}. Nothing was written; {offer}")
+    data = pack(checkpoint.config, vocabulary, weights, written, checkpoint.provenance)
+    return Submission(data, written, verse_text(vocabulary, recipe, written.ids))
+
+
+def keep(submission: Submission, out: Path | None = None) -> Path:
+    """Write the bundle to `out`, or into `FOLDER` under its digest. Equal bundles are one file.
+
+    Raises:
+        OSError: it cannot be written; no part of it is left behind.
+    """
+    if out is None:
+        FOLDER.mkdir(exist_ok=True)
+        out = FOLDER / f"{submission.digest}.verse"
+    write_atomically(out, submission.data)
+    return out
+
+
+def _refusal(checkpoint: Checkpoint, written: Written) -> str | None:
+    """Why this verse cannot be submitted, if it cannot."""
+    try:
+        text = verse_text(checkpoint.vocabulary, written.recipe, written.ids)
+    except NotText as error:
+        return f"seed {written.recipe.seed} writes bytes that are no text ({error.reason} at byte {error.offset})"
+    if len(text) > MAX_CHARACTERS:
+        return f"the verse has {len(text)} characters, and at most {MAX_CHARACTERS} are allowed (ask for fewer --lines)"
+    if not text.strip():
+        return f"seed {written.recipe.seed} writes nothing but spaces"
+    if not written.decided:
+        certificate = written.certificate
+        return (
+            f"seed {written.recipe.seed} is UNDECIDED: its token {certificate.position} was chosen by a gap of "
+            f"{certificate.smallest_gap:.1e}, so close that another computer might choose otherwise"
+        )
+    return None
+
+
+def _near_seeds(checkpoint: Checkpoint, model: VerseModel, recipe: Recipe) -> list[int]:
+    """The first few seeds after this one that write a verse one can submit."""
+    seeds = [(recipe.seed + step) % (MAX_SEED + 1) for step in range(1, MAX_BATCH + 1)]
+    written = regenerate(model, checkpoint.vocabulary, [replace(recipe, seed=seed) for seed in seeds])
+    return [each.recipe.seed for each in written if _refusal(checkpoint, each) is None][:OFFERED_SEEDS]
+
+
+def report(submission: Submission, prompt: str, path: Path) -> str:
+    """What people read when it is done: the verse, how sure it is, and what to do next."""
+    certificate = submission.written.certificate
+    return (
+        f"{prompt}{submission.text}\n\n"
+        f"{certificate.tokens} tokens; the closest decision, token {certificate.position}, was ahead by "
+        f"{certificate.smallest_gap:.2g}: any computer decides the same.\n"
+        f"The bundle is {path} ({len(submission.data) / 1e6:.1f} MB). Check it: arena verify {shlex.quote(str(path))}"
+    )

@@ -1,0 +1,69 @@
+"""What a run says of itself on the terminal: when it begins, on the way, at its end."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from trainer.plan import Plan
+from trainer.progress import Progress
+from trainer.run import Run, over_fitted, read_metrics
+from trainer.writer import longest_verse
+
+
+def opening(at: Progress, plan: Plan) -> str:
+    """What is about to be trained on what."""
+    config, corpus, model = at.config, at.lesson.corpus, at.lesson.model
+    lines = [
+        f"{config.arch}, {model.n_layer} layers, {model.n_head} heads, width {model.n_embd}, "
+        f"context {model.block_size}: {model.n_params:,} weights",
+        f"corpus {corpus.name}: {len(corpus.text):,} characters, {model.vocab_size} symbols",
+        f"{plan.steps:,} steps of {config.batch_size} x {config.block_size} tokens on {config.device}, "
+        f"into {at.run.path}",
+    ]
+    if at.step:
+        lines.append(f"going on from step {at.step:,}")
+    return "\n".join(lines)
+
+
+def evaluation_line(at: Progress, plan: Plan, train_loss: float, val_loss: float, sample: str) -> str:
+    """One evaluation, and what the model wrote then."""
+    mark = "  best" if at.best_step == at.step else ""
+    line = f"step {at.step:,}/{plan.steps:,}  train {train_loss:.3f}  validation {val_loss:.3f}{mark}"
+    return line + "".join(f"\n    {verse}" for verse in sample.splitlines() if verse.strip())
+
+
+def closing(at: Progress, plan: Plan) -> str:
+    """What came out, where it lies, and what to do next."""
+    run, marks = at.run, at.lesson.marks
+    tokens = longest_verse(at.lesson.model)
+    folder = shlex.quote(str(run.path))
+    return "\n".join(
+        [
+            "",
+            f"Best validation loss {at.best_val:.3f} at step {at.best_step:,} of {plan.steps:,}. "
+            f"For comparison: knowing nothing {marks.nothing:.2f}, letter frequencies {marks.letters:.2f}, "
+            f"pairs of letters {marks.pairs:.2f}.",
+            verdict(run, at.best_step),
+            f"It can write verses of up to {tokens:,} tokens.",
+            f"In {run.path}: {run.best.name} (the best checkpoint), {run.curve.name}, {run.samples.name}, "
+            f"{run.metrics.name}, {run.plan.name}.",
+            f"Next: trainer generate --ckpt {folder} --seed 7",
+        ]
+    )
+
+
+def verdict(run: Run, best_step: int) -> str:
+    """Whether the run was too long."""
+    rise = over_fitted([(line["step"], line["val_loss"]) for line in read_metrics(run) if "val_loss" in line])
+    if rise:
+        return (
+            f"It over-fitted: after step {best_step:,} it learned the corpus by heart, and the validation loss rose by "
+            f"{rise:.3f}. The best checkpoint is from before. Fewer steps, a smaller model or --dropout would help."
+        )
+    return "It did not over-fit: a longer run would still gain."
+
+
+def how_to_go_on(run: Run) -> str:
+    """The exact line."""
+    return f"Go on with: trainer train --resume {shlex.quote(str(Path(run.path)))}"
