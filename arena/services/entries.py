@@ -236,7 +236,7 @@ def sweep_parts(db: sessionmaker[Session], store: BundleStore) -> int:
     """Remove parts of entries that wait for no bytes, as crashes leave them; how many. For a server's start."""
     with reading(db) as session:
         wanted = set(session.scalars(select(Entry.id).where(Entry.state == "receiving")))
-    unwanted = [path for path in store.parts() if path.stem not in wanted]
+    unwanted = [path for path in store.parts() if path.stem not in wanted] + store.leftovers()
     for path in unwanted:
         path.unlink(missing_ok=True)
     return len(unwanted)

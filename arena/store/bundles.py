@@ -123,6 +123,10 @@ class BundleStore:
         """All parts; the stem of each is its entry's id."""
         return sorted((self.folder / "incoming").glob("[0-9a-f]*.part"))
 
+    def leftovers(self) -> list[Path]:
+        """Files that a crash left half-written, under names nobody asks for. For a server's start."""
+        return [path for name in ("incoming", "bundles") for path in (self.folder / name).glob(".*.part")]
+
     def drop(self, entry_id: str) -> None:
         """Forget an entry's part."""
         self.part(entry_id).unlink(missing_ok=True)

@@ -1,0 +1,222 @@
+"""The database: what it keeps by itself, how transactions take turns, and how an old one comes up to date."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import event, insert, select, text, update
+from sqlalchemy.exc import DatabaseError, IntegrityError
+
+from arena.errors import DatabaseTooNew, LogBroken
+from arena.services.bracket import close_match
+from arena.services.log import START, append, head, record_hash, verify_chain
+from arena.services.opening import Watch, open_event, sqlite_url
+from arena.services.views import console_view, snapshot, stage_view
+from arena.store.engine import create_database_engine, reading, writing
+from arena.store.migrations import upgrade
+from arena.store.schema import Base, Entry, LogRecord, Vote
+from tests.arena.evening import Evening, verses
+
+ROOT = Path(__file__).resolve().parents[2]
+FIRST = Path(__file__).parent / "fixtures" / "first.sqlite3"  # README.md beside it says what is in it
+
+
+def differences(url: str) -> list[object]:
+    engine = create_database_engine(url)
+    with engine.connect() as connection:
+        found = list(compare_metadata(MigrationContext.configure(connection), Base.metadata))
+    engine.dispose()
+    return found
+
+
+def test_migrations_make_the_tables_the_code_speaks_of(tmp_path: Path) -> None:
+    url = sqlite_url(tmp_path / "a #?% b.sqlite3")
+    upgrade(url)
+    upgrade(url)
+    assert differences(url) == []
+
+
+def test_processes_that_start_at_once_make_the_tables_once(tmp_path: Path) -> None:
+    url = sqlite_url(tmp_path / "arena.sqlite3")
+    code = f"from arena.store.migrations import upgrade; upgrade({url!r})"
+    starting = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) for _ in range(3)]
+    assert [process.wait() for process in starting] == [0, 0, 0]
+    assert differences(url) == []
+
+
+def test_a_database_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path) -> None:
+    url = sqlite_url(tmp_path / "arena.sqlite3")
+    upgrade(url)
+    with sqlite3.connect(tmp_path / "arena.sqlite3") as raw:
+        raw.execute("UPDATE alembic_version SET version_num = 'from_the_future'")
+    raw.close()
+    with pytest.raises(DatabaseTooNew):
+        upgrade(url)
+
+
+def test_a_database_of_the_first_version_opens_and_the_evening_goes_on(tmp_path: Path) -> None:
+    shutil.copy(FIRST, tmp_path / "arena.sqlite3")
+    opened = open_event(sqlite_url(tmp_path / "arena.sqlite3"), tmp_path)
+    assert differences(sqlite_url(tmp_path / "arena.sqlite3")) == []
+    assert verify_chain(opened.db) > 20
+    stage = stage_view(opened.db, now=2_000_000.0)
+    assert stage.phase == "voting" and stage.open and stage.open.votes == 2
+    assert {entry.state for entry in console_view(opened.db, now=2_000_000.0).entries} == {
+        "verified",
+        "refused",
+        "replaced",
+        "withdrawn",
+        "expired",
+    }
+    assert close_match(opened.db, stage.open.id, now=2_000_000.0).ballot == 1
+    opened.db.kw["bind"].dispose()
+
+
+def test_every_connection_is_set_for_safety(evening: Evening) -> None:
+    with reading(evening.db) as session:
+        found = {
+            name: session.execute(text(f"PRAGMA {name}")).scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys")
+        }
+    assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+
+
+def test_the_database_itself_keeps_votes_at_one_a_voter(evening: Evening) -> None:
+    evening.begin()
+    evening.drawn(verses(2))
+    row = {"match_id": "r1m1", "run": 0, "ballot": 0, "voter_id": "v", "choice": "upper", "shown_left": "upper"}
+    with pytest.raises(IntegrityError), writing(evening.db) as session:
+        session.execute(insert(Vote).values(**row, cast_at=1.0))
+        session.execute(insert(Vote).values(**row | {"choice": "lower"}, cast_at=2.0))
+    for wrong in ({"choice": "both"}, {"match_id": "r9m9"}):
+        with pytest.raises(IntegrityError), writing(evening.db) as session:
+            session.execute(insert(Vote).values(**row | wrong, cast_at=1.0))
+    with reading(evening.db) as session:
+        assert session.scalars(select(Vote)).all() == []
+
+
+def test_the_database_itself_refuses_unknown_states_and_more_bytes_than_a_bundle_has(evening: Evening) -> None:
+    evening.begin()
+    evening.claim("ann", verses(1)[0])
+    for values in ({"state": "winning"}, {"received": 10**9}):
+        with pytest.raises(IntegrityError), writing(evening.db) as session:
+            session.execute(update(Entry).values(**values))
+
+
+def test_a_transaction_that_fails_leaves_nothing(evening: Evening) -> None:
+    evening.begin()
+    before = verify_chain(evening.db)
+    with pytest.raises(ZeroDivisionError), writing(evening.db) as session:
+        append(session, "nothing", {}, now=1.0)
+        _ = 1 // 0
+    assert verify_chain(evening.db) == before
+
+
+def test_a_reader_sees_one_state_while_others_write(evening: Evening) -> None:
+    evening.begin()
+    with reading(evening.db) as session:
+        before = head(session)
+        evening.claim("ann", verses(1)[0])
+        assert head(session) == before
+    with reading(evening.db) as session:
+        assert head(session) != before
+
+
+def test_writers_from_two_processes_take_turns(evening: Evening, tmp_path: Path) -> None:
+    """Another process holds the lock for a moment; ours waits instead of failing."""
+    evening.begin()
+    other = sqlite3.connect(tmp_path / "arena.sqlite3", isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    release = threading.Timer(0.2, lambda: other.execute("COMMIT"))
+    release.start()
+    assert evening.claim("ann", verses(1)[0]).offset
+    release.join()
+    other.close()
+
+
+def test_the_watch_notices_what_others_write_and_nothing_else(evening: Evening) -> None:
+    evening.begin()
+    watch = Watch(evening.db)
+    assert [watch.changed(), watch.changed()] == [True, False]
+    snapshot(evening.db, now=evening.now)
+    assert not watch.changed()
+    evening.claim("ann", verses(1)[0])
+    assert [watch.changed(), watch.changed()] == [True, False]
+    watch.close()
+
+
+# The log
+
+
+def test_the_chain_is_what_anybody_can_recompute(evening: Evening) -> None:
+    evening.begin()
+    with writing(evening.db) as session:
+        append(session, "note", {"b": [1, "ö"], "a": None}, now=5)
+    with reading(evening.db) as session:
+        records = session.scalars(select(LogRecord).order_by(LogRecord.number)).all()
+    assert records[-1].data == '{"a":null,"b":[1,"ö"]}'
+    previous = START
+    for number, record in enumerate(records, start=1):
+        assert record.number == number
+        previous = record_hash(previous, number, record.at, record.kind, record.data)
+        assert record.hash == previous
+    golden = "6663339ad7b97a0cfad87c7f303411bb13eefe18189805a9e3d850613f93ae72"
+    assert record_hash(START, 1, 5.0, "note", "{}") == golden
+
+
+def test_the_log_cannot_be_changed_through_the_database(evening: Evening) -> None:
+    evening.begin()
+    for statement in ("UPDATE log SET kind = 'x'", "DELETE FROM log"):
+        with pytest.raises(DatabaseError, match="append-only"), writing(evening.db) as session:
+            session.execute(text(statement))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE log SET data = '{}' WHERE number = 2",
+        "UPDATE log SET at = at + 1 WHERE number = 2",
+        "DELETE FROM log WHERE number = 2",
+        "DELETE FROM log WHERE number = 1",
+    ],
+)
+def test_whoever_changes_the_log_behind_its_back_breaks_the_chain(evening: Evening, statement: str) -> None:
+    evening.begin()
+    evening.claim("ann", verses(1)[0])
+    with writing(evening.db) as session:
+        session.execute(text("DROP TRIGGER log_no_update"))
+        session.execute(text("DROP TRIGGER log_no_delete"))
+        session.execute(text(statement))
+    with pytest.raises(LogBroken):
+        verify_chain(evening.db)
+
+
+def test_many_threads_write_one_chain(evening: Evening) -> None:
+    evening.begin()
+
+    def write(number: int) -> None:
+        with writing(evening.db) as session:
+            append(session, "note", {"number": number}, now=1.0)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(80)))
+    assert verify_chain(evening.db) == 82
+
+
+def test_a_snapshot_takes_few_questions(evening: Evening) -> None:
+    evening.begin()
+    evening.drawn(verses(4))
+    asked: list[str] = []
+    engine = evening.db.kw["bind"]
+    event.listen(engine, "before_cursor_execute", lambda *args: asked.append(args[2]))
+    snapshot(evening.db, now=evening.now)
+    assert len(asked) <= 10
