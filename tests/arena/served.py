@@ -147,7 +147,7 @@ class Process:
         if self.popen.poll() is None:
             self.popen.terminate()
             try:
-                self.popen.wait(10)
+                self.popen.wait(30)
             except subprocess.TimeoutExpired:
                 self.kill()
         self._reader.join(5)

@@ -54,7 +54,7 @@ def test_nothing_is_built_when_nothing_changed(kept: tuple[Keeper, Notes, Clock]
 
 
 def test_a_closing_time_that_comes_shows_without_a_write(kept: tuple[Keeper, Notes, Clock]) -> None:
-    keeper, notes, clock = kept
+    _, notes, clock = kept
     notes.say(match={"closes_at": 1_060.0})
     assert within(5, lambda: notes.builds == 2)
     clock.now = 1_059.9
