@@ -166,4 +166,7 @@ def worker(folder: Path, jobs: int | None) -> None:
     """
     from arena.worker import work
 
-    work(folder, jobs or 0)
+    try:
+        work(folder, jobs or 0)
+    except KeyboardInterrupt:
+        click.echo("stopped; what was not done is for the next worker")

@@ -1,0 +1,192 @@
+"""The organizer's commands: an evening played from a terminal, and every refusal one line."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from arena.cli import main
+from arena.errors import BadName
+from arena.services import entries, views, voting
+from arena.services.checking import check_bundle
+from arena.services.opening import OpenEvent, open_event
+from arena.services.verifying import claim_next, record_verdict
+from arena.settings import load_settings
+from tests.arena.bundles import RECIPE, Poet, random_weights
+from trainer.verse.claim import header_length
+
+
+def secret_of(number: int) -> str:
+    return f"secret-of-the-poet-number-{number:04d}"
+
+
+class Desk:
+    """An organizer's terminal."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(self, *words: str, answer: str | None = None) -> Result:
+        return CliRunner().invoke(main, [*words, "--dir", str(self.folder)], input=answer, prog_name="arena")
+
+    def does(self, *words: str, answer: str | None = None) -> str:
+        result = self.run(*words, answer=answer)
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    def refuses(self, *words: str) -> str:
+        result = self.run(*words)
+        assert result.exit_code in (1, 2)
+        assert not result.exception or isinstance(result.exception, SystemExit)
+        return result.output
+
+    def open(self) -> OpenEvent:
+        settings = load_settings(self.folder)
+        return open_event(settings.database_url, settings.dir, 0)
+
+    def enter(self, number: int, name: str = "") -> str:
+        poet = Poet(random_weights(1))
+        data = poet.pack(poet.write(replace(RECIPE, seed=number)))
+        event, key, now = self.open(), load_settings(self.folder).receipt_key, time.time()
+        header = data[: header_length(data[:8])]
+        secret = secret_of(number)
+        receipt = entries.take_claim(event.db, event.store, header, secret, name or f"poet {number}", key=key, now=now)
+        entries.take_piece(
+            event.db, event.store, receipt.entry, secret, receipt.offset, data[receipt.offset :], now=now
+        )
+        job = claim_next(event.db, worker="test", lease_seconds=30, now=now)
+        assert job
+        assert record_verdict(event.db, job, check_bundle(event.store.path(job.bundle)), now=now)
+        event.db.kw["bind"].dispose()
+        return receipt.entry
+
+    def vote(self, side: str) -> None:
+        """One voter, for the upper or the lower verse."""
+        event, now = self.open(), time.time()
+        match = views.console_view(event.db, now=now).open
+        assert match and match.upper and match.lower
+        wanted = match.upper.text if side == "upper" else match.lower.text
+        seen = voting.ballot(event.db, match.id, secret_of(999), now=now)
+        choice = "left" if seen.left == wanted else "right"
+        voting.cast_vote(event.db, match.id, secret_of(999), choice, seen.number, now=now)
+        event.db.kw["bind"].dispose()
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    made = Desk(tmp_path / "event")
+    made.does("init", "--name", "Poets", "--word", "thimble", "--match-seconds", "300")
+    yield made
+
+
+def test_init_says_what_to_do_next_and_shows_no_secret(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "event")
+    said = desk.does("init", "--name", "Poets of the lab")
+    assert f"arena serve --dir {tmp_path / 'event'}" in said
+    secrets = json.loads((tmp_path / "event" / "secrets.json").read_text())
+    assert not any(value in said for value in secrets.values())
+    assert "holds an event already" in desk.refuses("init")
+
+
+def test_init_takes_the_folder_as_its_argument_too(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["init", str(tmp_path / "there")])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "there" / "settings.json").is_file()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--lines", "0"),
+        ("--name", ""),
+        ("--max-entries", "-1"),
+        ("--public-url", "example"),
+        ("--match-seconds", "1e9"),
+    ],
+)
+def test_a_wrong_option_of_init_leaves_no_folder(tmp_path: Path, words: tuple[str, str]) -> None:
+    Desk(tmp_path / "event").refuses("init", *words)
+    assert not (tmp_path / "event").exists()
+
+
+def test_every_command_says_so_where_there_is_no_event(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "nothing")
+    for words in (("event", "show"), ("bracket", "draw"), ("match", "open"), ("serve",), ("worker",)):
+        assert "arena init" in desk.refuses(*words)
+
+
+def test_an_evening_is_played_from_the_terminal(desk: Desk) -> None:
+    assert "draft" in desk.does("event", "show")
+    assert "closes at" in desk.does("event", "open", "--minutes", "30")
+    ids = [desk.enter(number) for number in range(1, 5)]
+    listed = desk.does("event", "entries")
+    assert all(one[:8] in listed for one in ids)
+    desk.does("event", "closing", "--by-hand")
+    desk.does("event", "word", "nightingale")
+    desk.does("event", "close")
+    assert "r1m1" in desk.does("bracket", "draw")
+    assert "open" in desk.does("match", "open")
+    desk.vote("upper")
+    assert "(1:0)" in desk.does("match", "close")
+    desk.does("match", "open", "r1m2", "--seconds", "0")
+    assert "is a tie (0:0): the re-vote is open" in desk.does("match", "close")
+    assert "by draw" in desk.does("match", "close", "r1m2")
+    assert "Undo r1m2" in desk.does("match", "undo", "r1m2", answer="y\n")
+    desk.does("match", "open", "r1m2")
+    desk.vote("lower")
+    desk.does("match", "close")
+    while "next:" in desk.does("event", "show"):
+        desk.does("match", "open")
+        desk.vote("lower")
+        last = desk.does("match", "close")
+    assert "the champion is entry" in last
+    assert "champion:" in desk.does("bracket", "show")
+    assert desk.run("event", "publish", answer="n\n").exit_code == 1
+    assert "published" in desk.does("event", "publish", "--yes")
+
+
+def test_a_disqualified_entry_is_out_and_can_come_back(desk: Desk) -> None:
+    desk.does("event", "open")
+    first = desk.enter(1)
+    assert "no entry starts" in desk.refuses("event", "disqualify", "zzz", "--reason", "a known poem", "--yes")
+    desk.does("event", "disqualify", first[:8], "--reason", "a known poem", "--yes")
+    assert "disqualified" in desk.does("event", "entries")
+    desk.does("event", "reinstate", first[:8])
+    assert "verified" in desk.does("event", "entries")
+
+
+def test_what_cannot_be_done_now_is_one_line(desk: Desk) -> None:
+    for words in (
+        ("bracket", "draw"),
+        ("match", "close"),
+        ("match", "open"),
+        ("event", "close"),
+        ("event", "publish", "--yes"),
+    ):
+        said = desk.refuses(*words)
+        assert said.startswith("Error: ")
+        assert len(said.splitlines()) == 1
+    assert "no such match" in desk.refuses("match", "open", "r9m9")
+    assert "say either" in desk.refuses("event", "closing")
+
+
+def test_a_name_cannot_steer_the_terminal(desk: Desk) -> None:
+    """What steers a terminal or reorders text is refused at the door; what does not print is shown as its escape."""
+    desk.does("event", "open")
+    for name in ("\x1b]0;owned\x07", "Ann \u202eeoD"):
+        with pytest.raises(BadName):
+            desk.enter(1, name=name)
+    desk.enter(1, name="A\u200bnn")
+    assert "A\\u200bnn" in desk.does("event", "entries")
+
+
+def test_the_folder_may_come_from_the_environment(desk: Desk) -> None:
+    result = CliRunner().invoke(main, ["event", "show"], env={"ARENA_DIR": str(desk.folder)})
+    assert result.exit_code == 0
+    assert "Poets" in result.output
