@@ -224,7 +224,6 @@ def test_markup_and_escapes_in_names_and_verses_stay_text(evening: Evening) -> N
         page = client.get(address)
         shown += EVIL_NAME in Tags(page.text).text
         assert not [tag for tag, _ in Tags(page.text).tags if tag == "img"], address
-        assert "49" not in Tags(page.text).text.split("{{")[0] or "{{7*7}}" in page.text
     assert EVIL_NAME in Tags(evening.organizer().get("/console").text).text
     assert shown
 

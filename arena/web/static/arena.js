@@ -56,7 +56,7 @@
     main = fresh;
     document.title = page.title;
     for (const id of open) { const element = document.getElementById(id); if (element) element.open = true; }
-    setClock();
+    if (main.dataset.now) setClock();
     tick();
     if (other) {
       if (main.dataset.top !== undefined) scrollTo(0, 0);
@@ -67,6 +67,7 @@
   }
 
   async function ask() {
+    if (!main.dataset.now) return; // a page that does not change any more
     let wait = EVERY;
     try {
       if (main.dataset.every || Number(main.dataset.turn) * 1000 < Date.now() + skew) {
@@ -99,6 +100,7 @@
       if (after > 0) wait = Math.max(wait, after * 1000);
       if (failures > 1) say("No answer from the server. This page keeps trying; a vote that was confirmed is safe.");
     }
+    clearTimeout(timer); // one may have been set meanwhile, when the page came to the front
     timer = setTimeout(ask, jitter(wait));
   }
 
@@ -115,8 +117,7 @@
   });
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 
-  if (!main.dataset.now) return;
-  setClock();
+  if (main.dataset.now) setClock();
   tick();
   setInterval(tick, 500);
   timer = setTimeout(ask, jitter(EVERY));
