@@ -176,25 +176,55 @@ def generate(ckpt: Path, prompt: str, temperature: str, top_k: int, seed: int, t
     metavar="FILE",
     help="Bundle to write.  [default: submissions/<its SHA-256>.verse]",
 )
+@click.option("--to", metavar="URL", help="The event to enter, by its address.")
+@click.option("--name", help="The author, as the room will read it; with --to.")
+@click.option(
+    "--ticket-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="File with your secret.  [default: one that is made and kept for each event]",
+)
+@click.option("--no-wait", is_flag=True, help="Do not wait for the verdict.")
 def submit(
-    ckpt: Path, prompt: str, temperature: str, top_k: int, seed: int, tokens: int | None, lines: int, out: Path | None
+    ckpt: Path,
+    prompt: str,
+    temperature: str,
+    top_k: int,
+    seed: int,
+    tokens: int | None,
+    lines: int,
+    out: Path | None,
+    to: str | None,
+    name: str | None,
+    ticket_file: Path | None,
+    no_wait: bool,
 ) -> None:
-    """Write a verse and pack it, with all that is needed to write it again, into one file.
+    """Write a verse and pack it, with all that is needed to write it again, into one file; with --to, enter it.
+
+    Whatever happens on the way, run the same command again: it goes on where it stopped, and enters nothing twice.
 
     \b
-    Example:
+    Examples:
       trainer submit --ckpt runs/mine --prompt "The moon" --temperature 0.8 --seed 7
+      trainer submit --ckpt runs/mine --seed 7 --to http://192.168.1.5:8000 --name "Ada"
     """
     from trainer.checkpoint import read_checkpoint
-    from trainer.submit import keep, make_submission, report
+    from trainer.submit import enter, keep, make_submission, report
     from trainer.verse.recipe import hundredths
+    from trainer.wire import Address
     from trainer.writer import recipe_for
 
+    if (to is None) != (name is None) or (to is None and (ticket_file or no_wait)):
+        raise click.UsageError("--to and --name go together; --ticket-file and --no-wait need them")
+    address = Address.of(to) if to is not None else None
     checkpoint = read_checkpoint(ckpt)
     submission = make_submission(
         checkpoint, recipe_for(checkpoint, prompt, hundredths(temperature), seed, top_k, tokens, lines)
     )
-    click.echo(report(submission, prompt, keep(submission, out)))
+    path = keep(submission, out)
+    click.echo(report(submission, prompt, path))
+    if address is not None and name is not None:
+        enter(path, address, name, ticket_file, not no_wait, click.echo)
 
 
 @cli.command()

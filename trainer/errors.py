@@ -64,3 +64,23 @@ class Interrupted(TrainerError):
 
 class SubmitError(TrainerError):
     """A verse that cannot be submitted. The message offers what can."""
+
+
+class TicketError(TrainerError):
+    """A file that holds no secret of an owner."""
+
+
+class UploadError(TrainerError):
+    """An event that cannot be reached, or that makes no sense. What was written stays written."""
+
+
+class EventRefused(TrainerError):
+    """The event said no.
+
+    Attributes:
+        code: the rule's short name, or the state that the entry ended in.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code

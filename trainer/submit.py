@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from tqdm import tqdm
 
 from trainer.checkpoint import Checkpoint
 from trainer.errors import SubmitError
+from trainer.owner import secret_for
+from trainer.upload import follow, send
 from trainer.verse.bundle import pack
 from trainer.verse.errors import NotText
 from trainer.verse.files import write_atomically
@@ -18,6 +21,7 @@ from trainer.verse.generate import MAX_BATCH, Written, regenerate
 from trainer.verse.model import VerseModel, round_weights
 from trainer.verse.recipe import MAX_SEED, Recipe
 from trainer.verse.text import verse_text
+from trainer.wire import Address, Wire
 
 FOLDER = Path("submissions")  # where bundles go, each named by its content's digest
 MAX_CHARACTERS = 480  # an event's usual limit: what fits a phone
@@ -116,3 +120,27 @@ def report(submission: Submission, prompt: str, path: Path) -> str:
         f"{certificate.smallest_gap:.2g}: any computer decides the same.\n"
         f"The bundle is {path} ({len(submission.data) / 1e6:.1f} MB). Check it: arena verify {shlex.quote(str(path))}"
     )
+
+
+def enter(
+    bundle: Path, address: Address, name: str, ticket_file: Path | None, wait: bool, say: Callable[[str], None]
+) -> None:
+    """Send a kept bundle to an event, and say what becomes of it.
+
+    Args:
+        ticket_file: holds the owner's secret; None: the one made for this event.
+        wait: until there is a verdict.
+        say: prints a line.
+
+    Raises:
+        TicketError, UploadError, EventRefused: one sentence each. The bundle stays where it is.
+    """
+    wire = Wire(address, secret_for(address.url, ticket_file), say=say)
+    try:
+        entered = send(bundle, wire, name, address.url)
+        say(f"All of it is with the event; the receipt is {entered.receipt}")
+        say(f"On your phone, to follow it and not be asked to vote on it: {entered.link}")
+        if wait:
+            say(follow(entered.entry, wire, say=say))
+    finally:
+        wire.close()

@@ -1,0 +1,263 @@
+"""`trainer submit --to` against a real server: every way it can be interrupted, refused or misled."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import stat
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from arena.services import entries
+from arena.services.receipts import public_key_of, verify_receipt
+from tests.e2e.house import House, Wires, large_verse
+from tests.trainer.test_submit import checkpoint
+from trainer.checkpoint import write_checkpoint
+from trainer.cli import cli
+from trainer.errors import EventRefused, TicketError, UploadError
+from trainer.owner import secret_for
+from trainer.upload import Entered, follow, receipt_path, send
+from trainer.wire import Address, Wire
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    house = House(tmp_path_factory.mktemp("house") / "event")
+    house.open()
+    house.serve()
+    yield house
+    house.end()
+
+
+@pytest.fixture(autouse=True)
+def own_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    return tmp_path / "config"
+
+
+def bundle(folder: Path, number: int) -> Path:
+    path = folder / f"{number}.verse"
+    path.write_bytes(large_verse(number))
+    return path
+
+
+def enter(path: Path, url: str, name: str = "Ada", notes: list[str] | None = None) -> Entered:
+    address = Address.of(url)
+    wire = Wire(address, secret_for(address.url), say=(notes if notes is not None else []).append)
+    try:
+        return send(path, wire, name, address.url)
+    finally:
+        wire.close()
+
+
+def verdict(entered: Entered, url: str) -> str:
+    address = Address.of(url)
+    wire = Wire(address, secret_for(address.url))
+    pause = threading.Event()
+    try:
+        return follow(entered.entry, wire, wait=lambda _: pause.wait(0.05), say=lambda line: None)
+    finally:
+        wire.close()
+
+
+def test_a_verse_enters_is_verified_and_its_receipt_is_signed_by_the_event(house: House, tmp_path: Path) -> None:
+    path = bundle(tmp_path, 1)
+    entered = enter(path, house.url + "/enter")
+    assert entered.receipt == receipt_path(path) == tmp_path / "1.receipt.json"
+    kept = json.loads(entered.receipt.read_text())
+    fields = {key: kept[key] for key in ("entry", "claim", "received")}
+    assert verify_receipt(public_key_of(house.settings.receipt_key), fields, kept["signature"])
+    secret = secret_for(Address.of(house.url).url)
+    assert secret not in entered.receipt.read_text()  # it may be shown to anybody
+    assert entered.link == f"{house.url}/mine/{secret}"
+    assert verdict(entered, house.url).startswith("PASS")
+
+
+def test_a_connection_cut_again_and_again_loses_nothing_and_sends_nothing_twice(house: House, tmp_path: Path) -> None:
+    wires = Wires(house.port, after=700_000, times=4)  # less than a piece
+    try:
+        path = bundle(tmp_path, 2)
+        entered = enter(path, f"http://127.0.0.1:{wires.port}")
+        assert wires.left == 0
+        status = entries.entry_status(house.db, entered.entry, secret_for(f"http://127.0.0.1:{wires.port}"), now=0.0)
+        assert (status.received, status.size) == (path.stat().st_size,) * 2
+        assert verdict(entered, f"http://127.0.0.1:{wires.port}").startswith("PASS")
+    finally:
+        wires.end()
+
+
+def test_what_stopped_half_way_goes_on_from_there(house: House, tmp_path: Path) -> None:
+    path = bundle(tmp_path, 3)
+    address = Address.of(house.url)
+    secret = secret_for(address.url)
+    data = path.read_bytes()
+    header = data[: 8 + int.from_bytes(data[:8], "little")]
+    wire = Wire(address, secret)
+    claim = wire.ask("POST", "/api/entries?name=Ada", header).data
+    start = claim["offset"]
+    at = {"Upload-Offset": str(start)}
+    wire.ask("PATCH", f"/api/entries/{claim['entry']}", data[start : start + 500_000], at)
+    sent: list[int] = []
+
+    class Counting(Wire):
+        def ask(self, method, path, body=b"", headers=None):  # type: ignore[no-untyped-def]
+            if method == "PATCH":
+                sent.append(len(body))
+            return super().ask(method, path, body, headers)
+
+    counting = Counting(address, secret)
+    send(path, counting, "Ada", address.url)
+    assert sum(sent) == len(data) - start - 500_000
+    counting.close()
+    wire.close()
+
+
+def test_the_same_bundle_sent_again_is_the_same_entry(house: House, tmp_path: Path) -> None:
+    path = bundle(tmp_path, 4)
+    first = enter(path, house.url)
+    receipt = first.receipt.read_bytes()
+    assert enter(path, house.url) == first
+    assert first.receipt.read_bytes() == receipt
+    secret = secret_for(Address.of(house.url).url)
+    assert len([one for one in entries.entries_of(house.db, secret, now=0.0) if one.entry == first.entry]) == 1
+
+
+def test_a_name_with_markup_is_a_name_and_one_with_escapes_is_refused_in_plain_words(
+    house: House, tmp_path: Path
+) -> None:
+    name = "<b>Ada</b> & \"Co\" 'ß'"
+    entered = enter(bundle(tmp_path, 5), house.url, name)
+    secret = secret_for(Address.of(house.url).url)
+    assert entries.entry_status(house.db, entered.entry, secret, now=0.0).name == name
+    with pytest.raises(EventRefused) as refused:
+        enter(bundle(tmp_path, 6), house.url, "\x1b[31mred")
+    assert refused.value.code == "bad-name"
+    assert "\x1b" not in str(refused.value)
+
+
+def test_a_closed_event_refuses_in_one_line_and_the_bundle_stays(house: House, tmp_path: Path) -> None:
+    path = bundle(tmp_path, 7)
+    house.close()
+    try:
+        with pytest.raises(EventRefused, match="Submissions are closed") as refused:
+            enter(path, house.url)
+    finally:
+        house.open()
+    assert refused.value.code == "closed"
+    assert path.exists() and not receipt_path(path).exists()
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://host", "http://", "http://host:port", "http://a b/", ""])
+def test_what_is_no_address_is_said_before_anything_is_sent(url: str) -> None:
+    with pytest.raises(UploadError, match="it must look like http"):
+        Address.of(url)
+
+
+def test_nobody_at_the_address_is_told_soon(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+    waited: list[float] = []
+    wire = Wire(Address.of(f"http://127.0.0.1:{port}"), "s" * 22, wait=waited.append)
+    with pytest.raises(UploadError, match=r"gives no answer \(Connection refused\): check the address"):
+        wire.ask("GET", "/api/state")
+    assert 4 < sum(waited) < 25
+
+
+class Told:
+    """A web server that answers as it is told, one answer after another, the last again and again."""
+
+    def __init__(self, *answers: tuple[int, dict[str, str], bytes]) -> None:
+        left = list(answers)
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                status, headers, body = left.pop(0) if len(left) > 1 else left[0]
+                self.send_response(status)
+                for key, value in {**headers, "Content-Length": str(len(body))}.items():
+                    self.send_header(key, value)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True)
+
+    def __enter__(self) -> str:
+        self.thread.start()
+        return f"http://127.0.0.1:{self.server.server_port}"
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+def test_another_web_server_is_told_from_an_arena() -> None:
+    with Told((404, {}, b"<h1>Not found</h1>")) as url, pytest.raises(UploadError, match="is no verse arena"):
+        Wire(Address.of(url), "s" * 22).ask("GET", "/api/state")
+
+
+def test_an_address_that_has_moved_is_named() -> None:
+    with (
+        Told((301, {"Location": "https://verses.example.org/"}, b"")) as url,
+        pytest.raises(UploadError, match=r"use that address with --to") as moved,
+    ):
+        Wire(Address.of(url), "s" * 22).ask("GET", "/api/state")
+    assert "https://verses.example.org/" in str(moved.value)
+
+
+def test_a_busy_server_is_asked_again_when_it_says(tmp_path: Path) -> None:
+    waited: list[float] = []
+    with Told((503, {"Retry-After": "7"}, b'{"message": "busy"}'), (502, {}, b"tunnel"), (200, {}, b"{}")) as url:
+        wire = Wire(Address.of(url), "s" * 22, wait=waited.append)
+        assert wire.ask("GET", "/api/state").status == 200
+        wire.close()
+    assert waited[0] == 7
+    assert waited[1] < 2
+
+
+def test_an_owner_has_one_secret_an_event_that_others_cannot_read(own_config: Path, tmp_path: Path) -> None:
+    first, second = secret_for("http://a:1"), secret_for("http://b:1")
+    assert (first, second) == (secret_for("http://a:1"), secret_for("http://b:1"))
+    assert first != second
+    assert len(first) == 22
+    files = [path for path in own_config.rglob("*") if path.is_file()]
+    assert len(files) == 2
+    if os.name == "posix":
+        assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+
+
+def test_a_ticket_file_is_read_and_one_without_a_secret_refused(tmp_path: Path) -> None:
+    ticket = tmp_path / "ticket"
+    ticket.write_text("  " + "t" * 22 + "\n")
+    assert secret_for("http://a:1", ticket) == "t" * 22
+    for text in ("short", "two words which are longer", "é" * 22, "t" * 65, ""):
+        ticket.write_text(text, encoding="utf-8")
+        with pytest.raises(TicketError, match="holds no secret"):
+            secret_for("http://a:1", ticket)
+
+
+def test_the_command_enters_what_it_wrote_and_says_how_it_went(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_checkpoint(tmp_path / "a.safetensors", checkpoint())
+    command = ["submit", "--ckpt", "a.safetensors", "--prompt", "AB", "--tokens", "40"]
+    result = CliRunner().invoke(cli, [*command, "--to", house.url, "--name", "Ada"])
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert "receipt is submissions/" in result.output
+    assert f"{house.url}/mine/" in result.output
+    assert result.output.splitlines()[-1].startswith("PASS: ")
+    assert len(list((tmp_path / "submissions").iterdir())) == 2
+    assert CliRunner().invoke(cli, [*command, "--to", house.url]).exit_code == 2
+    assert CliRunner().invoke(cli, [*command, "--no-wait"]).exit_code == 2
