@@ -1,0 +1,171 @@
+"""Slow phones, and those who play them: they cost places of their own, and nobody else's time. A real server."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import select
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from arena.web.bodies import kind_of
+from arena.web.serving import free_port
+from tests.arena.served import Process, Wire, ask, within
+
+pytestmark = pytest.mark.slow
+MIB = 2**20
+STALLED = 200
+GENEROUS = 5.0  # seconds for a poll: this is no measurement, the bench is
+START = "import sys; from tests.arena.served import small_server; small_server(sys.argv[1], int(sys.argv[2]))"
+
+
+@pytest.fixture(scope="module")
+def spool(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("spool")
+
+
+@pytest.fixture(scope="module")
+def server(spool: Path) -> Iterator[Process]:
+    port = free_port("127.0.0.1", 0)
+    process = Process([sys.executable, "-c", START, str(spool), str(port)])
+    process.port = port  # type: ignore[attr-defined]
+
+    def answers() -> bool:
+        try:
+            return ask(port, "GET /api/state")[0] == 200
+        except OSError:
+            return False
+
+    try:
+        assert within(60, answers), process.lines
+        yield process
+    finally:
+        process.end()
+
+
+@pytest.fixture
+def port(server: Process) -> int:
+    return int(server.port)  # type: ignore[attr-defined]
+
+
+def poll_seconds(port: int) -> float:
+    start = time.monotonic()
+    assert ask(port, "GET /api/state")[0] == 200
+    return time.monotonic() - start
+
+
+def stall(port: int, request: str, length: int) -> Wire:
+    """A request whose body never comes, but for its first byte."""
+    return Wire(port).send(f"{request} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\nx")
+
+
+@pytest.mark.parametrize("request_line", ["POST /vote", "PATCH /api/entries/abc", "POST /enter"])
+def test_stalled_uploads_stop_neither_polls_nor_pages_nor_votes(port: int, request_line: str) -> None:
+    stalled = [stall(port, request_line, 1_000) for _ in range(STALLED)]
+    try:
+        assert max(poll_seconds(port) for _ in range(20)) < GENEROUS
+        assert ask(port, "POST /vote", b"side=left")[0] == 200
+        assert ask(port, "GET /page")[0] == 200
+    finally:
+        for wire in stalled:
+            wire.close()
+
+
+def test_beyond_the_places_an_upload_is_told_when_to_come_again(port: int) -> None:
+    places = kind_of("POST", "/enter").at_once
+    stalled = [stall(port, "POST /enter", 1_000) for _ in range(places + 1)]
+    try:
+        ready, _, _ = select.select([wire.socket for wire in stalled], [], [], 8)  # whichever came last
+        told = next(wire for wire in stalled if wire.socket in ready)
+        status, headers, _ = told.answer()
+        assert (status, headers["retry-after"]) == (503, "3")
+        assert told.closed()
+    finally:
+        for wire in stalled:
+            wire.close()
+    assert within(10, lambda: ask(port, "POST /enter", b"x")[0] == 200), "places of those who left are free again"
+
+
+def test_a_body_too_large_is_refused_while_it_is_still_being_sent(port: int) -> None:
+    wire = Wire(port).send(f"POST /vote HTTP/1.1\r\nHost: x\r\nContent-Length: {10 * MIB}\r\n\r\n")
+    status, headers, body = wire.answer()
+    assert (status, headers["connection"]) == (413, "close")
+    assert b"65,536 bytes" in body
+    wire.close()
+
+
+def test_readers_who_do_not_read_hold_no_thread_and_little_memory(server: Process, port: int) -> None:
+    web = psutil.Process(server.popen.pid).children()
+    before = sum(one.memory_info().rss for one in web)
+    readers = [Wire(port).send("GET /large/64 HTTP/1.1\r\nHost: x\r\n\r\n") for _ in range(30)]
+    try:
+        for _ in range(10):
+            assert ask(port, "GET /page")[0] == 200
+        assert poll_seconds(port) < GENEROUS
+        after = sum(one.memory_info().rss for one in web)
+        assert after - before < 300 * MIB, "thirty answers of 64 MiB are 1.9 GB"
+    finally:
+        for wire in readers:
+            wire.close()
+
+
+def test_a_large_upload_arrives_whole_through_a_file(port: int, spool: Path) -> None:
+    body = bytes(range(256)) * 4 * 1_024 * 24  # 24 MiB
+    status, _, answer = ask(port, "POST /enter", body)
+    said = json.loads(answer)
+    assert (status, said["size"], said["memory"]) == (200, len(body), False)
+    assert said["sha256"] == hashlib.sha256(body).hexdigest()
+    assert list(spool.iterdir()) == []
+
+
+def test_one_connection_serves_one_request_after_the_other(port: int) -> None:
+    wire = Wire(port)
+    for number in range(50):
+        wire.send("GET /api/state HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert wire.answer()[0] == 200, number
+        body = b"x" * number
+        wire.send(f"POST /vote HTTP/1.1\r\nHost: x\r\nContent-Length: {number}\r\n\r\n".encode() + body)
+        assert json.loads(wire.answer()[2])["size"] == number
+    wire.close()
+
+
+def test_a_body_in_chunks_arrives_whole(port: int) -> None:
+    wire = Wire(port).send("POST /vote HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for piece in (b"side=", b"left"):
+        wire.send(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+    wire.send("0\r\n\r\n")
+    assert json.loads(wire.answer()[2])["size"] == 9
+    wire.close()
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"POST /vote HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
+        b"POST /vote HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef",
+        b"GET /" + b"a" * 500_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X-A: b\r\n" * 100_000 + b"\r\n",
+        b"GET /%ff%fe%00 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET http://other.example/ HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
+    ],
+)
+def test_nonsense_ends_its_own_connection_and_nothing_else(port: int, nonsense: bytes) -> None:
+    wire = Wire(port, timeout=10)
+    try:
+        wire.send(nonsense)
+        wire.socket.shutdown(1)
+        while wire.socket.recv(65_536):
+            pass
+    except OSError:
+        pass
+    wire.close()
+    assert ask(port, "GET /page")[0] == 200
