@@ -7,9 +7,9 @@ before it was changed.
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import insert, select
+from sqlalchemy import Table, insert, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from arena.errors import LogBroken
@@ -18,7 +18,9 @@ from arena.store.schema import LogRecord
 from trainer.verse import strictjson
 
 START = "0" * 64  # stands for the hash before the first record
-_HEAD = select(LogRecord.number, LogRecord.hash).order_by(LogRecord.number.desc()).limit(1)
+_TABLE = cast(Table, LogRecord.__table__)
+_HEAD = select(_TABLE.c.number, _TABLE.c.hash).order_by(_TABLE.c.number.desc()).limit(1)
+_APPEND = insert(_TABLE)
 
 
 def record_hash(previous: str, number: int, at: float, kind: str, data: str) -> str:
@@ -42,7 +44,7 @@ def append(session: Session, kind: str, data: dict[str, Any], *, now: float) -> 
     number, text = previous + 1, strictjson.dump(data).decode()
     now = float(now)  # as the database gives it back: 5 and 5.0 are written differently
     digest = record_hash(before, number, now, kind, text)
-    session.execute(insert(LogRecord).values(number=number, at=now, kind=kind, data=text, hash=digest))
+    session.execute(_APPEND, {"number": number, "at": now, "kind": kind, "data": text, "hash": digest})
     return number
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from sqlalchemy import Row, Select, select, true
+from sqlalchemy import Row, Select, Table, bindparam, select, true
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session, aliased, sessionmaker
+from sqlalchemy.orm import Session, sessionmaker
 
 from arena.errors import BadSide, BallotOver, MatchClosed, MatchNotFound, MatchNotOpen, OwnMatch
 from arena.rules.bracket import title_of
@@ -14,10 +14,49 @@ from arena.rules.draw import left_side
 from arena.services.answers import Ballot, VoteReceipt
 from arena.services.identity import owner_id_of, voter_id_of
 from arena.services.log import append, salted
-from arena.store.engine import reading, writing
+from arena.store.engine import grouped, reading
 from arena.store.schema import Entry, Event, Match, Vote
 
-UPPER, LOWER = aliased(Entry), aliased(Entry)
+_MATCH, _VOTE, _EVENT = (cast(Table, model.__table__) for model in (Match, Vote, Event))
+_UPPER, _LOWER = (cast(Table, Entry.__table__).alias(name) for name in ("upper", "lower"))
+_KEY = ("match_id", "run", "ballot", "voter_id")  # the database keeps it unique
+_VALUES = ("choice", "shown_left", "cast_at")
+
+
+def _question(*more: Any) -> Select[*tuple[Any, ...]]:
+    """A match, the owners of its two entries, and one voter's vote in its present ballot, all at once.
+
+    Put together once, because a room votes within seconds.
+    """
+    mine = _VOTE.c.voter_id == bindparam("voter")
+    for name in ("run", "ballot"):
+        mine &= _VOTE.c[name] == _MATCH.c[name]
+    return (
+        select(
+            *(_MATCH.c[name] for name in ("state", "round", "slot", "run", "ballot", "opened_at", "closes_at")),
+            *(_UPPER.c.owner_id.label("upper_owner"), _LOWER.c.owner_id.label("lower_owner")),
+            *(_VOTE.c.choice, _VOTE.c.cast_at),
+            *more,
+        )
+        .select_from(_MATCH)
+        .outerjoin(_UPPER, _UPPER.c.id == _MATCH.c.upper_id)
+        .outerjoin(_LOWER, _LOWER.c.id == _MATCH.c.lower_id)
+        .outerjoin(_VOTE, (_VOTE.c.match_id == _MATCH.c.id) & mine)
+        .where(_MATCH.c.id == bindparam("match"))
+    )
+
+
+def _upsert(insert: Any) -> Any:
+    """Insert a vote, or change the one that is there."""
+    statement = insert(_VOTE).values({name: bindparam(name) for name in (*_KEY, *_VALUES)})
+    return statement.on_conflict_do_update(
+        index_elements=list(_KEY), set_={name: statement.excluded[name] for name in _VALUES}
+    )
+
+
+_SHOW = _question(_UPPER.c.text.label("upper"), _LOWER.c.text.label("lower"))
+_CAST = _question(_EVENT.c.salt).join(_EVENT, true())
+_UPSERT_SQLITE, _UPSERT_POSTGRES = _upsert(sqlite.insert), _upsert(postgresql.insert)
 
 
 def ballot(db: sessionmaker[Session], match_id: str, secret: str, *, now: float) -> Ballot:
@@ -28,7 +67,7 @@ def ballot(db: sessionmaker[Session], match_id: str, secret: str, *, now: float)
     """
     owner, voter = owner_id_of(secret), voter_id_of(secret)
     with reading(db) as session:
-        row = _row(session, _match_and_vote(voter, UPPER.text.label("upper"), LOWER.text.label("lower")), match_id)
+        row = _row(session, _SHOW, match_id, voter)
         if row.state == "pending" or row.opened_at is None:
             raise MatchNotOpen(match_id)
         left = left_side(voter, match_id)
@@ -62,8 +101,9 @@ def cast_vote(
         raise BadSide
     left = left_side(voter, match_id)
     choice = left if side == "left" else _other(left)
-    with writing(db) as session:
-        row = _row(session, _match_and_vote(voter, Event.salt).join(Event, true()), match_id)
+
+    def count(session: Session) -> VoteReceipt:
+        row = _row(session, _CAST, match_id, voter)
         if row.state == "pending":
             raise MatchNotOpen(match_id)
         if not _counts(row, now):
@@ -72,12 +112,11 @@ def cast_vote(
             raise BallotOver(match_id, row.ballot)
         if owner in (row.upper_owner, row.lower_owner):
             raise OwnMatch
-        cast_at = now
-        if row.choice == choice:
-            cast_at = row.cast_at
-        else:
-            key = {"match_id": match_id, "run": row.run, "ballot": number, "voter_id": voter}
-            _upsert(session, key, {"choice": choice, "shown_left": left, "cast_at": now})
+        if row.choice != choice:
+            vote = {"match_id": match_id, "run": row.run, "ballot": number, "voter_id": voter}
+            values = vote | {"choice": choice, "shown_left": left, "cast_at": now}
+            postgres = session.get_bind().dialect.name == "postgresql"
+            session.execute(_UPSERT_POSTGRES if postgres else _UPSERT_SQLITE, values)
             digest = salted(row.salt, match_id, row.run, number, voter, choice)
             data = {"match": match_id, "run": row.run, "ballot": number, "voter": voter, "vote": digest}
             append(session, "vote", data, now=now)
@@ -86,31 +125,15 @@ def cast_vote(
             number=number,
             choice=_side(choice, left),
             changed=row.choice not in (None, choice),
-            cast_at=cast_at,
+            cast_at=row.cast_at if row.choice == choice else now,
             closes_at=row.closes_at,
         )
 
-
-def _match_and_vote(voter: str, *more: Any) -> Select[*tuple[Any, ...]]:
-    """A match, the owners of its two entries, and the voter's vote in its present ballot, in one question."""
-    mine = (
-        (Vote.match_id == Match.id) & (Vote.run == Match.run) & (Vote.ballot == Match.ballot) & (Vote.voter_id == voter)
-    )
-    return (
-        select(
-            *(Match.state, Match.round, Match.slot, Match.run, Match.ballot, Match.opened_at, Match.closes_at),
-            *(UPPER.owner_id.label("upper_owner"), LOWER.owner_id.label("lower_owner")),
-            *(Vote.choice, Vote.cast_at),
-            *more,
-        )
-        .outerjoin(UPPER, UPPER.id == Match.upper_id)
-        .outerjoin(LOWER, LOWER.id == Match.lower_id)
-        .outerjoin(Vote, mine)
-    )
+    return grouped(db, count)
 
 
-def _row(session: Session, query: Select[*tuple[Any, ...]], match_id: str) -> Row[*tuple[Any, ...]]:
-    row = session.execute(query.where(Match.id == match_id)).first()
+def _row(session: Session, query: Select[*tuple[Any, ...]], match_id: str, voter: str) -> Row[*tuple[Any, ...]]:
+    row = session.execute(query, {"match": match_id, "voter": voter}).first()
     if row is None:
         raise MatchNotFound(match_id)
     return row
@@ -131,11 +154,3 @@ def _other(side: Literal["upper", "lower"]) -> Literal["upper", "lower"]:
 
 def _side(choice: str, left: str) -> Literal["left", "right"]:
     return "left" if choice == left else "right"
-
-
-def _upsert(session: Session, key: dict[str, Any], values: dict[str, Any]) -> None:
-    """Insert a vote, or change the one that is there: the database keeps it at one."""
-    postgres = session.get_bind().dialect.name == "postgresql"
-    insert: Any = postgresql.insert if postgres else sqlite.insert
-    statement = insert(Vote).values(**key, **values)
-    session.execute(statement.on_conflict_do_update(index_elements=list(key), set_=values))

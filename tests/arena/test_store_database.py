@@ -15,13 +15,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import event, insert, select, text, update
 from sqlalchemy.exc import DatabaseError, IntegrityError
+from sqlalchemy.orm import Session
 
-from arena.errors import DatabaseTooNew, LogBroken
+from arena.errors import DatabaseTooNew, EntryNotFound, LogBroken
 from arena.services.bracket import close_match
 from arena.services.log import START, append, head, record_hash, verify_chain
 from arena.services.opening import Watch, open_event, sqlite_url
 from arena.services.views import console_view, snapshot, stage_view
-from arena.store.engine import create_database_engine, reading, writing
+from arena.store.engine import create_database_engine, grouped, reading, writing
 from arena.store.migrations import upgrade
 from arena.store.schema import Base, Entry, LogRecord, Vote
 from tests.arena.evening import Evening, verses
@@ -220,3 +221,65 @@ def test_a_snapshot_takes_few_questions(evening: Evening) -> None:
     event.listen(engine, "before_cursor_execute", lambda *args: asked.append(args[2]))
     snapshot(evening.db, now=evening.now)
     assert len(asked) <= 10
+
+
+# Transactions that several threads share
+
+
+def test_threads_that_share_a_transaction_all_get_their_own_answer(evening: Evening) -> None:
+    evening.begin()
+
+    def write(number: int) -> object:
+        def work(session: Session) -> int:
+            if number % 5 == 0:
+                raise EntryNotFound
+            return append(session, "note", {"number": number}, now=1.0)
+
+        try:
+            return grouped(evening.db, work)
+        except EntryNotFound as refused:
+            return refused.code
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(write, range(200)))
+    assert answers.count("no-entry") == 40
+    assert sorted(one for one in answers if isinstance(one, int)) == list(range(3, 163))
+    assert verify_chain(evening.db) == 162
+
+
+def test_work_that_breaks_a_rule_of_the_database_fails_alone(evening: Evening) -> None:
+    evening.begin()
+    together = threading.Barrier(8)
+
+    def write(number: int) -> str:
+        def work(session: Session) -> str:
+            append(session, "note", {"number": number}, now=1.0)
+            if number == 3:
+                session.execute(text("UPDATE events SET state = 'over'"))
+            return "written"
+
+        together.wait()
+        try:
+            return grouped(evening.db, work)
+        except IntegrityError:
+            return "refused"
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(write, range(8)))
+    assert answers == ["written"] * 3 + ["refused"] + ["written"] * 4
+    assert verify_chain(evening.db) == 2 + 7
+
+
+def test_waiting_threads_share_commits(evening: Evening) -> None:
+    evening.begin()
+    commits: list[object] = []
+    event.listen(evening.db.kw["bind"], "commit", commits.append)
+    lock = evening.db.kw["info"]["writer"]
+    with ThreadPoolExecutor(12) as pool:
+        with lock:  # somebody writes; meanwhile twelve come
+            writing = [pool.submit(grouped, evening.db, lambda s: append(s, "note", {}, now=1.0)) for _ in range(12)]
+            while len(evening.db.kw["info"]["group"]._waiting) < 12:
+                pass
+        for one in writing:
+            one.result()
+    assert len(commits) == 1 and verify_chain(evening.db) == 14
