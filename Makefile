@@ -19,11 +19,8 @@ bench: $(SETUP)
 campaign: $(SETUP)  # hours; what it has done is kept in campaign/, and the next call goes on from there
 	$(BIN)/python -m pytest -m campaign
 
-demo: $(SETUP)  # a minute of training, a verse, its verification
-	rm -rf runs/demo
-	$(BIN)/trainer train --minutes 1 --out runs/demo
-	$(BIN)/trainer submit --ckpt runs/demo --prompt "The moon" --temperature 0.8 --seed 7 --out submissions/demo.verse
-	$(BIN)/arena verify submissions/demo.verse
+demo: $(SETUP)  # a whole evening: a minute of training, eight verses, their verification, the bracket, and a server
+	$(BIN)/arena demo
 
 # The stamp is newer than what it was made from: a second call installs nothing and asks no registry. The build back end
 # comes first, in the version tested, which pip's own build environment would not take from constraints.txt.

@@ -170,3 +170,28 @@ def worker(folder: Path, jobs: int | None) -> None:
         work(folder, jobs or 0)
     except KeyboardInterrupt:
         click.echo("stopped; what was not done is for the next worker")
+
+
+@main.command()
+@click.option("--headless", is_flag=True, help="Play on with simulated voters to a champion, and end.")
+@click.option("--minutes", type=click.FloatRange(0.1, 600), default=1.0, show_default=True, help="Of training, in all.")
+@click.option("--steps", type=click.IntRange(1, 1_000_000), help="Of each training, instead of minutes.")
+@click.option("--lan", is_flag=False, flag_value="auto", metavar="[ADDRESS]", help="Let the local network in.")
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="A new folder for it.  [default: submissions/demo-1, -2, ...]",
+)
+@plainly
+def demo(headless: bool, minutes: float, steps: int | None, lan: str | None, folder: Path | None) -> None:
+    """Play a whole evening: train, submit eight verses, verify, draw, and serve it.
+
+    \b
+    Examples:
+      arena demo
+      arena demo --headless --minutes 0.3
+    """
+    from arena.demo import play
+
+    play(folder, minutes, headless, steps, lan, click.echo)
