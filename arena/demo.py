@@ -30,17 +30,9 @@ from arena.voters import Phone, a_coin
 from arena.web.serving import PortTaken, answers, reach, serve
 
 ROOT = str(Path(__file__).resolve().parents[1])
-# They run the code their parent runs, installed or not.
-TRAINER = (
-    sys.executable,
-    "-c",
-    "import sys; sys.path.insert(0, sys.argv.pop(1)); from trainer.cli import main; main()",
-)
-SERVER = (
-    sys.executable,
-    "-c",
-    "import sys; sys.path.insert(0, sys.argv.pop(1)); from arena.demo import server; server()",
-)
+FIRST = "import sys; sys.path.insert(0, sys.argv.pop(1)); "  # children run the code their parent runs, installed or not
+TRAINER = (sys.executable, "-c", FIRST + "from trainer.cli import main; main()", ROOT)
+SERVER = (sys.executable, "-c", FIRST + "from arena.demo import server; server()", ROOT)
 SUBMISSIONS = Path("submissions")
 READY_WITHIN = 60.0  # seconds until the server answers
 VERDICTS_WITHIN = 300.0  # seconds for eight small verses, on a slow machine
