@@ -179,7 +179,7 @@ def generate(ckpt: Path, prompt: str, temperature: str, top_k: int, seed: int, t
 def submit(
     ckpt: Path, prompt: str, temperature: str, top_k: int, seed: int, tokens: int | None, lines: int, out: Path | None
 ) -> None:
-    """Write a verse and pack it, with all that is needed to write it again, into one file.
+    """Pack a verse with all it takes to write it again.
 
     \b
     Example:
@@ -220,7 +220,7 @@ def info(path: Path) -> None:
     help="Picture to write.  [default: curve.png of a run, curves.png of several]",
 )
 def plot(runs: tuple[Path, ...], out: Path | None) -> None:
-    """Draw the loss curve of a run, or the validation losses of several over each other.
+    """Draw the loss curve of a run, or of several.
 
     \b
     Examples:
