@@ -246,7 +246,7 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if error.name not in ("torch", "matplotlib"):
             raise
-        fail(f'this needs {error.name}, which is not installed: pip install "verse-arena[train]"')
+        fail(f"this needs {error.name}, which is not installed: in a clone of the project, pip install '.[train]'")
     except (TrainerError, VerseError) as error:
         fail(str(error))
     except OSError as error:
