@@ -111,7 +111,7 @@ def learn(run: Run, config: TrainConfig, lesson: Lesson, plan: Plan, budget: Bud
                     save(at, plan, seconds, val_loss)
                     saved = clock()
                 if budget and val_loss is not None and not plan.ends_at(at.step):
-                    plan = budget.revise(plan, at.step, clock() - now)
+                    plan = budget.revise(plan, at.step, now, saved)
                     write_plan(run.plan, plan)  # before it takes effect
                     bar.total = plan.steps
                 if stop.asked and not plan.ends_at(at.step):
