@@ -199,9 +199,10 @@ def submit(
     ticket_file: Path | None,
     no_wait: bool,
 ) -> None:
-    """Write a verse and pack it, with all that is needed to write it again, into one file; with --to, enter it.
+    """Pack a verse with all it takes to write it again.
 
-    Whatever happens on the way, run the same command again: it goes on where it stopped, and enters nothing twice.
+    With --to, enter it in an event. Whatever happens on the way, run the same command again: it goes on where it
+    stopped, and enters nothing twice.
 
     \b
     Examples:
@@ -250,7 +251,7 @@ def info(path: Path) -> None:
     help="Picture to write.  [default: curve.png of a run, curves.png of several]",
 )
 def plot(runs: tuple[Path, ...], out: Path | None) -> None:
-    """Draw the loss curve of a run, or the validation losses of several over each other.
+    """Draw the loss curve of a run, or of several.
 
     \b
     Examples:
@@ -276,7 +277,7 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if error.name not in ("torch", "matplotlib"):
             raise
-        fail(f'this needs {error.name}, which is not installed: pip install "verse-arena[train]"')
+        fail(f"this needs {error.name}, which is not installed: in a clone of the project, pip install '.[train]'")
     except (TrainerError, VerseError) as error:
         fail(str(error))
     except OSError as error:

@@ -38,22 +38,23 @@ class Budget:
         self.started, self.clock = started, clock
         self._since = (0, started, 0.0)  # the revision in force: its step, when it began, evaluations since
 
-    def left(self) -> float:
-        """Seconds until training must end."""
-        return self.seconds - (self.clock() - self.started)
-
     def first_plan(self, pace: Pace) -> Plan:
-        """As many steps as fit into what is left."""
-        self._since = (0, self.clock(), 0.0)
-        return Plan((plan_seconds(self.left(), pace.step_seconds, pace.eval_seconds),))
+        """As many steps as fit into what is left now."""
+        now = self.clock()
+        self._since = (0, now, 0.0)
+        return Plan((plan_seconds(self.left(now), pace.step_seconds, pace.eval_seconds),))
 
-    def revise(self, plan: Plan, step: int, eval_seconds: float) -> Plan:
-        """After an evaluation that took so long: the same plan, or one revised from this step on."""
-        at_step, began, evaluating = self._since
-        evaluating += eval_seconds
-        step_seconds = (self.clock() - began - evaluating) / (step - at_step)
-        revision = replan(plan, step, self.left(), self.seconds, step_seconds, eval_seconds)
-        self._since = (at_step, began, evaluating) if revision is None else (step, self.clock(), 0.0)
+    def left(self, now: float) -> float:
+        """Seconds until training must end."""
+        return self.seconds - (now - self.started)
+
+    def revise(self, plan: Plan, step: int, began: float, ended: float) -> Plan:
+        """After an evaluation between two readings of the clock: the same plan, or one revised from this step on."""
+        at_step, since, evaluating = self._since
+        evaluating += ended - began
+        step_seconds = (ended - since - evaluating) / (step - at_step)
+        revision = replan(plan, step, self.left(ended), self.seconds, step_seconds, ended - began)
+        self._since = (at_step, since, evaluating) if revision is None else (step, ended, 0.0)
         return plan if revision is None else plan.with_revision(revision)
 
 

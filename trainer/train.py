@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -104,14 +105,15 @@ def learn(run: Run, config: TrainConfig, lesson: Lesson, plan: Plan, budget: Bud
                             at.best_step, at.best_val = at.step, val_loss
                         metrics["val_loss"] = val_loss
                         add_sample(run, at.step, val_loss, text)
-                        tqdm.write(evaluation_line(at, plan, train_loss, val_loss, text if not bar.disable else ""))
+                        tqdm.write(evaluation_line(at, plan, train_loss, val_loss, "" if bar.disable else text))
+                        sys.stdout.flush()  # into a pipe, too, line by line
                     record(run, metrics)
 
                 if val_loss is not None or stop.asked or now - saved > SAVE_SECONDS:
                     save(at, plan, seconds, val_loss)
                     saved = clock()
                 if budget and val_loss is not None and not plan.ends_at(at.step):
-                    plan = budget.revise(plan, at.step, clock() - now)
+                    plan = budget.revise(plan, at.step, now, saved)
                     write_plan(run.plan, plan)  # before it takes effect
                     bar.total = plan.steps
                 if stop.asked and not plan.ends_at(at.step):

@@ -1,0 +1,148 @@
+"""Checkpoints: the same bytes for the same content, and everything checked when read."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+from trainer.checkpoint import (
+    METADATA_KEY,
+    Checkpoint,
+    Resume,
+    read_checkpoint,
+    read_resume,
+    write_checkpoint,
+)
+from trainer.errors import CheckpointError
+from trainer.plan import plan_steps
+from trainer.verse.config import ModelConfig
+from trainer.verse.vocabulary import Vocabulary
+
+CONFIG = ModelConfig("modern", 1, 1, 8, 4, 3)
+
+
+def make() -> Checkpoint:
+    rng = np.random.default_rng(1)
+    weights = {name: rng.normal(size=shape).astype(np.float32) for name, shape in CONFIG.tensor_shapes().items()}
+    corpus = {"name": "own", "sha256": "00" * 32}
+    return Checkpoint(
+        CONFIG, Vocabulary.chars("\nab"), 12, 1.5, corpus, {"seed": 7, "unknown": [1, {"é": 2.5}]}, weights
+    )
+
+
+RESUME = Resume(plan_steps(20), {"losses": [0.1]}, {"exp_avg/wte.weight": np.ones((3, 8), np.float32)})
+
+
+def rewrite(path: Path, change: Callable[[dict[str, Any], dict[str, Any]], object]) -> Path:
+    """Damage a checkpoint's description or tensors, and write it as well-formed as the rest."""
+    checkpoint = read_checkpoint(path)
+    data = path.read_bytes()
+    length = struct.unpack("<Q", data[:8])[0]
+    about = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][METADATA_KEY])
+    tensors = dict(checkpoint.weights)
+    change(about, tensors)
+    path.write_bytes(save(tensors, metadata={METADATA_KEY: json.dumps(about)}))
+    return path
+
+
+def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "a.safetensors", make())
+    back = read_checkpoint(tmp_path / "a.safetensors")
+    assert replace(back, weights={}) == replace(make(), weights={})
+    assert all(np.array_equal(back.weights[name], weight) for name, weight in make().weights.items())
+
+
+def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "a", make(), RESUME)
+    shuffled = replace(
+        make(), weights=dict(reversed(make().weights.items())), provenance={"unknown": [1, {"é": 2.5}], "seed": 7}
+    )
+    write_checkpoint(tmp_path / "b", shuffled, RESUME)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_what_is_needed_to_go_on_comes_back_too(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "a", make(), RESUME)
+    checkpoint, resume = read_resume(tmp_path / "a")
+    assert checkpoint.step == 12
+    assert (resume.plan, resume.running) == (RESUME.plan, RESUME.running)
+    assert np.array_equal(resume.optimizer["exp_avg/wte.weight"], np.ones((3, 8)))
+
+
+def test_a_model_alone_is_nothing_to_go_on_from(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "a", make())
+    with pytest.raises(CheckpointError, match="not what is needed to go on"):
+        read_resume(tmp_path / "a")
+
+
+def test_a_run_s_folder_stands_for_its_best_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(CheckpointError, match=r"never evaluated: go on with trainer train --resume"):
+        read_checkpoint(tmp_path)
+    write_checkpoint(tmp_path / "best.safetensors", make())
+    assert read_checkpoint(tmp_path).step == 12
+
+
+def test_what_is_no_checkpoint_is_refused_with_what_to_give(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="is no run"):
+        read_checkpoint(tmp_path)
+    with pytest.raises(CheckpointError, match="there is no checkpoint"):
+        read_checkpoint(tmp_path / "missing")
+    for data in (b"", b"plain text, of some length", b"\xff" * 100, save({"a": np.zeros(2, np.float32)})):
+        (tmp_path / "file").write_bytes(data)
+        with pytest.raises(CheckpointError, match="cannot be used"):
+            read_checkpoint(tmp_path / "file")
+
+
+@pytest.mark.parametrize("keep", [4, 100, 1000, -1])
+def test_half_a_checkpoint_is_refused(keep: int, tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "a", make(), RESUME)
+    (tmp_path / "a").write_bytes((tmp_path / "a").read_bytes()[:keep])
+    with pytest.raises(CheckpointError, match="cannot be used"):
+        read_checkpoint(tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda about, _: about.update(format=2), "format 2"),
+        (lambda about, _: about.pop("step"), "description"),
+        (lambda about, _: about.update(more=1), "description"),
+        (lambda about, _: about.update(step="12"), "description"),
+        (lambda about, _: about.update(step=-1), "step -1"),
+        (lambda about, _: about.update(resume={"plan": {}}), "resuming"),
+        (lambda about, _: about["config"].update(n_head=3), "n_embd / n_head"),
+        (lambda about, _: about["config"].update(n_layer=2), "h.1.attn.c_attn.weight is missing"),
+        (lambda about, _: about["tokenizer"].update(symbols="\nabc"), "4 tokens, its model 3"),
+        (lambda about, _: about["tokenizer"].update(symbols="\naa"), "stands twice"),
+        (lambda _, tensors: tensors.pop("wte.weight"), "wte.weight is missing"),
+        (lambda _, tensors: tensors.update({"../x": np.zeros(1, np.float32)}), "does not belong"),
+        (lambda _, tensors: tensors.update({"wte.weight": np.zeros((8, 3), np.float32)}), r"must be float32 \(3, 8\)"),
+        (lambda _, tensors: tensors.update({"wte.weight": np.zeros((3, 8), np.float16)}), "not float16"),
+        (lambda _, tensors: tensors.update({"wte.weight": np.full((3, 8), np.nan, np.float32)}), "no finite number"),
+        (lambda _, tensors: tensors.update({"optimizer/a": np.zeros(1, np.float32)}), "nothing to resume"),
+    ],
+)
+def test_a_description_or_a_tensor_that_is_wrong_is_refused_by_name(
+    change: Callable[[dict[str, Any], dict[str, Any]], object], says: str, tmp_path: Path
+) -> None:
+    write_checkpoint(tmp_path / "a", make())
+    with pytest.raises(CheckpointError, match=says):
+        read_checkpoint(rewrite(tmp_path / "a", change))
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "a", make())
+    before = (tmp_path / "a").read_bytes()
+    with pytest.raises(ValueError, match="JSON"):
+        write_checkpoint(tmp_path / "a", replace(make(), step=13, val_loss=float("nan")))
+    assert (tmp_path / "a").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]

@@ -1,0 +1,83 @@
+"""The torch model is the model of SPEC.md, with gradients."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tests.trainer.verse_models import random_weights
+from trainer.model import load_weights, new_model, weights_of
+from trainer.verse.config import ARCHITECTURES, ModelConfig
+from trainer.verse.model import VerseModel
+
+SHAPES = [
+    ModelConfig("modern", 2, 2, 16, 24, 11),  # head width 8
+    ModelConfig("modern", 3, 2, 128, 32, 65),  # 64
+    ModelConfig("gpt2", 2, 2, 16, 24, 11),
+    ModelConfig("gpt2", 3, 2, 128, 32, 65),
+]
+
+
+@pytest.mark.parametrize("config", SHAPES, ids=lambda config: f"{config.arch}-{config.n_embd}")
+def test_torch_and_the_verse_engine_compute_the_same_logits(config: ModelConfig) -> None:
+    weights = random_weights(config, seed=3, spread=0.3)
+    assert all(np.abs(weight).max() > 0 for weight in weights.values())  # nothing is left out by being zero
+    ids = np.random.default_rng(4).integers(0, config.vocab_size, (3, config.block_size))
+    engine = VerseModel(config, weights)
+    exact = engine.logits(engine.hidden(ids, engine.new_cache(3, config.block_size)))
+
+    model = new_model(config, b"any").eval()
+    load_weights(model, ((name, weight.astype(np.float32)) for name, weight in weights.items()))
+    with torch.no_grad():
+        trained = model(torch.from_numpy(ids)).double().numpy()
+    assert np.abs(trained - exact).max() <= 1e-4 * np.abs(exact).max()
+
+
+@pytest.mark.parametrize("config", SHAPES, ids=lambda config: f"{config.arch}-{config.n_embd}")
+def test_parameters_bear_the_names_and_shapes_of_the_config(config: ModelConfig) -> None:
+    shapes = {name: tuple(weight.shape) for name, weight in weights_of(new_model(config, b"k")).items()}
+    assert shapes == config.tensor_shapes()
+
+
+def test_initial_weights_depend_on_the_key_alone() -> None:
+    torch.manual_seed(1)
+    first = weights_of(new_model(SHAPES[1], b"k"))
+    torch.manual_seed(2)
+    again, other = weights_of(new_model(SHAPES[1], b"k")), weights_of(new_model(SHAPES[1], b"l"))
+    assert all(np.array_equal(first[name], again[name]) for name in first)
+    assert not np.array_equal(first["wte.weight"], other["wte.weight"])
+    sums = {round(float(np.abs(weight).sum()), 3) for name, weight in first.items() if "c_attn" in name}
+    assert len(sums) == 3  # a stream of its own for each tensor
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_a_fresh_model_expects_nothing_in_particular(arch: str) -> None:
+    config = replace(SHAPES[1], arch=arch)
+    logits = new_model(config, b"k")(torch.arange(32)[None])
+    shares = logits.softmax(-1)
+    assert shares.max() < 0.1  # gpt2 has a head that favours the token just read, a little
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_no_position_sees_what_comes_after_it(arch: str) -> None:
+    config = replace(SHAPES[0], arch=arch)
+    model = new_model(config, b"k").eval()
+    load_weights(model, ((name, weight.astype(np.float32)) for name, weight in random_weights(config, 5).items()))
+    ids = torch.arange(24)[None] % 11
+    changed = ids.clone()
+    changed[0, 13:] = (changed[0, 13:] + 1) % 11
+    with torch.no_grad():
+        a, b = model(ids), model(changed)
+    assert torch.allclose(a[:, :13], b[:, :13], atol=1e-5)
+    assert not torch.allclose(a[:, 13:], b[:, 13:], atol=1e-3)
+
+
+def test_dropout_acts_while_training_and_not_after() -> None:
+    model = new_model(SHAPES[2], b"k", dropout=0.5)
+    ids = torch.arange(24)[None] % 11
+    assert not torch.equal(model(ids), model(ids))
+    model.eval()
+    assert torch.equal(model(ids), model(ids))

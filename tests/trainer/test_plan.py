@@ -1,0 +1,125 @@
+"""The written plan: what follows from it, and from nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainer.errors import PlanError
+from trainer.plan import MAX_EVALUATIONS, Plan, Revision, plan_seconds, plan_steps, read_plan, replan, write_plan
+
+REVISED = Plan((Revision(0, 100, 30), Revision(60, 90, 12)))
+
+
+def test_a_revision_holds_from_its_step_on() -> None:
+    assert [REVISED.in_force(step).steps for step in (0, 59, 60, 90)] == [100, 100, 90, 90]
+    assert [step for step in range(91) if REVISED.evaluates_at(step)] == [30, 60, 72, 84, 90]
+    assert [step for step in range(101) if REVISED.ends_at(step)] == list(range(90, 101))
+    assert REVISED.steps == 90
+
+
+def test_what_was_decided_before_a_step_leaves_out_what_comes_after() -> None:
+    assert REVISED.until(60) == REVISED.revisions[:1]
+    assert REVISED.until(61) == REVISED.revisions
+    assert REVISED.until(0) == ()
+
+
+@given(st.integers(1, 10**6))
+def test_a_plan_in_steps_evaluates_at_most_twenty_times_and_at_the_end(steps: int) -> None:
+    plan = plan_steps(steps)
+    assert plan.steps == steps
+    assert plan.evaluates_at(steps)
+    assert -(-steps // plan.revisions[0].eval_interval) <= MAX_EVALUATIONS
+
+
+@given(st.integers(1, 2000))
+def test_losses_are_recorded_at_each_evaluation_and_some_times_between(steps: int) -> None:
+    plan = plan_steps(steps)
+    recorded = [step for step in range(steps + 1) if plan.records_at(step)]
+    assert recorded
+    assert set(recorded) >= {step for step in range(steps + 1) if plan.evaluates_at(step)}
+    assert len(recorded) <= 20 * MAX_EVALUATIONS
+
+
+@given(st.floats(1, 1e5), st.floats(1e-3, 1e3), st.floats(1e-3, 1e3), st.integers(0, 1000), st.integers(1, 20))
+def test_a_budget_is_kept_with_a_tenth_for_evaluations(
+    seconds: float, step_seconds: float, eval_seconds: float, at_step: int, most: int
+) -> None:
+    revision = plan_seconds(seconds, step_seconds, eval_seconds, at_step, most)
+    updates = revision.steps - at_step
+    evaluations = -(-updates // revision.eval_interval)
+    assert 1 <= evaluations <= most
+    assert updates == 1 or updates * step_seconds + evaluations * eval_seconds <= seconds * 1.001
+    assert evaluations == 1 or evaluations * eval_seconds <= 0.1 * seconds
+    Plan((Revision(0, 10**4, 1), revision) if at_step else (revision,))  # it can be written
+
+
+def test_a_clock_that_agrees_within_a_twentieth_changes_nothing() -> None:
+    plan = Plan((Revision(0, 1000, 100),))
+    assert replan(plan, 500, 52.4, 105, step_seconds=0.1, eval_seconds=0.0) is None
+    assert replan(plan, 500, 47.7, 105, step_seconds=0.1, eval_seconds=0.0) is None
+
+
+@pytest.mark.parametrize(("step_seconds", "steps"), [(0.2, 750), (0.05, 1500)])
+def test_a_clock_that_disagrees_changes_the_rest(step_seconds: float, steps: int) -> None:
+    plan = Plan((Revision(0, 1000, 100),))
+    revision = replan(plan, 500, 50, 100, step_seconds, eval_seconds=1e-9)
+    assert revision is not None
+    assert (revision.at_step, revision.steps) == (500, pytest.approx(steps, abs=1))
+    assert plan.with_revision(revision).in_force(499).steps == 1000
+
+
+def test_a_spent_budget_ends_the_run_with_the_next_step() -> None:
+    revision = replan(Plan((Revision(0, 1000, 100),)), 500, -3.0, 100, 0.1, 1.0)
+    assert revision == Revision(500, 501, 1)
+
+
+@pytest.mark.parametrize(
+    "revisions",
+    [
+        (),
+        (Revision(5, 10, 1),),
+        (Revision(0, 0, 1),),
+        (Revision(0, 10, 0),),
+        (Revision(0, 10**9, 1),),
+        (Revision(0, 10, 1), Revision(10, 20, 1)),
+        (Revision(0, 10, 1), Revision(4, 8, 1), Revision(4, 9, 1)),
+        (Revision(0, 10, 1), Revision(4, 4, 1)),
+        (Revision(0, 10.0, 1),),
+    ],
+)
+def test_a_plan_that_makes_no_sense_is_refused(revisions: tuple[Revision, ...]) -> None:
+    with pytest.raises(PlanError):
+        Plan(revisions)
+
+
+def test_a_plan_is_read_from_its_file_or_its_run(tmp_path: Path) -> None:
+    write_plan(tmp_path / "plan.json", REVISED)
+    assert read_plan(tmp_path / "plan.json") == read_plan(tmp_path) == REVISED
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"", "damaged"),
+        (b"\xff", "damaged"),
+        (b"[]", "no plan"),
+        (b'{"format": 2, "revisions": []}', "no plan"),
+        (b'{"format": 1, "format": 1, "revisions": []}', "stands twice"),
+        (json.dumps({"format": 1, "revisions": [{"at_step": 0, "steps": 5}]}).encode(), "no plan"),
+        (json.dumps({"format": 1, "revisions": []}).encode(), "begin at step 0"),
+    ],
+)
+def test_a_damaged_plan_is_refused(data: bytes, says: str, tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_bytes(data)
+    with pytest.raises(PlanError, match=says):
+        read_plan(tmp_path)
+
+
+def test_a_missing_plan_says_what_to_give(tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match=r"no plan at .*plan\.json"):
+        read_plan(tmp_path)

@@ -1,0 +1,273 @@
+"""The `trainer` command as people use it: what it prints, how it ends."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.trainer.trainer_runs import PLAN, command, same_weights, start_command, text_file, tiny
+from trainer import cli, machine
+from trainer.checkpoint import read_checkpoint, read_resume
+from trainer.config import DEFAULT_MINUTES
+from trainer.plan import Plan, Revision, read_plan, write_plan
+from trainer.run import Run, read_config
+from trainer.train import resume, train
+from trainer.verse.bundle import pack
+from trainer.verse.model import VerseModel, round_weights
+from trainer.verse.replay import replay
+from trainer.writer import recipe_for, write_verse
+
+Told = Callable[..., tuple[int, str, str]]
+SMALL = ("--n-layer", "1", "--n-head", "2", "--n-embd", "16", "--block-size", "16", "--batch-size", "4")
+
+
+@pytest.fixture
+def trainer(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Told:
+    """Call the command in a folder of its own: exit code, output, errors."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(machine, "count_threads", lambda: 1)
+
+    def call(*arguments: str | Path) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["trainer", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        told = capfd.readouterr()
+        return code, told.out, told.err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A finished run."""
+    folder = tmp_path_factory.mktemp("done")
+    return train(tiny(folder), folder / "run", PLAN)
+
+
+def test_a_run_then_a_verse_then_what_it_is(trainer: Told, tmp_path: Path) -> None:
+    code, out, err = trainer("train", "--corpus", text_file(tmp_path), *SMALL, "--steps", "6", "--out", "mine")
+    assert (code, err) == (0, "")
+    assert re.search(r"^step 6/6  train \d\.\d{3}  validation \d\.\d{3}", out, re.MULTILINE)
+    assert "trainer generate --ckpt mine --seed 7" in out
+    code, verse, err = trainer("generate", "--ckpt", "mine", "--prompt", "The", "--seed", "7", "--tokens", "30")
+    assert (code, err) == (0, "")
+    assert verse.startswith("The")
+    assert len(verse.rstrip("\n")) <= 33
+    assert (
+        trainer("generate", "--ckpt", "mine/best.safetensors", "--prompt", "The", "--seed", "7", "--tokens", "30")[1]
+        == verse
+    )
+    code, told, _ = trainer("info", "mine")
+    assert code == 0
+    assert "6 of 6 steps" in told
+    assert "1,024 tokens" in told
+    assert trainer("info", "mine/last.safetensors")[0] == 0
+
+
+def test_what_generate_writes_the_verse_engine_replays(trainer: Told, done: Run) -> None:
+    code, out, _ = trainer(
+        "generate", "--ckpt", done.path, "--temperature", "0.5", "--top-k", "5", "--seed", "3", "--lines", "2"
+    )
+    checkpoint = read_checkpoint(done.path)
+    recipe = recipe_for(checkpoint, "", 50, 3, top_k=5, lines=2)
+    written, text = write_verse(checkpoint, recipe)
+    assert (code, out) == (0, text + "\n")
+    model = VerseModel(checkpoint.config, round_weights(checkpoint.config, checkpoint.weights))
+    assert replay(model, recipe, written.ids).verdict == "PASS"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--prompt", "µ"), "U+00B5"),
+        (("--temperature", "0.815"), "steps of 0.01"),
+        (("--temperature", "3"), "0 to 2"),
+        (("--top-k", "5000"), "top_k is 5000"),
+        (("--seed", "-1"), "seed must be"),
+        (("--tokens", "0"), "tokens must be"),
+        (("--lines", "65"), "lines must be"),
+    ],
+)
+def test_a_verse_that_cannot_be_asked_for_is_one_line_that_says_why(
+    arguments: tuple[str, ...], says: str, trainer: Told, done: Run
+) -> None:
+    code, out, err = trainer("generate", "--ckpt", done.path, *arguments)
+    assert (code, out) == (1, "")
+    assert err.count("\n") == 1
+    assert says in err
+
+
+def test_info_on_a_bundle_shows_its_claim(trainer: Told, done: Run, tmp_path: Path) -> None:
+    checkpoint = read_checkpoint(done.path)
+    written, text = write_verse(checkpoint, recipe_for(checkpoint, "The", 80, 5))
+    weights = round_weights(checkpoint.config, checkpoint.weights)
+    (tmp_path / "a.verse").write_bytes(
+        pack(checkpoint.config, checkpoint.vocabulary, weights, written, checkpoint.provenance)
+    )
+    code, out, _ = trainer("info", "a.verse")
+    assert code == 0
+    assert text in out
+    assert "'The'" in out
+    assert "seed 5" in out
+
+
+@pytest.mark.parametrize("what", ["missing", "folder", "text"])
+def test_info_on_something_else_is_an_error(what: str, trainer: Told, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "text").write_text("just a text, long enough to be looked into")
+    code, out, err = trainer("info", what)
+    assert (code, out, err.count("\n")) == (1, "", 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--minutes", "1", "--steps", "5"), "one of --minutes, --steps and --plan"),
+        (("--minutes", "0"), "--minutes must be"),
+        (("--steps", "0"), "--steps must be"),
+        (("--resume", "x", "--seed", "1"), "leave --seed away"),
+        (("--resume", "x"), "x is no run"),
+        (("--plan", "x"), "no plan at x"),
+        (("--device", "cuda", "--steps", "1"), "train with --device cpu"),
+        (("--corpus", "x.txt", "--steps", "1"), "no corpus 'x.txt'"),
+        (("--dropout", "2", "--steps", "1"), "dropout must be"),
+        (("--n-head", "3", "--steps", "1"), "n_embd / n_head"),
+        (("--preset", "large", "--n-layer", "40", "--steps", "1"), "more than the"),
+    ],
+)
+def test_options_that_make_no_sense_are_one_line_that_says_why(
+    arguments: tuple[str, ...], says: str, trainer: Told, tmp_path: Path
+) -> None:
+    code, _, err = trainer("train", *arguments)
+    assert (code, err.count("\n")) == (1, 1)
+    assert says in err
+    assert not list(tmp_path.iterdir())  # nothing half done
+
+
+def test_an_option_that_is_not_there_is_a_usage_error(trainer: Told) -> None:
+    code, _, err = trainer("train", "--optimizer", "muon")
+    assert code == 2
+    assert "--optimizer" in err
+
+
+def test_a_run_s_plan_is_repeated_with_its_settings_unless_others_are_given(
+    trainer: Told, done: Run, tmp_path: Path
+) -> None:
+    assert trainer("train", "--plan", done.path, "--out", "same")[0] == 0
+    assert same_weights(Run(tmp_path / "same"), done)
+    assert trainer("train", "--plan", done.path, "--seed", "9", "--out", "other")[0] == 0
+    config, _ = read_config(Run(tmp_path / "other"))
+    assert (config.seed, config.n_embd) == (9, 16)
+    assert read_plan(tmp_path / "other") == PLAN
+    assert trainer("train", "--plan", done.plan, "--corpus", text_file(tmp_path), *SMALL, "--out", "third")[0] == 0
+    assert read_plan(tmp_path / "third") == PLAN
+
+
+def test_without_minutes_or_steps_a_run_takes_the_default_that_help_names(trainer: Told) -> None:
+    assert f"[default: {DEFAULT_MINUTES:g}]" in trainer("train", "--help")[1]
+
+
+def test_every_help_has_an_example_and_hides_what_is_not_there_yet(trainer: Told) -> None:
+    for path in (
+        (),
+        ("corpus",),
+        ("corpus", "list"),
+        ("corpus", "fetch"),
+        ("train",),
+        ("generate",),
+        ("info",),
+        ("plot",),
+    ):
+        code, out, _ = trainer(*path, "--help")
+        assert code == 0
+        assert re.search(r"Examples?[^\n]*:\n\s+trainer ", out), path
+    help_ = trainer("train", "--help")[1]
+    assert not re.search(r"--optimizer|--event|--ticket-file|bpe", help_)
+
+
+def test_corpora_are_listed_with_how_to_get_them(
+    trainer: Told, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    code, out, _ = trainer("corpus", "list")
+    assert code == 0
+    assert "trainer corpus fetch shakespeare" in out
+    code, _, err = trainer("corpus", "fetch", "folio")
+    assert (code, err.count("\n")) == (1, 1)
+
+
+def test_without_torch_what_needs_none_works_and_train_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError('not here', name='torch')")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(cli.__file__).parents[1])])}
+
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(command(*arguments), capture_output=True, text=True, env=environment, cwd=tmp_path)
+
+    assert call("--help").returncode == 0
+    assert call("corpus", "list").returncode == 0
+    told = call("train", "--steps", "1")
+    assert (told.returncode, told.stdout) == (1, "")
+    assert re.fullmatch(r"Error: this needs torch, which is not installed: .*pip install .*\[train\].*\n", told.stderr)
+
+
+# --- real processes ---------------------------------------------------------------------------------------------------
+
+LONG = Plan((Revision(0, 400, 20),))
+
+
+def start_long(folder: Path) -> subprocess.Popen[str]:
+    """A run in its own process, with many evaluations to come."""
+    write_plan(folder / "long.json", LONG)
+    arguments = ("--corpus", text_file(folder), *SMALL, "--plan", "long.json", "--out", "run")
+    return start_command("train", *arguments, cwd=folder)
+
+
+def read_until(process: subprocess.Popen[str], text: str) -> None:
+    """Read its output up to a line with `text` in it."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if text in line:
+            return
+    raise AssertionError(f"it ended without saying {text!r}: {process.communicate()[1]}")
+
+
+@pytest.mark.slow
+def test_a_run_killed_with_force_and_resumed_ends_in_the_same_bits(tmp_path: Path) -> None:
+    with start_long(tmp_path) as process:
+        read_until(process, "step 60/")
+        process.kill()
+    killed = Run(tmp_path / "run")
+    assert read_resume(killed.last)[0].step < 400
+    config, _ = read_config(killed)
+    whole = train(config, tmp_path / "whole", LONG)
+    assert same_weights(resume(killed.path), whole)
+    assert same_weights(killed, whole, "best")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no way to press Ctrl-C for one process alone")
+def test_ctrl_c_ends_with_130_and_the_line_to_go_on(tmp_path: Path) -> None:
+    with start_long(tmp_path) as process:
+        read_until(process, "step 40/")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate()
+    assert process.returncode == 130
+    assert err.endswith("Go on with: trainer train --resume run\n")
+    assert "Traceback" not in err
+    step = read_resume(tmp_path / "run" / "last.safetensors")[0].step
+    assert f"after step {step}" in err
+    with start_command("train", "--resume", "run", cwd=tmp_path) as process:
+        out, _ = process.communicate()
+    assert process.returncode == 0
+    assert f"going on from step {step}" in out
+    assert read_resume(tmp_path / "run" / "last.safetensors")[0].step == 400
