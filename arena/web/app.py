@@ -22,6 +22,7 @@ from arena.web.bodies import KIB, kind_of
 T = TypeVar("T")
 
 DEFAULT_BODY = 64 * KIB  # bytes of a request: a vote, a login, a name
+FORM_MEMORY = 4 * DEFAULT_BODY  # bytes; Werkzeug counts the 64 KiB it reads of a file at a time, and some before them
 STATIC = Path(__file__).parent / "static"
 STATIC_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 COMPRESSED = ("text/html", "application/json")
@@ -97,7 +98,7 @@ def create_app(
     from arena.web import api, console, public, stage
 
     app = Flask(__name__, static_folder=None)
-    app.config.update(CONSOLE_REMOTE=console_remote, MAX_CONTENT_LENGTH=DEFAULT_BODY, MAX_FORM_MEMORY_SIZE=DEFAULT_BODY)
+    app.config.update(CONSOLE_REMOTE=console_remote, MAX_CONTENT_LENGTH=DEFAULT_BODY, MAX_FORM_MEMORY_SIZE=FORM_MEMORY)
     app.extensions["arena"] = House(
         settings, db, store, clock, snapshot or (lambda: views.snapshot(db, now=clock())), _assets()
     )

@@ -1,0 +1,175 @@
+"""The pages in a real browser, against a real server: a vote without JavaScript, the stage, an entry by hand."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from arena.services import bracket, entries, identity, views
+from arena.services.answers import MatchView
+from tests.arena.evening import verses
+from tests.arena.served import ask, within
+from tests.e2e.house import House, large_verse
+from trainer.upload import PIECE
+from trainer.verse.claim import header_length
+
+playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: install Debian's package chromium"),
+]
+SOON = 20_000  # ms; the pages ask every 4 seconds, and spread what they fetch over 1.5
+PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+PROJECTOR: dict[str, Any] = {"viewport": {"width": 1920, "height": 1080}}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright_api.sync_playwright() as playwright:
+        # Chromium has no sandbox of its own where tests run as root
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def entering(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A served event that takes entries."""
+    house = House(tmp_path_factory.mktemp("entering") / "event")
+    house.open()
+    house.serve()
+    yield house
+    house.end()
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A served event with a bracket of four verses; each test opens a match of its own."""
+    folder = tmp_path_factory.mktemp("drawn")
+    house = House(folder / "event")
+    house.open()
+    house.serve()
+    for number, data in enumerate(verses(4)):
+        path = folder / f"{number}.verse"
+        path.write_bytes(data)
+        key = house.settings.receipt_key
+        secret = identity.new_secret()
+        entries.take_file(house.db, house.event.store, path, secret, f"Poet {number}", key=key, now=time.time())
+    assert within(60, lambda: views.console_view(house.db, now=time.time()).counts["verified"] == 4)
+    house.close()
+    bracket.draw_bracket(house.db, now=time.time())
+    yield house
+    house.end()
+
+
+def open_next(house: House) -> MatchView:
+    ready = views.console_view(house.db, now=time.time()).next
+    assert ready is not None
+    return bracket.open_match(house.db, ready.id, seconds=0, now=time.time())
+
+
+def state_shows(house: House, match: str) -> bool:
+    """Whether the server's pages know that a match is open; they do within a tenth of a second."""
+    return f'"{match}"'.encode() in ask(house.port, "GET /api/state")[2]
+
+
+def test_a_match_is_voted_on_a_phone_without_javascript(browser: Any, drawn: House) -> None:
+    match = open_next(drawn)
+    assert within(10, lambda: state_shows(drawn, match.id))
+    context = browser.new_context(java_script_enabled=False, **PHONE)
+    page = context.new_page()
+    page.goto(f"{drawn.url}/")
+    assert page.locator("h1").inner_text() == "Which verse is better?"
+    assert page.locator(".verse").count() == 2
+    width = page.locator("main").bounding_box()["width"]
+    assert width <= PHONE["viewport"]["width"]  # nothing to scroll sideways
+    button = page.locator("#vote-left").bounding_box()
+    assert button["height"] >= 44 and button["width"] >= 44  # a thumb's size
+    page.locator("#vote-left").tap()
+    assert page.locator("h1").inner_text() == "Your vote is in"
+    assert page.locator("article.mine").get_attribute("aria-label") == "First verse"
+    page.locator("#vote-right").tap()  # another opinion, as long as it is open
+    assert page.locator("article.mine").get_attribute("aria-label") == "Second verse"
+    chosen = page.locator("article.mine .verse").inner_text()
+    result = bracket.close_match(drawn.db, match.id, now=time.time())
+    assert sorted(result.tallies[0]) == [0, 1]
+    console = views.console_view(drawn.db, now=time.time())
+    winner = next(one for one in console.entries if one.entry == result.winner)
+    assert "".join(winner.text.split()) == "".join(chosen.split())
+    assert within(10, lambda: b'"match":null' in ask(drawn.port, "GET /api/state")[2])
+    page.reload()
+    assert page.locator("h1").inner_text() != "Your vote is in"
+    context.close()
+
+
+def test_the_stage_follows_a_match_by_itself(browser: Any, drawn: House) -> None:
+    context = browser.new_context(**PROJECTOR)
+    page = context.new_page()
+    problems: list[str] = []
+    page.on("console", lambda message: problems.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto(f"{drawn.url}/stage")
+    match = open_next(drawn)
+    page.get_by_role("heading", name=match.title).wait_for(timeout=SOON)
+    page.get_by_text("Which verse is better?").wait_for(timeout=SOON)
+    assert page.locator(".verse").count() == 2
+
+    phone = browser.new_context(**PHONE)
+    hand = phone.new_page()
+    hand.goto(f"{drawn.url}/")
+    hand.locator("#vote-right").tap()
+    hand.get_by_role("heading", name="Your vote is in").wait_for(timeout=SOON)
+    page.locator(".cast b", has_text="1").wait_for(timeout=SOON)
+    assert page.locator(".tally").count() == 0  # nobody sees who leads
+
+    bracket.close_match(drawn.db, match.id, now=time.time())
+    page.locator(".verdict", has_text="won").wait_for(timeout=SOON)
+    assert page.locator(".tally").count() == 2
+    hand.get_by_role("heading", name="Your vote is in").wait_for(state="detached", timeout=SOON)  # the phone, too
+    assert problems == []
+    context.close()
+    phone.close()
+
+
+@pytest.mark.parametrize("javascript", [True, False], ids=["in-pieces", "plain-form"])
+def test_a_verse_enters_by_the_upload_page(browser: Any, entering: House, tmp_path: Path, javascript: bool) -> None:
+    path = tmp_path / "mine.verse"
+    path.write_bytes(large_verse(20 + javascript))
+    context = browser.new_context(java_script_enabled=javascript)
+    page = context.new_page()
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.method))
+    page.goto(f"{entering.url}/enter")
+    page.get_by_label("Your name, as the room will read it").fill("Ada <b>& Co</b>")
+    page.get_by_label("The file").set_input_files(path)
+    page.get_by_role("button", name="Send it").click()
+    page.wait_for_url("**/mine", timeout=SOON)
+    tensors = len(large_verse(20 + javascript)) - header_length(large_verse(20 + javascript)[:8])
+    assert sent.count("PATCH") == (-(-tensors // PIECE) if javascript else 0), sent
+    if not javascript:
+        done = within(60, lambda: not views.console_view(entering.db, now=time.time()).pending)
+        assert done
+        page.reload()
+    page.get_by_text("Verified: it is in").wait_for(timeout=3 * SOON)
+    assert page.locator(".by").inner_text() == "as Ada <b>& Co</b>"
+    context.close()
+
+
+def test_a_file_that_is_no_bundle_is_refused_on_the_page(browser: Any, entering: House, tmp_path: Path) -> None:
+    path = tmp_path / "poem.verse"
+    path.write_text("To be, or not to be: that is the question.\n")
+    context = browser.new_context(**PHONE)
+    page = context.new_page()
+    page.goto(f"{entering.url}/enter")
+    page.get_by_label("Your name, as the room will read it").fill("Ada")
+    page.get_by_label("The file").set_input_files(path)
+    page.get_by_role("button", name="Send it").tap()
+    page.get_by_text("This file is no bundle").wait_for(timeout=SOON)
+    assert page.get_by_role("button", name="Send it").is_enabled()
+    context.close()
