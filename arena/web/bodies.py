@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import io
 import re
 import tempfile
@@ -17,6 +16,7 @@ KIB, MIB = 2**10, 2**20
 IN_MEMORY = MIB + 8  # bytes of a body kept in memory; what is larger goes to a file
 PATIENCE = 10.0  # seconds that any body may take, however small
 LINGER = 2.0  # seconds that a refused body is still read, so that its sender gets to see the answer
+LINGERING = 64  # refused bodies read so at once; when there are more, they do not come from honest senders
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 
@@ -79,6 +79,7 @@ class BodyReader:
         self._folder, self._patience = folder, patience
         self._disk = ThreadPoolExecutor(2, "spool")  # a disk that is slow to write must not stop the loop
         self._reading: dict[str, int] = {kind.name: 0 for kind in KINDS}
+        self._lingering = 0
 
     def close(self) -> None:
         self._disk.shutdown(wait=False, cancel_futures=True)
@@ -160,12 +161,19 @@ class BodyReader:
 
     async def _linger(self, receive: Receive) -> None:
         """Read on for a moment and drop it: a connection closed while its peer sends loses the answer on the way."""
-        with contextlib.suppress(TimeoutError):
+        if self._lingering >= LINGERING:
+            return
+        self._lingering += 1
+        try:
             async with asyncio.timeout(LINGER):
                 while (message := await receive()).get("more_body", False):
                     pass
                 if message["type"] == "http.disconnect":
                     raise Disconnected
+        except TimeoutError:
+            pass
+        finally:
+            self._lingering -= 1
 
 
 def _too_large(kind: Kind) -> Refused:

@@ -1,0 +1,306 @@
+"""Polls, pages and durable votes of the real server, beside an empty application under the same granian.
+
+    python -m tests.bench serving
+    PHONES=10000 STALLED=2000 python -m tests.bench serving
+
+One server with its worker, SQLite in WAL mode with synchronous=FULL, one load generator, all on one machine's loopback:
+the generator takes about a core, which on two cores is half of what there is.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from arena.organizer import make_event
+from arena.services import bracket, entries, events, verifying, views
+from arena.services.checking import check_bundle
+from arena.services.opening import OpenEvent, open_event
+from arena.settings import load_settings
+from arena.web.serving import free_port, raise_descriptor_limit, web_server
+from tests.arena.bundles import RECIPE, Poet, random_weights
+from tests.arena.served import ARENA, Process, ask, within
+from tests.bench.load import Line, Outcome, Planned, as_fast_as_it_goes, by_the_clock, hang_up, lines
+from trainer.verse.claim import header_length
+
+SECONDS = 3.0  # of each run at full speed
+ROUNDS = 3  # alternating; the median counts
+VOTERS = 4_000
+PHONES = int(os.environ.get("PHONES", "2000"))
+STALLED = int(os.environ.get("STALLED", "2000"))
+POLL_EVERY = 4.0  # seconds, as arena.js does
+VOTE_WITHIN = 30.0  # seconds
+EMPTY = "import sys; from tests.bench.serving import empty_server; empty_server(int(sys.argv[1]))"
+
+
+async def empty(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """The least that an ASGI application can do, with an answer of a snapshot's size."""
+    if scope["type"] == "lifespan":
+        for what in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{what}.complete"})
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
+    await send({"type": "http.response.body", "body": b"x" * 360})
+
+
+def load_empty() -> Any:
+    """What the empty server's process loads."""
+    from arena.web.serving import end_with_main_process
+    from tests.bench.serving import empty as application
+
+    end_with_main_process()
+    return application
+
+
+def empty_server(port: int) -> None:
+    """The peer: granian, set as for the real application."""
+    from tests.bench.serving import load_empty as load
+
+    web_server("127.0.0.1", port, raise_descriptor_limit()).serve(target_loader=load, wrap_loader=False)
+
+
+class Meter:
+    """Processor time of a server and its children: beside other programs, it says more than the clock on the wall."""
+
+    def __init__(self, pid: int) -> None:
+        server = psutil.Process(pid)
+        self._all = [server, *server.children(recursive=True)]
+        self._last = self._total()
+
+    def _total(self) -> float:
+        return sum(sum(one.cpu_times()[:2]) for one in self._all)
+
+    def each(self, count: int) -> float:
+        """Milliseconds for each of so many requests since the last call."""
+        last, self._last = self._last, self._total()
+        return 1_000 * (self._last - last) / max(1, count)
+
+
+@contextmanager
+def running(command: list[str], port: int) -> Iterator[Meter]:
+    """A server process, once it answers."""
+    process = Process(command)
+
+    def answers() -> bool:
+        try:
+            return ask(port, "GET /api/state")[0] == 200
+        except OSError:
+            return False
+
+    try:
+        if not within(60, answers):
+            raise RuntimeError("\n".join(process.lines))
+        yield Meter(process.popen.pid)
+    finally:
+        process.end()
+
+
+def prepare(folder: Path) -> OpenEvent:
+    """An event with two verses and their match open until it is closed by hand."""
+    make_event(folder, "Bench", "thimble", {})
+    settings = load_settings(folder)
+    event, now = open_event(settings.database_url, folder, 0), time.time()
+    events.open_submissions(event.db, now=now)
+    poet = Poet(random_weights(1))
+    for number in (1, 2):
+        data, secret = poet.pack(poet.write(replace(RECIPE, seed=number))), f"the-secret-of-the-poet-number-{number}"
+        head = data[: header_length(data[:8])]
+        receipt = entries.take_claim(
+            event.db, event.store, head, secret, f"poet {number}", key=settings.receipt_key, now=now
+        )
+        entries.take_piece(
+            event.db, event.store, receipt.entry, secret, receipt.offset, data[receipt.offset :], now=now
+        )
+    while job := verifying.claim_next(event.db, worker="bench", lease_seconds=60, now=now):
+        verifying.record_verdict(event.db, job, check_bundle(event.store.path(job.bundle)), now=now)
+    events.close_submissions(event.db, now=now)
+    bracket.draw_bracket(event.db, now=now)
+    match = views.console_view(event.db, now=now).next
+    if match is None:
+        raise RuntimeError("the bench's match was not drawn")
+    bracket.open_match(event.db, match.id, seconds=0, now=now)
+    return event
+
+
+def get(path: str, *headers: str) -> bytes:
+    return "\r\n".join([f"GET {path} HTTP/1.1", "Host: 127.0.0.1", *headers, "", ""]).encode()
+
+
+def polls(empty_port: int, port: int, meters: dict[int, Meter]) -> None:
+    """Polls a second, alternating with the empty application."""
+    etag = ask(port, "GET /api/state")[1]["etag"]
+    cases = {
+        "empty application": (empty_port, get("/api/state")),
+        "state poll, unchanged (304)": (port, get("/api/state", f"If-None-Match: {etag}")),
+        "state poll, changed (200)": (port, get("/api/state")),
+    }
+    for count in (64, 2_000):
+        found: dict[str, list[tuple[Outcome, float]]] = {name: [] for name in cases}
+        for _ in range(ROUNDS):
+            for name, (where, request) in cases.items():
+                connected = lines(where, count)
+                meters[where].each(1)
+                done = as_fast_as_it_goes(connected, lambda request=request: request, SECONDS)
+                found[name].append((done, meters[where].each(len(done.latencies))))
+                hang_up(connected)
+        peer = statistics.median(one.rate for one, _ in found["empty application"])
+        print(f"{count:,} connections, each asking again when it is answered:")
+        for name, runs in found.items():
+            rate = statistics.median(one.rate for one, _ in runs)
+            p99 = statistics.median(one.percentile(99) for one, _ in runs)
+            each = statistics.median(each for _, each in runs)
+            print(
+                f"  {name:<30} {rate:>9,.0f}/s   {rate / peer:>5.2f} of empty   p99 {1000 * p99:>6.1f} ms   "
+                f"processor {each:.3f} ms each"
+            )
+
+
+class Voters:
+    """Phones that have opened the page: each has its cookie and its form."""
+
+    def __init__(self, port: int, count: int, meter: Meter) -> None:
+        self.ready: list[bytes] = []
+        connected, left = lines(port, 32), iter(range(count))
+        meter.each(1)
+        asked = as_fast_as_it_goes(
+            connected, lambda: get("/") if next(left, None) is not None else None, 600.0, self._page
+        )
+        hang_up(connected)
+        print(
+            f"first page, a new voter each: {asked.rate:,.0f}/s, p99 {1000 * asked.percentile(99):.1f} ms, "
+            f"processor {meter.each(count):.2f} ms each"
+        )
+
+    def _page(self, answer: bytes) -> None:
+        text = answer.decode()
+        cookie = re.search(r"(?i)set-cookie: (t=[^;]+)", text)
+        fields = dict(re.findall(r'name="(token|match|ballot)" value="([^"]*)"', text))
+        if cookie is None or len(fields) != 3:
+            raise RuntimeError("the page of a vote looks different from what the bench knows")
+        form = "&".join(f"{name}={value}" for name, value in fields.items()) + f"&side={random.choice(SIDES)}"
+        self.ready.append(
+            (
+                "POST /vote HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+                f"Cookie: {cookie[1]}\r\nContent-Length: {len(form)}\r\n\r\n{form}"
+            ).encode()
+        )
+
+
+SIDES = ("left", "right")
+
+
+def votes(port: int, event: OpenEvent, meter: Meter) -> list[bytes]:
+    """Durable votes a second through the whole application."""
+    forms = Voters(port, VOTERS, meter).ready
+    for count, first, last in ((1, 0, 300), (32, 300, 2_000), (256, 2_000, VOTERS)):
+        connected, left = lines(port, count), iter(forms[first:last])
+        before = counted(event)
+        meter.each(1)
+        done = as_fast_as_it_goes(connected, lambda left=left: next(left, None), 600.0)
+        hang_up(connected)
+        size = len(done.latencies)
+        if done.statuses[303] != size or done.unanswered:
+            raise RuntimeError(f"votes were not all taken: {dict(done.statuses)}, {done.unanswered} unanswered")
+        print(
+            f"durable votes, {count:>3} at once: {done.rate:>6,.0f}/s, p50 {1000 * done.percentile(50):.1f} ms, "
+            f"p99 {1000 * done.percentile(99):.1f} ms, processor {meter.each(size):.2f} ms each"
+        )
+        if counted(event) - before != size:
+            raise RuntimeError(f"{size} votes were confirmed, and {counted(event) - before} count")
+    return forms
+
+
+def counted(event: OpenEvent) -> int:
+    """Votes in the open match."""
+    match = views.console_view(event.db, now=time.time()).open
+    return match.votes or 0 if match else 0
+
+
+def room(port: int, forms: list[bytes], count: int) -> None:
+    """Phones that poll every 4 seconds and all vote within 30; latencies from when each request was due."""
+    etag = ask(port, "GET /api/state")[1]["etag"]
+    poll, chance = get("/api/state", f"If-None-Match: {etag}"), random.Random(1)
+    connected, plan, number = lines(port, count), [], 0
+    for phone, line in enumerate(connected):
+        at = chance.uniform(0, POLL_EVERY)
+        while at < VOTE_WITHIN:
+            plan.append(Planned(at, number, line, poll, "polls"))
+            number, at = number + 1, at + POLL_EVERY * chance.uniform(0.8, 1.2)
+        plan.append(Planned(chance.uniform(0, VOTE_WITHIN), number, line, forms[phone % len(forms)], "votes"))
+        number += 1
+    outcomes = by_the_clock(plan)
+    hang_up(connected)
+    for kind, one in sorted(outcomes.items()):
+        print(
+            f"{count:,} phones, {kind}: {len(one.latencies):,} answered at {one.rate:,.0f}/s, "
+            f"p50 {1000 * one.percentile(50):.1f} ms, p99 {1000 * one.percentile(99):.1f} ms, "
+            f"slowest {1000 * one.percentile(100):.0f} ms, {one.unanswered} unanswered, {dict(one.statuses)}"
+        )
+
+
+def stalled(port: int, count: int) -> None:
+    """Polls beside uploads whose bodies never come."""
+    print(f"polls beside {count:,} stalled uploads:")
+    for name, begin in (
+        ("none", ""),
+        ("votes", "POST /vote HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nx"),
+        ("pieces", "PATCH /api/entries/0 HTTP/1.1\r\nHost: x\r\nUpload-Offset: 0\r\nContent-Length: 1000000\r\n\r\nx"),
+        ("forms", "POST /enter HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\nx"),
+    ):
+        holding = [Line(port) for _ in range(count if begin else 0)]
+        for line in holding:
+            line.send(begin.encode())
+        asking = lines(port, 20)
+        plan = [Planned(i * 0.01, i, asking[i % 20], get("/api/state"), "polls") for i in range(500)]
+        one = by_the_clock(plan)["polls"]
+        hang_up([*holding, *asking])
+        print(
+            f"  {name:<8} p50 {1000 * one.percentile(50):>5.1f} ms   p99 {1000 * one.percentile(99):>6.1f} ms   "
+            f"slowest {1000 * one.percentile(100):>6.1f} ms   {one.unanswered} unanswered"
+        )
+
+
+def disk(folder: Path) -> None:
+    """What one durable write costs here, for comparison."""
+    path, times = folder / "sync", []
+    with path.open("wb") as file:
+        for _ in range(200):
+            start = time.perf_counter()
+            file.write(b"x" * 4_096)
+            file.flush()
+            os.fsync(file.fileno())
+            times.append(time.perf_counter() - start)
+    path.unlink()
+    print(f"fsync of 4 KiB on this disk: median {1e3 * statistics.median(times):.2f} ms")
+
+
+def main() -> None:
+    """Run it all: some two minutes."""
+    raise_descriptor_limit()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "event"
+        event = prepare(folder)
+        disk(folder)
+        empty_port, port = free_port("127.0.0.1", 0), free_port("127.0.0.1", 0)
+        with (
+            running([sys.executable, "-c", EMPTY, str(empty_port)], empty_port) as empty_meter,
+            running([*ARENA, "serve", "--dir", str(folder), "--port", str(port)], port) as meter,
+        ):
+            polls(empty_port, port, {empty_port: empty_meter, port: meter})
+            forms = votes(port, event, meter)
+            room(port, forms, PHONES)
+            stalled(port, STALLED)
+        event.db.kw["bind"].dispose()
