@@ -55,15 +55,16 @@ class Poet:
 
 
 RUNS = {"first": "modern", "second": "gpt2"}  # checkpoints and their architectures
+# A prompt that ends a line lets the verse begin with one: the room sees the verse alone.
 POETS = (
-    Poet("Aurora", "first", "The moon", "0.8", 1),
-    Poet("Bram", "first", "O love", "0.6", 2),
+    Poet("Aurora", "first", "THE MOON:\n", "0.8", 1),
+    Poet("Bram", "first", "LOVE:\n", "0.6", 2),
     Poet("Chandra", "first", "", "0.9", 3),
-    Poet("Dilys", "first", "And when", "0.7", 4),
-    Poet("Emeka", "second", "The moon", "0.8", 5),
-    Poet("Freya", "second", "My heart", "0.6", 6),
+    Poet("Dilys", "first", "THE SEA:\n", "0.7", 4),
+    Poet("Emeka", "second", "THE MOON:\n", "0.8", 5),
+    Poet("Freya", "second", "A HEART:\n", "0.6", 6),
     Poet("Goro", "second", "", "0.9", 7),
-    Poet("Hana", "second", "The night", "0.7", 8),
+    Poet("Hana", "second", "NIGHT:\n", "0.7", 8),
 )
 
 
