@@ -29,9 +29,11 @@ def draw(folders: Sequence[Path], out: Path | None = None) -> Path:
     """Draw one run, or several over each other; the picture's path.
 
     Raises:
-        RunError: one of them has nothing to draw yet.
+        RunError: one of them is no run, or has nothing to draw yet.
     """
     runs = [Run(folder) for folder in folders]
+    for run in runs:
+        read_config(run)
     return draw_run(runs[0], out) if len(runs) == 1 else draw_runs(runs, out or Path("curves.png"))
 
 
