@@ -2,6 +2,7 @@
 
 python -m tests.bench                    everything
 python -m tests.bench verse              writing and verifying verses
+python -m tests.bench serving            polls, votes, phones and stalled uploads, over loopback
 python -m tests.bench help               how long `--help` takes
 PEER=/path/to/python python -m tests.bench verse
                                          besides, transformers in that Python, alternating with ours
@@ -13,9 +14,9 @@ import os
 import platform
 import sys
 
-from tests.bench import startup, verse
+from tests.bench import serving, startup, verse
 
-BENCHES = {"verse": verse.main, "help": startup.main}
+BENCHES = {"verse": verse.main, "serving": serving.main, "help": startup.main}
 
 
 def main() -> None:
