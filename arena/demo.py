@@ -96,6 +96,7 @@ def play(
         ArenaError: some part did not work; the message says which.
         KeyboardInterrupt: Ctrl-C before it is served; every child has ended then.
     """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended from outside, it ends its children, too
     folder = _fresh_folder() if folder is None else folder.absolute()
     settings = make_event(folder, "A demonstration", None, {"port": 8000})
     say(f"The demonstration is in {folder}")
@@ -207,9 +208,12 @@ def _enter_all(folder: Path, url: str, say: Callable[[str], None]) -> None:
     """Every poet submits, several at once, each as an owner of its own."""
     for name in ("tickets", "verses"):
         (folder / name).mkdir(mode=0o700)
-    with ThreadPoolExecutor(min(len(POETS), available_cores())) as pool:
+    pool = ThreadPoolExecutor(min(len(POETS), available_cores()))
+    try:
         for poet, verse in zip(POETS, pool.map(lambda poet: _enter(folder, url, poet), POETS), strict=True):
             say(f"{poet.name} has entered: {verse[:SHOWN]}")
+    finally:
+        pool.shutdown(cancel_futures=True)  # Ctrl-C, or one who could not: the others need not
 
 
 def _enter(folder: Path, url: str, poet: Poet) -> str:
@@ -227,6 +231,8 @@ def _enter(folder: Path, url: str, poet: Poet) -> str:
         if done.returncode == 0:
             return next((line for line in done.stdout.splitlines() if line.strip()), "")
         said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        if "Nothing was written" not in said:  # the words of `trainer submit` for a seed that writes no verse
+            break
     raise DemoError(f"{poet.name} could not submit a verse: {said}")
 
 

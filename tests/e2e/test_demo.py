@@ -74,3 +74,18 @@ def test_the_demo_serves_until_it_is_ended_and_no_child_outlives_it(tmp_path: Pa
         assert within(10, lambda: left_behind(demo.popen.pid) == [])
     finally:
         demo.end()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_the_demo_stopped_while_it_trains_ends_at_once_and_alone(tmp_path: Path, how: signal.Signals) -> None:
+    demo = Process([*ARENA, "demo", "--minutes", "20", "--dir", str(tmp_path / "demo")], start_new_session=True)
+    try:
+        assert within(A_WHOLE_DEMO, lambda: demo.said("weights")), demo.lines
+        if how == signal.SIGINT:
+            os.killpg(demo.popen.pid, how)  # as a terminal does
+        else:
+            demo.popen.send_signal(how)
+        assert demo.popen.wait(60) != 0
+        assert within(10, lambda: left_behind(demo.popen.pid) == [])
+    finally:
+        demo.end()
