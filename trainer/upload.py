@@ -100,7 +100,7 @@ def follow(
 
 def _claim(bundle: Path, wire: Wire, name: str, event: str, header: bytes, size: int) -> tuple[Entered, int, str]:
     """Send the claim and keep its receipt; also the offset to go on from, and the entry's state."""
-    answer = wire.ask("POST", f"/api/entries?name={quote(name, safe='')}", header, _kind())
+    answer = wire.ask("POST", f"/api/entries?name={quote(name, safe='', errors='replace')}", header, _kind())
     if answer.status not in (200, 201):
         raise refused(answer)
     receipt = answer.data.get("receipt")

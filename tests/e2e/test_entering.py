@@ -8,6 +8,7 @@ import socket
 import stat
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from click.testing import CliRunner
 
 from arena.services import entries
 from arena.services.receipts import public_key_of, verify_receipt
+from tests.arena.bundles import RECIPE, Poet, random_weights
 from tests.e2e.house import House, Wires, large_verse
 from tests.trainer.test_submit import checkpoint
 from trainer.checkpoint import write_checkpoint
@@ -153,6 +155,21 @@ def test_a_closed_event_refuses_in_one_line_and_the_bundle_stays(house: House, t
         house.open()
     assert refused.value.code == "closed"
     assert path.exists() and not receipt_path(path).exists()
+
+
+def test_a_forged_verse_comes_back_with_its_verdict_and_the_reason(house: House, tmp_path: Path) -> None:
+    poet = Poet(random_weights(1))
+    honest = poet.write(replace(RECIPE, lines=8))
+    other = next(
+        written
+        for written in (poet.write(replace(honest.recipe, seed=seed)) for seed in range(100, 200))
+        if written.decided and written.ids != honest.ids
+    )
+    path = tmp_path / "forged.verse"
+    path.write_bytes(poet.pack(replace(other, recipe=honest.recipe)))  # another seed's verse under this seed's name
+    with pytest.raises(EventRefused, match=r"^FAIL: the server wrote another verse") as refused:
+        verdict(enter(path, house.url), house.url)
+    assert refused.value.code == "refused"
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://host", "http://", "http://host:port", "http://a b/", ""])
