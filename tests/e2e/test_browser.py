@@ -92,10 +92,10 @@ def test_a_match_is_voted_on_a_phone_without_javascript(browser: Any, drawn: Hou
     button = page.locator("#vote-left").bounding_box()
     assert button["height"] >= 44 and button["width"] >= 44  # a thumb's size
     page.locator("#vote-left").tap()
-    assert page.locator("h1").inner_text() == "Your vote is in"
-    assert page.locator("article.mine").get_attribute("aria-label") == "First verse"
+    page.get_by_role("heading", name="Your vote is in").wait_for(timeout=SOON)
+    page.locator('article.mine[aria-label="First verse"]').wait_for(timeout=SOON)
     page.locator("#vote-right").tap()  # another opinion, as long as it is open
-    assert page.locator("article.mine").get_attribute("aria-label") == "Second verse"
+    page.locator('article.mine[aria-label="Second verse"]').wait_for(timeout=SOON)
     chosen = page.locator("article.mine .verse").inner_text()
     result = bracket.close_match(drawn.db, match.id, now=time.time())
     assert sorted(result.tallies[0]) == [0, 1]
@@ -104,7 +104,7 @@ def test_a_match_is_voted_on_a_phone_without_javascript(browser: Any, drawn: Hou
     assert "".join(winner.text.split()) == "".join(chosen.split())
     assert within(10, lambda: b'"match":null' in ask(drawn.port, "GET /api/state")[2])
     page.reload()
-    assert page.locator("h1").inner_text() != "Your vote is in"
+    page.get_by_role("heading", name="Your vote is in").wait_for(state="detached", timeout=SOON)
     context.close()
 
 
