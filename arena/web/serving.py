@@ -225,6 +225,11 @@ def web_server(host: str, port: int, connections: int) -> Any:
         def signal_handler_reload(self, *args: Any, **kwargs: Any) -> None:
             self.signal_handler_interrupt()
 
+        def _respawn_workers(self, *args: Any, **kwargs: Any) -> None:
+            """Granian ends when a process dies within seconds of its start; an evening goes on, however often."""
+            super()._respawn_workers(*args, **kwargs)
+            self.respawned_wrks.clear()
+
     return Web(
         "arena",  # not imported: `target_loader` makes the application
         address=host,

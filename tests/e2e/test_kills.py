@@ -30,7 +30,7 @@ from arena.voters import Form, Phone, VoterError
 from arena.web.security import _SIGNER
 from arena.web.serving import PortTaken, free_port
 from tests.arena.evening import Evening, secret_of, verses
-from tests.arena.served import within
+from tests.arena.served import ask, within
 from tests.e2e.house import House
 from trainer.errors import EventRefused, UploadError
 from trainer.upload import send
@@ -286,3 +286,20 @@ def test_two_kills_change_nothing(house: House, tmp_path: Path) -> None:
 def test_ten_kills_change_nothing(house: House, tmp_path: Path, seed: int) -> None:
     (tmp_path / "undisturbed").mkdir()
     play_with_kills(house, tmp_path, kills=10, seed=seed)
+
+
+def test_a_web_process_killed_as_soon_as_it_starts_does_not_end_the_server(house: House) -> None:
+    killer = Killer(house, random.Random(0), {0: "web", 1: "web", 2: "web"})
+    for _ in range(3):
+        killer.next_step()  # each waits for the one before, and for a web process to kill
+    killer.finish()
+    assert killer.killed == ["web"] * 3
+    assert within(AT_LAST, lambda: _answers(house))
+    assert house.process is not None and house.process.popen.poll() is None
+
+
+def _answers(house: House) -> bool:
+    try:
+        return ask(house.port, "GET /api/state")[0] == 200
+    except OSError:
+        return False
