@@ -13,6 +13,7 @@ from trainer.verse.config import ModelConfig
 DEFAULT_MINUTES = 5.0  # when neither --minutes nor --steps is given: a coffee, and real words in the verse
 MAX_STEPS = 10_000_000
 MAX_BATCH_SIZE = 4096  # sequences a step
+SHORT_MINUTES = 0.5  # below, a processor gets further with a tiny model
 LONG_MINUTES = 20.0  # a processor gains from the preset's whole context only in a longer run
 SHORT_CONTEXT = 64  # tokens; in less time, more and shorter sequences teach more
 BATCH_TOKENS = {"cpu": 768, "mps": 4096, "cuda": 16384}  # of a step: small ones teach most, where they are quick
@@ -134,23 +135,28 @@ def choose(options: Mapping[str, Any], device: str, minutes: float | None) -> tu
     name, why = given.pop("preset", "auto"), ""
     defaults: dict[str, int] = {}
     if name == "auto":
-        name, defaults, why = _auto(device, minutes)
+        name, defaults, why = _auto(device, minutes, given.get("arch", TrainConfig.arch))
     if name not in PRESETS:
         raise OptionError(f"preset must be auto or one of {', '.join(PRESETS)}, not {name!r}")
     fields = asdict(PRESETS[name]) | defaults | given
     fields.setdefault("batch_size", max(4, BATCH_TOKENS[device] // fields["block_size"]))
     fields.setdefault("learning_rate", BASE_RATE * (BASE_WIDTH / fields["n_embd"]) ** 0.5)
-    return TrainConfig(**fields, preset=name, device=device), why
+    config = TrainConfig(**fields, preset=name, device=device)
+    chosen = f"auto: preset {name}, context {config.block_size}, {config.batch_size} sequences a step, since {why}"
+    return config, chosen if why else ""
 
 
-def _auto(device: str, minutes: float | None) -> tuple[str, dict[str, int], str]:
-    """Preset, other defaults, and why. What a device can do in a minute decides."""
-    budget = "a plan in steps" if minutes is None else f"{minutes:g} minutes"
-    if device == "cpu":
-        if minutes is not None and minutes > LONG_MINUTES:
-            return "small", {}, f"preset small, as is: a processor can use its whole context in {budget}"
-        why = f"preset small, with a context of {SHORT_CONTEXT}: it learns fastest in {budget} on a processor"
-        return "small", {"block_size": SHORT_CONTEXT}, why
+def _auto(device: str, minutes: float | None, arch: str) -> tuple[str, dict[str, int], str]:
+    """Preset, what differs from it, and why."""
+    time = DEFAULT_MINUTES if minutes is None else minutes
+    span = "some minutes" if minutes is None else f"{minutes:g} minutes"
     if device == "cuda":
-        return "medium", {}, f"preset medium: a graphics card gets far with it in {budget}"
-    return "small", {}, f"preset small: this device gets far with it in {budget}"
+        return "medium", {}, "a graphics card gets far with it in minutes"
+    if device == "mps":
+        return ("small" if time < LONG_MINUTES else "medium"), {}, f"this fits the device and {span}"
+    name = "small" if time >= SHORT_MINUTES else "tiny"
+    if arch == "gpt2":
+        return name, {}, "a gpt2 writes no verse longer than its context"
+    if time < LONG_MINUTES:
+        return name, {"block_size": SHORT_CONTEXT}, f"a processor learns most so in {span}"
+    return name, {}, f"{span} are enough for a processor to use a long context"

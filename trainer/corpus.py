@@ -91,7 +91,12 @@ def load(name_or_path: str) -> Corpus:
             raise CorpusError(
                 f"there is no corpus {name_or_path!r}: give the path of a text file, or a name: {', '.join(KNOWN)}"
             )
-        return Corpus(path.stem, str(path.resolve()), clean(_read(path), path.name))
+        source = str(path.resolve())
+        try:
+            source.encode()
+        except UnicodeEncodeError:
+            raise CorpusError(f"the path {source!r} is no valid Unicode: give the file another name") from None
+        return Corpus(path.stem, source, clean(_read(path), path.name))
     data = _folio() if known.url is None else _read(fetch(name_or_path))
     _check_digest(name_or_path, known, data)
     return Corpus(name_or_path, name_or_path, clean(data, name_or_path))

@@ -40,9 +40,10 @@ def validation_loss(model: nn.Module, ids: Tensor, block_size: int, vocab_size: 
     whole = count // block_size * block_size
     x, y = ids[:whole].view(-1, block_size), ids[1 : whole + 1].view(-1, block_size)  # (windows, T)
     rows = max(1, min(EVAL_TOKENS, EVAL_LOGITS // vocab_size) // block_size)
-    pieces = list(zip(torch.split(x, rows), torch.split(y, rows), strict=True))
+    pieces = list(zip(torch.split(x, rows), torch.split(y, rows), strict=True)) if whole else []
     if whole < count:
         pieces.append((ids[None, whole:count], ids[None, whole + 1 :]))
-    losses = [mean_loss(model, a, b).double() * a.numel() for a, b in pieces if a.numel()]
+    losses = torch.stack([mean_loss(model, a, b) for a, b in pieces]).cpu()  # mps has no float64, so they add up here
+    tokens = torch.tensor([a.numel() for a, _ in pieces])
     model.train(was_training)
-    return float(torch.stack(losses).sum() / count)
+    return float((losses.double() * tokens).sum() / count)

@@ -37,6 +37,7 @@ def closing(at: Progress, plan: Plan) -> str:
     """What came out, where it lies, and what to do next."""
     run, marks = at.run, at.lesson.marks
     tokens = longest_verse(at.lesson.model)
+    limit = " after a prompt of one: prompt and verse share the context of a gpt2" if at.config.arch == "gpt2" else ""
     folder = shlex.quote(str(run.path))
     return "\n".join(
         [
@@ -45,7 +46,7 @@ def closing(at: Progress, plan: Plan) -> str:
             f"For comparison: knowing nothing {marks.nothing:.2f}, letter frequencies {marks.letters:.2f}, "
             f"pairs of letters {marks.pairs:.2f}.",
             verdict(run, at.best_step),
-            f"It can write verses of up to {tokens:,} tokens.",
+            f"It can write verses of up to {tokens:,} tokens{limit}.",
             f"In {run.path}: {run.best.name} (the best checkpoint), {run.curve.name}, {run.samples.name}, "
             f"{run.metrics.name}, {run.plan.name}.",
             f"Next: trainer generate --ckpt {folder} --seed 7",

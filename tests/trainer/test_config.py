@@ -64,7 +64,7 @@ def test_presets_have_the_sizes_they_promise_and_can_be_submitted(arch: str, nam
 def test_auto_picks_something_that_can_be_trained_and_says_what(device: str, minutes: float | None) -> None:
     config, why = choose({"preset": "auto"}, device, minutes)
     assert config.preset in PRESETS
-    assert config.preset in why
+    assert f"preset {config.preset}, context {config.block_size}, {config.batch_size} sequences" in why
     assert config.device == device
     assert config.batch_size * config.block_size >= BATCH_TOKENS[device] / 2
 
@@ -75,6 +75,11 @@ def test_what_is_given_beats_preset_and_auto() -> None:
         config, _ = choose(given | {"preset": preset, "dropout": None, "arch": "gpt2"}, "cpu", 2.0)
         assert config == replace(config, **given)
         assert (config.dropout, config.arch) == (0.0, "gpt2")
+
+
+def test_a_gpt2_keeps_the_whole_context_since_its_verses_end_there() -> None:
+    assert choose({"preset": "auto", "arch": "gpt2"}, "cpu", 2.0)[0].block_size == 256
+    assert choose({"preset": "auto", "arch": "modern"}, "cpu", 2.0)[0].block_size < 256
 
 
 def test_a_wider_model_learns_more_slowly() -> None:
