@@ -99,14 +99,14 @@ class BodyReader:
         """
         if declared == 0:
             return io.BytesIO(), 0
-        refusal = None
+        # The errors are not kept in variables: one that refers to this frame, and is referred to by it, would keep the
+        # connection open until the garbage is collected.
         if declared is not None and declared > kind.limit:
-            refusal = _too_large(kind)
-        elif self._reading[kind.name] >= kind.at_once:
-            refusal = Refused(503, "busy", "The server is taking as much as it can: try again in a moment.", 3)
-        if refusal is not None:
             await self._linger(receive)
-            raise refusal
+            raise _too_large(kind)
+        if self._reading[kind.name] >= kind.at_once:
+            await self._linger(receive)
+            raise Refused(503, "busy", "The server is taking as much as it can: try again in a moment.", 3)
         self._reading[kind.name] += 1
         try:
             return await self._read(kind, receive)

@@ -61,7 +61,8 @@ def reach(settings: Settings, *, lan: str | None = None, port: int | None = None
     """The settings with an address to listen on and one for links.
 
     Args:
-        lan: None: this machine only. Else the address that phones of the local network use; "auto" looks for it.
+        lan: None: this machine only. Else the address that phones of the local network use; "auto": as set, or the one
+            that is found.
         port: None: as set; 0: any that is free.
         public_url: the outside address, of a tunnel or a proxy.
 
@@ -69,18 +70,17 @@ def reach(settings: Settings, *, lan: str | None = None, port: int | None = None
         SettingsError: no such address.
     """
     check_public_url(public_url)
-    if port is not None:
-        settings = replace(settings, port=port)
     if lan is not None:
         address = lan_address() if lan == "auto" else lan
         settings = replace(settings, host="::" if ":" in address else "0.0.0.0")
-        settings = replace(settings, port=free_port(settings.host, settings.port))
+    settings = replace(settings, port=free_port(settings.host, settings.port if port is None else port))
+    if lan is not None and (lan != "auto" or not settings.public_url):
         shown = f"[{address}]" if ":" in address else address
         settings = replace(settings, public_url=f"http://{shown}:{settings.port}")
-        check_public_url(settings.public_url)
-    else:
-        settings = replace(settings, port=free_port(settings.host, settings.port))
-    return replace(settings, public_url=public_url.rstrip("/")) if public_url else settings
+    if public_url:
+        settings = replace(settings, public_url=public_url.rstrip("/"))
+    check_public_url(settings.public_url)
+    return settings
 
 
 def lan_address() -> str:

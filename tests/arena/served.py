@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -139,9 +138,6 @@ class Process:
     def kill(self) -> None:
         self.popen.kill()
         self.popen.wait()
-
-    def interrupt(self) -> None:
-        self.popen.send_signal(signal.SIGINT)
 
     def end(self) -> None:
         if self.popen.poll() is None:

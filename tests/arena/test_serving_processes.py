@@ -9,6 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -171,15 +172,15 @@ def test_a_child_that_is_killed_is_started_again(serve: Callable[[], Served], wh
 
 
 @posix
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_it_ends_cleanly_with_phones_still_connected(serve: Callable[[], Served], how: signal.Signals) -> None:
+@pytest.mark.parametrize("how", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_it_ends_cleanly_with_phones_still_connected(serve: Callable[[], Served], how: str) -> None:
     served = serve()
     phones = [http.client.HTTPConnection("127.0.0.1", served.port, timeout=20) for _ in range(5)]
     for phone in phones:
         phone.request("GET", "/api/state")
         assert phone.getresponse().read()
     children = served.children
-    served.process.popen.send_signal(how)
+    served.process.popen.send_signal(signal.Signals[how])
     assert served.process.popen.wait(15) == 0, served.process.lines
     assert all(map(gone, children.values()))
     assert served.process.said("Traceback") is None
@@ -235,6 +236,8 @@ def test_lan_lets_the_network_in_and_links_name_its_address(tmp_path: Path) -> N
     named = reach(settings, lan="192.168.1.5", port=0)
     assert (named.host, named.base_url) == ("0.0.0.0", f"http://192.168.1.5:{named.port}")
     assert reach(settings, lan="192.168.1.5", port=0, public_url="https://v.example").base_url == "https://v.example"
+    set_before = replace(settings, public_url="https://set.example")
+    assert reach(set_before, lan="auto", port=0).base_url == "https://set.example"
     with pytest.raises(SettingsError):
         reach(settings, lan="no address/", port=0)
     try:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import select
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -31,8 +33,15 @@ def spool(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(spool: Path) -> Iterator[Process]:
+    with small_process(START, spool) as process:
+        yield process
+
+
+@contextmanager
+def small_process(start: str, spool: Path) -> Iterator[Process]:
+    """A server of the small application, once it answers."""
     port = free_port("127.0.0.1", 0)
-    process = Process([sys.executable, "-c", START, str(spool), str(port)])
+    process = Process([sys.executable, "-c", start, str(spool), str(port)])
     process.port = port  # type: ignore[attr-defined]
 
     def answers() -> bool:
@@ -91,11 +100,19 @@ def test_beyond_the_places_an_upload_is_told_when_to_come_again(port: int) -> No
     assert within(10, lambda: ask(port, "POST /enter", b"x")[0] == 200), "places of those who left are free again"
 
 
+def test_a_stalled_upload_is_told_so_and_its_connection_closed(port: int) -> None:
+    wire = stall(port, "POST /vote", 1_000)
+    assert wire.answer()[0] == 408
+    assert wire.closed()
+    wire.close()
+
+
 def test_a_body_too_large_is_refused_while_it_is_still_being_sent(port: int) -> None:
     wire = Wire(port).send(f"POST /vote HTTP/1.1\r\nHost: x\r\nContent-Length: {10 * MIB}\r\n\r\n")
     status, headers, body = wire.answer()
     assert (status, headers["connection"]) == (413, "close")
     assert b"65,536 bytes" in body
+    assert wire.closed()
     wire.close()
 
 
@@ -169,3 +186,30 @@ def test_nonsense_ends_its_own_connection_and_nothing_else(port: int, nonsense: 
         pass
     wire.close()
     assert ask(port, "GET /page")[0] == 200
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sockets are not counted there")
+def test_more_connections_than_it_has_descriptors_for_wait_and_break_nothing(spool: Path) -> None:
+    start = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (400, 400)); " + START
+    with small_process(start, spool) as process:
+        port = int(process.port)  # type: ignore[attr-defined]
+        silent = [Wire(port) for _ in range(300)]
+        late = Wire(port, timeout=0.5).send("GET /api/state HTTP/1.1\r\nHost: x\r\n\r\n")
+        with pytest.raises(TimeoutError):
+            late.answer()
+        for wire in silent:
+            wire.close()
+        late.socket.settimeout(20)
+        assert late.answer()[0] == 200
+        late.close()
+        assert process.popen.poll() is None
+        assert process.lines == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit there")
+def test_the_limit_of_descriptors_is_raised_as_far_as_it_goes() -> None:
+    code = "import resource as r; from arena.web.serving import raise_descriptor_limit as raised;"
+    code += "hard = r.getrlimit(r.RLIMIT_NOFILE)[1]; r.setrlimit(r.RLIMIT_NOFILE, (200, hard)); found = raised();"
+    code += "soft = r.getrlimit(r.RLIMIT_NOFILE)[0]; print(200 < found < soft if hard > 1000 else found)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"
