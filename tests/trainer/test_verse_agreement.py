@@ -10,10 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 import trainer.verse.generate
 import trainer.verse.replay
+import trainer.verse.threads
 from tests.trainer.verse_agreement import (
+    THREADS,
     Checkpoint,
     differences,
     fingerprint,
@@ -23,7 +26,9 @@ from tests.trainer.verse_agreement import (
     usable_kernels,
     written_elsewhere,
 )
+from tests.trainer.verse_models import LETTERS, random_weights, recipe
 from trainer.verse.bundle import pack, parse_bundle
+from trainer.verse.config import ModelConfig
 from trainer.verse.generate import Written, regenerate
 from trainer.verse.model import VerseModel
 from trainer.verse.replay import replay
@@ -117,6 +122,21 @@ def test_drafts_in_single_precision_decide_nothing(
     assert same(verses[:64], some)
 
 
+def test_a_large_model_writes_the_same_on_one_thread_and_on_two_alone_and_in_company() -> None:
+    """So many weights that BLAS does share its work, and that a verse alone is drafted in single precision."""
+    config = ModelConfig("modern", n_layer=6, n_head=4, n_embd=256, block_size=32, vocab_size=LETTERS.size)
+    assert config.n_params > trainer.verse.threads.LARGE
+    large = VerseModel(config, random_weights(config, seed=0, spread=0.05))
+    recipes = [recipe(prompt_ids=(0, seed % 2), seed=seed, tokens=40) for seed in range(8)]
+    written = []
+    for threads in (1, 2):
+        with threadpool_limits(threads, user_api="blas"):
+            written.append(regenerate(large, LETTERS, recipes))
+            written.append([verse for asked in recipes for verse in regenerate(large, LETTERS, [asked])])
+            assert all(replay(large, verse.recipe, verse.ids).verdict == "PASS" for verse in written[0])
+    assert all(same(written[0], other) for other in written[1:])
+
+
 def test_a_draft_that_is_always_wrong_costs_time_and_changes_nothing(
     trained: Checkpoint, verses: list[Written], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,7 +194,7 @@ def environments() -> dict[str, dict[str, str]]:
     if openblas() is None:
         return {}
     kernels = {name: {"OPENBLAS_CORETYPE": name} for name in usable_kernels()}
-    threads = {f"{n} threads": {"OPENBLAS_NUM_THREADS": str(n)} for n in (1, 2)}
+    threads = {f"{n} threads": {THREADS: str(n)} for n in (1, 2)}
     return kernels | threads
 
 

@@ -20,12 +20,14 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+import trainer.verse.threads
 from tests.trainer.verse_models import Weights
 from trainer.verse.config import ModelConfig
 from trainer.verse.generate import Written, regenerate
 from trainer.verse.model import VerseModel
 from trainer.verse.recipe import Recipe
 from trainer.verse.replay import replay
+from trainer.verse.threads import threads_for
 from trainer.verse.vocabulary import Vocabulary
 
 ROOT = Path(__file__).parents[2]
@@ -37,6 +39,7 @@ KERNELS = {
     "Haswell": {"X86_V3", "AVX2"},
     "SkylakeX": {"X86_V4", "AVX512_SKX"},
 }
+THREADS = "OPENBLAS_NUM_THREADS"
 PROMPT_LENGTHS = (1, 2, 17, 64, 255, 256, 257, 300)  # about the pieces in which a prompt is read, 256 tokens
 TOKENS = 32
 
@@ -140,11 +143,15 @@ def written_elsewhere(folder: Path, first: int, count: int, **environment: str) 
 
 
 def main(folder: str, first: str, count: str) -> None:
+    if THREADS in os.environ:
+        trainer.verse.threads.LARGE = 0  # else so small a model would run on one thread, whatever was asked for
     checkpoint = Checkpoint.load(Path(folder))
     model = checkpoint.model()
     written = regenerate(model, checkpoint.vocabulary, recipes_of(checkpoint, int(first), int(count)))
     verdicts = [replay(model, verse.recipe, verse.ids).verdict for verse in written]
-    print(json.dumps(fingerprint() | {"verses": [summary(verse) for verse in written], "verdicts": verdicts}))
+    with threads_for(checkpoint.config):
+        facts = fingerprint()
+    print(json.dumps(facts | {"verses": [summary(verse) for verse in written], "verdicts": verdicts}))
 
 
 if __name__ == "__main__":
