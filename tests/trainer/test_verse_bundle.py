@@ -475,6 +475,7 @@ BREAKINGS: list[tuple[str, str, Breaking]] = [
     ],
     ("text", "one letter changed", lambda p: p.claim["verse"].update(text=p.claim["verse"]["text"][:-1] + "Z")),
     ("text", "another text", claim("verse", "text", to="To be, or not to be")),
+    ("text", "a space more", lambda p: p.claim["verse"].update(text=p.claim["verse"]["text"] + " ")),
     ("text", "no text", claim("verse", "text", to="")),
     ("text", "a text that is null", claim("verse", "text", to=None)),
     ("text", "a text that is a list", claim("verse", "text", to=[])),
@@ -659,6 +660,12 @@ def test_weights_scaled_until_nothing_is_decided_are_not_passed() -> None:
     parts.tensors[:] = bytes(len(parts.tensors))
     parts.claim["recipe"]["temperature"] = 0  # every logit is zero, every choice a tie
     assert verdict_of(parts.build()).verdict == "UNDECIDED"
+    ids_and_text([0] * 24, "\n" * 24)(parts)  # the very tokens that a tie goes to
+    found = verdict_of(parts.build())
+    assert (found.verdict, found.position, found.expected, found.got) == ("UNDECIDED", 0, 0, 0)
+    model = VerseModel(CONFIG, parse_bundle(parts.build()).weights)
+    [written] = regenerate(model, LETTERS, [replace(RECIPE, temperature=0)])
+    assert (written.ids, written.decided) == ((0,) * 24, False)
 
 
 def test_another_seed_that_writes_another_verse_fails_where_they_differ() -> None:
