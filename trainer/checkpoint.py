@@ -6,7 +6,6 @@ also holds what the optimizer remembers and the numbers the loop goes on with.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ from trainer.verse import strictjson
 from trainer.verse.config import ModelConfig
 from trainer.verse.errors import VerseError
 from trainer.verse.files import write_atomically
+from trainer.verse.model import check_tensors
 from trainer.verse.vocabulary import Vocabulary
 
 FORMAT = 1
@@ -144,7 +144,7 @@ def _parse(about: object, tensors: dict[str, NDArray[np.float32]]) -> tuple[Chec
     if step < 0:
         raise CheckpointError(f"it claims to be from step {step}")
     weights = {name: tensor for name, tensor in tensors.items() if not name.startswith(OPTIMIZER)}
-    _check(config, weights)
+    check_tensors(config, weights, np.float32, float(np.finfo(np.float32).max))
     checkpoint = Checkpoint(config, vocabulary, step, val_loss, corpus, provenance, weights)
     if "resume" not in rest:
         if len(weights) != len(tensors):
@@ -155,18 +155,3 @@ def _parse(about: object, tensors: dict[str, NDArray[np.float32]]) -> tuple[Chec
             optimizer = {name.removeprefix(OPTIMIZER): t for name, t in tensors.items() if name.startswith(OPTIMIZER)}
             return checkpoint, Resume(Plan.from_dict(plan), running, optimizer)
     raise CheckpointError("what it says about resuming is not what `trainer train` writes")
-
-
-def _check(config: ModelConfig, weights: Tensors) -> None:
-    """Exactly the tensors of such a model, float32 and finite."""
-    shapes = config.tensor_shapes()
-    for name in sorted(shapes.keys() | weights.keys()):
-        if name not in weights:
-            raise CheckpointError(f"the tensor {name} is missing")
-        if name not in shapes:
-            raise CheckpointError(f"the tensor {name!r} does not belong to this model")
-        weight = weights[name]
-        if weight.dtype != np.float32 or weight.shape != shapes[name]:
-            raise CheckpointError(f"{name} must be float32 {shapes[name]}, not {weight.dtype} {weight.shape}")
-        if not math.isfinite(float(np.abs(weight).max())):
-            raise CheckpointError(f"{name} holds a weight that is no finite number")

@@ -118,9 +118,16 @@ def train(**options: Any) -> None:
 
 
 def recipe_options(command: Any) -> Any:
-    """What a verse is made from: shared by every command that asks for one."""
+    """A checkpoint, and what it is asked to write: shared by every command that wants a verse."""
     for option in reversed(
         [
+            click.option(
+                "--ckpt",
+                type=click.Path(path_type=Path),
+                required=True,
+                metavar="RUN|FILE",
+                help="A run's folder (its best checkpoint) or a checkpoint file.",
+            ),
             click.option("--prompt", default="", help="Text to go on from.  [default: a line feed]"),
             click.option("--temperature", default="0.8", show_default=True, help="0 (greedy) to 2, two decimals."),
             click.option("--top-k", type=int, default=0, show_default=True, help="Candidates of a choice, 0: all."),
@@ -134,13 +141,6 @@ def recipe_options(command: Any) -> Any:
 
 
 @cli.command()
-@click.option(
-    "--ckpt",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="RUN|FILE",
-    help="A run's folder (its best checkpoint) or a checkpoint file.",
-)
 @recipe_options
 def generate(ckpt: Path, prompt: str, temperature: str, top_k: int, seed: int, tokens: int | None, lines: int) -> None:
     """Let a checkpoint write a verse: the same one on every machine.
@@ -162,13 +162,6 @@ def generate(ckpt: Path, prompt: str, temperature: str, top_k: int, seed: int, t
 
 
 @cli.command()
-@click.option(
-    "--ckpt",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="RUN|FILE",
-    help="A run's folder (its best checkpoint) or a checkpoint file.",
-)
 @recipe_options
 @click.option(
     "--out",

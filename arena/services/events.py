@@ -17,7 +17,6 @@ from arena.store.schema import THE_EVENT, Event
 from trainer.verse.text import is_control
 
 MAX_NAME = 80  # characters of an event's name or a draw word
-DRAWN = ("drawn", "champion", "published")  # states with a bracket
 
 
 def create_event(

@@ -10,11 +10,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from trainer.verse import strictjson
 
 
-def new_key() -> str:
-    """A private key from the system, 64 hexadecimal digits."""
-    return Ed25519PrivateKey.generate().private_bytes_raw().hex()
-
-
 def public_key_of(key: str) -> str:
     """The public key, by which anybody checks a receipt."""
     return _private(key).public_key().public_bytes_raw().hex()

@@ -139,6 +139,7 @@ def serve(
         PortTaken
         ArenaError: there is no event, or a later version made it.
     """
+    from arena.services.entries import sweep_parts
     from arena.services.events import current_event
     from arena.services.opening import open_event
 
@@ -148,6 +149,7 @@ def serve(
         free_port(settings.host, settings.port)
         event = open_event(settings.database_url, settings.dir, settings.min_free_bytes)
         current_event(event.db)
+        sweep_parts(event.db, event.store)
         for left in settings.incoming.glob("form-*"):  # copies of forms that a crash left behind
             left.unlink(missing_ok=True)
         connections = raise_descriptor_limit()

@@ -39,6 +39,18 @@ def check_weights(config: ModelConfig, weights: Mapping[str, NDArray[np.float16]
     Raises:
         WeightsError: they are not; the message names the tensor.
     """
+    check_tensors(config, weights, np.float16, MAX_WEIGHT)
+
+
+def check_tensors(
+    config: ModelConfig, weights: Mapping[str, NDArray[np.floating]], dtype: DTypeLike, most: float
+) -> None:
+    """Whether these are exactly the tensors of such a model, of this type, and none beyond `most` in size.
+
+    Raises:
+        WeightsError: they are not; the message names the tensor.
+    """
+    dtype = np.dtype(dtype)
     shapes = config.tensor_shapes()
     for name in sorted(shapes.keys() | weights.keys()):
         if name not in weights:
@@ -46,12 +58,14 @@ def check_weights(config: ModelConfig, weights: Mapping[str, NDArray[np.float16]
         if name not in shapes:
             raise WeightsError(f"the tensor {name!r} does not belong to this model")
         weight = weights[name]
-        if weight.dtype != np.float16 or weight.shape != shapes[name]:
-            raise WeightsError(f"{name} must be float16 {shapes[name]}, not {weight.dtype} {weight.shape}")
+        if weight.dtype != dtype or weight.shape != shapes[name]:
+            raise WeightsError(f"{name} must be {dtype} {shapes[name]}, not {weight.dtype} {weight.shape}")
         with np.errstate(all="ignore"):
             extreme = float(np.abs(weight).max())  # NaN, too, comes out of max
-        if not extreme <= MAX_WEIGHT:
-            raise WeightsError(f"{name} holds {extreme}; weights must be finite and at most {MAX_WEIGHT:g} in size")
+        if not np.isfinite(extreme):
+            raise WeightsError(f"{name} holds a weight that is no finite number")
+        if extreme > most:
+            raise WeightsError(f"{name} holds a weight of size {extreme:g}; at most {most:g} is allowed")
 
 
 class Cache:
