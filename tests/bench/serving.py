@@ -9,6 +9,7 @@ the generator takes about a core, which on two cores is half of what there is.
 
 from __future__ import annotations
 
+import gzip
 import os
 import random
 import re
@@ -168,6 +169,15 @@ def polls(empty_port: int, port: int, meters: dict[int, Meter]) -> None:
             )
 
 
+def page_size(port: int) -> None:
+    """What a phone fetches first: the page with its style and script, compressed."""
+    zipped = "\nAccept-Encoding: gzip"
+    page = ask(port, "GET /" + zipped)[2]
+    parts = sorted(set(re.findall(r'(/static/[^"]+)', gzip.decompress(page).decode())))
+    sizes = [len(page), *(len(ask(port, f"GET {part}{zipped}")[2]) for part in parts)]
+    print(f"first page compressed, with its {len(parts)} files: {sum(sizes) / 1000:.1f} KB")
+
+
 class Voters:
     """Phones that have opened the page: each has its cookie and its form."""
 
@@ -300,6 +310,7 @@ def main() -> None:
             running([*ARENA, "serve", "--dir", str(folder), "--port", str(port)], port) as meter,
         ):
             polls(empty_port, port, {empty_port: empty_meter, port: meter})
+            page_size(port)
             forms = votes(port, event, meter)
             room(port, forms, PHONES)
             stalled(port, STALLED)
