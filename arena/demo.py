@@ -28,6 +28,7 @@ from arena.settings import Settings, load_settings
 from arena.show import visible
 from arena.voters import Phone, a_coin
 from arena.web.serving import PortTaken, answers, reach, serve
+from trainer.verse.bundle import read_claim
 
 ROOT = str(Path(__file__).resolve().parents[1])
 FIRST = "import sys; sys.path.insert(0, sys.argv.pop(1)); "  # children run the code their parent runs, installed or not
@@ -211,7 +212,7 @@ def _enter_all(folder: Path, url: str, say: Callable[[str], None]) -> None:
     pool = ThreadPoolExecutor(min(len(POETS), available_cores()))
     try:
         for poet, verse in zip(POETS, pool.map(lambda poet: _enter(folder, url, poet), POETS), strict=True):
-            say(f"{poet.name} has entered: {verse[:SHOWN]}")
+            say(f"{poet.name} has entered: {visible(verse[:SHOWN])}")
     finally:
         pool.shutdown(cancel_futures=True)  # Ctrl-C, or one who could not: the others need not
 
@@ -229,7 +230,7 @@ def _enter(folder: Path, url: str, poet: Poet) -> str:
         command = [*TRAINER, "submit", "--ckpt", str(folder / "runs" / poet.run), *recipe, *to]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8")
         if done.returncode == 0:
-            return next((line for line in done.stdout.splitlines() if line.strip()), "")
+            return next(line for line in read_claim(bundle).text.splitlines() if line.strip())
         said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         if "Nothing was written" not in said:  # the words of `trainer submit` for a seed that writes no verse
             break
