@@ -13,7 +13,7 @@ test: $(SETUP)
 lint: $(SETUP)
 	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy
 
-bench: $(SETUP)
+bench: $(SETUP)  # NANOGPT=DIR CORPUS=FILE, a checkout and a text, compare training; make hands both on in the environment
 	$(BIN)/python -m tests.bench
 
 campaign: $(SETUP)  # hours; what it has done is kept in campaign/, and the next call goes on from there

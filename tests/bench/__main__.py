@@ -1,6 +1,9 @@
 """`make bench`: the numbers of the project, as tables. Nothing here is a test; machines are noisy, ratios less so.
 
 python -m tests.bench                    everything
+python -m tests.bench training           losses after a given time; CORPUS=FILE trains on that, SEEDS=1 is quicker
+NANOGPT=/path/to/checkout python -m tests.bench training
+                                         besides, nanoGPT's recipe for a CPU, alternating with ours
 python -m tests.bench verse              writing and verifying verses
 python -m tests.bench serving            polls, votes, phones and stalled uploads, over loopback
 python -m tests.bench help               how long `--help` takes
@@ -14,9 +17,9 @@ import os
 import platform
 import sys
 
-from tests.bench import serving, startup, verse
+from tests.bench import serving, startup, training, verse
 
-BENCHES = {"verse": verse.main, "serving": serving.main, "help": startup.main}
+BENCHES = {"training": training.main, "verse": verse.main, "serving": serving.main, "help": startup.main}
 
 
 def main() -> None:

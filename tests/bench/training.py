@@ -1,0 +1,174 @@
+"""How good a model gets in how much time, beside nanoGPT's recipe for a CPU where a checkout of it is given.
+
+Every run is a process, timed from start to exit: loading torch, training, evaluating the whole validation split at the
+end, and whatever else it does. Ours is `trainer train --minutes M`, as anybody would start it, on the processor: its
+evaluations on the way, samples and curve are in its time. For each seed the peer goes first, and ours gets fractions of
+the time that it took just then, so that a machine that is slower for a while is slower for both. Then medians over the
+seeds. Losses are of the last evaluation, not the best one, and come from one function, `trainer.loss.validation_loss`,
+in windows of each model's own context.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainer.corpus import load
+from trainer.errors import TrainerError
+from trainer.run import Run, read_config, read_metrics
+
+FIRST_SEED = 1337  # nanoGPT's own, and ours
+FRACTIONS = (0.1, 0.2, 0.5, 1.0)  # of the peer's time
+BUDGETS = (10.0, 20.0, 50.0, 100.0)  # seconds, without a peer: about those fractions of what it takes on two cores
+LEAST_SECONDS = 3.0  # the trainer refuses less
+PEER_FILES = ("train.py", "model.py", "configurator.py", "config/train_shakespeare_char.py")
+PEER = "nanoGPT's recipe for a CPU"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one run, or medians of several."""
+
+    seconds: float  # from the process's start to its exit
+    memory: float  # MiB, the most it had in memory at once; nan where the system does not say
+    val_loss: float  # nats a token
+    tokens: float  # trained on
+
+    def __str__(self) -> str:
+        return f"{self.seconds:.1f} s, loss {self.val_loss:.3f}"
+
+
+Outcomes = dict[str, list[Outcome]]  # by what was run; one a seed
+
+
+def main() -> None:
+    """Run what the environment asks for, then print the table; after Ctrl-C, of what is done."""
+    corpus, peer = os.environ.get("CORPUS") or "folio", os.environ.get("NANOGPT")
+    seeds, peer_steps = int(os.environ.get("SEEDS", "3")), int(os.environ.get("PEER_STEPS", "2000"))
+    if peer and (missing := [name for name in PEER_FILES if not (Path(peer) / name).is_file()]):
+        sys.exit(f"NANOGPT={peer} is no checkout of nanoGPT: it has no {missing[0]}")
+    try:
+        print(f"{load(corpus).name}, seeds: {seeds}; with three, a quarter of an hour\n", flush=True)
+    except TrainerError as error:
+        sys.exit(f"CORPUS: {error}")
+    outcomes: Outcomes = {}
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            for seed in range(FIRST_SEED, FIRST_SEED + seeds):
+                _measure(outcomes, corpus, seed, Path(peer) if peer else None, peer_steps, Path(folder) / str(seed))
+    except KeyboardInterrupt:
+        sys.exit("stopped: the table is of what was done")
+    finally:
+        _report(outcomes)
+
+
+def _measure(outcomes: Outcomes, corpus: str, seed: int, peer: Path | None, peer_steps: int, folder: Path) -> None:
+    """All runs of one seed, in `folder`."""
+    folder.mkdir()
+    budgets = {f"ours, {seconds:g} s": seconds for seconds in BUDGETS}
+    if peer:
+        theirs = _keep(outcomes, seed, PEER, _peer(peer, corpus, seed, peer_steps, folder))
+        budgets = {f"ours, {part:g} of its time": part * theirs.seconds for part in FRACTIONS}
+    for what, seconds in budgets.items():
+        if seconds >= LEAST_SECONDS:
+            _keep(outcomes, seed, what, _ours(corpus, seed, seconds, folder))
+
+
+def _keep(outcomes: Outcomes, seed: int, what: str, outcome: Outcome) -> Outcome:
+    outcomes.setdefault(what, []).append(outcome)
+    print(f"seed {seed}, {what}: {outcome}", flush=True)
+    return outcome
+
+
+def _ours(corpus: str, seed: int, seconds: float, folder: Path) -> Outcome:
+    """Train for so many seconds, with what `auto` picks."""
+    run = Run(folder / f"ours-{seconds:g}")
+    options = ["--corpus", corpus, "--minutes", f"{seconds / 60:.6f}", "--seed", str(seed), "--out", str(run.path)]
+    command = [sys.executable, "-c", "from trainer.cli import main; main()", "train", "--device", "cpu", *options]
+    wall, memory = _timed(command, folder / "log")
+    config, _ = read_config(run)
+    last = read_metrics(run)[-1]
+    return Outcome(wall, memory, last["val_loss"], last["step"] * config.batch_size * config.block_size)
+
+
+def _peer(nanogpt: Path, corpus: str, seed: int, steps: int, folder: Path) -> Outcome:
+    """Train as its README says."""
+    script, result = Path(__file__).with_name("peer_nanogpt.py"), folder / "result.json"
+    command = [sys.executable, script, nanogpt.resolve(), corpus, seed, steps, result]
+    wall, memory = _timed(list(map(str, command)), folder / "log")
+    return Outcome(wall, memory, **json.loads(result.read_text()))
+
+
+def _timed(command: list[str], log: Path) -> tuple[float, float]:
+    """Run it to its end: seconds and MiB.
+
+    Both get what `trainer train` sets for itself: threads that sleep soon when they wait for each other.
+    """
+    environment = {"GOMP_SPINCOUNT": "3000"} | os.environ
+    with log.open("wb") as output:
+        start = time.perf_counter()
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
+        try:
+            memory = _wait(process)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                process.wait()
+        seconds = time.perf_counter() - start
+    if process.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{log.read_text()[-2000:]}")
+    return seconds, memory
+
+
+def _wait(process: subprocess.Popen[bytes]) -> float:
+    """Wait for its end; the most MiB it held at once, where the system keeps count."""
+    if not hasattr(os, "wait4"):  # Windows
+        process.wait()
+        return float("nan")
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def _median(outcomes: list[Outcome]) -> Outcome:
+    rows = [(each.seconds, each.memory, each.val_loss, each.tokens) for each in outcomes]
+    return Outcome(*map(statistics.median, zip(*rows, strict=True)))
+
+
+def _report(outcomes: Outcomes) -> None:
+    """The table, and what it comes to."""
+    medians = {what: _median(each) for what, each in outcomes.items()}
+    theirs = medians.get(PEER)
+    print("\n| median | time | validation loss | lowest to highest | tokens/s, all time counted | peak memory |")
+    print("|---|---|---|---|---|---|")
+    for what, one in medians.items():
+        losses = [each.val_loss for each in outcomes[what]]
+        ratio = f" ({one.seconds / theirs.seconds:.2f})" if theirs else ""
+        print(
+            f"| {what} | {one.seconds:.1f} s{ratio} | {one.val_loss:.3f} | {min(losses):.3f} to {max(losses):.3f} "
+            f"| {one.tokens / one.seconds:,.0f} | {one.memory:.0f} MiB |"
+        )
+    ours = [one for what, one in medians.items() if what != PEER]
+    if theirs is None or not ours:
+        return
+    print()
+    if reached := [one for one in ours if one.val_loss <= theirs.val_loss]:
+        first = min(reached, key=lambda one: one.seconds)
+        print(
+            f"nanoGPT takes {theirs.seconds:.1f} s to a loss of {theirs.val_loss:.3f}; ours is there after "
+            f"{first.seconds:.1f} s, or before: {theirs.seconds / first.seconds:.1f} times as fast (reach: 10 times)."
+        )
+    else:
+        print(f"Ours never got to nanoGPT's loss of {theirs.val_loss:.3f} (reach: in a tenth of its time).")
+    last = max(ours, key=lambda one: one.seconds)
+    print(
+        f"After {last.seconds:.1f} s ours is at {last.val_loss:.3f}, nanoGPT after {theirs.seconds:.1f} s at "
+        f"{theirs.val_loss:.3f} (reach on Tiny Shakespeare: 1.600). Memory: {last.memory / theirs.memory:.2f} of its."
+    )
