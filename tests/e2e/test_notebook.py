@@ -1,0 +1,86 @@
+"""The notebook, executed cell by cell as a participant would, with a short budget; then against a real event."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+from click.testing import CliRunner
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell
+
+from arena.cli import main as arena
+from arena.services import views
+from tests.e2e.house import House
+
+pytestmark = pytest.mark.slow
+
+NOTEBOOK = Path(__file__).resolve().parents[2] / "trainer" / "workshop.ipynb"
+A_CELL = 240.0  # seconds that one may take, on a machine with every core busy
+
+
+def tagged(notebook: NotebookNode, tag: str) -> int:
+    """Where the one cell with this tag stands."""
+    [place] = [i for i, cell in enumerate(notebook.cells) if tag in cell.metadata.get("tags", [])]
+    return place
+
+
+def said(cell: NotebookNode) -> str:
+    """What a cell printed."""
+    return "".join(output.get("text", "") for output in cell.get("outputs", []))
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    house = House(tmp_path_factory.mktemp("house") / "event")
+    house.open()
+    house.serve()
+    yield house
+    house.end()
+
+
+@pytest.fixture
+def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A place to work in, and nothing left in the user's folders; one thread for torch."""
+    for name in ("XDG_CONFIG_HOME", "IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / name.lower()))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    work = tmp_path / "work"
+    work.mkdir()
+    return work
+
+
+def test_the_notebook_trains_packs_a_verse_that_passes_and_enters_it(house: House, own_folders: Path) -> None:
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    enter = notebook.cells[tagged(notebook, "submit")].source
+    settings = tagged(notebook, "parameters")
+    notebook.cells.insert(settings + 1, new_code_cell("MINUTES = 0.1"))
+    notebook.cells += [
+        new_code_cell(f"EVENT_URL, NAME = {house.url!r}, 'Ada'\n{enter}"),
+        new_code_cell("print(sys.executable)"),
+    ]
+    client = NotebookClient(notebook, timeout=A_CELL, resources={"metadata": {"path": str(own_folders)}})
+    client.execute()
+
+    *_, entered, python = notebook.cells
+    assert said(python).strip() == sys.executable
+    printed = "".join(map(said, notebook.cells))
+    assert "Error" not in printed, printed
+    assert "Best validation loss" in printed
+    assert "64 verses by runs/workshop-1" in said(notebook.cells[tagged(notebook, "audition")])
+    [bundle] = own_folders.glob("runs/*/*.verse")
+    assert CliRunner().invoke(arena, ["verify", str(bundle)]).exit_code == 0
+    assert "PASS" in said(entered), said(entered)
+    assert views.console_view(house.db, now=time.time()).counts["verified"] == 1
+
+
+def test_the_notebook_is_kept_without_what_a_run_of_it_printed() -> None:
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    nbformat.validate(notebook)
+    for cell in notebook.cells:
+        assert not cell.get("outputs") and cell.get("execution_count") is None, cell.id
