@@ -40,7 +40,7 @@ class Checkpoint:
     vocabulary: Vocabulary
     step: int  # updates done
     val_loss: float | None  # nats a token; None: not evaluated at this step
-    corpus: Mapping[str, str]  # "name" and "sha256" of the text as used
+    corpus: Mapping[str, Any]  # "name" and "sha256" of the text as used; "tokens_per_character"
     provenance: Mapping[str, Any]  # plain data, as a bundle will carry it
     weights: Tensors  # float32, by name
 

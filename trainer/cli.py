@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from trainer.config import DEFAULT_MINUTES, DEVICES, PRESETS
+from trainer.config import DEFAULT_MINUTES, DEFAULT_VOCAB_SIZE, DEVICES, PRESETS, TOKENIZERS
 from trainer.errors import Interrupted, TrainerError
 from trainer.verse.config import ARCHITECTURES
 from trainer.verse.errors import VerseError
@@ -73,7 +73,12 @@ def corpus_fetch(name: str) -> None:
     "--preset", type=click.Choice([*PRESETS, "auto"]), help="Size of the model.  [default: auto, by device and time]"
 )
 @click.option("--arch", type=click.Choice(ARCHITECTURES), help="Architecture.  [default: modern]")
-@click.option("--tokenizer", type=click.Choice(["char"]), help="How text becomes tokens.  [default: char]")
+@click.option(
+    "--tokenizer", type=click.Choice(TOKENIZERS), help="Tokens: characters, or pieces of words.  [default: char]"
+)
+@click.option(
+    "--vocab-size", type=int, metavar="N", help=f"Tokens of a bpe tokenizer.  [default: {DEFAULT_VOCAB_SIZE}]"
+)
 @click.option(
     "--minutes", type=float, help=f"Time for all of it, start and end included.  [default: {DEFAULT_MINUTES:g}]"
 )
@@ -268,7 +273,7 @@ def main() -> None:
     except Interrupted as error:
         fail(str(error), STOPPED)
     except ModuleNotFoundError as error:
-        if error.name not in ("torch", "matplotlib"):
+        if error.name not in ("torch", "matplotlib", "tokenizers"):
             raise
         fail(f"this needs {error.name}, which is not installed: in a clone of the project, pip install '.[train]'")
     except (TrainerError, VerseError) as error:

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from trainer.errors import OptionError
-from trainer.verse.config import ModelConfig
+from trainer.verse.config import MAX_VOCAB_SIZE, ModelConfig
+from trainer.verse.vocabulary import N_BYTES
 
 DEFAULT_MINUTES = 5.0  # when neither --minutes nor --steps is given: a coffee, and real words in the verse
 MAX_STEPS = 10_000_000
@@ -21,6 +22,8 @@ BASE_RATE, BASE_WIDTH = 4e-3, 128  # the learning rate at this width; it goes do
 
 
 DEVICES = ("cpu", "cuda", "mps")
+TOKENIZERS = ("char", "bpe")
+DEFAULT_VOCAB_SIZE = 1024  # tokens of a bpe tokenizer
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class TrainConfig:
 
     corpus: str = "folio"  # a name, or the absolute path of a text
     preset: str = "small"  # where the sizes came from; the sizes count
+    tokenizer: str = "char"  # "char" or "bpe"
+    vocab_size: int = 0  # tokens asked of bpe; a short corpus gives fewer. 0: char, which has its characters
     arch: str = "modern"  # "modern" or "gpt2"
     n_layer: int = 4  # blocks
     n_head: int = 4  # attention heads of a block
@@ -95,7 +100,16 @@ class TrainConfig:
             raise OptionError(f"device must be one of {', '.join(DEVICES)}, not {self.device!r}")
         if self.arch == "gpt2" and self.block_size < 2:
             raise OptionError("a gpt2 model needs a block_size of at least 2: a prompt and a token to write")
-        self.model(2)
+        if self.tokenizer not in TOKENIZERS:
+            raise OptionError(f"tokenizer must be one of {', '.join(TOKENIZERS)}, not {self.tokenizer!r}")
+        if self.tokenizer == "char" and self.vocab_size:
+            raise OptionError("vocab_size goes with the tokenizer bpe: char has a token for each character there is")
+        if self.tokenizer == "bpe" and not N_BYTES < self.vocab_size <= MAX_VOCAB_SIZE:
+            raise OptionError(
+                f"vocab_size must be {N_BYTES + 1} to {MAX_VOCAB_SIZE:,} with the tokenizer bpe, which begins with the "
+                f"{N_BYTES} bytes, not {self.vocab_size:,}"
+            )
+        self.model(self.vocab_size or 2)
 
     def model(self, vocab_size: int) -> ModelConfig:
         """The model's shape, once the tokenizer is known.
@@ -138,12 +152,17 @@ def choose(options: Mapping[str, Any], device: str, minutes: float | None) -> tu
         name, defaults, why = _auto(device, minutes, given.get("arch", TrainConfig.arch))
     if name not in PRESETS:
         raise OptionError(f"preset must be auto or one of {', '.join(PRESETS)}, not {name!r}")
-    fields = asdict(PRESETS[name]) | defaults | given
+    fields = asdict(PRESETS[name]) | defaults | with_vocab_size(given)
     fields.setdefault("batch_size", max(4, BATCH_TOKENS[device] // fields["block_size"]))
     fields.setdefault("learning_rate", BASE_RATE * (BASE_WIDTH / fields["n_embd"]) ** 0.5)
     config = TrainConfig(**fields, preset=name, device=device)
     chosen = f"auto: preset {name}, context {config.block_size}, {config.batch_size} sequences a step, since {why}"
     return config, chosen if why else ""
+
+
+def with_vocab_size(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The same settings, with the vocabulary size of the tokenizer where none is given."""
+    return {"vocab_size": DEFAULT_VOCAB_SIZE if given.get("tokenizer") == "bpe" else 0, **given}
 
 
 def _auto(device: str, minutes: float | None, arch: str) -> tuple[str, dict[str, int], str]:

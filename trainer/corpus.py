@@ -64,19 +64,6 @@ class Corpus:
         """Where the validation split begins: it is the last tenth."""
         return int(0.9 * len(self.text))
 
-    def check_length(self, block_size: int) -> None:
-        """Whether the text is long enough to train with so many characters of context.
-
-        Raises:
-            CorpusError: it is too short; the message says how long it must be.
-        """
-        if self.split < block_size + 1 or len(self.text) - self.split < 2:
-            needed = max(11, -(-10 * (block_size + 1) // 9))
-            raise CorpusError(
-                f"{self.name} is too short: it has {len(self.text):,} characters, and a context of {block_size} needs "
-                f"at least {needed:,}. Give a longer text or a smaller --block-size"
-            )
-
 
 def load(name_or_path: str) -> Corpus:
     """Find a corpus by name, or read the file at a path.

@@ -14,19 +14,21 @@ class CorpusError(TrainerError):
 
 
 class UnknownCharacter(TrainerError):
-    """A prompt holds a character that the corpus does not.
+    """A prompt holds a character that the corpus does not, or what is no character at all.
 
     Attributes:
         character: the first such character.
         position: where in the prompt, from 0.
     """
 
-    def __init__(self, character: str, position: int, symbols: str) -> None:
+    def __init__(self, character: str, position: int, symbols: str = "") -> None:
         known = symbols.replace("\n", "")
         shown = known if len(known) <= 100 else known[:100] + "…"
+        why = "it never stood in the corpus" if symbols else "half a surrogate pair is no character"
+        advice = f"Write the prompt with these: {shown}" if symbols else "Type it again"
         super().__init__(
             f"the model knows no {character!r} (U+{ord(character):04X}, character {position + 1} of the prompt): "
-            f"it never stood in the corpus. Write the prompt with these: {shown}"
+            f"{why}. {advice}"
         )
         self.character, self.position = character, position
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from trainer.bits import bits_per_character, recorded_ratio
 from trainer.checkpoint import METADATA_KEY, Checkpoint, read_checkpoint
 from trainer.plan import read_plan
 from trainer.run import Run, read_config, read_metrics
@@ -49,7 +50,11 @@ def _run(run: Run) -> dict[str, str]:
 
 
 def _checkpoint(checkpoint: Checkpoint) -> dict[str, str]:
-    loss = "not evaluated" if checkpoint.val_loss is None else f"validation loss {checkpoint.val_loss:.4f}"
+    loss, ratio = "not evaluated", recorded_ratio(checkpoint.corpus, checkpoint.vocabulary.kind)
+    if checkpoint.val_loss is not None:
+        loss = f"validation loss {checkpoint.val_loss:.4f}"
+        if ratio is not None:
+            loss += f" ({bits_per_character(checkpoint.val_loss, ratio):.4f} bits a character)"
     return {
         "checkpoint": f"step {checkpoint.step:,}, {loss}",
         **_model(checkpoint.config, checkpoint.vocabulary),
@@ -76,7 +81,7 @@ def _model(config: ModelConfig, vocabulary: Vocabulary) -> dict[str, str]:
     return {
         "model": f"{config.arch}, {config.n_layer} layers, {config.n_head} heads, width {config.n_embd}, "
         f"context {config.block_size}: {config.n_params:,} weights",
-        "tokenizer": f"{vocabulary.kind}, {vocabulary.size} tokens",
+        "tokenizer": f"{vocabulary.kind}, {vocabulary.size:,} tokens",
         "longest verse": f"{longest_verse(config):,} tokens",
     }
 

@@ -12,12 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from trainer import corpus, machine, rng
+from trainer.bits import RATIO, bits_per_character, tokens_per_character
 from trainer.checkpoint import Checkpoint
 from trainer.config import TrainConfig
 from trainer.corpus import Corpus
-from trainer.errors import OptionError
+from trainer.errors import CorpusError, OptionError
 from trainer.marks import Marks
-from trainer.tokenizer import CharTokenizer
+from trainer.tokenizer import BPETokenizer, CharTokenizer, Tokenizer
 from trainer.verse import strictjson
 from trainer.verse.claim import MAX_HEADER_BYTES
 from trainer.verse.config import ModelConfig
@@ -31,18 +32,23 @@ class Lesson:
     """A corpus made ready for one config."""
 
     corpus: Corpus
-    tokenizer: CharTokenizer
+    tokenizer: Tokenizer
     train: torch.Tensor  # token ids of the first nine tenths
     val: torch.Tensor  # token ids of the last tenth
+    tokens_per_character: float  # of the last tenth
     marks: Marks
     model: ModelConfig
     key: bytes  # of the run's random numbers
     device: torch.device
 
     @property
-    def corpus_record(self) -> dict[str, str]:
+    def corpus_record(self) -> dict[str, Any]:
         """What records say of the corpus."""
-        return {"name": self.corpus.name, "sha256": self.corpus.sha256}
+        return {"name": self.corpus.name, "sha256": self.corpus.sha256, RATIO: self.tokens_per_character}
+
+    def bits(self, loss: float) -> float:
+        """Bits a character, of a loss in nats a token."""
+        return bits_per_character(loss, self.tokens_per_character)
 
     def checkpoint(
         self,
@@ -64,16 +70,45 @@ def prepare(config: TrainConfig) -> Lesson:
     """
     device = machine.prepare(config.device, config.threads)
     text = corpus.load(config.corpus)
-    text.check_length(config.block_size)
-    tokenizer = CharTokenizer.of(text.text)
+    train_text, val_text = text.text[: text.split], text.text[text.split :]
+    tokenizer = new_tokenizer(config, text)
     check_header(tokenizer.vocabulary)
     model = config.model(tokenizer.size)
-    ids = tokenizer.encode(text.text)
-    train, val = ids[: text.split], ids[text.split :]
+    train, val = tokenizer.encode(train_text), tokenizer.encode(val_text)
+    check_length(text, len(train), len(val), config)
+    ratio = tokens_per_character(tokenizer.vocabulary, val, val_text)
     marks = Marks.of(train, val, tokenizer.size)
     key = rng.seed_key(config.seed)
     on_device = [torch.from_numpy(part).to(device) for part in (train, val)]
-    return Lesson(text, tokenizer, on_device[0], on_device[1], marks, model, key, device)
+    return Lesson(text, tokenizer, on_device[0], on_device[1], ratio, marks, model, key, device)
+
+
+def new_tokenizer(config: TrainConfig, text: Corpus) -> Tokenizer:
+    """Characters of the whole text, since one that only the last tenth has must be a token, too; or merges learned
+    from the first nine tenths alone, since they are a part of the model."""
+    if config.tokenizer == "char":
+        return CharTokenizer.of(text.text)
+    return BPETokenizer.of(text.text[: text.split], config.vocab_size)
+
+
+def check_length(text: Corpus, train: int, val: int, config: TrainConfig) -> None:
+    """Whether the text has tokens enough to learn from, and to be judged by.
+
+    Args:
+        train: tokens of the first nine tenths.
+        val: tokens of the last tenth.
+
+    Raises:
+        CorpusError: it has not.
+    """
+    needed = config.block_size + 1  # a sequence, and the token after it
+    if train < needed or val < 2:
+        tokens = "characters" if config.tokenizer == "char" else "tokens"
+        raise CorpusError(
+            f"{text.name} is too short: it has {train:,} {tokens} to train on and {val:,} to be judged by, and with a "
+            f"context of {config.block_size} it needs at least {needed:,} and 2. Give a longer text or a smaller "
+            "--block-size"
+        )
 
 
 def check_header(vocabulary: Vocabulary, limit: int = MAX_HEADER_BYTES - HEADER_REST) -> None:

@@ -9,6 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+def mark_names(tokenizer: str) -> dict[str, str]:
+    """What people call them, by field of `Marks`."""
+    token = "letter" if tokenizer == "char" else "token"
+    return {"nothing": "knowing nothing", "letters": f"{token} frequencies", "pairs": f"pairs of {token}s"}
+
+
 @dataclass(frozen=True)
 class Marks:
     """Cross-entropies on the validation split, in nats a token, of three simple guessers."""

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trainer.bits import RATIO, bits_per_character
 from trainer.errors import RunError
+from trainer.marks import mark_names
 from trainer.run import Run, over_fitted, read_config, read_metrics
 from trainer.verse.files import write_atomically
 
@@ -20,7 +22,6 @@ TRAIN, VAL, BEST = "#9db4d6", "#1d4e9e", "#c2410c"
 COLOURS = ("#1d4e9e", "#c2410c", "#2f7d4f", "#7c3aed", "#b08900", "#0e7490", "#be185d", "#4b5563")
 SIZE = (9.0, 5.2)  # inches
 DPI = 150
-MARKS = {"nothing": "knows nothing", "letters": "letter frequencies", "pairs": "pairs of letters"}
 
 Points = list[tuple[int, float]]
 
@@ -46,7 +47,9 @@ def draw_run(run: Run, out: Path | None = None) -> Path:
     config, corpus = read_config(run)
     train, val = _points(run, "train_loss"), _points(run, "val_loss")
     best = min(val, key=lambda point: point[1])
-    figure, axes = _paper(f"{corpus['name']}: {config.arch} {config.preset}, {config.n_layer} x {config.n_embd}")
+    known = mark_names(config.tokenizer)
+    kind = "" if config.tokenizer == "char" else f", {config.tokenizer}"
+    figure, axes = _paper(f"{corpus['name']}: {config.arch} {config.preset}, {config.n_layer} x {config.n_embd}{kind}")
     end = train[-1][0]
     axes.plot(*zip(*train, strict=True), color=TRAIN, linewidth=1.3)
     axes.plot(*zip(*val, strict=True), color=VAL, linewidth=2.2, marker="o", markersize=4)
@@ -54,9 +57,11 @@ def draw_run(run: Run, out: Path | None = None) -> Path:
     for name, loss in corpus["marks"].items():
         axes.axhline(loss, color=GREY, linewidth=0.9, linestyle=(0, (4, 4)))
         axes.annotate(
-            f"{MARKS[name]} {loss:.2f}", (end, loss), (0, 3), textcoords="offset points", color=GREY, ha="right"
+            f"{known[name]} {loss:.2f}", (end, loss), (0, 3), textcoords="offset points", color=GREY, ha="right"
         )
     label = f"best {best[1]:.3f} at step {best[0]:,}"
+    if config.tokenizer != "char":
+        label += f"\n{bits_per_character(best[1], corpus[RATIO]):.3f} bits a character"
     if over_fitted(val):
         axes.axvspan(best[0], end, color=BEST, alpha=0.07, linewidth=0)
         label += "\nafter it: over-fitting"
@@ -83,14 +88,18 @@ def draw_run(run: Run, out: Path | None = None) -> Path:
 
 
 def draw_runs(runs: Sequence[Run], out: Path) -> Path:
-    """Draw the validation losses of several runs over each other.
+    """Draw the validation losses of several runs over each other, in bits a character where their tokens differ.
 
     Raises:
         RunError: one of them has nothing to draw yet.
     """
-    figure, axes = _paper("validation loss")
-    for number, run in enumerate(runs):
+    ratios = [read_config(run)[1][RATIO] for run in runs]
+    in_bits = len(set(ratios)) > 1
+    figure, axes = _paper("validation loss", "bits a character" if in_bits else "nats a token")
+    for number, (run, ratio) in enumerate(zip(runs, ratios, strict=True)):
         val = _points(run, "val_loss")
+        if in_bits:
+            val = [(step, bits_per_character(loss, ratio)) for step, loss in val]
         best = min(val, key=lambda point: point[1])
         colour = COLOURS[number % len(COLOURS)]
         style = "-" if number < len(COLOURS) else "--"
@@ -108,7 +117,7 @@ def _points(run: Run, name: str) -> Points:
     return points
 
 
-def _paper(title: str) -> tuple[Figure, Axes]:
+def _paper(title: str, unit: str = "nats a token") -> tuple[Figure, Axes]:
     """Axes without ornament."""
     from matplotlib.figure import Figure  # not pyplot: no window, no global state, and half the time to load
     from matplotlib.ticker import FuncFormatter
@@ -117,7 +126,7 @@ def _paper(title: str) -> tuple[Figure, Axes]:
     axes = figure.subplots()
     axes.set_title(title, loc="left", color=INK, weight="bold", pad=14)
     axes.set_xlabel("steps", color=INK)
-    axes.set_ylabel("loss, nats a token", color=INK)
+    axes.set_ylabel(f"loss, {unit}", color=INK)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
     axes.tick_params(colors=GREY, length=0)
     axes.grid(color=PALE, linewidth=0.8)

@@ -53,7 +53,7 @@ def begin(run: Run, config: TrainConfig, lesson: Lesson, plan: Plan) -> Progress
     checkpoint, resume = read_resume(run.last)
     known = (lesson.model, lesson.tokenizer.vocabulary, lesson.corpus.sha256)
     if (checkpoint.config, checkpoint.vocabulary, checkpoint.corpus["sha256"]) != known:
-        raise CheckpointError(f"{run.last} belongs to another model or corpus than {run.config} names")
+        raise CheckpointError(f"{run.last} belongs to another model, tokenizer or corpus than {run.config} names")
     if resume.plan.until(checkpoint.step) != plan.until(checkpoint.step):
         raise PlanError(f"{run.plan} is not the plan that {run.last} was trained by: put the old one back")
     load_weights(model, checkpoint.weights.items())
@@ -123,7 +123,7 @@ def save(at: Progress, plan: Plan, seconds: float, val_loss: float | None = None
         OSError: the disk is full, say; both files are then as they were.
     """
     losses = read_losses(at)
-    checkpoint = at.lesson.checkpoint(weights_of(at.model), at.step, val_loss, provenance(at, plan, seconds))
+    checkpoint = at.lesson.checkpoint(weights_of(at.model), at.step, val_loss, provenance(at, plan, seconds, val_loss))
     if at.best_step == at.step:
         write_checkpoint(at.run.best, checkpoint)
     running = {
@@ -136,7 +136,7 @@ def save(at: Progress, plan: Plan, seconds: float, val_loss: float | None = None
     write_checkpoint(at.run.last, checkpoint, Resume(plan, running, state_of(at.model, at.optimizer)))
 
 
-def provenance(at: Progress, plan: Plan, seconds: float) -> dict[str, Any]:
+def provenance(at: Progress, plan: Plan, seconds: float, val_loss: float | None) -> dict[str, Any]:
     """How the model came to be, as a bundle will tell it."""
     curve = [
         [line["step"], round(line["train_loss"], 4), round(line["val_loss"], 4)]
@@ -152,6 +152,7 @@ def provenance(at: Progress, plan: Plan, seconds: float) -> dict[str, Any]:
         "minutes": round(seconds / 60, 3),
         "plan": Plan(plan.until(at.step)).to_dict(),
         "loss_curve": thinned,  # [step, train loss, validation loss]
+        "bits_per_character": None if val_loss is None else round(at.lesson.bits(val_loss), 4),
         **machine.describe(at.config.device),
     }
 

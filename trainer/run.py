@@ -111,7 +111,12 @@ def read_config(run: Run) -> tuple[TrainConfig, Mapping[str, Any]]:
             case {
                 "format": 1,
                 "train": train,
-                "corpus": {"name": str(), "sha256": str(), "marks": dict(marks)} as corpus,
+                "corpus": {
+                    "name": str(),
+                    "sha256": str(),
+                    "tokens_per_character": float(),
+                    "marks": dict(marks),
+                } as corpus,
             } if all(isinstance(mark, float) for mark in marks.values()):
                 return TrainConfig.from_dict(train), corpus
         raise RunError("it does not hold what `trainer train` writes")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer import corpus, machine
-from trainer.config import DEFAULT_MINUTES, MAX_STEPS, TrainConfig, choose
+from trainer.config import DEFAULT_MINUTES, MAX_STEPS, TrainConfig, choose, with_vocab_size
 from trainer.errors import OptionError
 from trainer.plan import plan_steps, read_plan
 from trainer.run import Run, read_config
@@ -50,10 +50,11 @@ def start(options: Mapping[str, Any], started: float) -> Run:
 def _config(given: dict[str, Any], plan_from: Path | None, minutes: float | None) -> TrainConfig:
     """All settings. A run whose plan is repeated gives its own for those that were left out."""
     device = machine.find_device(given.pop("device", "auto"))
-    given.pop("tokenizer", None)  # there is one kind
     if plan_from is not None and plan_from.is_dir() and "preset" not in given:
-        settings = read_config(Run(plan_from))[0].to_dict() | given | {"device": device}
-        return TrainConfig.from_dict(settings)
+        settings = read_config(Run(plan_from))[0].to_dict()
+        if given.get("tokenizer", settings["tokenizer"]) != settings["tokenizer"]:
+            given = with_vocab_size(given)
+        return TrainConfig.from_dict(settings | given | {"device": device})
     config, why = choose({"corpus": corpus.DEFAULT, "threads": machine.count_threads()} | given, device, minutes)
     if why:
         print(why)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 
+from trainer.marks import mark_names
 from trainer.plan import Plan
 from trainer.progress import Progress
 from trainer.run import Run, over_fitted, read_metrics
@@ -17,7 +19,7 @@ def opening(at: Progress, plan: Plan) -> str:
     lines = [
         f"{config.arch}, {model.n_layer} layers, {model.n_head} heads, width {model.n_embd}, "
         f"context {model.block_size}: {model.n_params:,} weights",
-        f"corpus {corpus.name}: {len(corpus.text):,} characters, {model.vocab_size} symbols",
+        f"corpus {corpus.name}: {len(corpus.text):,} characters, {_tokens(at)}",
         f"{plan.steps:,} steps of {config.batch_size} x {config.block_size} tokens on {config.device}, "
         f"into {at.run.path}",
     ]
@@ -26,25 +28,35 @@ def opening(at: Progress, plan: Plan) -> str:
     return "\n".join(lines)
 
 
+def _tokens(at: Progress) -> str:
+    """What the text is made of."""
+    size, asked = at.lesson.model.vocab_size, at.config.vocab_size
+    if at.config.tokenizer == "char":
+        return f"{size} symbols"
+    fewer = "" if size == asked else f" (not {asked:,}: no other pair of tokens stands twice in a word)"
+    return f"{size:,} tokens{fewer}, {1 / at.lesson.tokens_per_character:.2f} characters each"
+
+
 def evaluation_line(at: Progress, plan: Plan, train_loss: float, val_loss: float, sample: str) -> str:
     """One evaluation, and what the model wrote then."""
     mark = "  best" if at.best_step == at.step else ""
-    line = f"step {at.step:,}/{plan.steps:,}  train {train_loss:.3f}  validation {val_loss:.3f}{mark}"
+    bits = "" if at.config.tokenizer == "char" else f" ({at.lesson.bits(val_loss):.3f} bits a character)"
+    line = f"step {at.step:,}/{plan.steps:,}  train {train_loss:.3f}  validation {val_loss:.3f}{bits}{mark}"
     return line + "".join(f"\n    {verse}" for verse in sample.splitlines() if verse.strip())
 
 
 def closing(at: Progress, plan: Plan) -> str:
     """What came out, where it lies, and what to do next."""
-    run, marks = at.run, at.lesson.marks
+    run, known = at.run, mark_names(at.config.tokenizer)
+    marks = ", ".join(f"{known[name]} {loss:.2f}" for name, loss in asdict(at.lesson.marks).items())
     tokens = longest_verse(at.lesson.model)
     limit = " after a prompt of one: prompt and verse share the context of a gpt2" if at.config.arch == "gpt2" else ""
     folder = shlex.quote(str(run.path))
     return "\n".join(
         [
             "",
-            f"Best validation loss {at.best_val:.3f} at step {at.best_step:,} of {plan.steps:,}. "
-            f"For comparison: knowing nothing {marks.nothing:.2f}, letter frequencies {marks.letters:.2f}, "
-            f"pairs of letters {marks.pairs:.2f}.",
+            f"Best validation loss {at.best_val:.3f} ({at.lesson.bits(at.best_val):.3f} bits a character) at step "
+            f"{at.best_step:,} of {plan.steps:,}. For comparison: {marks}.",
             verdict(run, at.best_step),
             f"It can write verses of up to {tokens:,} tokens{limit}.",
             f"In {run.path}: {run.best.name} (the best checkpoint), {run.curve.name}, {run.samples.name}, "

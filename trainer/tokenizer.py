@@ -1,15 +1,61 @@
-"""Text to token ids, one character a token. (The way back is `trainer.verse.vocabulary`: it is part of a verse.)"""
+"""Text to token ids: one a character, or one a piece of a word. (The way back is in `trainer.verse.vocabulary`, since
+it is part of a verse.)"""
 
 from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trainer.errors import CheckpointError, UnknownCharacter
-from trainer.verse.vocabulary import Vocabulary
+from trainer.verse.vocabulary import MAX_TOKEN_BYTES, N_BYTES, Vocabulary
+
+if TYPE_CHECKING:
+    from tokenizers.pre_tokenizers import PreTokenizer
+
+LEAST_TIMES = 2  # that a pair must stand in the text to become a token: what stands there once teaches nothing
+PIECE_CHARACTERS = 1000  # given to the library at once, cut at a line feed: short enough to share among threads
+PIECES = 1000  # in memory at once, with all that the library notes about them
 
 
-class CharTokenizer:
+class Tokenizer(ABC):
+    """Text to token ids and back.
+
+    Attributes:
+        vocabulary: what each id spells.
+    """
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+
+    @property
+    def size(self) -> int:
+        """Number of tokens."""
+        return self.vocabulary.size
+
+    @abstractmethod
+    def encode(self, text: str) -> NDArray[np.int64]:
+        """Token ids.
+
+        Raises:
+            UnknownCharacter: a character that no tokens spell.
+        """
+
+    def decode(self, ids: NDArray[np.integer]) -> str:
+        """The text that the ids spell; U+FFFD stands for bytes that are no text."""
+        return self.vocabulary.decode(ids.tolist()).decode(errors="replace")
+
+
+def tokenizer_for(vocabulary: Vocabulary) -> Tokenizer:
+    """The tokenizer that writes with these tokens."""
+    return CharTokenizer(vocabulary) if vocabulary.kind == "char" else BPETokenizer(vocabulary)
+
+
+class CharTokenizer(Tokenizer):
     r"""One token a character; ids go by the characters' order.
 
     >>> tokenizer = CharTokenizer.of("to be\n")
@@ -17,15 +63,12 @@ class CharTokenizer:
     '\n beot'
     >>> tokenizer.encode("bet").tolist()
     [2, 3, 5]
-
-    Attributes:
-        vocabulary: what each id spells.
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         if vocabulary.kind != "char":
-            raise CheckpointError(f"this trainer reads character tokenizers; here is one of the kind {vocabulary.kind}")
-        self.vocabulary = vocabulary
+            raise CheckpointError(f"a character tokenizer is asked for, but here is one of the kind {vocabulary.kind}")
+        super().__init__(vocabulary)
         self._codes = np.array([ord(symbol) for symbol in vocabulary.symbols])
         self._order = np.argsort(self._codes)
 
@@ -37,11 +80,6 @@ class CharTokenizer:
             VocabularyError: the text has a single symbol, or too many.
         """
         return cls(Vocabulary.chars("".join(sorted(set(text)))))
-
-    @property
-    def size(self) -> int:
-        """Number of tokens."""
-        return self.vocabulary.size
 
     def encode(self, text: str) -> NDArray[np.int64]:
         """Token ids, one a character.
@@ -57,6 +95,101 @@ class CharTokenizer:
         encoded: NDArray[np.int64] = ids.astype(np.int64)
         return encoded
 
-    def decode(self, ids: NDArray[np.integer]) -> str:
-        """The text that the ids spell."""
-        return self.vocabulary.decode(ids.tolist()).decode()
+
+class BPETokenizer(Tokenizer):
+    r"""Byte pair encoding: every byte is a token, and again and again the most frequent pair of neighbours becomes one.
+
+    Pairs are joined within words only: a word takes the space before it along, and a line feed stands alone.
+
+    >>> tokenizer = BPETokenizer.of("to be or not to be", 259)
+    >>> tokenizer.vocabulary.tokens[256:]
+    (b'be', b'to', b' be')
+    >>> tokenizer.encode("to be").tolist()
+    [257, 258]
+
+    Source: Sennrich et al., "Neural Machine Translation of Rare Words with Subword Units" (2016); on bytes, and with
+    this way to cut words: Radford et al., "Language Models are Unsupervised Multitask Learners" (2019).
+    """
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        from tokenizers import Tokenizer as Library
+        from tokenizers.models import BPE
+
+        if vocabulary.kind != "bpe":
+            raise CheckpointError(f"a bpe tokenizer is asked for, but here is one of the kind {vocabulary.kind}")
+        super().__init__(vocabulary)
+        letters = _letters()
+        names = ["".join(letters[byte] for byte in token) for token in vocabulary.tokens]
+        merges = [(names[left], names[right]) for left, right in vocabulary.merges]
+        self._library = Library(BPE({name: token for token, name in enumerate(names)}, merges))
+        self._library.pre_tokenizer = _words()
+
+    @classmethod
+    def of(cls, text: str, vocab_size: int) -> BPETokenizer:
+        """Learn the merges of a text. The same text gives the same ones on any number of threads.
+
+        Args:
+            vocab_size: the most tokens, bytes included; a short text gives fewer.
+        """
+        from tokenizers import Tokenizer as Library
+        from tokenizers.models import BPE
+        from tokenizers.trainers import BpeTrainer
+
+        letters = _letters()
+        library = Library(BPE())
+        library.pre_tokenizer = _words()
+        trainer = BpeTrainer(
+            vocab_size=vocab_size,
+            min_frequency=LEAST_TIMES,
+            initial_alphabet=letters,
+            max_token_length=MAX_TOKEN_BYTES,
+            show_progress=False,
+        )
+        library.train_from_iterator(_pieces(text), trainer)
+        # A text between two ends of tokens is always cut in the same way, so no two merges make the same string.
+        pairs = json.loads(library.to_str())["model"]["merges"]
+        made = ["".join(pair) for pair in pairs]
+        ids = {name: token for token, name in enumerate([*letters, *made])}
+        merges = [(ids[left], ids[right]) for left, right in pairs]
+        return cls(Vocabulary.bpe(merges))
+
+    def encode(self, text: str) -> NDArray[np.int64]:
+        """Token ids, for any text.
+
+        Raises:
+            UnknownCharacter: half a surrogate pair, which has no bytes.
+        """
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise UnknownCharacter(text[error.start], error.start) from None
+        pieces = list(_pieces(text))
+        groups = (pieces[at : at + PIECES] for at in range(0, len(pieces), PIECES))
+        encoded = (self._library.encode_batch_fast(group, add_special_tokens=False) for group in groups)
+        return np.fromiter((token for group in encoded for piece in group for token in piece.ids), dtype=np.int64)
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """The text in pieces that end with a line feed, where no token goes on: so they can be encoded one by one."""
+    start = 0
+    while start < len(text):
+        end = text.find("\n", start + PIECE_CHARACTERS) + 1 or len(text)
+        yield text[start:end]
+        start = end
+
+
+def _words() -> PreTokenizer:
+    """How text is cut before pairs are joined: at line feeds, then as GPT-2 does. No pattern ever comes from a file."""
+    from tokenizers.pre_tokenizers import ByteLevel, Sequence, Split
+
+    words: PreTokenizer = Sequence([Split("\n", "isolated"), ByteLevel(add_prefix_space=False, use_regex=True)])
+    return words
+
+
+def _letters() -> list[str]:
+    """The visible character that the library writes for each byte: itself, or the next from U+0100 on."""
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    letters = sorted(ByteLevel.alphabet())
+    moved = iter([letter for letter in letters if ord(letter) >= N_BYTES])
+    return [chr(byte) if chr(byte) in letters else next(moved) for byte in range(N_BYTES)]

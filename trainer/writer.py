@@ -8,12 +8,13 @@ from tqdm import tqdm
 
 from trainer.checkpoint import Checkpoint
 from trainer.errors import OptionError
-from trainer.tokenizer import CharTokenizer
+from trainer.tokenizer import tokenizer_for
 from trainer.verse.config import ModelConfig
+from trainer.verse.errors import NotText
 from trainer.verse.generate import Written, regenerate
 from trainer.verse.model import VerseModel, round_weights
 from trainer.verse.recipe import MAX_SEED, MAX_TOKENS, Recipe
-from trainer.verse.text import verse_text
+from trainer.verse.text import readable, verse_text
 
 DEFAULT_LINES = 8  # an event's usual limit
 DEFAULT_TOKENS = 400  # enough for eight lines; a verse that runs on is cut
@@ -47,9 +48,9 @@ def recipe_for(
         UnknownCharacter: the prompt holds a character that the model was not trained on.
         RecipeError: something is out of bounds, or too long for this model.
     """
-    if not prompt and "\n" not in checkpoint.vocabulary.symbols:
+    if not prompt and b"\n" not in checkpoint.vocabulary.tokens:
         raise OptionError("this model knows no line feed to begin with: give a --prompt")
-    ids = tuple(CharTokenizer(checkpoint.vocabulary).encode(prompt or "\n").tolist())
+    ids = tuple(tokenizer_for(checkpoint.vocabulary).encode(prompt or "\n").tolist())
     if tokens is None:
         tokens = max(1, min(DEFAULT_TOKENS, longest_verse(checkpoint.config, len(ids))))
     recipe = Recipe(ids, temperature, top_k, seed, tokens, lines)
@@ -66,9 +67,14 @@ def write_verse(
         WeightsError: the weights cannot be stored as a bundle stores them.
         NotText: this seed writes no text.
     """
+    written = _write(checkpoint, recipe, progress)
+    return written, verse_text(checkpoint.vocabulary, recipe, written.ids)
+
+
+def _write(checkpoint: Checkpoint, recipe: Recipe, progress: Callable[[int], object] | None = None) -> Written:
     model = VerseModel(checkpoint.config, round_weights(checkpoint.config, checkpoint.weights))
     [written] = regenerate(model, checkpoint.vocabulary, [recipe], progress)
-    return written, verse_text(checkpoint.vocabulary, recipe, written.ids)
+    return written
 
 
 def verse_with_progress(checkpoint: Checkpoint, recipe: Recipe) -> tuple[Written, str]:
@@ -78,13 +84,17 @@ def verse_with_progress(checkpoint: Checkpoint, recipe: Recipe) -> tuple[Written
 
 
 def sample(checkpoint: Checkpoint, seed: int) -> str:
-    """A few lines by a model in training.
+    """A few lines by a model in training; U+FFFD stands for what is no text, as it is with bytes that know little yet.
 
     Raises:
         WeightsError: as `write_verse`.
     """
-    symbols = checkpoint.vocabulary.symbols
-    prompt = "\n" if "\n" in symbols else symbols[0]
+    vocabulary = checkpoint.vocabulary
+    prompt = "\n" if b"\n" in vocabulary.tokens else vocabulary.symbols[0]
     tokens = min(SAMPLE_TOKENS, longest_verse(checkpoint.config))
     recipe = recipe_for(checkpoint, prompt, SAMPLE_TEMPERATURE, seed % (MAX_SEED + 1), 0, tokens, SAMPLE_LINES)
-    return write_verse(checkpoint, recipe)[1]
+    written = _write(checkpoint, recipe)
+    try:
+        return verse_text(vocabulary, recipe, written.ids)
+    except NotText:
+        return readable(vocabulary.decode(written.ids))

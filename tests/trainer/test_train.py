@@ -76,7 +76,7 @@ def test_a_checkpoint_s_loss_is_the_one_its_weights_have(whole: Run) -> None:
     model = new_model(best.config, b"")
     load_weights(model, best.weights.items())
     assert validation_loss(model, ids[corpus.split :], 16, best.config.vocab_size) == best.val_loss
-    assert best.corpus == {"name": "own", "sha256": corpus.sha256}
+    assert best.corpus == {"name": "own", "sha256": corpus.sha256, "tokens_per_character": 1.0}
 
 
 def test_samples_are_what_the_verse_engine_writes(whole: Run) -> None:

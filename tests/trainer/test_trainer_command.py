@@ -192,7 +192,7 @@ def test_every_help_has_an_example_and_hides_what_is_not_there_yet(trainer: Told
         assert code == 0
         assert re.search(r"Examples?[^\n]*:\n\s+trainer ", out), path
     help_ = trainer("train", "--help")[1]
-    assert not re.search(r"--optimizer|--event|--ticket-file|bpe", help_)
+    assert not re.search(r"--optimizer|--event|--ticket-file", help_)
 
 
 def test_corpora_are_listed_with_how_to_get_them(

@@ -13,7 +13,7 @@ from trainer.verse.certificate import Certificate, ids_digest
 from trainer.verse.config import ModelConfig
 from trainer.verse.errors import BundleError, NotText, VerseError, short
 from trainer.verse.recipe import Recipe
-from trainer.verse.text import is_control, length_of, verse_text
+from trainer.verse.text import length_of, readable, verse_text
 from trainer.verse.vocabulary import Vocabulary
 
 T = TypeVar("T")
@@ -43,8 +43,7 @@ class Claim:
     @property
     def prompt(self) -> str:
         """The prompt as people see it: U+FFFD stands for bytes and characters that no verse may hold."""
-        text = self.vocabulary.decode(self.recipe.prompt_ids).decode("utf-8", errors="replace")
-        return "".join("\ufffd" if is_control(character) else character for character in text)
+        return readable(self.vocabulary.decode(self.recipe.prompt_ids))
 
     @property
     def size(self) -> int:

@@ -69,6 +69,12 @@ def verse_text(vocabulary: Vocabulary, recipe: Recipe, ids: Sequence[int]) -> st
     return text
 
 
+def readable(data: bytes) -> str:
+    """Any bytes as people may see them: U+FFFD stands for what is no text and for characters that no verse may hold."""
+    text = data.decode("utf-8", errors="replace")
+    return "".join("\ufffd" if is_control(character) else character for character in text)
+
+
 def is_control(character: str) -> bool:
     """C0, DEL and C1 except line feed, and the controls that reorder text on a screen."""
     code = ord(character)
