@@ -13,9 +13,9 @@ from tqdm import tqdm
 from trainer.checkpoint import Checkpoint
 from trainer.errors import SubmitError
 from trainer.owner import secret_for
+from trainer.refusal import refusal
 from trainer.upload import follow, send
 from trainer.verse.bundle import pack
-from trainer.verse.errors import NotText
 from trainer.verse.files import write_atomically
 from trainer.verse.generate import MAX_BATCH, Written, regenerate
 from trainer.verse.model import VerseModel, round_weights
@@ -24,7 +24,6 @@ from trainer.verse.text import verse_text
 from trainer.wire import Address, Wire
 
 FOLDER = Path("submissions")  # where bundles go, each named by its content's digest
-MAX_CHARACTERS = 480  # an event's usual limit: what fits a phone
 OFFERED_SEEDS = 5  # instead of one that cannot be submitted
 
 
@@ -64,10 +63,10 @@ def make_submission(checkpoint: Checkpoint, recipe: Recipe) -> Submission:
     vocabulary = checkpoint.vocabulary
     with tqdm(total=recipe.tokens, unit="token", delay=1, leave=False, disable=None) as bar:
         [written] = regenerate(model, vocabulary, [recipe], bar.update)
-    if refusal := _refusal(checkpoint, written):
+    if refused := refusal(vocabulary, written):
         good = _near_seeds(checkpoint, model, recipe)
         offer = f"try --seed {' or '.join(map(str, good))}" if good else "try another prompt or temperature"
-        raise SubmitError(f"{refusal}. Nothing was written; {offer}")
+        raise SubmitError(f"{refused.reason}. Nothing was written; {offer}")
     data = pack(checkpoint.config, vocabulary, weights, written, checkpoint.provenance)
     return Submission(data, written, verse_text(vocabulary, recipe, written.ids))
 
@@ -85,30 +84,11 @@ def keep(submission: Submission, out: Path | None = None) -> Path:
     return out
 
 
-def _refusal(checkpoint: Checkpoint, written: Written) -> str | None:
-    """Why this verse cannot be submitted, if it cannot."""
-    try:
-        text = verse_text(checkpoint.vocabulary, written.recipe, written.ids)
-    except NotText as error:
-        return f"seed {written.recipe.seed} writes bytes that are no text ({error.reason} at byte {error.offset})"
-    if len(text) > MAX_CHARACTERS:
-        return f"the verse has {len(text)} characters, and at most {MAX_CHARACTERS} are allowed (ask for fewer --lines)"
-    if not text.strip():
-        return f"seed {written.recipe.seed} writes nothing but spaces"
-    if not written.decided:
-        certificate = written.certificate
-        return (
-            f"seed {written.recipe.seed} is UNDECIDED: its token {certificate.position} was chosen by a gap of "
-            f"{certificate.smallest_gap:.1e}, so close that another computer might choose otherwise"
-        )
-    return None
-
-
 def _near_seeds(checkpoint: Checkpoint, model: VerseModel, recipe: Recipe) -> list[int]:
     """The first few seeds after this one that write a verse one can submit."""
     seeds = [(recipe.seed + step) % (MAX_SEED + 1) for step in range(1, MAX_BATCH + 1)]
     written = regenerate(model, checkpoint.vocabulary, [replace(recipe, seed=seed) for seed in seeds])
-    return [each.recipe.seed for each in written if _refusal(checkpoint, each) is None][:OFFERED_SEEDS]
+    return [each.recipe.seed for each in written if refusal(checkpoint.vocabulary, each) is None][:OFFERED_SEEDS]
 
 
 def report(submission: Submission, prompt: str, path: Path) -> str:
