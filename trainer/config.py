@@ -18,10 +18,12 @@ SHORT_MINUTES = 0.5  # below, a processor gets further with a tiny model
 LONG_MINUTES = 20.0  # a processor gains from the preset's whole context only in a longer run
 SHORT_CONTEXT = 64  # tokens; in less time, more and shorter sequences teach more
 BATCH_TOKENS = {"cpu": 768, "mps": 4096, "cuda": 16384}  # of a step: small ones teach most, where they are quick
-BASE_RATE, BASE_WIDTH = 4e-3, 128  # the learning rate at this width; it goes down with the root of the width
-
+RATES = {"muon": 0.02, "adamw": 4e-3}  # the learning rate at the width below
+BASE_WIDTH = 128  # AdamW's goes down with the root of the width; Muon's steps are as long in every direction
 
 DEVICES = ("cpu", "cuda", "mps")
+OPTIMIZERS = ("muon", "adamw")
+PRECISIONS = ("float32", "bf16")
 TOKENIZERS = ("char", "bpe")
 DEFAULT_VOCAB_SIZE = 1024  # tokens of a bpe tokenizer
 
@@ -61,16 +63,19 @@ class TrainConfig:
     n_embd: int = 128  # width
     block_size: int = 256  # tokens of context
     batch_size: int = 16  # sequences a step
-    learning_rate: float = 4e-3  # the highest, after the warm-up
-    warmup_steps: int = 100  # updates until the learning rate is reached; at most a tenth of the run
-    final_fraction: float = 0.03  # of the learning rate, left at the end
+    optimizer: str = "muon"  # "muon", with AdamW for all but the blocks' matrices; or "adamw" for all
+    learning_rate: float = 0.02  # the highest, after the warm-up
+    warmup_steps: int = 10  # updates until the learning rate is reached; at most a tenth of the run
+    decay_fraction: float = 0.6  # of the run, at its end: the learning rate falls evenly to nothing
     weight_decay: float = 0.1  # of the matrices, times the learning rate, each step
-    beta1: float = 0.9  # memory of the mean of the gradients
-    beta2: float = 0.99  # memory of their squares: batches are small, so a long one
+    momentum: float = 0.95  # Muon's: memory of the mean of the gradients
+    beta1: float = 0.9  # AdamW's memory of the mean of the gradients
+    beta2: float = 0.95  # and of their squares
     grad_clip: float = 1.0  # longest gradient, as a norm over all weights
     dropout: float = 0.0  # share of activations dropped
     seed: int = 1337  # of the initial weights and the order of the data
     device: str = "cpu"  # "cpu", "cuda" or "mps"
+    precision: str = "float32"  # of the large products while training: "float32" or "bf16"
     threads: int = 1  # of the processor; sums depend on them in their last digit
 
     def __post_init__(self) -> None:
@@ -84,8 +89,9 @@ class TrainConfig:
             "batch_size": (1, MAX_BATCH_SIZE),
             "learning_rate": (1e-9, 10),
             "warmup_steps": (0, MAX_STEPS),
-            "final_fraction": (0, 1),
+            "decay_fraction": (0, 1),
             "weight_decay": (0, 100),
+            "momentum": (0, 1 - 1e-9),
             "beta1": (0, 1 - 1e-9),
             "beta2": (0, 1 - 1e-9),
             "grad_clip": (1e-9, math.inf),
@@ -96,12 +102,12 @@ class TrainConfig:
         for name, (low, high) in bounds.items():
             if not low <= getattr(self, name) <= high:
                 raise OptionError(f"{name} must be {low:g} to {high:g}, not {getattr(self, name)!r}")
-        if self.device not in DEVICES:
-            raise OptionError(f"device must be one of {', '.join(DEVICES)}, not {self.device!r}")
+        choices = {"device": DEVICES, "optimizer": OPTIMIZERS, "precision": PRECISIONS, "tokenizer": TOKENIZERS}
+        for name, values in choices.items():
+            if getattr(self, name) not in values:
+                raise OptionError(f"{name} must be one of {', '.join(values)}, not {getattr(self, name)!r}")
         if self.arch == "gpt2" and self.block_size < 2:
             raise OptionError("a gpt2 model needs a block_size of at least 2: a prompt and a token to write")
-        if self.tokenizer not in TOKENIZERS:
-            raise OptionError(f"tokenizer must be one of {', '.join(TOKENIZERS)}, not {self.tokenizer!r}")
         if self.tokenizer == "char" and self.vocab_size:
             raise OptionError("vocab_size goes with the tokenizer bpe: char has a token for each character there is")
         if self.tokenizer == "bpe" and not N_BYTES < self.vocab_size <= MAX_VOCAB_SIZE:
@@ -154,7 +160,8 @@ def choose(options: Mapping[str, Any], device: str, minutes: float | None) -> tu
         raise OptionError(f"preset must be auto or one of {', '.join(PRESETS)}, not {name!r}")
     fields = asdict(PRESETS[name]) | defaults | with_vocab_size(given)
     fields.setdefault("batch_size", max(4, BATCH_TOKENS[device] // fields["block_size"]))
-    fields.setdefault("learning_rate", BASE_RATE * (BASE_WIDTH / fields["n_embd"]) ** 0.5)
+    if fields.get("optimizer", TrainConfig.optimizer) == "adamw":
+        fields.setdefault("learning_rate", RATES["adamw"] * (BASE_WIDTH / fields["n_embd"]) ** 0.5)
     config = TrainConfig(**fields, preset=name, device=device)
     chosen = f"auto: preset {name}, context {config.block_size}, {config.batch_size} sequences a step, since {why}"
     return config, chosen if why else ""

@@ -20,13 +20,24 @@ from trainer.verse.model import EPS, SOFT_CAP
 from trainer.verse.rotary import rotary_angles
 
 
-class GPT(nn.Module):
-    """A decoder-only transformer."""
+def product_type(precision: str) -> torch.dtype:
+    """What the large products of training are computed in. Sums, norms and the residual stream stay in float32."""
+    return torch.bfloat16 if precision == "bf16" else torch.float32
 
-    cos: Tensor  # modern: (block_size, 1, head_width / 2)
+
+class GPT(nn.Module):
+    """A decoder-only transformer.
+
+    Args:
+        config: its shape.
+        dropout: share of activations dropped while training.
+        dtype: of the large products while training; the loss that counts is always computed in float32.
+    """
+
+    cos: Tensor  # modern: (block_size, head_width / 2)
     sin: Tensor
 
-    def __init__(self, config: ModelConfig, dropout: float = 0.0) -> None:
+    def __init__(self, config: ModelConfig, dropout: float = 0.0, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.config = config
         self.gpt2 = config.arch == "gpt2"
@@ -35,10 +46,10 @@ class GPT(nn.Module):
         if self.gpt2:
             self.wpe = nn.Embedding(config.block_size, C)
         self.drop = nn.Dropout(dropout)
-        self.h = nn.ModuleList(Block(config, dropout) for _ in range(config.n_layer))
+        self.h = nn.ModuleList(Block(config, dropout, dtype) for _ in range(config.n_layer))
         self.ln_f = make_norm(config, C)
         if not self.gpt2:
-            self.lm_head = nn.Linear(C, V, bias=False)
+            self.lm_head = Linear(C, V, False, dtype)
             cos, sin = rotary_table(config.head_width, config.block_size)
             self.register_buffer("cos", cos, persistent=False)
             self.register_buffer("sin", sin, persistent=False)
@@ -58,36 +69,36 @@ class GPT(nn.Module):
         x = self.ln_f(x)
         if self.gpt2:
             return F.linear(x, self.wte.weight)
-        logits: Tensor = self.lm_head(x)
+        logits: Tensor = self.lm_head(x).float()
         return SOFT_CAP * torch.tanh(logits / SOFT_CAP)
 
 
 class Block(nn.Module):
     """Attention, then a perceptron, each added to the stream it reads from."""
 
-    def __init__(self, config: ModelConfig, dropout: float) -> None:
+    def __init__(self, config: ModelConfig, dropout: float, dtype: torch.dtype) -> None:
         super().__init__()
         self.ln_1 = make_norm(config, config.n_embd)
-        self.attn = Attention(config, dropout)
+        self.attn = Attention(config, dropout, dtype)
         self.ln_2 = make_norm(config, config.n_embd)
-        self.mlp = MLP(config, dropout)
+        self.mlp = MLP(config, dropout, dtype)
 
     def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None) -> Tensor:
         """(B, T, C) -> (B, T, C)."""
-        x = x + self.attn(self.ln_1(x), rotary)
-        y: Tensor = x + self.mlp(self.ln_2(x))
+        x = x + self.attn(self.ln_1(x), rotary).float()
+        y: Tensor = x + self.mlp(self.ln_2(x)).float()
         return y
 
 
 class Attention(nn.Module):
     """Causal self-attention. Within block_size tokens, the band that `modern` attends to is all that came before."""
 
-    def __init__(self, config: ModelConfig, dropout: float) -> None:
+    def __init__(self, config: ModelConfig, dropout: float, dtype: torch.dtype) -> None:
         super().__init__()
         C, bias = config.n_embd, config.arch == "gpt2"
         self.n_head, self.head_width = config.n_head, config.head_width
-        self.c_attn = nn.Linear(C, 3 * C, bias=bias)
-        self.c_proj = nn.Linear(C, C, bias=bias)
+        self.c_attn = Linear(C, 3 * C, bias, dtype)
+        self.c_proj = Linear(C, C, bias, dtype)
         if not bias:
             self.q_norm = nn.RMSNorm(self.head_width, eps=EPS)
             self.k_norm = nn.RMSNorm(self.head_width, eps=EPS)
@@ -97,12 +108,12 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None) -> Tensor:
         """(B, T, C) -> (B, T, C)."""
         B, T, C = x.shape
-        q, k, v = self.c_attn(x).view(B, T, 3, self.n_head, self.head_width).unbind(2)  # each (B, T, n_head, D)
+        heads = self.c_attn(x).view(B, T, 3, self.n_head, self.head_width)
+        q, k, v = heads.permute(2, 0, 3, 1, 4).contiguous().unbind()  # each (B, n_head, T, D)
         if rotary is not None:
-            q, k = rotate(self.q_norm(q), *rotary), rotate(self.k_norm(k), *rotary)
-        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (B, n_head, T, D)
-        dropout = self.dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=dropout)
+            q = rotate(self.q_norm(q.float()), *rotary).to(v.dtype)
+            k = rotate(self.k_norm(k.float()), *rotary).to(v.dtype)
+        y = attend(q, k, v, self.dropout if self.training else 0.0)
         y = self.c_proj(y.transpose(1, 2).reshape(B, T, C))
         out: Tensor = self.drop(y)
         return out
@@ -111,19 +122,36 @@ class Attention(nn.Module):
 class MLP(nn.Module):
     """Four times as wide inside: tanh-GELU (gpt2) or the square of what is positive (modern; So et al. 2021)."""
 
-    def __init__(self, config: ModelConfig, dropout: float) -> None:
+    def __init__(self, config: ModelConfig, dropout: float, dtype: torch.dtype) -> None:
         super().__init__()
         C, self.gpt2 = config.n_embd, config.arch == "gpt2"
-        self.c_fc = nn.Linear(C, 4 * C, bias=self.gpt2)
-        self.c_proj = nn.Linear(4 * C, C, bias=self.gpt2)
+        self.c_fc = Linear(C, 4 * C, self.gpt2, dtype)
+        self.c_proj = Linear(4 * C, C, self.gpt2, dtype)
         self.drop = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, C) -> (B, T, C)."""
         x = self.c_fc(x)
-        x = F.gelu(x, approximate="tanh") if self.gpt2 else F.relu(x).square()
+        if self.gpt2:
+            x = F.gelu(x, approximate="tanh")
+        else:
+            positive = F.relu(x)
+            x = positive * positive  # a processor takes longer for square(), whose gradient is a power
         out: Tensor = self.drop(self.c_proj(x))
         return out
+
+
+class Linear(nn.Linear):
+    """y = x W^T + b, while training in a type that may be shorter than that of the weights. The result is of it, too."""
+
+    def __init__(self, rows: int, columns: int, bias: bool, dtype: torch.dtype) -> None:
+        super().__init__(rows, columns, bias)
+        self.training_dtype = dtype
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., in) -> (..., out)."""
+        dtype = self.training_dtype if self.training else self.weight.dtype
+        return F.linear(x.to(dtype), self.weight.to(dtype), None if self.bias is None else self.bias.to(dtype))
 
 
 def make_norm(config: ModelConfig, width: int) -> nn.Module:
@@ -132,15 +160,29 @@ def make_norm(config: ModelConfig, width: int) -> nn.Module:
 
 
 def rotary_table(head_width: int, length: int) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of every position, computed in float64: two of (length, 1, head_width / 2), float32."""
-    angles = torch.from_numpy(rotary_angles(head_width, length)).unsqueeze(1)
+    """Cosines and sines of every position, computed in float64: two of (length, head_width / 2), float32."""
+    angles = torch.from_numpy(rotary_angles(head_width, length))
     return angles.cos().float(), angles.sin().float()
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn each pair (x1, x2) by its position's angle: (B, T, n_head, D) -> the same."""
+    """Turn each pair (x1, x2) by its position's angle: (B, n_head, T, D) -> the same."""
     x1, x2 = x.chunk(2, dim=-1)
     return torch.cat((x1 * cos - x2 * sin, x2 * cos + x1 * sin), dim=-1)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, dropout: float) -> Tensor:
+    """Each position's mixture of the values so far, by how well its query fits their keys: (B, n_head, T, D).
+
+    torch's own function is for graphics cards; on a processor, batched products in bf16 take a quarter of its time.
+    """
+    if q.device.type != "cpu":
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=dropout)
+    B, n_head, T, D = q.shape
+    q, k, v = (x.reshape(B * n_head, T, D) for x in (q, k, v))
+    later = torch.full((T, T), -torch.inf, dtype=q.dtype).triu(1)
+    shares = F.dropout(torch.baddbmm(later, q, k.mT, alpha=D**-0.5).softmax(-1), dropout, training=dropout > 0)
+    return (shares @ v).view(B, n_head, T, D)
 
 
 def initial_weights(config: ModelConfig, key: bytes) -> Iterator[tuple[str, NDArray[np.float32]]]:
@@ -166,10 +208,10 @@ def initial_weights(config: ModelConfig, key: bytes) -> Iterator[tuple[str, NDAr
             yield name, rng.uniform(key, name, shape, deviation * 3**0.5)
 
 
-def new_model(config: ModelConfig, key: bytes, dropout: float = 0.0) -> GPT:
+def new_model(config: ModelConfig, key: bytes, dropout: float = 0.0, precision: str = "float32") -> GPT:
     """A model with its initial weights, which depend on the key alone: the same on every machine."""
     with torch.device("meta"):
-        model = GPT(config, dropout)
+        model = GPT(config, dropout, product_type(precision))
     model.to_empty(device="cpu")
     if config.arch == "modern":
         model.cos, model.sin = rotary_table(config.head_width, config.block_size)

@@ -9,7 +9,7 @@ from trainer.config import TrainConfig
 from trainer.lesson import Lesson
 from trainer.loss import batch, validation_loss
 from trainer.model import new_model, weights_of
-from trainer.optim import make_optimizer, update
+from trainer.optim import make_optimizers, update
 from trainer.plan import Plan, plan_seconds, replan
 from trainer.writer import sample
 
@@ -60,8 +60,8 @@ class Budget:
 
 def measure(config: TrainConfig, lesson: Lesson, budget: Budget) -> Pace:
     """Time some steps, a part of an evaluation and a sample, with a model and an optimizer that are thrown away."""
-    model = new_model(lesson.model, lesson.key, config.dropout).to(lesson.device)
-    optimizer = make_optimizer(model, config)
+    model = new_model(lesson.model, lesson.key, config.dropout, config.precision).to(lesson.device)
+    optimizers = make_optimizers(model, config)
     done = 0
 
     def take(count: int) -> float:
@@ -69,7 +69,7 @@ def measure(config: TrainConfig, lesson: Lesson, budget: Budget) -> Pace:
         began = budget.clock()
         for _ in range(count):
             x, y = batch(lesson.train, lesson.key, done, config.batch_size, config.block_size)
-            loss = update(model, optimizer, x, y, 0.0, config.grad_clip)
+            loss = update(model, optimizers, x, y, 0.0, config.grad_clip)
             done += 1
         loss.item()  # waits until the device has done it all
         return budget.clock() - began

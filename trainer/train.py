@@ -86,7 +86,7 @@ def learn(run: Run, config: TrainConfig, lesson: Lesson, plan: Plan, budget: Bud
                 rate = learning_rate(at.step, plan.in_force(at.step).steps, config)
                 x, y = batch(lesson.train, lesson.key, at.step, config.batch_size, config.block_size)
                 seed_dropout(at)
-                at.losses.append(update(at.model, at.optimizer, x, y, rate, config.grad_clip))
+                at.losses.append(update(at.model, at.optimizers, x, y, rate, config.grad_clip))
                 at.step += 1
                 bar.update()
 
