@@ -88,10 +88,11 @@ def _keep(outcomes: Outcomes, seed: int, what: str, outcome: Outcome) -> Outcome
 
 
 def _ours(corpus: str, seed: int, seconds: float, folder: Path) -> Outcome:
-    """Train for so many seconds, with what `auto` picks."""
+    """Train for so many seconds, on the peer's device and tokens, else with what `auto` picks."""
     run = Run(folder / f"ours-{seconds:g}")
     options = ["--corpus", corpus, "--minutes", f"{seconds / 60:.6f}", "--seed", str(seed), "--out", str(run.path)]
-    command = [sys.executable, "-c", "from trainer.cli import main; main()", "train", "--device", "cpu", *options]
+    options += ["--device", "cpu", "--tokenizer", "char"]
+    command = [sys.executable, "-c", "from trainer.cli import main; main()", "train", *options]
     wall, memory = _timed(command, folder / "log")
     config, _ = read_config(run)
     last = read_metrics(run)[-1]
@@ -144,6 +145,8 @@ def _median(outcomes: list[Outcome]) -> Outcome:
 
 def _report(outcomes: Outcomes) -> None:
     """The table, and what it comes to."""
+    if not outcomes:
+        return
     medians = {what: _median(each) for what, each in outcomes.items()}
     theirs = medians.get(PEER)
     print("\n| median | time | validation loss | lowest to highest | tokens/s, all time counted | peak memory |")

@@ -62,7 +62,7 @@ def test_the_notebook_trains_packs_a_verse_that_passes_and_enters_it(house: Hous
     notebook.cells.insert(settings + 1, new_code_cell("MINUTES = 0.1"))
     notebook.cells += [
         new_code_cell(f"EVENT_URL, NAME = {house.url!r}, 'Ada'\n{enter}"),
-        new_code_cell("print(sys.executable)"),
+        new_code_cell("import sys\n\nprint(sys.executable)"),
     ]
     client = NotebookClient(notebook, timeout=A_CELL, resources={"metadata": {"path": str(own_folders)}})
     client.execute()
