@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -122,31 +123,52 @@ def train(**options: Any) -> None:
     start(options, started)
 
 
-def recipe_options(command: Any) -> Any:
-    """A checkpoint, and what it is asked to write: shared by every command that wants a verse."""
-    for option in reversed(
-        [
-            click.option(
-                "--ckpt",
-                type=click.Path(path_type=Path),
-                required=True,
-                metavar="RUN|FILE",
-                help="A run's folder (its best checkpoint) or a checkpoint file.",
-            ),
-            click.option("--prompt", default="", help="Text to go on from.  [default: a line feed]"),
-            click.option("--temperature", default="0.8", show_default=True, help="0 (greedy) to 2, two decimals."),
-            click.option("--top-k", type=int, default=0, show_default=True, help="Candidates of a choice, 0: all."),
-            click.option("--seed", type=int, default=0, show_default=True, help="0 to 4,294,967,295."),
-            click.option("--tokens", type=int, help="Most tokens to write.  [default: 400, or what the model can]"),
-            click.option("--lines", type=int, default=8, show_default=True, help="Lines to write, 0: until --tokens."),
-        ]
-    ):
-        command = option(command)
-    return command
+def recipe_options(*, many: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A checkpoint, and what it is asked to write: shared by every command that wants a verse, or many."""
+    temperatures = ("0.6", "0.8", "1.0") if many else "0.8"
+    options = [
+        click.option(
+            "--ckpt",
+            type=click.Path(path_type=Path),
+            required=True,
+            metavar="RUN|FILE",
+            help="A run's folder (its best checkpoint) or a checkpoint file.",
+        ),
+        click.option(
+            "--prompt",
+            multiple=many,
+            default=("",) if many else "",
+            help=f"Text to go on from{'; may be repeated' if many else ''}.  [default: a line feed]",
+        ),
+        click.option(
+            "--temperature",
+            multiple=many,
+            default=temperatures,
+            show_default=True,
+            help=f"0 (greedy) to 2, two decimals{'; may be repeated' if many else ''}.",
+        ),
+        click.option("--top-k", type=int, default=0, show_default=True, help="Candidates of a choice, 0: all."),
+        click.option(
+            "--seed",
+            type=int,
+            default=0,
+            show_default=True,
+            help=f"{'The first; ' if many else ''}0 to 4,294,967,295.",
+        ),
+        click.option("--tokens", type=int, help="Most tokens to write.  [default: 400, or what the model can]"),
+        click.option("--lines", type=int, default=8, show_default=True, help="Lines to write, 0: until --tokens."),
+    ]
+
+    def add(command: Callable[..., None]) -> Callable[..., None]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
 
 
 @cli.command()
-@recipe_options
+@recipe_options()
 def generate(ckpt: Path, prompt: str, temperature: str, top_k: int, seed: int, tokens: int | None, lines: int) -> None:
     """Let a checkpoint write a verse: the same one on every machine.
 
@@ -167,7 +189,48 @@ def generate(ckpt: Path, prompt: str, temperature: str, top_k: int, seed: int, t
 
 
 @cli.command()
-@recipe_options
+@recipe_options(many=True)
+@click.option("--count", type=int, default=64, show_default=True, help="Verses to write in all.")
+@click.option("--best", type=int, default=5, show_default=True, help="Verses to print.")
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write a page with all verses to choose from, instead of printing the best.",
+)
+def audition(
+    ckpt: Path,
+    prompt: tuple[str, ...],
+    temperature: tuple[str, ...],
+    top_k: int,
+    seed: int,
+    tokens: int | None,
+    lines: int,
+    count: int,
+    best: int,
+    html: Path | None,
+) -> None:
+    """Let a checkpoint write many verses, and choose.
+
+    The verses are spread evenly over every prompt at every temperature. Dropped are those that could not be submitted,
+    that were written twice, or that share a passage of 50 characters or more with the corpus. Ranked first is what says
+    many words of the corpus and few of them twice, ends with a sentence, has all its lines and no passage of 32
+    characters from the corpus. Each comes with the line that submits it.
+
+    \b
+    Examples:
+      trainer audition --ckpt runs/mine
+      trainer audition --ckpt runs/mine --prompt "The moon" --prompt "The sea" --count 128 --html verses.html
+    """
+    from trainer.audition import Call, hold
+    from trainer.verse.recipe import hundredths
+
+    call = Call(ckpt, prompt, tuple(map(hundredths, temperature)), top_k, count, seed, tokens, lines)
+    click.echo(hold(call, best, html))
+
+
+@cli.command()
+@recipe_options()
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

@@ -74,6 +74,16 @@ def test_a_run_then_a_verse_then_what_it_is(trainer: Told, tmp_path: Path) -> No
     assert trainer("info", "mine/last.safetensors")[0] == 0
 
 
+def test_a_run_with_pieces_of_words_reads_any_prompt(trainer: Told, tmp_path: Path) -> None:
+    bpe = ("--tokenizer", "bpe", "--vocab-size", "300")
+    code, out, err = trainer("train", "--corpus", text_file(tmp_path), *SMALL, *bpe, "--steps", "30", "--out", "mine")
+    assert (code, err) == (0, "")
+    assert re.search(r"^corpus own: 3,000 characters, 300 tokens, 1\.\d\d characters each$", out, re.MULTILINE)
+    code, verse, err = trainer("generate", "--ckpt", "mine", "--prompt", "Über", "--temperature", "0", "--tokens", "9")
+    assert (code, err, verse[:4]) == (0, "", "Über")
+    assert "bpe, 300 tokens" in trainer("info", "mine")[1]
+
+
 def test_what_generate_writes_the_verse_engine_replays(trainer: Told, done: Run) -> None:
     code, out, _ = trainer(
         "generate", "--ckpt", done.path, "--temperature", "0.5", "--top-k", "5", "--seed", "3", "--lines", "2"
@@ -143,6 +153,9 @@ def test_info_on_something_else_is_an_error(what: str, trainer: Told, tmp_path: 
         (("--dropout", "2", "--steps", "1"), "dropout must be"),
         (("--n-head", "3", "--steps", "1"), "n_embd / n_head"),
         (("--preset", "large", "--n-layer", "40", "--steps", "1"), "more than the"),
+        (("--vocab-size", "512", "--steps", "1"), "goes with the tokenizer bpe"),
+        (("--tokenizer", "bpe", "--vocab-size", "256", "--steps", "1"), "vocab_size must be 257 to 65,536"),
+        (("--tokenizer", "bpe", "--vocab-size", "65536", "--preset", "large", "--steps", "1"), "more than the"),
     ],
 )
 def test_options_that_make_no_sense_are_one_line_that_says_why(
@@ -185,6 +198,7 @@ def test_every_help_has_an_example_and_hides_what_is_not_there_yet(trainer: Told
         ("corpus", "fetch"),
         ("train",),
         ("generate",),
+        ("audition",),
         ("info",),
         ("plot",),
     ):
@@ -218,6 +232,20 @@ def test_without_torch_what_needs_none_works_and_train_says_what_to_install(tmp_
     told = call("train", "--steps", "1")
     assert (told.returncode, told.stdout) == (1, "")
     assert re.fullmatch(r"Error: this needs torch, which is not installed: .*pip install .*\[train\].*\n", told.stderr)
+
+
+def test_without_the_library_of_tokens_characters_work_and_bpe_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "tokenizers.py").write_text("raise ModuleNotFoundError('not here', name='tokenizers')")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(cli.__file__).parents[1])])}
+
+    def train_by(tokenizer: str) -> subprocess.CompletedProcess[str]:
+        arguments = ("train", "--corpus", text_file(tmp_path), *SMALL, "--steps", "1", "--tokenizer", tokenizer)
+        return subprocess.run(command(*arguments), capture_output=True, text=True, env=environment, cwd=tmp_path)
+
+    told = train_by("bpe")
+    assert (told.returncode, told.stdout) == (1, "")
+    assert re.fullmatch(r"Error: this needs tokenizers, which is not installed: .*pip install .*\n", told.stderr)
+    assert train_by("char").returncode == 0
 
 
 # --- real processes ---------------------------------------------------------------------------------------------------

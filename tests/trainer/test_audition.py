@@ -1,0 +1,402 @@
+"""`trainer audition`: what it writes, drops and ranks, and that each submit line writes the same verse again."""
+
+from __future__ import annotations
+
+import html
+import re
+import shlex
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.trainer.trainer_runs import tiny
+from tests.trainer.verse_models import LINEAR_A
+from trainer import cli
+from trainer.audition import Call, corpus_of, hold, listen
+from trainer.audition_page import page_of
+from trainer.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from trainer.corpus import Corpus, load
+from trainer.errors import CorpusError, OptionError, SubmitError, UnknownCharacter
+from trainer.merits import Judge
+from trainer.plan import Plan, Revision
+from trainer.refusal import refusal
+from trainer.submit import make_submission
+from trainer.train import train
+from trainer.verse.config import ModelConfig
+from trainer.verse.generate import regenerate
+from trainer.verse.model import VerseModel, round_weights
+from trainer.verse.originality import FLAG, fold
+from trainer.verse.recipe import MAX_SEED, hundredths
+from trainer.verse.vocabulary import Vocabulary
+from trainer.writer import recipe_for
+
+PRINTABLE = "\n " + "".join(map(chr, range(33, 127)))
+LETTERS = "\n abcdefghijklmnopqrstuvwxyz"
+RUN = Path("runs/mine")
+
+
+def checkpoint(symbols: str = PRINTABLE, head: float = 1.0, arch: str = "modern", vocabulary: Any = None) -> Checkpoint:
+    """A little model with random weights; `head` scales its logits, so 0 leaves every choice to the noise."""
+    vocabulary = vocabulary or Vocabulary.chars(symbols)
+    config = ModelConfig(arch, 1, 2, 16, 64, vocabulary.size)
+    rng = np.random.default_rng(1)
+    weights = {n: rng.standard_normal(s).astype(np.float32) for n, s in config.tensor_shapes().items()}
+    if arch == "modern":
+        weights["lm_head.weight"] *= head
+    record = {"name": "none", "sha256": "0" * 64}
+    return Checkpoint(config, vocabulary, 3, None, record, {"steps": 3}, weights)
+
+
+def call(**changes: Any) -> Call:
+    usual: dict[str, Any] = {
+        "ckpt": RUN,
+        "prompts": ("",),
+        "temperatures": (80,),
+        "top_k": 0,
+        "count": 16,
+        "seed": 0,
+        "tokens": None,
+        "lines": 8,
+    }
+    return Call(**(usual | changes))
+
+
+def own(text: str) -> Corpus:
+    return Corpus("own", "own.txt", text)
+
+
+# --- what is written --------------------------------------------------------------------------------------------------
+
+
+def test_verses_are_spread_evenly_over_prompts_and_temperatures() -> None:
+    asked = call(prompts=("A", "", "A"), temperatures=(60, 100, 80), count=64, seed=9).recipes(checkpoint())
+    counts = Counter((prompt, recipe.temperature) for prompt, recipe in asked)
+    assert sorted(counts) == [("", 60), ("", 80), ("", 100), ("A", 60), ("A", 80), ("A", 100)]
+    assert sorted(counts.values()) == [10, 10, 11, 11, 11, 11]
+    assert {recipe.seed for prompt, recipe in asked if (prompt, recipe.temperature) == ("A", 80)} >= set(range(9, 19))
+    assert len(set(asked)) == 64
+
+
+def submitted(line: str, author: Checkpoint) -> str:
+    """The verse that the command line submits, from its own parser on."""
+    program, command, *words = shlex.split(line)
+    assert (program, command) == ("trainer", "submit")
+    asked = cli.cli.commands["submit"].make_context("submit", words).params
+    assert asked["ckpt"] == RUN
+    wanted = [asked[name] for name in ("seed", "top_k", "tokens", "lines")]
+    return make_submission(author, recipe_for(author, asked["prompt"], hundredths(asked["temperature"]), *wanted)).text
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"count": 3},
+        {"prompts": ('-it\'s "$HOME"\n`x`', "--seed"), "temperatures": (60, 29, 115), "count": 6, "tokens": 60},
+        {"top_k": 5, "seed": MAX_SEED - 15, "tokens": 60, "lines": 3},
+        {"temperatures": (0,), "count": 1, "tokens": 20, "lines": 0},
+    ],
+    ids=["usual", "odd-prompts", "every-option", "greedy"],
+)
+def test_every_submit_line_submits_that_very_verse(changes: dict[str, Any]) -> None:
+    author = checkpoint()
+    audition = listen(call(**changes), author, None)
+    for verse in audition.verses:
+        assert submitted(verse.submit_line, author) == verse.text
+
+
+@pytest.mark.parametrize(
+    ("author", "tokens"),  # few of a byte-level model with random weights: most of its bytes are no text
+    [(checkpoint(arch="gpt2"), None), (checkpoint(vocabulary=LINEAR_A), 2), (checkpoint(LETTERS.strip()), 40)],
+    ids=["gpt2", "bpe", "no-line-feed"],
+)
+def test_other_models_are_heard_too(author: Checkpoint, tokens: int | None) -> None:
+    audition = listen(call(prompts=("ab",), tokens=tokens, count=32), author, None)
+    assert audition.verses
+    assert len(audition.verses) + sum(audition.dropped.values()) == 32
+    assert submitted(audition.verses[0].submit_line, author) == audition.verses[0].text
+
+
+# --- what is dropped --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("author", "changes", "kind"),
+    [
+        (checkpoint("ab \n", 0.0), {"temperatures": (0, 100), "tokens": 20}, "undecided"),  # greedy among equals
+        (checkpoint(LETTERS + "\u202e", 0.0), {"temperatures": (100,), "tokens": 20}, "no text"),
+        (checkpoint("\n a", 0.0), {"temperatures": (100,), "tokens": 3, "lines": 0}, "empty"),
+        (checkpoint(), {"prompts": ("a",), "tokens": 481, "lines": 0, "count": 2}, "too long"),
+    ],
+)
+def test_what_cannot_be_submitted_is_dropped_and_counted(
+    author: Checkpoint, changes: dict[str, Any], kind: str
+) -> None:
+    asked = call(**changes)
+    model = VerseModel(author.config, round_weights(author.config, author.weights))
+    written = regenerate(model, author.vocabulary, [recipe for _, recipe in asked.recipes(author)])
+    refused = Counter(why.kind for each in written if (why := refusal(author.vocabulary, each)))
+    assert refused[kind] > 0
+    if refused.total() == asked.count:
+        with pytest.raises(SubmitError, match=rf"no verse is left \({asked.count} {kind}\): try another --temperature"):
+            listen(asked, author, None)
+        return
+    dropped = dict(listen(asked, author, None).dropped)
+    dropped.pop("the same as another", 0)
+    assert dropped == refused
+
+
+def test_a_verse_written_twice_is_kept_once() -> None:
+    audition = listen(call(temperatures=(0,)), checkpoint(), None)
+    assert (len(audition.verses), audition.dropped) == (1, {"the same as another": 15})
+
+
+def test_a_verse_that_quotes_the_corpus_is_dropped_and_one_that_comes_near_is_ranked_lower() -> None:
+    author = checkpoint(LETTERS)
+    asked = call(tokens=90)
+    free = listen(asked, author, own("nothing in common"))
+    victim = max(free.verses, key=lambda verse: len(fold(verse.text)))
+    quoted = listen(asked, author, own(f"Before it.\n{victim.text.upper()}!\nAnd after."))
+    assert quoted.dropped == {"quoting 50 or more characters of own": 1}
+    assert victim.text not in [verse.text for verse in quoted.verses]
+    near = listen(asked, author, own("And so\n" + fold(victim.text)[:40].upper()))
+    [flagged] = [verse for verse in near.verses if verse.text == victim.text]
+    passage = flagged.merits.passage
+    assert passage is not None
+    assert FLAG <= passage.length <= 41
+    assert flagged.merits.score == replace(flagged.merits, passage=None).score - 10
+    assert f"at most {passage.length} characters as in own (-10), line 2: “" in "; ".join(flagged.figures)
+
+
+# --- how it ranks -----------------------------------------------------------------------------------------------------
+
+CORPUS = own("The moon is up and the sea is cold.\nWho walks upon the shore? A sailor, and his shadow.")
+GOOD = "The moon is up.\nThe sea is cold."
+WORSE = {
+    "an invented word": "The moon is up.\nThe zea is cold.",
+    "a word said again": "The moon is up.\nThe moon is cold.",
+    "no end": "The moon is up.\nThe sea is cold,",
+    "a missing line": "The moon is up. The sea is cold.",
+}
+
+
+@pytest.mark.parametrize("fault", WORSE)
+def test_each_fault_costs_points(fault: str) -> None:
+    judge = Judge(CORPUS)
+    assert judge.merits(WORSE[fault], 2).score < judge.merits(GOOD, 2).score
+
+
+def test_the_figures_say_what_was_counted() -> None:
+    judge = Judge(CORPUS)
+    merits = judge.merits('The moon!\n\nThe zea, "the cold', 3)
+    assert judge.describe(merits) == [
+        "6 words, 5 known, 3 fresh",
+        "2 of 3 lines (-10)",
+        "ends within a sentence (-10)",
+        "at most 9 characters as in own, line 1: “The moon”",
+    ]
+    assert merits.score == 100 * 3 / 6 - 20
+    assert judge.merits('He said "up."', 0).finished
+    assert judge.merits("...", 0).words == 0
+
+
+def test_the_best_comes_first_and_without_a_corpus_words_do_not_count() -> None:
+    author = checkpoint("\n abc", 0.0)
+    scores = [verse.merits.score for verse in listen(call(), author, own("a b c ab bc abc")).verses]
+    assert scores == sorted(scores, reverse=True)
+    assert len(set(scores)) > 1
+    assert Judge(None).merits("Zzyx, zzyx.", 1).score == 100
+
+
+# --- the corpus -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run on a text of one's own."""
+    folder = tmp_path_factory.mktemp("audition")
+    return train(tiny(folder), folder / "a run", Plan((Revision(0, 12, 4),))).path
+
+
+@pytest.fixture
+def trainer(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Call the command: exit code, output, errors."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["trainer", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        told = capfd.readouterr()
+        return code, told.out, told.err
+
+    return call
+
+
+def test_the_corpus_is_found_by_the_run_s_folder_or_by_its_digest(run: Path, tmp_path: Path) -> None:
+    trained = read_checkpoint(run)
+    assert corpus_of(trained, run).sha256 == trained.corpus["sha256"]
+    assert corpus_of(trained, run / "last.safetensors").sha256 == trained.corpus["sha256"]
+    folio = replace(trained, corpus={"name": "mine", "sha256": load("folio").sha256})
+    assert corpus_of(folio, tmp_path / "moved.safetensors").name == "folio"
+    with pytest.raises(CorpusError, match="only its run's folder says where the corpus 'own' is"):
+        corpus_of(trained, tmp_path / "moved.safetensors")
+
+
+def test_a_corpus_not_at_hand_is_not_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    digest = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
+    with pytest.raises(CorpusError, match="trainer corpus fetch shakespeare"):
+        corpus_of(replace(checkpoint(), corpus={"name": "shakespeare", "sha256": digest}), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_corpus_that_changed_or_is_gone_is_said_in_a_line_and_the_audition_goes_on(run: Path, trainer: Any) -> None:
+    line = ("audition", "--ckpt", run, "--count", 6, "--tokens", 30, "--best", 1)
+    assert "Known: a word of own." in trainer(*line)[1]
+    text = run.parent / "own.txt"
+    kept = text.read_bytes()
+    try:
+        text.write_bytes(kept + b"More.")
+        code, out, err = trainer(*line)
+        assert (code, err) == (0, "")
+        assert f"are not looked for: {text} is no longer the text" in out
+        text.unlink()
+        code, out, err = trainer(*line)
+        assert (code, err) == (0, "")
+        assert re.search(r"^Known words and quotations are not looked for: there is no corpus .*own.txt", out, re.M)
+        assert "\n1. Score" in out
+    finally:
+        text.write_bytes(kept)
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_prints_the_best_with_the_lines_that_submit_them(run: Path, trainer: Any, tmp_path: Path) -> None:
+    asked = ("--ckpt", run, "--prompt", "The", "--prompt", "", "--count", 12, "--tokens", 60)
+    code, out, err = trainer("audition", *asked, "--best", 3)
+    assert (code, err) == (0, "")
+    assert re.match(r"12 verses by .*a run: \d+ kept; dropped: ", out)
+    assert re.findall(r"^(\d)\. Score -?\d+: \d+ words", out, re.M) == ["1", "2", "3"]
+    lines = [line for line in out.splitlines() if line.startswith("trainer submit ")]
+    assert len(lines) == 3
+    verses = re.findall(r"^\d\. Score .*\n\n((?s:.*?))\n\ntrainer submit", out, re.M)
+    code, told, err = trainer(*shlex.split(lines[0])[1:], "--out", tmp_path / "a.verse")
+    assert (code, err) == (0, "")
+    assert verses[0] in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--count", "2"), "--count must be 3 to 4,096, not 2: at least one verse for each of 1 x 3"),
+        (("--count", "5000"), "--count must be"),
+        (("--best", "0"), "--best must be 1 or more"),
+        (("--temperature", "0.8", "--temperature", "hot"), "must be a number such as 0.8"),
+        (("--temperature", "0.815"), "steps of 0.01"),
+        (("--prompt", "The", "--prompt", "µ"), "U+00B5"),
+        (("--top-k", "5000"), "top_k is 5000"),
+        (("--seed", "4294967290"), "seed must be"),
+        (("--tokens", "0"), "tokens must be"),
+        (("--lines", "65"), "lines must be"),
+        (("--html", "nowhere/a.html"), "nowhere/a.html cannot be written"),
+        (("--html", "."), "--html . cannot be written"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_one_line_that_says_why(
+    arguments: tuple[str, ...], says: str, trainer: Any, run: Path
+) -> None:
+    code, out, err = trainer("audition", "--ckpt", run, *arguments)
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert says in err
+
+
+def test_a_model_without_line_feeds_asks_for_a_prompt(trainer: Any, tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "a.safetensors", checkpoint(LETTERS.strip()))
+    code, out, err = trainer("audition", "--ckpt", tmp_path / "a.safetensors")
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert "give a --prompt" in err
+
+
+def test_what_cannot_be_asked_for_is_known_before_a_verse_is_written() -> None:
+    with pytest.raises(OptionError, match="at least one verse for each of 2 x 1"):
+        call(prompts=("a", "b"), count=1)
+    with pytest.raises(UnknownCharacter):
+        call(prompts=("a", "é")).recipes(checkpoint())
+
+
+# --- the page ---------------------------------------------------------------------------------------------------------
+
+NASTY = ('</textarea><script>alert("x")</script>', "\n&amp; it's <b>$title</b>")
+
+
+def test_the_page_has_every_verse_with_its_line_and_nothing_of_them_is_markup() -> None:
+    author = checkpoint()
+    audition = listen(call(prompts=NASTY, tokens=90), author, own("a <i>corpus</i>"), note="No <corpus>.")
+    page = page_of(replace(audition, title="<u>mine</u>"))
+    bodies = [html.unescape(body) for body in re.findall(r"<textarea[^>]*>\n(.*?)</textarea>", page, re.S)]
+    assert bodies == [verse.submit_line for verse in audition.verses]
+    verses = re.findall(r'<span class="verse" dir="auto">(.*?)</span></summary>', page)
+    for markup, verse in zip(verses, audition.verses, strict=True):
+        lines = re.findall(r"<span(?: class=\"gap\")?>(.*?)</span>", markup)
+        expected = [line if line.strip() else "" for line in verse.text.strip("\n").split("\n")]
+        assert [html.unescape(line) for line in lines] == expected
+    assert page.count("<script>") == 1
+    assert "$title" in page
+    assert not re.search(r"<(u|b|i|corpus)>", page)
+
+
+def test_the_page_fetches_nothing() -> None:
+    page = page_of(listen(call(tokens=20), checkpoint(LETTERS), None))
+    assert not re.search(r"https?:|src=|href=|url\(|@import", page)
+    assert "default-src 'none'" in page
+
+
+def test_the_command_writes_the_page_whole(run: Path, trainer: Any, tmp_path: Path) -> None:
+    path = tmp_path / "verses.html"
+    code, out, err = trainer("audition", "--ckpt", run, "--count", 6, "--html", path)
+    assert (code, err) == (0, "")
+    assert out.endswith(f"Open {path} in a browser to read and choose.\n")
+    assert path.read_text(encoding="utf-8").endswith("</html>\n")
+    assert hold(call(ckpt=run, tokens=20), 1, path)
+    assert [each.name for each in tmp_path.iterdir()] == ["verses.html"]
+
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: install Debian's package chromium")
+@pytest.mark.parametrize("javascript", [True, False], ids=["with-javascript", "without"])
+def test_a_tap_on_a_verse_shows_its_line(tmp_path: Path, javascript: bool) -> None:
+    playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    audition = listen(call(prompts=(*NASTY, "a"), tokens=90), checkpoint(), None)
+    (tmp_path / "verses.html").write_text(page_of(audition), encoding="utf-8")
+    with playwright_api.sync_playwright() as playwright:
+        # Chromium has no sandbox of its own where tests run as root
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        phone = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+        page = browser.new_context(java_script_enabled=javascript, **phone).new_page()
+        problems: list[str] = []
+        page.on("console", lambda message: problems.append(message.text))
+        page.goto((tmp_path / "verses.html").as_uri())
+        line = page.locator("#line-2")
+        assert not line.is_visible()
+        page.locator("summary").nth(1).tap()
+        line.wait_for(state="visible")
+        assert line.input_value() == audition.verses[1].submit_line
+        assert page.locator("li").first.bounding_box()["width"] <= 390
+        assert page.locator("button").count() == (len(audition.verses) if javascript else 0)
+        if javascript:
+            page.locator("details[open] button").tap()
+            assert page.evaluate("getSelection().toString()") == audition.verses[1].submit_line
+        assert problems == []
+        browser.close()
