@@ -127,6 +127,6 @@ def helps(command, path):
     for name, child in getattr(command, "commands", {{}}).items():
         helps(child, [*path, name])
 helps(group, [])
-print(sorted({{"numpy", "torch", "matplotlib"}} & set(sys.modules)))
+print(sorted({{"numpy", "torch", "matplotlib", "tokenizers"}} & set(sys.modules)))
 """
     assert run(code) == "[]"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainer.errors import CheckpointError, UnknownCharacter
@@ -11,9 +11,11 @@ from trainer.tokenizer import CharTokenizer
 from trainer.verse.errors import VocabularyError
 from trainer.verse.vocabulary import Vocabulary
 
+STEADY = settings(deadline=None, derandomize=True, database=None)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=2).filter(lambda text: len(set(text)) > 1)
 
 
+@STEADY
 @given(TEXT)
 def test_any_text_comes_back_as_it_was(text: str) -> None:
     tokenizer = CharTokenizer.of(text)

@@ -243,7 +243,7 @@ def test_without_the_library_of_tokens_characters_work_and_bpe_says_what_to_inst
         return subprocess.run(command(*arguments), capture_output=True, text=True, env=environment, cwd=tmp_path)
 
     told = train_by("bpe")
-    assert (told.returncode, told.stdout) == (1, "")
+    assert told.returncode == 1
     assert re.fullmatch(r"Error: this needs tokenizers, which is not installed: .*pip install .*\n", told.stderr)
     assert train_by("char").returncode == 0
 

@@ -1,0 +1,366 @@
+"""Byte pair encoding: what is learned, what comes back, and what a run with it is told, refuses and records."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.axes import Axes
+
+from tests.trainer.trainer_runs import PLAN, Clock, Killed, die, same_weights, text_file, tiny
+from trainer import lesson
+from trainer.bits import bits_per_character, recorded_ratio, tokens_per_character
+from trainer.checkpoint import read_checkpoint, write_checkpoint
+from trainer.corpus import Corpus, load
+from trainer.errors import CheckpointError, CorpusError, OptionError, UnknownCharacter
+from trainer.info import describe
+from trainer.lesson import check_header, prepare
+from trainer.plan import Plan, Revision
+from trainer.plot import draw
+from trainer.run import Run, read_config, read_metrics
+from trainer.start import start
+from trainer.tokenizer import PIECE_CHARACTERS, BPETokenizer, tokenizer_for
+from trainer.train import resume, train
+from trainer.verse.config import MAX_VOCAB_SIZE
+from trainer.verse.vocabulary import MAX_TOKEN_BYTES, N_BYTES, Vocabulary
+from trainer.writer import recipe_for, sample
+
+STEADY = settings(deadline=None, derandomize=True, database=None)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+WORDS = st.lists(st.sampled_from(["a", "ab", "aba", "aab", "ba", "é", "\u200d", "🌙", "\n", " "])).map("".join)
+FOLIO = load("folio")
+LEARNED = BPETokenizer.of(FOLIO.text[:50_000], 600)
+
+
+@STEADY
+@given(TEXT | WORDS)
+def test_any_text_comes_back_as_it_was(text: str) -> None:
+    assert LEARNED.decode(LEARNED.encode(text)) == text
+
+
+@STEADY
+@given(WORDS, st.integers(N_BYTES + 1, 300), TEXT | WORDS)
+def test_tokens_learned_from_any_text_are_few_enough_and_all_different(text: str, size: int, other: str) -> None:
+    tokenizer = BPETokenizer.of(text, size)
+    assert N_BYTES <= tokenizer.size <= size
+    assert len(set(tokenizer.vocabulary.tokens)) == tokenizer.size
+    for each in (text, other):
+        assert tokenizer.decode(tokenizer.encode(each)) == each
+
+
+def merge_by_hand(words: list[bytes], size: int) -> tuple[bytes, ...]:
+    """The algorithm as the textbook has it: join the most frequent pair, everywhere, again and again."""
+    pieces = [[bytes([byte]) for byte in word] for word in words]
+    tokens = [bytes([byte]) for byte in range(N_BYTES)]
+    while len(tokens) < size:
+        pairs = Counter((a, b) for word in pieces for a, b in pairwise(word))
+        [(pair, count)] = pairs.most_common(1)
+        assert list(pairs.values()).count(count) == 1  # the example leaves no choice
+        tokens.append(b"".join(pair))
+        for word in pieces:
+            at = 0
+            while at < len(word) - 1:
+                if (word[at], word[at + 1]) == pair:
+                    word[at : at + 2] = [b"".join(pair)]
+                at += 1
+    return tuple(tokens)
+
+
+def test_the_merges_are_those_that_counting_by_hand_gives() -> None:
+    text = "\n".join(["abc"] * 9 + ["bc"] * 4 + ["abd"] * 7 + ["xabd"])
+    tokenizer = BPETokenizer.of(text, N_BYTES + 3)
+    assert tokenizer.vocabulary.tokens == merge_by_hand([word.encode() for word in text.split("\n")], N_BYTES + 3)
+    assert tokenizer.vocabulary.merges == ((97, 98), (256, 99), (256, 100))
+
+
+def test_a_line_feed_stands_alone_and_a_word_takes_its_space_along() -> None:
+    spelled = [LEARNED.vocabulary.tokens[token] for token in LEARNED.encode(" the\n\n  the\n")]
+    assert spelled == [b" the", b"\n", b"\n", b" ", b" the", b"\n"]
+    assert all(b"\n" not in token for token in LEARNED.vocabulary.tokens[N_BYTES:])
+
+
+def test_long_texts_are_encoded_in_pieces_as_if_they_were_one() -> None:
+    text = FOLIO.text[: 40 * PIECE_CHARACTERS]
+    alone = [LEARNED.encode(line + "\n") for line in text.split("\n")]
+    assert np.array_equal(LEARNED.encode(text + "\n"), np.concatenate(alone))
+
+
+def test_no_token_is_longer_than_a_vocabulary_allows() -> None:
+    text = "a" * 5000
+    tokenizer = BPETokenizer.of(text, 1000)
+    assert MAX_TOKEN_BYTES // 2 <= max(map(len, tokenizer.vocabulary.tokens)) <= MAX_TOKEN_BYTES
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_what_stands_once_in_a_text_becomes_no_token() -> None:
+    assert BPETokenizer.of("on bone", 400).vocabulary.tokens[N_BYTES:] == (b"on",)
+    assert BPETokenizer.of("", 400).size == N_BYTES
+
+
+@pytest.mark.parametrize("merges", [[(97, 98), (98, 97), (256, 97), (97, 257)], [(97, 98), (97, 98)], [(10, 10)]])
+def test_tokens_that_no_training_makes_come_back_all_the_same(merges: list[tuple[int, int]]) -> None:
+    tokenizer = tokenizer_for(Vocabulary.bpe(merges))
+    for text in ("", "aba ab\n\nbaba", "ünser"):
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_a_checkpoint_s_tokens_encode_as_the_trained_ones_did() -> None:
+    again = tokenizer_for(Vocabulary.from_dict(LEARNED.vocabulary.to_dict()))
+    assert np.array_equal(again.encode(FOLIO.text), LEARNED.encode(FOLIO.text))
+
+
+def test_bytes_that_are_no_text_are_shown_as_such() -> None:
+    assert LEARNED.decode(np.array([0xC3, 97])) == "\ufffda"
+
+
+def test_half_a_surrogate_pair_is_named_with_its_place() -> None:
+    with pytest.raises(UnknownCharacter, match=r"U\+DCFF, character 3 of the prompt.*no character. Type it again"):
+        LEARNED.encode("ab\udcff")
+
+
+def test_another_kind_of_tokenizer_is_refused() -> None:
+    with pytest.raises(CheckpointError, match="char"):
+        BPETokenizer(Vocabulary.chars("ab"))
+
+
+def test_every_process_learns_the_same_merges_on_any_number_of_threads() -> None:
+    code = """
+import hashlib
+from trainer.corpus import load
+from trainer.tokenizer import BPETokenizer
+tokenizer = BPETokenizer.of(load("folio").text[:300_000], 2000)
+print(tokenizer.size, hashlib.sha256(repr(tokenizer.vocabulary.merges).encode()).hexdigest())
+"""
+    told = set()
+    for seed, threads in (("1", "1"), ("2", "2"), ("3", "5")):
+        environment = os.environ | {"PYTHONHASHSEED": seed, "RAYON_NUM_THREADS": threads}
+        told.add(subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True).stdout)
+    assert len(told) == 1
+
+
+# --- bits a character -------------------------------------------------------------------------------------------------
+
+
+def test_bits_a_character_count_what_is_predicted() -> None:
+    vocabulary = Vocabulary.bpe([(97, 98), (195, 164)])  # "ab", "ä"
+    text = "ababcä"
+    ids = tokenizer_for(vocabulary).encode(text)
+    assert ids.tolist() == [256, 256, 99, 257]
+    ratio = tokens_per_character(vocabulary, ids, text)
+    assert ratio == 3 / 4  # "ab" is given, three tokens spell the other four characters
+    assert bits_per_character(2.0, ratio) == pytest.approx(2.0 * 3 / 4 / math.log(2))
+    within = np.array([0xC3, 0xA4, 97])  # the first character begins in the token that is given
+    assert tokens_per_character(vocabulary, within, "äa") == 2.0
+
+
+def test_a_character_tokenizer_has_one_token_a_character_also_where_a_record_does_not_say() -> None:
+    tokenizer = tokenizer_for(Vocabulary.chars("\nab"))
+    assert tokens_per_character(tokenizer.vocabulary, tokenizer.encode("abba\n"), "abba\n") == 1.0
+    assert recorded_ratio({}, "char") == 1.0
+    assert recorded_ratio({}, "bpe") is None
+    assert recorded_ratio({"tokens_per_character": 0.25}, "bpe") == 0.25
+
+
+# --- runs -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("bpe")
+    return train(tiny(folder, tokenizer="bpe", vocab_size=300), folder / "run", PLAN)
+
+
+def test_merges_are_learned_from_the_training_split_alone(tmp_path: Path) -> None:
+    config = tiny(tmp_path, tokenizer="bpe", vocab_size=300)
+    path = Path(config.corpus)
+    text = path.read_text(encoding="utf-8")
+    ours = prepare(config).tokenizer.vocabulary
+    split = int(0.9 * len(text))
+    path.write_text(text[:split] + "q" * (len(text) - split), encoding="utf-8")
+    assert prepare(config).tokenizer.vocabulary == ours == BPETokenizer.of(text[:split], 300).vocabulary
+
+
+def test_the_splits_are_encoded_apart_and_measured(whole: Run) -> None:
+    config, record = read_config(whole)
+    text = load(config.corpus)
+    made = prepare(config)
+    assert made.tokenizer.decode(made.train.numpy()) == text.text[: text.split]
+    assert made.tokenizer.decode(made.val.numpy()) == text.text[text.split :]
+    first = len(made.tokenizer.decode(made.val.numpy()[:1]))
+    assert record["tokens_per_character"] == (len(made.val) - 1) / (len(text.text) - text.split - first)
+    assert made.model.vocab_size == 300
+
+
+def test_the_best_checkpoint_carries_its_bits_a_character(whole: Run) -> None:
+    best = read_checkpoint(whole.path)
+    ratio = read_config(whole)[1]["tokens_per_character"]
+    assert best.val_loss is not None
+    bits = bits_per_character(best.val_loss, ratio)
+    assert best.provenance["bits_per_character"] == pytest.approx(bits, abs=1e-4)
+    assert best.provenance["corpus"]["tokens_per_character"] == best.corpus["tokens_per_character"] == ratio
+    for path in (whole.path, whole.best):
+        told = describe(path)
+        assert f"validation loss {best.val_loss:.4f} ({bits:.4f} bits a character)" in told
+        assert "bpe, 300 tokens" in told
+
+
+def test_a_checkpoint_that_does_not_say_its_tokens_a_character_is_read(whole: Run, tmp_path: Path) -> None:
+    best = read_checkpoint(whole.path)
+    del best.corpus["tokens_per_character"]  # type: ignore[attr-defined]
+    write_checkpoint(tmp_path / "old.safetensors", best)
+    told = describe(tmp_path / "old.safetensors")
+    assert f"validation loss {best.val_loss:.4f}\n" in told
+
+
+def test_a_run_killed_and_resumed_learns_its_merges_again_and_ends_in_the_same_bits(whole: Run, tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        train(tiny(tmp_path, tokenizer="bpe", vocab_size=300), tmp_path / "run", PLAN, clock=Clock({9: die}))
+    run = resume(tmp_path / "run")
+    assert same_weights(run, whole)
+    assert read_checkpoint(run.path).vocabulary == read_checkpoint(whole.path).vocabulary
+
+
+def test_a_run_is_not_gone_on_with_by_other_merges(tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        train(tiny(tmp_path, tokenizer="bpe", vocab_size=300), tmp_path / "run", PLAN, clock=Clock({9: die}))
+    run = Run(tmp_path / "run")
+    run.config.write_text(run.config.read_text().replace('"vocab_size": 300', '"vocab_size": 301'))
+    with pytest.raises(CheckpointError, match="another model, tokenizer or corpus"):
+        resume(run.path)
+
+
+def test_a_short_corpus_gives_fewer_tokens_says_so_and_can_be_resumed_and_repeated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = train(tiny(tmp_path, tokenizer="bpe", vocab_size=60_000), tmp_path / "run", Plan((Revision(0, 2, 2),)))
+    size = read_checkpoint(run.path).vocabulary.size
+    assert N_BYTES < size < 1000
+    assert f"{size} tokens (not 60,000: no other pair of tokens stands twice in a word)" in capsys.readouterr().out
+    resume(run.path)
+    again = start({"plan": run.path, "out": tmp_path / "again", "device": "cpu"}, 0.0)
+    assert same_weights(again, run)
+
+
+def test_a_repeated_run_keeps_its_tokenizer_unless_another_is_given(whole: Run, tmp_path: Path) -> None:
+    def repeated(**options: object) -> tuple[str, int]:
+        out = tmp_path / f"run-{len(list(tmp_path.iterdir()))}"
+        config, _ = read_config(start({"plan": whole.path, "out": out, "device": "cpu", **options}, 0.0))
+        return config.tokenizer, config.vocab_size
+
+    assert repeated() == ("bpe", 300)
+    assert repeated(tokenizer="bpe") == ("bpe", 300)
+    assert repeated(vocab_size=280) == ("bpe", 280)
+    assert repeated(tokenizer="char") == ("char", 0)
+
+
+def test_any_character_may_stand_in_a_prompt_and_none_means_a_line_feed(whole: Run) -> None:
+    best = read_checkpoint(whole.path)
+    prompt = "Ünser 🌙\r"
+    assert best.vocabulary.decode(recipe_for(best, prompt, 80, 1).prompt_ids) == prompt.encode()
+    assert recipe_for(best, "", 80, 1).prompt_ids == (10,)
+
+
+def test_a_sample_that_is_no_text_yet_is_shown_all_the_same(tmp_path: Path) -> None:
+    fresh = prepare(tiny(tmp_path, tokenizer="bpe", vocab_size=300))
+    shapes = fresh.model.tensor_shapes().items()
+    nothing = fresh.checkpoint({name: np.zeros(shape, np.float32) for name, shape in shapes})
+    assert "\ufffd" in sample(nothing, 7)  # every byte is as likely as every other
+
+
+def test_evaluations_and_the_summary_tell_bits_and_name_tokens(
+    whole: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(tiny(tmp_path, tokenizer="bpe", vocab_size=300), tmp_path / "run", PLAN)
+    told = capsys.readouterr().out
+    marks = read_config(whole)[1]["marks"]
+    assert f"token frequencies {marks['letters']:.2f}, pairs of tokens {marks['pairs']:.2f}." in told
+    assert "letter" not in told
+    best = read_checkpoint(whole.path)
+    assert re.search(r"^step 12/12 .*validation \d\.\d{3} \(\d\.\d{3} bits a character\)", told, re.MULTILINE)
+    assert f"({best.provenance['bits_per_character']:.3f} bits a character) at step {best.step}" in told
+
+
+def test_runs_of_different_tokens_are_drawn_in_bits_a_character(
+    whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    curves: list[tuple[float, ...]] = []
+    labels: list[str] = []
+    plot, label = Axes.plot, Axes.set_ylabel
+
+    def watched_plot(axes: Axes, x: Any, y: Any, *rest: Any, **options: Any) -> Any:
+        curves.append(y)
+        return plot(axes, x, y, *rest, **options)
+
+    def watched_label(axes: Axes, text: str, **options: Any) -> Any:
+        labels.append(text)
+        return label(axes, text, **options)
+
+    monkeypatch.setattr(Axes, "plot", watched_plot)
+    monkeypatch.setattr(Axes, "set_ylabel", watched_label)
+    chars = train(tiny(tmp_path), tmp_path / "chars", PLAN)
+    curves.clear()
+    draw([whole.path, chars.path], tmp_path / "both.png")
+    assert labels[-1] == "loss, bits a character"
+    ratio = read_config(whole)[1]["tokens_per_character"]
+    for run, factor, losses in ((whole, ratio, curves[0]), (chars, 1.0, curves[2])):  # after each, its best point
+        expected = [line["val_loss"] * factor / math.log(2) for line in read_metrics(run) if "val_loss" in line]
+        assert losses == pytest.approx(expected)
+    draw([chars.path, chars.path], tmp_path / "same.png")
+    assert labels[-1] == "loss, nats a token"
+
+
+# --- what is refused --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"vocab_size": 300}, "vocab_size goes with the tokenizer bpe"),
+        ({"tokenizer": "bpe", "vocab_size": 256}, "vocab_size must be 257 to 65,536"),
+        ({"tokenizer": "bpe", "vocab_size": 65_537}, "vocab_size must be 257 to 65,536"),
+        ({"tokenizer": "words"}, "tokenizer must be one of char, bpe"),
+    ],
+)
+def test_a_vocabulary_that_cannot_be_is_refused(changes: dict[str, object], says: str, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=says):
+        tiny(tmp_path, **changes)
+
+
+def test_a_header_holds_the_largest_vocabulary() -> None:
+    check_header(Vocabulary("bpe", merges=((65_535, 65_535),) * (MAX_VOCAB_SIZE - N_BYTES)))  # none is spelled longer
+
+
+@pytest.mark.parametrize("block_size", [1, 16, 256])
+@pytest.mark.parametrize("kind", ["char", "bpe"])
+def test_too_short_says_what_is_needed_and_that_is_true(kind: str, block_size: int, tmp_path: Path) -> None:
+    config = tiny(tmp_path, tokenizer=kind, vocab_size=300 if kind == "bpe" else 0, block_size=block_size)
+    text = Corpus("a", "a", "x")
+    unit = "characters" if kind == "char" else "tokens"
+    with pytest.raises(CorpusError, match=rf"a is too short: it has 1 {unit} to train on") as caught:
+        lesson.check_length(text, 1, 1, config)
+    needed = int(re.findall(r"at least ([0-9,]+) and 2\.", str(caught.value))[0].replace(",", ""))
+    lesson.check_length(text, needed, 2, config)
+    for short in ((needed - 1, 2), (needed, 1)):
+        with pytest.raises(CorpusError, match="too short"):
+            lesson.check_length(text, *short, config)
+
+
+def test_a_text_long_enough_in_characters_may_be_too_short_in_tokens(tmp_path: Path) -> None:
+    config = tiny(tmp_path, tokenizer="bpe", vocab_size=300, block_size=256)
+    Path(config.corpus).write_text("to be or not to be\n" * 30)
+    with pytest.raises(CorpusError, match="tokens to train on"):
+        prepare(config)
+    assert len(text_file(tmp_path).read_text()) == 3000
+    prepare(config)

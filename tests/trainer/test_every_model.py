@@ -1,0 +1,94 @@
+"""Every architecture with every tokenizer, in every size: trained, submitted, read again and verified."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from arena.cli import main as arena
+from tests.trainer.trainer_runs import text_file
+from trainer import machine
+from trainer.checkpoint import read_checkpoint
+from trainer.config import PRESETS, TOKENIZERS
+from trainer.run import read_config
+from trainer.start import start
+from trainer.submit import keep, make_submission
+from trainer.verse.bundle import read_bundle
+from trainer.verse.config import ARCHITECTURES
+from trainer.verse.model import VerseModel
+from trainer.verse.replay import replay
+from trainer.writer import recipe_for
+
+STEPS = 20  # enough that a model of bytes writes mostly letters
+SMALL, BIG = ("tiny", "small"), ("medium", "large")
+PROMPT = "The"
+
+
+def every(presets: tuple[str, ...]) -> list[tuple[str, str, str]]:
+    return list(product(ARCHITECTURES, TOKENIZERS, presets))
+
+
+def train_and_submit(folder: Path, arch: str, tokenizer: str, preset: str) -> Path:
+    """A bundle, from nothing, by what the commands call."""
+    sizes = {"vocab_size": 512} if tokenizer == "bpe" else {}
+    run = start(
+        {
+            "corpus": str(text_file(folder, 20_000)),
+            "out": folder / "run",
+            "steps": STEPS,
+            "device": "cpu",
+            "preset": preset,
+            "arch": arch,
+            "tokenizer": tokenizer,
+            "block_size": 32,
+            "batch_size": 4,
+            **sizes,
+        },
+        0.0,
+    )
+    config, _ = read_config(run)
+    assert (config.n_layer, config.n_embd) == (PRESETS[preset].n_layer, PRESETS[preset].n_embd)
+    submission = make_submission(read_checkpoint(run.path), recipe_for(read_checkpoint(run.path), PROMPT, 30, 1, 8, 24))
+    return keep(submission, folder / "a.verse")
+
+
+def check(path: Path, arch: str, tokenizer: str) -> None:
+    """The bundle says what it is, and its weights write its verse."""
+    bundle = read_bundle(path)
+    claim = bundle.claim
+    assert (claim.config.arch, claim.vocabulary.kind, claim.prompt) == (arch, tokenizer, PROMPT)
+    assert claim.text.strip()
+    assert claim.provenance["train"]["tokenizer"] == tokenizer
+    assert claim.provenance["bits_per_character"] > 0
+    assert replay(VerseModel(claim.config, bundle.weights), claim.recipe, claim.ids).verdict == "PASS"
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "count_threads", lambda: 1)
+
+
+@pytest.mark.parametrize(("arch", "tokenizer", "preset"), every(SMALL))
+def test_a_small_model_of_every_kind_trains_submits_and_verifies(
+    arch: str, tokenizer: str, preset: str, tmp_path: Path
+) -> None:
+    check(train_and_submit(tmp_path, arch, tokenizer, preset), arch, tokenizer)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize(("arch", "tokenizer", "preset"), every(BIG))
+def test_a_big_model_of_every_kind_trains_submits_and_verifies(
+    arch: str, tokenizer: str, preset: str, tmp_path: Path
+) -> None:
+    check(train_and_submit(tmp_path, arch, tokenizer, preset), arch, tokenizer)
+
+
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+def test_the_arena_passes_what_was_submitted(tokenizer: str, tmp_path: Path) -> None:
+    path = train_and_submit(tmp_path, "modern", tokenizer, "tiny")
+    told: Result = CliRunner().invoke(arena, ["verify", str(path)])
+    assert told.exit_code == 0, told.output
+    assert "PASS" in told.output
