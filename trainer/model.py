@@ -42,9 +42,9 @@ class GPT(nn.Module):
         self.config = config
         self.gpt2 = config.arch == "gpt2"
         C, V = config.n_embd, config.vocab_size
-        self.wte = nn.Embedding(V, C)
+        self.wte = Embedding(V, C)
         if self.gpt2:
-            self.wpe = nn.Embedding(config.block_size, C)
+            self.wpe = Embedding(config.block_size, C)
         self.drop = nn.Dropout(dropout)
         self.h = nn.ModuleList(Block(config, dropout, dtype) for _ in range(config.n_layer))
         self.ln_f = make_norm(config, C)
@@ -141,12 +141,22 @@ class MLP(nn.Module):
         return out
 
 
+class Embedding(nn.Embedding):
+    """A row for each id."""
+
+    def reset_parameters(self) -> None:
+        """Leave them: `initial_weights` says what they are."""
+
+
 class Linear(nn.Linear):
-    """y = x W^T + b, while training in a type that may be shorter than that of the weights. The result is of it, too."""
+    """y = x W^T + b, while training computed, and given, in a type that may be shorter than that of the weights."""
 
     def __init__(self, rows: int, columns: int, bias: bool, dtype: torch.dtype) -> None:
         super().__init__(rows, columns, bias)
         self.training_dtype = dtype
+
+    def reset_parameters(self) -> None:
+        """Leave them: `initial_weights` says what they are."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) -> (..., out)."""
@@ -210,11 +220,7 @@ def initial_weights(config: ModelConfig, key: bytes) -> Iterator[tuple[str, NDAr
 
 def new_model(config: ModelConfig, key: bytes, dropout: float = 0.0, precision: str = "float32") -> GPT:
     """A model with its initial weights, which depend on the key alone: the same on every machine."""
-    with torch.device("meta"):
-        model = GPT(config, dropout, product_type(precision))
-    model.to_empty(device="cpu")
-    if config.arch == "modern":
-        model.cos, model.sin = rotary_table(config.head_width, config.block_size)
+    model = GPT(config, dropout, product_type(precision))
     load_weights(model, initial_weights(config, key))
     return model
 

@@ -1,8 +1,12 @@
-"""How weights move: Muon for the matrices of the blocks, AdamW for the rest, and the learning rate of each step."""
+"""How weights move: Muon for the matrices of the blocks, AdamW for the rest, and the learning rate of each step.
+
+Both are our own, in plain sight. (torch.optim also loads torch's compiler: a second of every run's start.)
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -23,35 +27,93 @@ POLYNOMIALS = (
 )
 MARGIN = 1.01  # a norm that rounding made too small would put a singular value above 1
 BESIDE_MUON = 0.6  # AdamW's learning rate as a share of Muon's, where both are at work
+EPS = 1e-10  # of AdamW: gradients are small when the loss is a mean over many tokens
+
+Named = Mapping[str, Tensor]
 
 
-class Muon(torch.optim.Optimizer):
-    """Momentum, orthogonalized: every direction of a matrix moves equally far (Jordan et al. 2024).
+class Optimizer(Protocol):
+    """What moves some of a model's parameters.
 
-    Args:
-        matrices: parameters (rows, columns).
-        momentum: share of the mean of the gradients that is kept each step.
-        weight_decay: towards zero, times the learning rate, each step.
-        dtype: of the products inside.
+    Attributes:
+        memory: what it remembers, as "<what>/<parameter>".
     """
 
-    def __init__(self, matrices: Iterable[Tensor], momentum: float, weight_decay: float, dtype: torch.dtype) -> None:
-        super().__init__(matrices, {"lr": 0.0, "scale": 1.0, "momentum": momentum, "weight_decay": weight_decay})
-        self.dtype = dtype
+    memory: Named
+
+    def step(self, rate: float, count: int) -> None:
+        """Move them, by their gradients.
+
+        Args:
+            rate: the learning rate.
+            count: updates, this one included.
+        """
+
+
+class Muon:
+    """Momentum, orthogonalized: a matrix moves equally far in all its directions (Jordan et al. 2024).
+
+    Args:
+        matrices: parameters (rows, columns) by name.
+        config: momentum, weight decay, and the precision of the products inside.
+    """
+
+    def __init__(self, matrices: Named, config: TrainConfig) -> None:
+        self.matrices = list(matrices.values())
+        self.momentum, self.weight_decay = config.momentum, config.weight_decay
+        self.dtype = product_type(config.precision)
+        self.means = [torch.zeros_like(matrix) for matrix in self.matrices]
+        self.memory: Named = {f"mean/{name}": mean for name, mean in zip(matrices, self.means, strict=True)}
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Move every matrix by its learning rate, however small or large its gradient."""
-        for group in self.param_groups:
-            matrices, rate = group["params"], group["lr"]
-            grads = [matrix.grad for matrix in matrices]
-            means = [self.state[matrix].setdefault("mean", torch.zeros_like(matrix)) for matrix in matrices]
-            torch._foreach_lerp_(means, grads, 1.0 - group["momentum"])
-            ahead = torch._foreach_lerp(grads, means, group["momentum"])  # Nesterov's: as if the next step were taken
-            torch._foreach_mul_(matrices, 1.0 - rate * group["weight_decay"])
-            for matrix, direction in zip(matrices, orthogonal(ahead, self.dtype), strict=True):
-                rows, columns = matrix.shape
-                matrix.add_(direction, alpha=-rate * max(1.0, rows / columns) ** 0.5)
+    def step(self, rate: float, count: int) -> None:
+        """Move every matrix by the learning rate, however small or large its gradient."""
+        grads = gradients(self.matrices)
+        torch._foreach_lerp_(self.means, grads, 1.0 - self.momentum)
+        ahead = torch._foreach_lerp(grads, self.means, self.momentum)  # Nesterov's: as if one step further on
+        torch._foreach_mul_(self.matrices, 1.0 - rate * self.weight_decay)
+        for matrix, direction in zip(self.matrices, orthogonal(ahead, self.dtype), strict=True):
+            rows, columns = matrix.shape
+            matrix.add_(direction, alpha=-rate * max(1.0, rows / columns) ** 0.5)
+
+
+class AdamW:
+    """The mean of the gradients over the root of their mean square, and weight decay (Loshchilov & Hutter 2019).
+
+    Args:
+        parameters: by name. Vectors, the gains and biases, never decay.
+        config: betas and weight decay.
+        scale: multiplies the learning rate.
+    """
+
+    def __init__(self, parameters: Named, config: TrainConfig, scale: float) -> None:
+        self.parameters = list(parameters.values())
+        self.decaying = [parameter for parameter in self.parameters if parameter.ndim >= 2]
+        self.beta1, self.beta2, self.weight_decay, self.scale = config.beta1, config.beta2, config.weight_decay, scale
+        self.means = [torch.zeros_like(parameter) for parameter in self.parameters]
+        self.squares = [torch.zeros_like(parameter) for parameter in self.parameters]
+        self.memory: Named = {f"mean/{name}": mean for name, mean in zip(parameters, self.means, strict=True)} | {
+            f"square/{name}": square for name, square in zip(parameters, self.squares, strict=True)
+        }
+
+    @torch.no_grad()
+    def step(self, rate: float, count: int) -> None:
+        """Move every weight by about the learning rate."""
+        rate *= self.scale
+        grads = gradients(self.parameters)
+        torch._foreach_lerp_(self.means, grads, 1.0 - self.beta1)
+        torch._foreach_mul_(self.squares, self.beta2)
+        torch._foreach_addcmul_(self.squares, grads, grads, 1.0 - self.beta2)
+        torch._foreach_mul_(self.decaying, 1.0 - rate * self.weight_decay)
+        roots = torch._foreach_sqrt(self.squares)
+        torch._foreach_div_(roots, (1.0 - self.beta2**count) ** 0.5)  # means that began at zero are too small
+        torch._foreach_add_(roots, EPS)
+        torch._foreach_addcdiv_(self.parameters, self.means, roots, -rate / (1.0 - self.beta1**count))
+
+
+def gradients(parameters: Sequence[Tensor]) -> list[Tensor]:
+    """The gradient of each."""
+    return [parameter.grad for parameter in parameters if parameter.grad is not None]
 
 
 def orthogonal(matrices: Sequence[Tensor], dtype: torch.dtype) -> list[Tensor]:
@@ -79,28 +141,14 @@ def orthogonal(matrices: Sequence[Tensor], dtype: torch.dtype) -> list[Tensor]:
     return [found[i].T if matrix.shape[0] > matrix.shape[1] else found[i] for i, matrix in enumerate(matrices)]
 
 
-def make_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.Optimizer]:
-    """The optimizers that share a model's weights among them. Gains and biases never decay.
-
-    AdamW is that of Loshchilov & Hutter 2019. Each group's `scale` multiplies the learning rate of the step.
-    """
-    named = list(model.named_parameters())
-    vectors = [parameter for _, parameter in named if parameter.ndim < 2]
-    inner = [parameter for name, parameter in named if parameter.ndim == 2 and name.startswith("h.")]
-    outer = [parameter for name, parameter in named if parameter.ndim == 2 and not name.startswith("h.")]
-    muon = config.optimizer == "muon"
-    groups = [
-        {"params": outer if muon else inner + outer, "weight_decay": config.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
-    adamw = torch.optim.AdamW(
-        [group | {"scale": BESIDE_MUON if muon else 1.0} for group in groups],
-        betas=(config.beta1, config.beta2),
-        fused=named[0][1].device.type in ("cpu", "cuda"),  # one kernel for all tensors of a group
-    )
-    return (
-        [Muon(inner, config.momentum, config.weight_decay, product_type(config.precision)), adamw] if muon else [adamw]
-    )
+def make_optimizers(model: nn.Module, config: TrainConfig) -> list[Optimizer]:
+    """What moves a model's weights: each of them belongs to one optimizer."""
+    named = dict(model.named_parameters())
+    if config.optimizer == "adamw":
+        return [AdamW(named, config, 1.0)]
+    inner = {name: parameter for name, parameter in named.items() if parameter.ndim == 2 and name.startswith("h.")}
+    outer = {name: parameter for name, parameter in named.items() if name not in inner}
+    return [Muon(inner, config), AdamW(outer, config, BESIDE_MUON)]
 
 
 def learning_rate(step: int, steps: int, config: TrainConfig) -> float:
@@ -118,53 +166,45 @@ def learning_rate(step: int, steps: int, config: TrainConfig) -> float:
 
 
 def update(
-    model: nn.Module,
-    optimizers: Sequence[torch.optim.Optimizer],
-    x: Tensor,
-    y: Tensor,
-    rate: float,
-    clip: float,
+    model: nn.Module, optimizers: Sequence[Optimizer], x: Tensor, y: Tensor, rate: float, clip: float, count: int
 ) -> Tensor:
-    """One step: the loss of a batch, its gradients, and the weights moved against them. Returns the loss, detached."""
+    """One step: the loss of a batch, its gradients, and the weights moved against them.
+
+    Args:
+        x, y: tokens, and those that follow: (B, T).
+        rate: the learning rate.
+        clip: the longest gradient, as a norm over all weights.
+        count: updates, this one included.
+
+    Returns:
+        the loss, detached.
+    """
     loss = mean_loss(model, x, y)
     model.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
     for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["lr"] = rate * group["scale"]
-        optimizer.step()
+        optimizer.step(rate, count)
     return loss.detach()
 
 
-def state_of(model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, NDArray[np.float32]]:
-    """A copy of everything the optimizers remember, as "<what>/<parameter>"; empty before the first step."""
-    return {
-        f"{what}/{name}": value.detach().cpu().numpy().copy()
-        for name, parameter in model.named_parameters()
-        for optimizer in optimizers
-        for what, value in optimizer.state.get(parameter, {}).items()
-    }
+def state_of(optimizers: Sequence[Optimizer]) -> dict[str, NDArray[np.float32]]:
+    """A copy of everything the optimizers remember, as "<what>/<parameter>"."""
+    return {name: tensor.cpu().numpy().copy() for optimizer in optimizers for name, tensor in optimizer.memory.items()}
 
 
-def load_state(
-    model: nn.Module, optimizers: Sequence[torch.optim.Optimizer], state: Mapping[str, NDArray[np.float32]]
-) -> None:
+def load_state(optimizers: Sequence[Optimizer], state: Mapping[str, NDArray[np.float32]]) -> None:
     """Take back what `state_of` gave.
 
     Raises:
         CheckpointError: something is missing, left over, or of another shape.
     """
     left = dict(state)
-    names = {parameter: name for name, parameter in model.named_parameters()}
     for optimizer in optimizers:
-        remembered = ("mean",) if isinstance(optimizer, Muon) else ("exp_avg", "exp_avg_sq", "step")
-        for parameter in (parameter for group in optimizer.param_groups for parameter in group["params"]):
-            for what in remembered:
-                value = left.pop(f"{what}/{names[parameter]}", None)
-                if value is None or value.shape != (() if what == "step" else tuple(parameter.shape)):
-                    raise CheckpointError(f"the optimizer's {what} of {names[parameter]} is missing or misshapen")
-                place = "cpu" if what == "step" and not optimizer.defaults["fused"] else parameter.device
-                optimizer.state[parameter][what] = torch.tensor(value, device=place)
+        for name, tensor in optimizer.memory.items():
+            value = left.pop(name, None)
+            if value is None or value.shape != tuple(tensor.shape):
+                raise CheckpointError(f"what the optimizer remembers as {name} is missing or misshapen")
+            tensor.copy_(torch.from_numpy(value))
     if left:
         raise CheckpointError(f"the optimizer remembers {min(left)}, which this model does not have")

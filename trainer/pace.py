@@ -69,8 +69,8 @@ def measure(config: TrainConfig, lesson: Lesson, budget: Budget) -> Pace:
         began = budget.clock()
         for _ in range(count):
             x, y = batch(lesson.train, lesson.key, done, config.batch_size, config.block_size)
-            loss = update(model, optimizers, x, y, 0.0, config.grad_clip)
             done += 1
+            loss = update(model, optimizers, x, y, 0.0, config.grad_clip, done)
         loss.item()  # waits until the device has done it all
         return budget.clock() - began
 

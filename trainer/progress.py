@@ -15,7 +15,7 @@ from trainer.errors import CheckpointError, Diverged, PlanError
 from trainer.lesson import Lesson
 from trainer.loss import validation_loss
 from trainer.model import GPT, load_weights, new_model, weights_of
-from trainer.optim import load_state, make_optimizers, state_of
+from trainer.optim import Optimizer, load_state, make_optimizers, state_of
 from trainer.plan import Plan
 from trainer.run import Run, cut_back, read_metrics, sizes
 from trainer.verse.claim import MAX_CURVE_POINTS
@@ -31,7 +31,7 @@ class Progress:
     config: TrainConfig
     lesson: Lesson
     model: GPT
-    optimizers: list[torch.optim.Optimizer]
+    optimizers: list[Optimizer]
     step: int = 0  # updates done
     losses: list[torch.Tensor] = field(default_factory=list)  # of the batches since the last record
     best_step: int = 0
@@ -57,7 +57,7 @@ def begin(run: Run, config: TrainConfig, lesson: Lesson, plan: Plan) -> Progress
     if resume.plan.until(checkpoint.step) != plan.until(checkpoint.step):
         raise PlanError(f"{run.plan} is not the plan that {run.last} was trained by: put the old one back")
     load_weights(model, checkpoint.weights.items())
-    load_state(model, at.optimizers, resume.optimizer)
+    load_state(at.optimizers, resume.optimizer)
     at.step = checkpoint.step
     match resume.running:
         case {
@@ -133,7 +133,7 @@ def save(at: Progress, plan: Plan, seconds: float, val_loss: float | None = None
         "seconds": seconds,
         "sizes": sizes(at.run),
     }
-    write_checkpoint(at.run.last, checkpoint, Resume(plan, running, state_of(at.model, at.optimizers)))
+    write_checkpoint(at.run.last, checkpoint, Resume(plan, running, state_of(at.optimizers)))
 
 
 def provenance(at: Progress, plan: Plan, seconds: float, val_loss: float | None) -> dict[str, Any]:

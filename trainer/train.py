@@ -86,8 +86,8 @@ def learn(run: Run, config: TrainConfig, lesson: Lesson, plan: Plan, budget: Bud
                 rate = learning_rate(at.step, plan.in_force(at.step).steps, config)
                 x, y = batch(lesson.train, lesson.key, at.step, config.batch_size, config.block_size)
                 seed_dropout(at)
-                at.losses.append(update(at.model, at.optimizers, x, y, rate, config.grad_clip))
                 at.step += 1
+                at.losses.append(update(at.model, at.optimizers, x, y, rate, config.grad_clip, at.step))
                 bar.update()
 
                 val_loss = None
