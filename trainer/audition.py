@@ -203,12 +203,14 @@ def corpus_of(checkpoint: Checkpoint, path: Path) -> Corpus:
         CorpusError, RunError, OSError: it is not where it was, or not what it was.
     """
     name, digest = checkpoint.corpus["name"], checkpoint.corpus["sha256"]
-    source = next((known for known in KNOWN if KNOWN[known].sha256 == digest), None)
-    if source is None:
-        run = Run(path if path.is_dir() else path.parent)
-        if not run.config.exists():
-            raise CorpusError(f"only its run's folder says where the corpus {name!r} is")
+    known = next((known for known in KNOWN if KNOWN[known].sha256 == digest), None)
+    run = Run(path if path.is_dir() else path.parent)
+    if known and (is_at_hand(known) or not run.config.exists()):
+        source = known
+    elif run.config.exists():
         source = read_config(run)[0].corpus
+    else:
+        raise CorpusError(f"only its run's folder says where the corpus {name!r} is")
     if source in KNOWN and not is_at_hand(source):
         raise CorpusError(f"{source} is not at hand: get it with trainer corpus fetch {source}")
     corpus = load(source)

@@ -21,7 +21,7 @@ from trainer import cli
 from trainer.audition import Call, corpus_of, hold, listen
 from trainer.audition_page import page_of
 from trainer.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from trainer.corpus import Corpus, load
+from trainer.corpus import KNOWN, Corpus, load
 from trainer.errors import CorpusError, OptionError, SubmitError, UnknownCharacter
 from trainer.merits import Judge
 from trainer.plan import Plan, Revision
@@ -240,21 +240,27 @@ def trainer(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) 
     return call
 
 
-def test_the_corpus_is_found_by_the_run_s_folder_or_by_its_digest(run: Path, tmp_path: Path) -> None:
+def test_the_corpus_is_found_by_the_run_s_folder_or_by_its_digest(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trained = read_checkpoint(run)
     assert corpus_of(trained, run).sha256 == trained.corpus["sha256"]
     assert corpus_of(trained, run / "last.safetensors").sha256 == trained.corpus["sha256"]
     folio = replace(trained, corpus={"name": "mine", "sha256": load("folio").sha256})
     assert corpus_of(folio, tmp_path / "moved.safetensors").name == "folio"
+    mine = replace(trained, corpus={"name": "own", "sha256": KNOWN["shakespeare"].sha256})
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # the known one is not at hand, so the run's own file is read
+    with pytest.raises(CorpusError, match=r"own\.txt is no longer the text"):
+        corpus_of(mine, run)
     with pytest.raises(CorpusError, match="only its run's folder says where the corpus 'own' is"):
         corpus_of(trained, tmp_path / "moved.safetensors")
 
 
 def test_a_corpus_not_at_hand_is_not_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    digest = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
+    record = {"name": "shakespeare", "sha256": KNOWN["shakespeare"].sha256}
     with pytest.raises(CorpusError, match="trainer corpus fetch shakespeare"):
-        corpus_of(replace(checkpoint(), corpus={"name": "shakespeare", "sha256": digest}), tmp_path)
+        corpus_of(replace(checkpoint(), corpus=record), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

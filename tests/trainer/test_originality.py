@@ -100,5 +100,5 @@ def test_people_s_own_verse_is_rarely_flagged_and_never_rejected() -> None:
 
 
 def test_a_text_too_long_to_compare_with_is_refused() -> None:
-    with pytest.raises(ValueError, match="33,554,433 characters; at most 33,554,432"):
+    with pytest.raises(ValueError, match="16,777,217 characters; at most 16,777,216"):
         Source("a" * (MAX_SOURCE + 1))

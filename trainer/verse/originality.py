@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 FLAG = 32  # characters in common: rare in what people write themselves
 REJECT = 50  # characters in common: a quotation
-MAX_SOURCE = 2**25  # characters of a text to compare with: sorting its suffixes takes some 60 bytes for each
+MAX_SOURCE = 2**24  # characters of a text to compare with: sorting its suffixes takes some 120 bytes for each
 
 _WORD = re.compile(r"[^\W_]+")
 
@@ -126,13 +126,17 @@ def _sorted_suffixes(text: str) -> NDArray[np.int64]:
     for ahead in range(h):
         keys *= base
         keys[: n - ahead] += ranks[ahead:] + 1
-    while True:
-        order = np.argsort(keys)
-        ordered = keys[order]
-        ranks = np.empty(n, np.int64)
-        ranks[order] = np.concatenate(([0], np.cumsum(ordered[1:] != ordered[:-1])))
-        if ranks[order[-1]] == n - 1:
+    order, ranks, tied = np.arange(n), np.empty(n, np.int64), np.arange(n)
+    while True:  # tied: slots of the order whose suffixes are not yet told from a neighbour
+        by = np.argsort(keys)
+        keys = keys[by]
+        order[tied] = order[tied[by]]
+        first = np.concatenate(([True], keys[1:] != keys[:-1]))  # of those with equal keys
+        ranks[order[tied]] = tied[np.maximum.accumulate(np.where(first, np.arange(len(tied)), 0))]
+        tied = tied[~(first & np.append(first[1:], True))]
+        if not len(tied):
             return order
-        keys = ranks * (n + 1)
-        keys[: n - h] += ranks[h:] + 1
+        starts = order[tied]
+        ahead = starts + h
+        keys = ranks[starts] * (n + 1) + np.where(ahead < n, ranks[np.minimum(ahead, n - 1)] + 1, 0)
         h *= 2
