@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -10,7 +11,15 @@ from typing import Any
 
 import click
 
-from trainer.config import DEFAULT_MINUTES, DEFAULT_VOCAB_SIZE, DEVICES, PRESETS, TOKENIZERS
+from trainer.config import (
+    DEFAULT_MINUTES,
+    DEFAULT_VOCAB_SIZE,
+    DEVICES,
+    OPTIMIZERS,
+    PRECISIONS,
+    PRESETS,
+    TOKENIZERS,
+)
 from trainer.errors import Interrupted, TrainerError
 from trainer.verse.config import ARCHITECTURES
 from trainer.verse.errors import VerseError
@@ -87,8 +96,18 @@ def corpus_fetch(name: str) -> None:
 @click.option("--device", type=click.Choice(["auto", *DEVICES]), help="Where to train.  [default: auto]")
 @click.option("--batch-size", type=int, help="Sequences a step.  [default: by device]")
 @click.option("--block-size", type=int, help="Tokens of context.  [default: by preset]")
-@click.option("--learning-rate", type=float, help="The highest, after the warm-up.  [default: by width]")
+@click.option("--optimizer", type=click.Choice(OPTIMIZERS), help="How weights move.  [default: muon]")
+@click.option("--learning-rate", type=float, help="The highest, after the warm-up.  [default: by optimizer]")
+@click.option("--weight-decay", type=float, help="Of matrices, times the learning rate, each step.  [default: 0]")
 @click.option("--dropout", type=float, help="Share of activations dropped.  [default: 0]")
+@click.option(
+    "--precision", type=click.Choice(PRECISIONS), help="Of the large products.  [default: what is faster here]"
+)
+@click.option(
+    "--early-stop/--no-early-stop",
+    default=None,
+    help="End when over-fitting will not come back.  [default: it ends, unless a plan is repeated]",
+)
 @click.option("--n-layer", type=int, help="Blocks.  [default: by preset]")
 @click.option("--n-head", type=int, help="Attention heads of a block.  [default: by preset]")
 @click.option("--n-embd", type=int, help="Width.  [default: by preset]")
@@ -113,6 +132,7 @@ def train(**options: Any) -> None:
       trainer train --minutes 2
       trainer train --corpus my.txt --preset small --arch gpt2 --steps 2000 --out runs/mine
       trainer train --resume runs/mine
+      torchrun --no-python --nproc-per-node 2 trainer train --preset large --minutes 60
     """
     started = time.monotonic()
     from trainer.machine import wait_politely
@@ -312,7 +332,7 @@ def info(path: Path) -> None:
     help="Picture to write.  [default: curve.png of a run, curves.png of several]",
 )
 def plot(runs: tuple[Path, ...], out: Path | None) -> None:
-    """Draw the loss curve of a run, or of several.
+    """Draw the loss curve of a run, or of several over each other, as a picture; of one in the terminal, too.
 
     \b
     Examples:
@@ -321,7 +341,13 @@ def plot(runs: tuple[Path, ...], out: Path | None) -> None:
     """
     from trainer.plot import draw
 
-    click.echo(f"drawn into {draw(runs, out)}")
+    picture = draw(runs, out)
+    if len(runs) == 1 and sys.stdout.isatty():
+        from trainer.run import Run
+        from trainer.terminal import curve_of
+
+        click.echo(curve_of(Run(runs[0]), shutil.get_terminal_size().columns, sys.stdout.encoding))
+    click.echo(f"drawn into {picture}")
 
 
 def main() -> None:

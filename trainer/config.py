@@ -14,9 +14,7 @@ from trainer.verse.vocabulary import N_BYTES
 DEFAULT_MINUTES = 5.0  # when neither --minutes nor --steps is given: a coffee, and real words in the verse
 MAX_STEPS = 10_000_000
 MAX_BATCH_SIZE = 4096  # sequences a step
-SHORT_MINUTES = 0.5  # below, a processor gets further with a tiny model
-LONG_MINUTES = 20.0  # a processor gains from the preset's whole context only in a longer run
-SHORT_CONTEXT = 64  # tokens; in less time, more and shorter sequences teach more
+SHORT_CONTEXT = 64  # tokens; in little time, more and shorter sequences teach more
 BATCH_TOKENS = {"cpu": 768, "mps": 4096, "cuda": 16384}  # of a step: small ones teach most, where they are quick
 RATES = {"muon": 0.02, "adamw": 4e-3}  # the learning rate at the width below
 BASE_WIDTH = 128  # AdamW's goes down with the root of the width; Muon's steps are as long in every direction
@@ -67,12 +65,13 @@ class TrainConfig:
     learning_rate: float = 0.02  # the highest, after the warm-up
     warmup_steps: int = 10  # updates until the learning rate is reached; at most a tenth of the run
     decay_fraction: float = 0.6  # of the run, at its end: the learning rate falls evenly to nothing
-    weight_decay: float = 0.1  # of the matrices, times the learning rate, each step
+    weight_decay: float = 0.0  # of the matrices, times the learning rate, each step
     momentum: float = 0.95  # Muon's: memory of the mean of the gradients
     beta1: float = 0.9  # AdamW's memory of the mean of the gradients
     beta2: float = 0.95  # and of their squares
     grad_clip: float = 1.0  # longest gradient, as a norm over all weights
     dropout: float = 0.0  # share of activations dropped
+    early_stop: bool = True  # end where the validation loss rose and will not come back
     seed: int = 1337  # of the initial weights and the order of the data
     device: str = "cpu"  # "cpu", "cuda" or "mps"
     precision: str = "float32"  # of the large products while training: "float32" or "bf16"
@@ -137,52 +136,6 @@ class TrainConfig:
         return cls(**data)
 
 
-def choose(options: Mapping[str, Any], device: str, minutes: float | None) -> tuple[TrainConfig, str]:
-    """Fill in what was not asked for.
-
-    Args:
-        options: fields of `TrainConfig` by name, None where the choice is ours; `preset` may be "auto".
-        device: where the run will happen.
-        minutes: the budget, None if it is given in steps.
-
-    Returns:
-        the config, and a sentence that says what was chosen and why.
-
-    Raises:
-        OptionError, ConfigError: something is outside its bounds.
-    """
-    given = {name: value for name, value in options.items() if value is not None}
-    name, why = given.pop("preset", "auto"), ""
-    defaults: dict[str, int] = {}
-    if name == "auto":
-        name, defaults, why = _auto(device, minutes, given.get("arch", TrainConfig.arch))
-    if name not in PRESETS:
-        raise OptionError(f"preset must be auto or one of {', '.join(PRESETS)}, not {name!r}")
-    fields = asdict(PRESETS[name]) | defaults | with_vocab_size(given)
-    fields.setdefault("batch_size", max(4, BATCH_TOKENS[device] // fields["block_size"]))
-    if fields.get("optimizer", TrainConfig.optimizer) == "adamw":
-        fields.setdefault("learning_rate", RATES["adamw"] * (BASE_WIDTH / fields["n_embd"]) ** 0.5)
-    config = TrainConfig(**fields, preset=name, device=device)
-    chosen = f"auto: preset {name}, context {config.block_size}, {config.batch_size} sequences a step, since {why}"
-    return config, chosen if why else ""
-
-
 def with_vocab_size(given: Mapping[str, Any]) -> dict[str, Any]:
     """The same settings, with the vocabulary size of the tokenizer where none is given."""
     return {"vocab_size": DEFAULT_VOCAB_SIZE if given.get("tokenizer") == "bpe" else 0, **given}
-
-
-def _auto(device: str, minutes: float | None, arch: str) -> tuple[str, dict[str, int], str]:
-    """Preset, what differs from it, and why."""
-    time = DEFAULT_MINUTES if minutes is None else minutes
-    span = "some minutes" if minutes is None else f"{minutes:g} minutes"
-    if device == "cuda":
-        return "medium", {}, "a graphics card gets far with it in minutes"
-    if device == "mps":
-        return ("small" if time < LONG_MINUTES else "medium"), {}, f"this fits the device and {span}"
-    name = "small" if time >= SHORT_MINUTES else "tiny"
-    if arch == "gpt2":
-        return name, {}, "a gpt2 writes no verse longer than its context"
-    if time < LONG_MINUTES:
-        return name, {"block_size": SHORT_CONTEXT}, f"a processor learns most so in {span}"
-    return name, {}, f"{span} are enough for a processor to use a long context"

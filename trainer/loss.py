@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trainer import rng
@@ -15,12 +19,27 @@ EVAL_LOGITS = 2**24  # at once, 64 MiB: a vocabulary may be large
 def batch(ids: Tensor, key: bytes, step: int, batch_size: int, block_size: int) -> tuple[Tensor, Tensor]:
     """The sequences of one step, and for each position the token that follows: two of (B, T).
 
-    Where they begin depends on key and step alone, so any step can be made again without the ones before.
+    The text is read without replacement: cut into windows, which come in random order until all have been read; then it
+    is cut elsewhere and shuffled anew. All this depends on key and step alone, so any step can be made again without
+    the ones before.
     """
-    offsets = torch.from_numpy(rng.below(key, "batches", step, len(ids) - block_size, batch_size))
-    index = offsets[:, None] + torch.arange(block_size + 1)  # (B, T + 1)
+    n_windows = max(1, (len(ids) - 1) // block_size - 1)  # one less than there is room for, to cut at any place
+    passes, places = divmod(np.arange(step * batch_size, (step + 1) * batch_size), n_windows)
+    starts = np.empty(batch_size, np.int64)
+    for number in set(passes.tolist()):
+        shift, order = cut(key, number, n_windows, len(ids) - n_windows * block_size)
+        here = passes == number
+        starts[here] = shift + block_size * order[places[here]]
+    index = torch.from_numpy(starts)[:, None] + torch.arange(block_size + 1)  # (B, T + 1)
     rows = ids[index.to(ids.device)]
     return rows[:, :-1], rows[:, 1:]
+
+
+@lru_cache(maxsize=2)  # a step at the end of one pass needs the next one, too
+def cut(key: bytes, number: int, n_windows: int, room: int) -> tuple[int, NDArray[np.int64]]:
+    """Where the first window of a pass begins, below `room`, and the order in which its windows are read."""
+    drawn = rng.words(key, "passes", number, n_windows + 1)
+    return int(drawn[-1] % np.uint64(room)), np.argsort(drawn[:-1])
 
 
 def mean_loss(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:

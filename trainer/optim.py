@@ -26,7 +26,7 @@ POLYNOMIALS = (
     (3.9486908534822946, -2.908902115951949, 0.5518191394370137),
 )
 MARGIN = 1.01  # a norm that rounding made too small would put a singular value above 1
-BESIDE_MUON = 0.6  # AdamW's learning rate as a share of Muon's, where both are at work
+BESIDE_MUON = 0.4  # AdamW's learning rate as a share of Muon's, where both are at work
 EPS = 1e-10  # of AdamW: gradients are small when the loss is a mean over many tokens
 
 Named = Mapping[str, Tensor]

@@ -11,12 +11,14 @@ from trainer.loss import batch, validation_loss
 from trainer.model import new_model, weights_of
 from trainer.optim import make_optimizers, update
 from trainer.plan import Plan, plan_seconds, replan
+from trainer.together import Team
 from trainer.writer import sample
 
 STEPS_SHARE = 0.02  # of the budget, spent on measuring steps
 EVALUATION_SHARE = 0.01  # and on a part of an evaluation
 WARM_UP = 2  # steps that load kernels and fill caches
 MEASURED_WINDOWS = 64  # sequences of the first guess at an evaluation
+LEAST_WATCH = 0.02  # of the budget: over less, the speed of steps is a guess
 CLOSING_SECONDS = 2.0  # after the last evaluation: the curve is drawn, the process ends
 
 Clock = Callable[[], float]  # seconds from any fixed moment
@@ -36,32 +38,47 @@ class Budget:
     def __init__(self, minutes: float, started: float, clock: Clock) -> None:
         self.seconds = max(0.0, 60 * minutes - CLOSING_SECONDS)
         self.started, self.clock = started, clock
-        self._since = (0, started, 0.0)  # the revision in force: its step, when it began, evaluations since
+        self.eval_seconds = 0.0  # of one evaluation, as far as is known
+        self._since = (0, started)  # a step, and when the updates after it would have begun without any evaluation
 
     def first_plan(self, pace: Pace) -> Plan:
         """As many steps as fit into what is left now."""
         now = self.clock()
-        self._since = (0, now, 0.0)
+        self.eval_seconds = pace.eval_seconds
+        self._since = (0, now)
         return Plan((plan_seconds(self.left(now), pace.step_seconds, pace.eval_seconds),))
 
     def left(self, now: float) -> float:
         """Seconds until training must end."""
         return self.seconds - (now - self.started)
 
-    def revise(self, plan: Plan, step: int, began: float, ended: float) -> Plan:
-        """After an evaluation between two readings of the clock: the same plan, or one revised from this step on."""
-        at_step, since, evaluating = self._since
-        evaluating += ended - began
-        step_seconds = (ended - since - evaluating) / (step - at_step)
-        revision = replan(plan, step, self.left(ended), self.seconds, step_seconds, ended - began)
-        self._since = (at_step, since, evaluating) if revision is None else (step, ended, 0.0)
-        return plan if revision is None else plan.with_revision(revision)
+    def revise(self, plan: Plan, step: int, now: float, evaluated: float = 0.0) -> Plan:
+        """The same plan, or one revised from this step on, where the clock disagrees with it.
+
+        Args:
+            plan: what holds so far.
+            step: updates done.
+            now: the clock.
+            evaluated: seconds that an evaluation has just taken, if there was one.
+        """
+        at_step, since = self._since
+        since += evaluated
+        self._since = (at_step, since)
+        if evaluated:
+            self.eval_seconds = evaluated
+        elif now - since < LEAST_WATCH * self.seconds:
+            return plan  # too few steps to judge by
+        revision = replan(plan, step, self.left(now), self.seconds, (now - since) / (step - at_step), self.eval_seconds)
+        if revision is None:
+            return plan
+        self._since = (step, now)
+        return plan.with_revision(revision)
 
 
-def measure(config: TrainConfig, lesson: Lesson, budget: Budget) -> Pace:
+def measure(config: TrainConfig, lesson: Lesson, budget: Budget, team: Team) -> Pace:
     """Time some steps, a part of an evaluation and a sample, with a model and an optimizer that are thrown away."""
     model = new_model(lesson.model, lesson.key, config.dropout, config.precision).to(lesson.device)
-    optimizers = make_optimizers(model, config)
+    parallel, optimizers = team.wrap(model), make_optimizers(model, config)
     done = 0
 
     def take(count: int) -> float:
@@ -70,9 +87,9 @@ def measure(config: TrainConfig, lesson: Lesson, budget: Budget) -> Pace:
         for _ in range(count):
             x, y = batch(lesson.train, lesson.key, done, config.batch_size, config.block_size)
             done += 1
-            loss = update(model, optimizers, x, y, 0.0, config.grad_clip, done)
+            loss = update(parallel, optimizers, team.share(x), team.share(y), 0.0, config.grad_clip, done)
         loss.item()  # waits until the device has done it all
-        return budget.clock() - began
+        return team.agree(budget.clock() - began)
 
     take(WARM_UP)
     count, seconds, spent = 1, take(1), 0.0
@@ -87,7 +104,7 @@ def measure(config: TrainConfig, lesson: Lesson, budget: Budget) -> Pace:
     while True:
         began = budget.clock()
         validation_loss(model, lesson.val[:part], config.block_size, lesson.model.vocab_size)
-        seconds = budget.clock() - began
+        seconds = team.agree(budget.clock() - began)
         if part == tokens or 4 * seconds > EVALUATION_SHARE * budget.seconds:
             break
         part = min(tokens, 4 * part)

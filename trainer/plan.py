@@ -19,7 +19,7 @@ from trainer.verse.files import write_atomically
 FORMAT = 1
 EVALUATION_SHARE = 0.1  # of the time, at most
 MAX_EVALUATIONS = 20  # enough points for a curve
-RECORDS = 10  # of the training loss, between two evaluations
+RECORDS = 200  # of the training loss in a run, and looks at the clock
 LEAST_INTERVAL = 50  # updates between two evaluations, where steps were asked for
 TOLERANCE = 0.05  # of the time left: a clock that disagrees by more is heeded
 LEAST_CORRECTION = 0.01  # of the whole budget: less is noise
@@ -66,15 +66,18 @@ class Plan:
         return [revision for revision in self.revisions if revision.at_step <= step][-1]
 
     def evaluates_at(self, step: int) -> bool:
-        """Whether to evaluate after `step` updates: at each interval and at the end, not before the first update."""
-        revision = self.in_force(step)
-        return step > 0 and ((step - revision.at_step) % revision.eval_interval == 0 or step == revision.steps)
+        """Whether to evaluate after `step` updates, at least one: at each interval and at the end.
+
+        A revision is written after that has been decided, so the one in force before the last update decides.
+        """
+        revision = self.in_force(step - 1)
+        return (step - revision.at_step) % revision.eval_interval == 0 or step == revision.steps
 
     def records_at(self, step: int) -> bool:
-        """Whether to record the training loss after `step` updates: some times between evaluations, and with each."""
-        revision = self.in_force(step)
-        interval = max(1, revision.eval_interval // RECORDS)
-        return step > 0 and ((step - revision.at_step) % interval == 0 or self.evaluates_at(step))
+        """Whether to record the training loss after `step` updates: now and then, and with each evaluation."""
+        revision = self.in_force(step - 1)
+        interval = max(1, (revision.steps - revision.at_step) // RECORDS)
+        return (step - revision.at_step) % interval == 0 or self.evaluates_at(step)
 
     def ends_at(self, step: int) -> bool:
         """Whether `step` updates are all."""
@@ -153,13 +156,14 @@ def replan(
 
     Args:
         plan: what holds so far.
-        step: updates done, an evaluation just made.
+        step: updates done; after an evaluation that is due then.
         seconds_left: until the budget is spent.
         budget: all of it, in seconds.
         step_seconds, eval_seconds: how long one takes, measured on the way.
     """
-    revision = plan.in_force(step)
-    evaluations = -(-(revision.steps - step) // revision.eval_interval)
+    revision = plan.in_force(step - 1)
+    done, interval = step - revision.at_step, revision.eval_interval
+    evaluations = -(-(revision.steps - revision.at_step) // interval) - done // interval
     needed = (revision.steps - step) * step_seconds + evaluations * eval_seconds
     if abs(needed - seconds_left) <= max(TOLERANCE * seconds_left, LEAST_CORRECTION * budget):
         return None

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainer.bits import RATIO, bits_per_character
-from trainer.errors import RunError
 from trainer.marks import mark_names
-from trainer.run import Run, over_fitted, read_config, read_metrics
+from trainer.run import Run, over_fitted, points, read_config
 from trainer.verse.files import write_atomically
 
 if TYPE_CHECKING:
@@ -22,8 +21,6 @@ TRAIN, VAL, BEST = "#9db4d6", "#1d4e9e", "#c2410c"
 COLOURS = ("#1d4e9e", "#c2410c", "#2f7d4f", "#7c3aed", "#b08900", "#0e7490", "#be185d", "#4b5563")
 SIZE = (9.0, 5.2)  # inches
 DPI = 150
-
-Points = list[tuple[int, float]]
 
 
 def draw(folders: Sequence[Path], out: Path | None = None) -> Path:
@@ -45,7 +42,7 @@ def draw_run(run: Run, out: Path | None = None) -> Path:
         RunError: there is nothing to draw yet.
     """
     config, corpus = read_config(run)
-    train, val = _points(run, "train_loss"), _points(run, "val_loss")
+    train, val = points(run, "train_loss"), points(run, "val_loss")
     best = min(val, key=lambda point: point[1])
     known = mark_names(config.tokenizer)
     kind = "" if config.tokenizer == "char" else f", {config.tokenizer}"
@@ -97,7 +94,7 @@ def draw_runs(runs: Sequence[Run], out: Path) -> Path:
     in_bits = len(set(ratios)) > 1
     figure, axes = _paper("validation loss", "bits a character" if in_bits else "nats a token")
     for number, (run, ratio) in enumerate(zip(runs, ratios, strict=True)):
-        val = _points(run, "val_loss")
+        val = points(run, "val_loss")
         if in_bits:
             val = [(step, bits_per_character(loss, ratio)) for step, loss in val]
         best = min(val, key=lambda point: point[1])
@@ -108,13 +105,6 @@ def draw_runs(runs: Sequence[Run], out: Path) -> Path:
         axes.plot(*best, color=colour, marker="o", markersize=9)
     axes.legend(frameon=False, labelcolor=INK)
     return _save(figure, out)
-
-
-def _points(run: Run, name: str) -> Points:
-    points = [(line["step"], line[name]) for line in read_metrics(run) if name in line]
-    if not points:
-        raise RunError(f"{run.path} has no curve yet: it was never evaluated")
-    return points
 
 
 def _paper(title: str, unit: str = "nats a token") -> tuple[Figure, Axes]:

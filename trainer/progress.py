@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import nn
 
 from trainer import machine, rng
 from trainer.checkpoint import Resume, read_resume, write_checkpoint
@@ -16,11 +18,15 @@ from trainer.lesson import Lesson
 from trainer.loss import validation_loss
 from trainer.model import GPT, load_weights, new_model, weights_of
 from trainer.optim import Optimizer, load_state, make_optimizers, state_of
-from trainer.plan import Plan
-from trainer.run import Run, cut_back, read_metrics, sizes
+from trainer.plan import Plan, Revision
+from trainer.run import Run, add_sample, cut_back, read_metrics, sizes
+from trainer.together import Team
 from trainer.verse.claim import MAX_CURVE_POINTS
 from trainer.verse.errors import WeightsError
 from trainer.writer import sample
+
+PATIENCE = 3  # evaluations in a row
+BEYOND = 0.1  # nats a token above the best: what the falling learning rate brings back is less
 
 
 @dataclass
@@ -30,25 +36,29 @@ class Progress:
     run: Run
     config: TrainConfig
     lesson: Lesson
+    team: Team
     model: GPT
+    parallel: nn.Module  # the same model, for a team
     optimizers: list[Optimizer]
     step: int = 0  # updates done
     losses: list[torch.Tensor] = field(default_factory=list)  # of the batches since the last record
     best_step: int = 0
     best_val: float = math.inf  # nats a token
+    val_losses: list[float] = field(default_factory=list)  # of all evaluations
     seconds_before: float = 0.0  # trained by the processes before this one
 
 
-def begin(run: Run, config: TrainConfig, lesson: Lesson, plan: Plan) -> Progress:
+def begin(run: Run, config: TrainConfig, lesson: Lesson, plan: Plan, team: Team) -> Progress:
     """At the start, or where the run's last checkpoint was written.
 
     Raises:
         CheckpointError, PlanError: that checkpoint is damaged or belongs to something else.
     """
     model = new_model(lesson.model, lesson.key, config.dropout, config.precision).to(lesson.device)
-    at = Progress(run, config, lesson, model, make_optimizers(model, config))
+    at = Progress(run, config, lesson, team, model, team.wrap(model), make_optimizers(model, config))
     if not run.last.exists():
-        cut_back(run, {})
+        if team.leads:
+            cut_back(run, {})
         return at
     checkpoint, resume = read_resume(run.last)
     known = (lesson.model, lesson.tokenizer.vocabulary, lesson.corpus.sha256)
@@ -64,22 +74,24 @@ def begin(run: Run, config: TrainConfig, lesson: Lesson, plan: Plan) -> Progress
             "losses": list(losses),
             "best_step": int(best_step),
             "best_val": float() | None as best_val,
+            "val_losses": list(val_losses),
             "seconds": float(seconds),
             "sizes": dict(lengths),
         }:
             at.losses = [torch.tensor(loss, device=lesson.device) for loss in losses]
             at.best_step, at.best_val = best_step, math.inf if best_val is None else best_val
-            at.seconds_before = seconds
-            cut_back(run, lengths)
+            at.val_losses, at.seconds_before = val_losses, seconds
+            if team.leads:
+                cut_back(run, lengths)
         case _:
             raise CheckpointError(f"{run.last} does not hold the numbers that a run goes on with")
     return at
 
 
 def seed_dropout(at: Progress) -> None:
-    """By the step: a resumed run drops what it would have dropped."""
+    """By the step: a resumed run drops what it would have dropped. Each process of a team drops something else."""
     if at.config.dropout:
-        torch.manual_seed(int(rng.words(at.lesson.key, "dropout", at.step, 1)[0]) >> 1)
+        torch.manual_seed(int(rng.words(at.lesson.key, "dropout", at.step, at.team.size)[at.team.rank]) >> 1)
 
 
 def read_losses(at: Progress) -> list[float]:
@@ -95,20 +107,62 @@ def read_losses(at: Progress) -> list[float]:
     return losses
 
 
+def mean_of_losses(at: Progress) -> float:
+    """The mean loss of the batches since the last record, of all processes; the next record begins anew.
+
+    Raises:
+        Diverged: as `read_losses`.
+    """
+    losses = read_losses(at)
+    at.losses.clear()
+    return at.team.mean(sum(losses) / len(losses))
+
+
 def evaluate(at: Progress) -> tuple[float, str]:
-    """The validation loss, and a sample of what the model writes.
+    """The validation loss, and a sample of what the model writes, which the leader keeps.
 
     Raises:
         Diverged: the loss, or a weight, is beyond use.
     """
-    lesson = at.lesson
-    val_loss = validation_loss(at.model, lesson.val, at.config.block_size, lesson.model.vocab_size)
+    val_loss = validation_loss(at.model, at.lesson.val, at.config.block_size, at.lesson.model.vocab_size)
     if not math.isfinite(val_loss):
         raise diverged(at, at.step, "the validation loss is no finite number")
+    at.val_losses.append(val_loss)
+    if val_loss < at.best_val:
+        at.best_step, at.best_val = at.step, val_loss
+    text = ""
+    if at.team.leads:
+        text = write_sample(at, at.config.seed)
+        add_sample(at.run, at.step, val_loss, text)
+    return val_loss, text
+
+
+def write_sample(at: Progress, seed: int) -> str:
+    """What the model writes now.
+
+    Raises:
+        Diverged: a weight is beyond use.
+    """
     try:
-        return val_loss, sample(lesson.checkpoint(weights_of(at.model)), at.config.seed)
+        return sample(at.lesson.checkpoint(weights_of(at.model)), seed)
     except WeightsError as error:
         raise diverged(at, at.step, str(error)) from None
+
+
+def stop_early(at: Progress, plan: Plan) -> Plan:
+    """The plan, or one that ends with the next step, where the validation loss rose and will not come back."""
+    if at.config.early_stop and lost(at.val_losses) and at.step + 1 < plan.steps:
+        return plan.with_revision(Revision(at.step, at.step + 1, 1))
+    return plan
+
+
+def lost(val_losses: Sequence[float]) -> bool:
+    """Whether the last few are all far above the best.
+
+    >>> lost([2.0, 1.5, 1.62, 1.61, 1.65]), lost([2.0, 1.5, 1.62, 1.55, 1.65]), lost([1.7, 1.6])
+    (True, False, False)
+    """
+    return len(val_losses) > PATIENCE and min(val_losses[-PATIENCE:]) > min(val_losses) + BEYOND
 
 
 def save(at: Progress, plan: Plan, seconds: float, val_loss: float | None = None) -> None:
@@ -130,6 +184,7 @@ def save(at: Progress, plan: Plan, seconds: float, val_loss: float | None = None
         "losses": losses,
         "best_step": at.best_step,
         "best_val": at.best_val if at.best_step else None,
+        "val_losses": at.val_losses,
         "seconds": seconds,
         "sizes": sizes(at.run),
     }

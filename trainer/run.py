@@ -143,6 +143,18 @@ def read_metrics(run: Run) -> list[dict[str, Any]]:
         raise RunError(f"{run.metrics} is damaged: {error}") from None
 
 
+def points(run: Run, name: str) -> list[tuple[int, float]]:
+    """A curve of the metrics, "train_loss" or "val_loss": step and loss.
+
+    Raises:
+        RunError: it has no point yet.
+    """
+    found = [(line["step"], line[name]) for line in read_metrics(run) if name in line]
+    if not found:
+        raise RunError(f"{run.path} has no curve yet: it was never evaluated")
+    return found
+
+
 def sizes(run: Run) -> dict[str, int]:
     """Bytes of the records that grow, by name: what a checkpoint remembers of them."""
     return {path.name: path.stat().st_size for path in (run.metrics, run.samples) if path.exists()}

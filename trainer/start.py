@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from trainer import corpus, machine
-from trainer.config import DEFAULT_MINUTES, MAX_STEPS, TrainConfig, choose, with_vocab_size
+from trainer.auto import choose
+from trainer.config import DEFAULT_MINUTES, MAX_STEPS, TrainConfig, with_vocab_size
 from trainer.errors import OptionError
 from trainer.plan import plan_steps, read_plan
 from trainer.run import Run, read_config
+from trainer.together import gather
 from trainer.train import resume, train
 
 MIN_MINUTES, MAX_MINUTES = 0.05, 7 * 24 * 60.0  # three seconds, since torch alone takes one to load; a week
@@ -31,7 +34,8 @@ def start(options: Mapping[str, Any], started: float) -> Run:
     if folder is not None:
         if given:
             raise OptionError(f"--resume follows what the run's folder says: leave {_option(min(given))} away")
-        return resume(folder)
+        with gather(read_config(Run(folder))[0].device) as team:
+            return resume(folder, team=team)
     out, plan_from = given.pop("out", None), given.pop("plan", None)
     minutes, steps = given.pop("minutes", None), given.pop("steps", None)
     if sum(value is not None for value in (plan_from, minutes, steps)) > 1:
@@ -43,22 +47,26 @@ def start(options: Mapping[str, Any], started: float) -> Run:
     plan = read_plan(plan_from) if plan_from else plan_steps(steps) if steps else None
     if plan is None and minutes is None:
         minutes = DEFAULT_MINUTES
-    config = _config(given, plan_from, minutes)
-    return train(config, out, plan, minutes, started) if minutes else train(config, out, plan)
-
-
-def _config(given: dict[str, Any], plan_from: Path | None, minutes: float | None) -> TrainConfig:
-    """All settings. A run whose plan is repeated gives its own for those that were left out."""
     device = machine.find_device(given.pop("device", "auto"))
+    with gather(device) as team:
+        config, why = team.agree(_config(given, device, plan_from, minutes))
+        if why and team.leads:
+            print(why, flush=True)
+        return train(config, out, plan, minutes or 0.0, started, team=team)
+
+
+def _config(
+    given: Mapping[str, Any], device: str, plan_from: Path | None, minutes: float | None
+) -> tuple[TrainConfig, str]:
+    """All settings, and why. A run whose plan is repeated gives its own for those that were left out."""
     if plan_from is not None and plan_from.is_dir() and "preset" not in given:
         settings = read_config(Run(plan_from))[0].to_dict()
         if given.get("tokenizer", settings["tokenizer"]) != settings["tokenizer"]:
             given = with_vocab_size(given)
-        return TrainConfig.from_dict(settings | given | {"device": device})
-    config, why = choose({"corpus": corpus.DEFAULT, "threads": machine.count_threads()} | given, device, minutes)
-    if why:
-        print(why)
-    return config
+        return TrainConfig.from_dict({**settings, **given, "device": device, "early_stop": False}), ""
+    options = {"corpus": corpus.DEFAULT, "early_stop": plan_from is None, **given}
+    seconds = None if minutes is None else 60 * minutes
+    return choose(options, device, seconds, time.monotonic, machine.count_threads())
 
 
 def _option(name: str) -> str:

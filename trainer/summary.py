@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
 from trainer.marks import mark_names
 from trainer.plan import Plan
-from trainer.progress import Progress
-from trainer.run import Run, over_fitted, read_metrics
+from trainer.progress import Progress, lost
+from trainer.run import Run, over_fitted, points
+from trainer.terminal import curve_of
 from trainer.writer import longest_verse
 
 
@@ -45,8 +47,12 @@ def evaluation_line(at: Progress, plan: Plan, train_loss: float, val_loss: float
     return line + "".join(f"\n    {verse}" for verse in sample.splitlines() if verse.strip())
 
 
-def closing(at: Progress, plan: Plan) -> str:
-    """What came out, where it lies, and what to do next."""
+def closing(at: Progress, plan: Plan, columns: int | None = None) -> str:
+    """What came out, where it lies, and what to do next.
+
+    Args:
+        columns: of the terminal, for a drawing of the losses; None where there is no terminal.
+    """
     run, known = at.run, mark_names(at.config.tokenizer)
     marks = ", ".join(f"{known[name]} {loss:.2f}" for name, loss in asdict(at.lesson.marks).items())
     tokens = longest_verse(at.lesson.model)
@@ -54,27 +60,30 @@ def closing(at: Progress, plan: Plan) -> str:
     folder = shlex.quote(str(run.path))
     return "\n".join(
         [
+            *(["", curve_of(run, columns, sys.stdout.encoding)] if columns else []),
             "",
             f"Best validation loss {at.best_val:.3f} ({at.lesson.bits(at.best_val):.3f} bits a character) at step "
             f"{at.best_step:,} of {plan.steps:,}. For comparison: {marks}.",
-            verdict(run, at.best_step),
+            verdict(at, plan),
             f"It can write verses of up to {tokens:,} tokens{limit}.",
             f"In {run.path}: {run.best.name} (the best checkpoint), {run.curve.name}, {run.samples.name}, "
             f"{run.metrics.name}, {run.plan.name}.",
-            f"Next: trainer generate --ckpt {folder} --seed 7",
+            f"Next, hear many verses and pick one: trainer audition --ckpt {folder}",
         ]
     )
 
 
-def verdict(run: Run, best_step: int) -> str:
+def verdict(at: Progress, plan: Plan) -> str:
     """Whether the run was too long."""
-    rise = over_fitted([(line["step"], line["val_loss"]) for line in read_metrics(run) if "val_loss" in line])
-    if rise:
-        return (
-            f"It over-fitted: after step {best_step:,} it learned the corpus by heart, and the validation loss rose by "
-            f"{rise:.3f}. The best checkpoint is from before. Fewer steps, a smaller model or --dropout would help."
-        )
-    return "It did not over-fit: a longer run would still gain."
+    rise = over_fitted(points(at.run, "val_loss"))
+    if not rise:
+        return "It did not over-fit: a longer run would still gain."
+    early = plan.revisions[0].steps > plan.steps and lost(at.val_losses)
+    return (
+        f"It over-fitted: after step {at.best_step:,} it learned the corpus by heart, and the validation loss rose by "
+        f"{rise:.3f}. {'So it was ended early. ' if early else ''}The best checkpoint is from before. A shorter run, a "
+        "smaller model, --dropout or --weight-decay would help."
+    )
 
 
 def how_to_go_on(run: Run) -> str:

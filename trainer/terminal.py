@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 
+from trainer.marks import mark_names
+from trainer.run import Run, points, read_config
+
 Points = Sequence[tuple[int, float]]  # step and loss
 Cell = tuple[int, int]  # row, from the top, and column
 
 # What each dot of a character adds to its number, by row and column of the dot; so Unicode numbers braille.
 DOTS = ((1, 8), (2, 16), (4, 32), (64, 128))
+WIDEST, ROWS = 100, 18  # of a run's curve
 LEAST_COLUMNS, LEAST_ROWS = 24, 4  # of the drawing: with less there is nothing to see
 
 
@@ -30,6 +34,19 @@ class Pen:
 
 FINE = Pen(2, 4, "".join(map(chr, range(0x2800, 0x2900))), "┈", "○", "●", "│", "└", "─")
 PLAIN = Pen(1, 2, " '.:", "-", "o", "*", "|", "+", "-")
+
+
+def curve_of(run: Run, columns: int, encoding: str) -> str:
+    """A run's losses and its corpus's marks, in at most so many columns of a terminal.
+
+    Raises:
+        RunError: there is nothing to draw yet.
+    """
+    config, corpus = read_config(run)
+    names = mark_names(config.tokenizer)
+    marks = {names[name]: loss for name, loss in corpus["marks"].items()}
+    width = min(columns, WIDEST)
+    return curve(points(run, "train_loss"), points(run, "val_loss"), marks, width, ROWS, encoding)
 
 
 def curve(

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
-
-from tqdm import tqdm
 
 from trainer.config import DEFAULT_MINUTES, TrainConfig
 from trainer.errors import Interrupted, RunError
@@ -18,9 +15,11 @@ from trainer.optim import learning_rate, update
 from trainer.pace import Budget, Clock, measure
 from trainer.plan import Plan, read_plan, write_plan
 from trainer.plot import draw_run
-from trainer.progress import begin, evaluate, read_losses, save, seed_dropout
-from trainer.run import Run, add_sample, check_out, new_run, read_config, record, write_config
+from trainer.progress import begin, evaluate, mean_of_losses, save, seed_dropout, stop_early, write_sample
+from trainer.run import Run, check_out, new_run, read_config, record, write_config
+from trainer.screen import Screen
 from trainer.summary import closing, evaluation_line, how_to_go_on, opening
+from trainer.together import ALONE, Team
 
 SAVE_SECONDS = 300.0  # the most that a crash may cost, where evaluations are further apart
 
@@ -32,6 +31,7 @@ def train(
     minutes: float = DEFAULT_MINUTES,
     started: float | None = None,
     clock: Clock = time.monotonic,
+    team: Team = ALONE,
 ) -> Run:
     """Train a model from scratch.
 
@@ -40,6 +40,7 @@ def train(
         out: the run's folder; None picks a fresh one in runs/.
         plan: how many steps. None: as many as fit into `minutes`, planned again where the clock disagrees.
         started: when the minutes began, by `clock`; None: now.
+        team: the processes that train together.
 
     Raises:
         TrainerError, VerseError: what cannot be trained or submitted, before anything is written.
@@ -48,18 +49,20 @@ def train(
     """
     started = clock() if started is None else started
     check_out(out)
+    team.check(config.batch_size)
     lesson = prepare(config)
     budget = None
     if plan is None:
         budget = Budget(minutes, started, clock)
-        plan = budget.first_plan(measure(config, lesson, budget))
-    run = new_run(out, lesson.corpus.name, config.preset)
-    write_config(run, config, lesson.corpus_record | {"marks": asdict(lesson.marks)})
-    write_plan(run.plan, plan)
-    return learn(run, config, lesson, plan, budget, clock)
+        plan = team.agree(budget.first_plan(measure(config, lesson, budget, team)))
+    run = team.agree(new_run(out, lesson.corpus.name, config.preset) if team.leads else Run(Path()))
+    if team.leads:
+        write_config(run, config, lesson.corpus_record | {"marks": asdict(lesson.marks)})
+        write_plan(run.plan, plan)
+    return learn(run, config, lesson, plan, budget, clock, team)
 
 
-def resume(folder: Path, clock: Clock = time.monotonic) -> Run:
+def resume(folder: Path, clock: Clock = time.monotonic, team: Team = ALONE) -> Run:
     """Go on with a run from its last checkpoint, by its written plan, as if it had never stopped.
 
     Raises:
@@ -68,58 +71,66 @@ def resume(folder: Path, clock: Clock = time.monotonic) -> Run:
     run = Run(folder)
     config, corpus = read_config(run)
     plan = read_plan(run.plan)
+    team.check(config.batch_size)
     lesson = prepare(config)
     if lesson.corpus.sha256 != corpus["sha256"]:
         raise RunError(f"the corpus {lesson.corpus.name} has changed since {folder} began: put the old text back")
-    return learn(run, config, lesson, plan, None, clock)
+    return learn(run, config, lesson, plan, None, clock, team)
 
 
-def learn(run: Run, config: TrainConfig, lesson: Lesson, plan: Plan, budget: Budget | None, clock: Clock) -> Run:
-    """The loop: learn from a batch; now and then record, evaluate, write a sample, save, and look at the clock."""
-    at = begin(run, config, lesson, plan)
-    print(opening(at, plan), flush=True)
+def learn(
+    run: Run, config: TrainConfig, lesson: Lesson, plan: Plan, budget: Budget | None, clock: Clock, team: Team
+) -> Run:
+    """The loop: learn from a batch; now and then look at the losses and the clock, evaluate, write a sample, save."""
+    at = begin(run, config, lesson, plan, team)
+    screen = Screen(plan.steps, at.step, clock, silent=not team.leads)
+    screen.say(opening(at, plan))
     began = saved = clock()
-    bar = tqdm(total=plan.steps, initial=at.step, unit="step", disable=None, dynamic_ncols=True)
     try:
-        with ctrl_c() as stop, bar:
+        with ctrl_c() as stop, screen:
             while not plan.ends_at(at.step):
                 rate = learning_rate(at.step, plan.in_force(at.step).steps, config)
                 x, y = batch(lesson.train, lesson.key, at.step, config.batch_size, config.block_size)
                 seed_dropout(at)
                 at.step += 1
-                at.losses.append(update(at.model, at.optimizers, x, y, rate, config.grad_clip, at.step))
-                bar.update()
-
-                val_loss = None
+                loss = update(at.parallel, at.optimizers, team.share(x), team.share(y), rate, config.grad_clip, at.step)
+                at.losses.append(loss)
+                screen.step(plan.steps)
                 now = clock()
                 seconds = at.seconds_before + now - began
-                if plan.records_at(at.step):
-                    losses = read_losses(at)
-                    at.losses.clear()
-                    train_loss = sum(losses) / len(losses)
-                    bar.set_postfix(train=f"{train_loss:.3f}", best=f"{at.best_val:.3f}")
+
+                val_loss = None
+                look = plan.records_at(at.step)
+                if look:
+                    train_loss = mean_of_losses(at)
                     metrics = {"step": at.step, "seconds": seconds, "learning_rate": rate, "train_loss": train_loss}
                     if plan.evaluates_at(at.step):
                         val_loss, text = evaluate(at)
-                        if val_loss < at.best_val:
-                            at.best_step, at.best_val = at.step, val_loss
                         metrics["val_loss"] = val_loss
-                        add_sample(run, at.step, val_loss, text)
-                        tqdm.write(evaluation_line(at, plan, train_loss, val_loss, "" if bar.disable else text))
-                        sys.stdout.flush()  # into a pipe, too, line by line
-                    record(run, metrics)
+                        screen.say(evaluation_line(at, plan, train_loss, val_loss, text if screen.live else ""))
+                    if team.leads:
+                        record(run, metrics)
+                    screen.losses(train_loss, at.best_val)
+                    screen.verse(now, lambda: write_sample(at, at.step))
 
-                if val_loss is not None or stop.asked or now - saved > SAVE_SECONDS:
-                    save(at, plan, seconds, val_loss)
+                stopping = (look or team.size == 1) and team.anybody(stop.asked)
+                if val_loss is not None or stopping or now - saved > SAVE_SECONDS:
+                    if team.leads:
+                        save(at, plan, seconds, val_loss)
                     saved = clock()
-                if budget and val_loss is not None and not plan.ends_at(at.step):
-                    plan = budget.revise(plan, at.step, now, saved)
-                    write_plan(run.plan, plan)  # before it takes effect
-                    bar.total = plan.steps
-                if stop.asked and not plan.ends_at(at.step):
+                if look and not plan.ends_at(at.step):
+                    revised = stop_early(at, plan)
+                    if budget and revised == plan:
+                        evaluating = 0.0 if val_loss is None else saved - now
+                        revised = team.agree(budget.revise(plan, at.step, now + evaluating, evaluating))
+                    if revised != plan and team.leads:
+                        write_plan(run.plan, revised)  # before it takes effect
+                    plan = revised
+                if stopping and not plan.ends_at(at.step):
                     raise Interrupted(f"stopped after step {at.step:,}, and saved. {how_to_go_on(run)}")
     except KeyboardInterrupt:
         raise Interrupted(f"stopped at once; what was saved before is whole. {how_to_go_on(run)}") from None
-    draw_run(run)
-    print(closing(at, plan), flush=True)
+    if team.leads:
+        draw_run(run)
+        screen.say(closing(at, plan, screen.columns))
     return run

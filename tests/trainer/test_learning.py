@@ -46,13 +46,31 @@ def test_a_batch_is_cut_from_the_corpus_with_what_follows_each_token() -> None:
     assert torch.equal(y, x + 1)
 
 
-def test_a_batch_depends_on_key_and_step_and_can_begin_anywhere() -> None:
-    ids = torch.arange(20)
-    first = batch(ids, b"k", 3, 2000, 16)[0]
-    assert torch.equal(first, batch(ids, b"k", 3, 2000, 16)[0])
-    assert not torch.equal(first, batch(ids, b"k", 4, 2000, 16)[0])
-    assert not torch.equal(first, batch(ids, b"l", 3, 2000, 16)[0])
-    assert set(first[:, 0].tolist()) == {0, 1, 2, 3}  # the last window ends with the last token
+@pytest.mark.parametrize(("length", "batch_size"), [(17, 3), (18, 1), (33, 2), (1000, 7), (1007, 100)])
+def test_a_text_is_read_once_before_any_of_it_is_read_again(length: int, batch_size: int) -> None:
+    ids = torch.arange(length)
+    n_windows = max(1, (length - 1) // 16 - 1)
+    rows = torch.cat([batch(ids, b"k", step, batch_size, 16)[0] for step in range(3 * n_windows // batch_size + 1)])
+    for number in range(3):
+        read = rows[number * n_windows : (number + 1) * n_windows]
+        assert len(read.unique()) == read.numel()  # no window twice, and no two overlap
+        assert (read[:, 0] % 16).unique().numel() == 1
+
+
+def test_each_pass_cuts_the_text_elsewhere_and_in_another_order() -> None:
+    ids = torch.arange(1000)
+    starts = [batch(ids, b"k", step, 61, 16)[0][:, 0] for step in range(40)]  # a step a pass
+    assert len({int(start[0] % 16) for start in starts}) > 10
+    assert len({tuple(start.tolist()) for start in starts}) == 40
+    assert max(int(start.max()) for start in starts) > 1000 - 2 * 16 - 1
+
+
+def test_a_batch_depends_on_key_and_step_alone() -> None:
+    ids = torch.arange(1000)
+    first = batch(ids, b"k", 3, 20, 16)[0]
+    assert not torch.equal(first, batch(ids, b"k", 4, 20, 16)[0])
+    assert not torch.equal(first, batch(ids, b"l", 3, 20, 16)[0])
+    assert torch.equal(first, batch(ids, b"k", 3, 20, 16)[0])
 
 
 @pytest.mark.parametrize("length", [2, 16, 17, 18, 33, 200])
@@ -174,7 +192,7 @@ def test_updates_teach_a_batch_by_heart(precision: str, optimizer: str) -> None:
     model = new_model(CONFIG, b"k", precision=precision)
     optimizers = make_optimizers(model, replace(TINY, optimizer=optimizer, precision=precision))
     x, y = batch(torch.arange(1000) * 7 % 11, b"k", 0, 4, 16)
-    losses = [float(update(model, optimizers, x, y, 1e-2, 1.0, step)) for step in range(1, 61)]
+    losses = [float(update(model, optimizers, x, y, 1e-2, 1.0, step)) for step in range(1, 101)]
     assert losses[0] == pytest.approx(math.log(11), abs=1e-4)
     assert losses[-1] < 0.1
 

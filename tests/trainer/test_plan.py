@@ -10,16 +10,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.errors import PlanError
-from trainer.plan import MAX_EVALUATIONS, Plan, Revision, plan_seconds, plan_steps, read_plan, replan, write_plan
+from trainer.plan import (
+    MAX_EVALUATIONS,
+    RECORDS,
+    Plan,
+    Revision,
+    plan_seconds,
+    plan_steps,
+    read_plan,
+    replan,
+    write_plan,
+)
 
 REVISED = Plan((Revision(0, 100, 30), Revision(60, 90, 12)))
 
 
 def test_a_revision_holds_from_its_step_on() -> None:
     assert [REVISED.in_force(step).steps for step in (0, 59, 60, 90)] == [100, 100, 90, 90]
-    assert [step for step in range(91) if REVISED.evaluates_at(step)] == [30, 60, 72, 84, 90]
+    assert [step for step in range(1, 91) if REVISED.evaluates_at(step)] == [30, 60, 72, 84, 90]
     assert [step for step in range(101) if REVISED.ends_at(step)] == list(range(90, 101))
     assert REVISED.steps == 90
+
+
+def test_a_revision_between_evaluations_causes_none_at_once() -> None:
+    plan = Plan((Revision(0, 100, 30), Revision(65, 90, 12)))
+    assert [step for step in range(1, 91) if plan.evaluates_at(step)] == [30, 60, 77, 89, 90]
 
 
 def test_what_was_decided_before_a_step_leaves_out_what_comes_after() -> None:
@@ -39,10 +54,10 @@ def test_a_plan_in_steps_evaluates_at_most_twenty_times_and_at_the_end(steps: in
 @given(st.integers(1, 2000))
 def test_losses_are_recorded_at_each_evaluation_and_some_times_between(steps: int) -> None:
     plan = plan_steps(steps)
-    recorded = [step for step in range(steps + 1) if plan.records_at(step)]
+    recorded = [step for step in range(1, steps + 1) if plan.records_at(step)]
     assert recorded
-    assert set(recorded) >= {step for step in range(steps + 1) if plan.evaluates_at(step)}
-    assert len(recorded) <= 20 * MAX_EVALUATIONS
+    assert set(recorded) >= {step for step in range(1, steps + 1) if plan.evaluates_at(step)}
+    assert len(recorded) <= 2 * RECORDS + MAX_EVALUATIONS
 
 
 @given(st.floats(1, 1e5), st.floats(1e-3, 1e3), st.floats(1e-3, 1e3), st.integers(0, 1000), st.integers(1, 20))

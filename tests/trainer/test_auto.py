@@ -1,0 +1,93 @@
+"""What is chosen for those who say little."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.trainer.trainer_runs import Clock
+from trainer.auto import RUNGS, best_precision, choose, step_seconds
+from trainer.config import BATCH_TOKENS, OPTIMIZERS, PRESETS, TrainConfig
+from trainer.errors import OptionError
+from trainer.verse.config import ARCHITECTURES
+
+Choose = Callable[..., tuple[TrainConfig, str]]
+
+
+def pick(options: dict[str, Any], seconds: float | None = None, clock: Any = time.monotonic) -> tuple[TrainConfig, str]:
+    return choose(options, "cpu", seconds, clock, threads=1)
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+@pytest.mark.parametrize(("name", "millions"), [("tiny", 0.4), ("small", 0.8), ("medium", 10.7), ("large", 85)])
+def test_presets_have_the_sizes_they_promise_and_can_be_submitted(arch: str, name: str, millions: float) -> None:
+    config, why = pick({"preset": name, "arch": arch})
+    assert config.model(65).n_params == pytest.approx(millions * 1e6, rel=0.1)
+    assert why == ""
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("seconds", [None, 10.0, 300.0, 1e6])
+def test_auto_picks_something_that_can_be_trained_and_says_what(
+    seconds: float | None, optimizer: str, arch: str
+) -> None:
+    config, why = pick({"preset": "auto", "optimizer": optimizer, "arch": arch}, seconds)
+    assert config.preset in PRESETS
+    assert f"width {config.n_embd}, context {config.block_size}, {config.batch_size} sequences a step" in why
+    assert f"products in {config.precision}" in why
+    assert (config.arch, config.optimizer, config.device) == (arch, optimizer, "cpu")
+    assert config.batch_size * config.block_size >= BATCH_TOKENS["cpu"] / 2
+    assert ("ms here" in why) == (seconds is not None)
+
+
+def test_more_time_is_for_larger_models() -> None:
+    seconds_a_step = step_seconds(
+        {"device": "cpu", "precision": "float32", "optimizer": "muon", "arch": "modern", "threads": 1}, Clock()
+    )
+    assert seconds_a_step == 1.0  # a look at this clock before and one after
+    sizes = [
+        pick({"precision": "float32"}, steps * seconds_a_step, Clock())[0].model(65).n_params
+        for rung in RUNGS
+        for steps in (rung.steps, 1.5 * rung.steps + 1)
+    ]
+    assert sizes == sorted(sizes)
+    assert len(set(sizes)) == len({(rung.preset, rung.sizes.get("n_embd")) for rung in RUNGS})
+
+
+def test_bf16_is_for_where_it_is_faster() -> None:
+    looks_before = 2 * 20  # of the products in bf16, which come first
+    faster, slower = Clock({looks_before + 1: lambda clock: setattr(clock, "seconds", 2.0)}), Clock()
+    assert best_precision("cpu", 1, faster) == "bf16"
+    assert best_precision("cpu", 1, slower) == "float32"
+    assert best_precision("mps", 1, slower) == "float32"
+
+
+def test_what_is_given_beats_preset_and_auto() -> None:
+    given = {"n_layer": 3, "n_head": 3, "n_embd": 96, "block_size": 48, "batch_size": 5, "learning_rate": 0.5}
+    for preset in ("auto", "large"):
+        config, _ = pick(given | {"preset": preset, "dropout": None, "arch": "gpt2", "precision": "bf16"}, 60.0)
+        assert config == replace(config, **given)
+        assert (config.dropout, config.arch, config.precision) == (0.0, "gpt2", "bf16")
+
+
+def test_a_gpt2_keeps_the_whole_context_since_its_verses_end_there() -> None:
+    assert pick({"preset": "auto", "arch": "gpt2"}, 10.0)[0].block_size == 256
+    assert pick({"preset": "auto", "arch": "modern"}, 10.0)[0].block_size < 256
+
+
+def test_with_adamw_a_wider_model_learns_more_slowly_and_with_muon_it_need_not() -> None:
+    for optimizer, distinct in (("adamw", 3), ("muon", 1)):
+        names = ("small", "medium", "large")
+        rates = [pick({"preset": name, "optimizer": optimizer})[0].learning_rate for name in names]
+        assert rates == sorted(rates, reverse=True)
+        assert len(set(rates)) == distinct
+
+
+def test_an_unknown_preset_is_refused_with_those_there_are() -> None:
+    with pytest.raises(OptionError, match="tiny, small, medium, large"):
+        pick({"preset": "huge"})

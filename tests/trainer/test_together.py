@@ -1,0 +1,85 @@
+"""Several processes on one model: the same losses as one process alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.trainer.trainer_runs import command, text_file
+from trainer.run import Run, read_metrics
+
+SIZE = ["--n-layer", "2", "--n-head", "2", "--n-embd", "32", "--block-size", "16", "--precision", "float32"]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="torch's builds for Windows have no libuv for torchrun"),
+]
+
+
+def start(folder: Path, processes: int, *options: str) -> subprocess.Popen[str]:
+    """`trainer train` under torchrun, on the processor."""
+    script = folder / "trainer_command.py"
+    script.write_text("from trainer.cli import main\nmain()\n")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    arguments = ["train", "--corpus", str(text_file(folder)), *SIZE, *options]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.Popen(
+        [*torchrun, script, *arguments],
+        env=environment,
+        cwd=folder,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+def losses(run: Path) -> list[float]:
+    return [line["val_loss"] for line in read_metrics(Run(run)) if "val_loss" in line]
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_two_processes_have_the_losses_of_one(optimizer: str, tmp_path: Path) -> None:
+    options = ("--batch-size", "8", "--steps", "60", "--optimizer", optimizer, "--learning-rate", "0.01")
+    alone = subprocess.run(
+        command("train", "--corpus", text_file(tmp_path), *SIZE, *options, "--out", "one"), cwd=tmp_path, check=True
+    )
+    assert alone.returncode == 0
+    with start(tmp_path, 2, *options, "--out", "two") as process:
+        out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert out.count("Best validation loss") == 1  # one of them talks
+    one, two = (read_metrics(Run(tmp_path / name)) for name in ("one", "two"))
+    assert [line["step"] for line in one] == [line["step"] for line in two] == list(range(1, 61))
+    for name in ("train_loss", "val_loss"):
+        pairs = [(a[name], b[name]) for a, b in zip(one, two, strict=True) if name in a]
+        assert len(pairs) >= 2
+        assert all(abs(a - b) <= 1e-4 for a, b in pairs), pairs
+
+
+def test_two_processes_keep_to_minutes_with_one_plan_and_go_on_after_ctrl_c(tmp_path: Path) -> None:
+    with start(tmp_path, 2, "--batch-size", "8", "--minutes", "5", "--out", "run") as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("step "):
+                break
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        process.communicate(timeout=120)
+    before = losses(tmp_path / "run")
+    assert before
+    plan = tmp_path / "run" / "plan.json"
+    assert plan.exists()
+    ended = subprocess.run(command("info", "run"), cwd=tmp_path, text=True, capture_output=True, check=True).stdout
+    assert "go on with trainer train --resume run" in ended
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
+    with start(tmp_path, 2, "--steps", "1", "--batch-size", "3") as process:
+        _, err = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert "give a --batch-size that 2 divides" in err
+    assert not (tmp_path / "runs").exists()

@@ -1,0 +1,137 @@
+"""What stands for the options that were left out: by the device, by how fast a step is there, by the time there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from trainer import rng
+from trainer.config import BASE_WIDTH, BATCH_TOKENS, PRESETS, RATES, SHORT_CONTEXT, TrainConfig, with_vocab_size
+from trainer.errors import OptionError
+from trainer.model import new_model
+from trainer.optim import make_optimizers, update
+
+Clock = Callable[[], float]  # seconds from any fixed moment
+
+PRODUCT_SIZE = 256  # of the matrices whose products are timed
+PRODUCTS = 20
+GAIN = 0.8  # of float32's time: if bf16 takes more, it is not worth its digits
+SYMBOLS = 65  # of the model whose steps are timed: as many as both corpora have
+STEPS = 3  # timed; the fastest counts, since others only disturb
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A model that gets furthest with so much time."""
+
+    steps: int  # of the small model with a short context that the time must have room for
+    preset: str
+    sizes: Mapping[str, int]  # that differ from the preset
+
+
+RUNGS = (
+    Rung(0, "tiny", {"n_layer": 3, "n_head": 3, "n_embd": 96, "block_size": SHORT_CONTEXT}),
+    Rung(800, "small", {"block_size": SHORT_CONTEXT}),
+    Rung(20_000, "small", {}),
+    Rung(200_000, "medium", {}),
+)
+
+
+def choose(
+    options: Mapping[str, Any], device: str, seconds: float | None, clock: Clock, threads: int = 1
+) -> tuple[TrainConfig, str]:
+    """Fill in what was not asked for.
+
+    Args:
+        options: fields of `TrainConfig` by name, None where the choice is ours; `preset` may be "auto".
+        device: where the run will happen.
+        seconds: there are for it, None if it is given in steps.
+        clock: to time products and steps.
+        threads: of the processor.
+
+    Returns:
+        the config, and a sentence that says what was chosen and why, if anything was.
+
+    Raises:
+        OptionError, ConfigError: something is outside its bounds.
+    """
+    given = {name: value for name, value in options.items() if value is not None} | {"device": device}
+    given = {"threads": threads, "optimizer": TrainConfig.optimizer, "arch": TrainConfig.arch, **given}
+    given.setdefault("precision", best_precision(device, threads, clock))
+    name, why = given.pop("preset", "auto"), ""
+    sizes: dict[str, int] = {}
+    if name == "auto":
+        rung, why = best_rung(given, seconds, clock)
+        name, sizes = rung.preset, dict(rung.sizes)
+        if given["arch"] == "gpt2":
+            sizes.pop("block_size", None)  # it writes no verse longer than its context
+    if name not in PRESETS:
+        raise OptionError(f"preset must be auto or one of {', '.join(PRESETS)}, not {name!r}")
+    fields = asdict(PRESETS[name]) | sizes | with_vocab_size(given)
+    fields.setdefault("batch_size", max(4, BATCH_TOKENS[device] // fields["block_size"]))
+    rate = RATES[fields["optimizer"]]
+    if fields["optimizer"] == "adamw":
+        rate *= (BASE_WIDTH / fields["n_embd"]) ** 0.5
+    fields.setdefault("learning_rate", rate)
+    config = TrainConfig(**fields, preset=name)
+    chosen = (
+        f"auto: {config.n_layer} layers of width {config.n_embd}, context {config.block_size}, {config.batch_size} "
+        f"sequences a step, products in {config.precision}: {why}"
+    )
+    return config, chosen if why else ""
+
+
+def best_precision(device: str, threads: int, clock: Clock) -> str:
+    """ "bf16" where its products are clearly faster than float32's, as on a graphics card or a recent processor."""
+    if device == "mps":
+        return "float32"  # nobody has measured it there for this trainer
+    if device == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "float32"
+    torch.set_num_threads(threads)
+
+    def fastest(dtype: torch.dtype) -> float:
+        x = torch.ones(PRODUCT_SIZE, PRODUCT_SIZE, dtype=dtype)
+        x @ x  # loads its kernel
+        times = []
+        for _ in range(PRODUCTS):
+            began = clock()
+            x @ x
+            times.append(clock() - began)
+        return min(times)
+
+    return "bf16" if fastest(torch.bfloat16) < GAIN * fastest(torch.float32) else "float32"
+
+
+def best_rung(given: Mapping[str, Any], seconds: float | None, clock: Clock) -> tuple[Rung, str]:
+    """The model for this device and time, and why."""
+    if seconds is None:
+        return (RUNGS[1] if given["device"] == "cpu" else RUNGS[-1]), f"the usual for {given['device']}"
+    step = step_seconds(given, clock)
+    steps = seconds / step
+    rung = [rung for rung in RUNGS if rung.steps <= steps][-1]
+    return rung, f"a step of the small model takes {1000 * step:.3g} ms here, and the time is enough for {steps:,.0f}"
+
+
+def step_seconds(given: Mapping[str, Any], clock: Clock) -> float:
+    """How long a step of the small model with a short context takes here."""
+    names = ("device", "precision", "optimizer", "arch", "threads")
+    config = TrainConfig(
+        **{name: given[name] for name in names},
+        block_size=SHORT_CONTEXT,
+        batch_size=BATCH_TOKENS[given["device"]] // SHORT_CONTEXT,
+    )
+    key = rng.seed_key(config.seed)
+    torch.set_num_threads(config.threads)
+    model = new_model(config.model(SYMBOLS), key, precision=config.precision).to(config.device)
+    optimizers = make_optimizers(model, config)
+    shape = (config.batch_size, config.block_size + 1)
+    tokens = torch.from_numpy(rng.below(key, "probe", 0, SYMBOLS, shape[0] * shape[1]).reshape(shape)).to(config.device)
+    times = []
+    for count in range(1, STEPS + 2):
+        began = clock()
+        update(model, optimizers, tokens[:, :-1], tokens[:, 1:], 0.0, config.grad_clip, count).item()
+        times.append(clock() - began)
+    return max(1e-9, min(times[1:]))  # the first loads kernels

@@ -1,0 +1,105 @@
+"""Several processes that train one model, as torchrun starts them: each learns from its share of every batch.
+
+The first one leads: it alone writes files and talks, and what depends on a clock or on a key press it decides for all.
+Alone, a process is its own leader, and nothing here does anything.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+
+from trainer.errors import OptionError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Team:
+    """The processes of one run, and which of them this is."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes and talks."""
+        return self.rank == 0
+
+    def check(self, batch_size: int) -> None:
+        """Whether a batch can be shared evenly.
+
+        Raises:
+            OptionError: it cannot.
+        """
+        if batch_size % self.size:
+            raise OptionError(
+                f"a step's {batch_size} sequences cannot be shared evenly by {self.size} processes: "
+                f"give a --batch-size that {self.size} divides"
+            )
+
+    def share(self, rows: Tensor) -> Tensor:
+        """This process's part of a batch: (B, T) -> (B / size, T)."""
+        return rows[self.rank :: self.size]
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """The model, whose gradients become the mean over all processes."""
+        return nn.parallel.DistributedDataParallel(model) if self.size > 1 else model
+
+    def agree(self, mine: T) -> T:
+        """What the leader says: any plain object."""
+        if self.size == 1:
+            return mine
+        said = [mine]
+        torch.distributed.broadcast_object_list(said, src=0)
+        return said[0]
+
+    def anybody(self, mine: bool) -> bool:
+        """Whether it is true of any process."""
+        if self.size == 1:
+            return mine
+        said: list[bool | None] = [None] * self.size
+        torch.distributed.all_gather_object(said, mine)
+        return any(said)
+
+    def mean(self, mine: float) -> float:
+        """The mean over all processes."""
+        if self.size == 1:
+            return mine
+        said: list[float | None] = [None] * self.size
+        torch.distributed.all_gather_object(said, mine)
+        return sum(cast(list[float], said)) / self.size
+
+
+ALONE = Team()
+
+
+@contextmanager
+def gather(device: str) -> Iterator[Team]:
+    """Meet the other processes, if torchrun started this one; part from them at the end.
+
+    Args:
+        device: "cpu", "cuda" or "mps"; each process takes a graphics card of its own.
+
+    Raises:
+        OptionError: the device is none that processes can share a model on.
+    """
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        yield ALONE
+        return
+    if device == "mps":
+        raise OptionError("several processes cannot train on mps together: start trainer train without torchrun")
+    if device == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    torch.distributed.init_process_group("nccl" if device == "cuda" else "gloo")
+    try:
+        yield Team(torch.distributed.get_rank(), torch.distributed.get_world_size())
+    finally:
+        torch.distributed.destroy_process_group()
