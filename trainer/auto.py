@@ -29,13 +29,15 @@ class Rung:
 
     steps: int  # of the small model with a short context that the time must have room for
     preset: str
-    sizes: Mapping[str, int]  # that differ from the preset
+    settings: Mapping[str, Any]  # that differ from the preset's and the usual ones
 
 
-RUNGS = (
-    Rung(0, "tiny", {"n_layer": 3, "n_head": 3, "n_embd": 96, "block_size": SHORT_CONTEXT}),
-    Rung(800, "small", {"block_size": SHORT_CONTEXT}),
-    Rung(20_000, "small", {}),
+HASTE = {"learning_rate": 0.03, "momentum": 0.85, "decay_fraction": 0.5}  # better below a thousand steps
+RUNGS = (  # NOTES.md has the measurements
+    Rung(0, "tiny", {"n_head": 3, "n_embd": 96, "block_size": 64, "batch_size": 12} | HASTE),
+    Rung(300, "tiny", {"n_layer": 3, "n_head": 3, "n_embd": 96, "block_size": 128, "batch_size": 6} | HASTE),
+    Rung(1_500, "small", {"block_size": 128}),
+    Rung(10_000, "small", {}),
     Rung(200_000, "medium", {}),
 )
 
@@ -62,16 +64,23 @@ def choose(
     given = {"threads": threads, "optimizer": TrainConfig.optimizer, "arch": TrainConfig.arch, **given}
     given.setdefault("precision", best_precision(device, threads, clock))
     name, why = given.pop("preset", "auto"), ""
-    sizes: dict[str, int] = {}
+    settings: dict[str, Any] = {}
     if name == "auto":
         rung, why = best_rung(given, seconds, clock)
-        name, sizes = rung.preset, dict(rung.sizes)
-        if given["arch"] == "gpt2":
-            sizes.pop("block_size", None)  # it writes no verse longer than its context
+        name, settings = rung.preset, dict(rung.settings)
+        if given["arch"] == "gpt2":  # it writes no verse longer than its context
+            settings = {key: value for key, value in settings.items() if key not in ("block_size", "batch_size")}
+        if given["optimizer"] == "adamw":
+            settings.pop("learning_rate", None)
     if name not in PRESETS:
         raise OptionError(f"preset must be auto or one of {', '.join(PRESETS)}, not {name!r}")
-    fields = asdict(PRESETS[name]) | sizes | with_vocab_size(given)
-    fields.setdefault("batch_size", max(4, BATCH_TOKENS[device] // fields["block_size"]))
+    fields = asdict(PRESETS[name]) | settings | with_vocab_size(given)
+    block_size, tokens = fields["block_size"], BATCH_TOKENS[device]
+    if device == "cpu":  # the optimizer's part of a step grows with the weights alone
+        tokens = tokens * max(BASE_WIDTH, fields["n_embd"]) // BASE_WIDTH
+    fields.setdefault("batch_size", max(4, tokens // block_size))
+    if given["arch"] == "modern" and block_size > SHORT_CONTEXT and block_size % SHORT_CONTEXT == 0:
+        fields.setdefault("short_context", SHORT_CONTEXT)  # a gpt2 would learn its later positions in half the time
     rate = RATES[fields["optimizer"]]
     if fields["optimizer"] == "adamw":
         rate *= (BASE_WIDTH / fields["n_embd"]) ** 0.5
@@ -108,7 +117,7 @@ def best_precision(device: str, threads: int, clock: Clock) -> str:
 def best_rung(given: Mapping[str, Any], seconds: float | None, clock: Clock) -> tuple[Rung, str]:
     """The model for this device and time, and why."""
     if seconds is None:
-        return (RUNGS[1] if given["device"] == "cpu" else RUNGS[-1]), f"the usual for {given['device']}"
+        return (RUNGS[2] if given["device"] == "cpu" else RUNGS[-1]), f"the usual for {given['device']}"
     step = step_seconds(given, clock)
     steps = seconds / step
     rung = [rung for rung in RUNGS if rung.steps <= steps][-1]
@@ -121,7 +130,7 @@ def step_seconds(given: Mapping[str, Any], clock: Clock) -> float:
     config = TrainConfig(
         **{name: given[name] for name in names},
         block_size=SHORT_CONTEXT,
-        batch_size=BATCH_TOKENS[given["device"]] // SHORT_CONTEXT,
+        batch_size=BATCH_TOKENS[given["device"]] // (2 * SHORT_CONTEXT),
     )
     key = rng.seed_key(config.seed)
     torch.set_num_threads(config.threads)

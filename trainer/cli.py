@@ -96,6 +96,9 @@ def corpus_fetch(name: str) -> None:
 @click.option("--device", type=click.Choice(["auto", *DEVICES]), help="Where to train.  [default: auto]")
 @click.option("--batch-size", type=int, help="Sequences a step.  [default: by device]")
 @click.option("--block-size", type=int, help="Tokens of context.  [default: by preset]")
+@click.option(
+    "--short-context", type=int, help="Tokens of context in the first half, 0: as later.  [default: 64, or 0]"
+)
 @click.option("--optimizer", type=click.Choice(OPTIMIZERS), help="How weights move.  [default: muon]")
 @click.option("--learning-rate", type=float, help="The highest, after the warm-up.  [default: by optimizer]")
 @click.option("--weight-decay", type=float, help="Of matrices, times the learning rate, each step.  [default: 0]")

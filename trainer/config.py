@@ -15,7 +15,7 @@ DEFAULT_MINUTES = 5.0  # when neither --minutes nor --steps is given: a coffee, 
 MAX_STEPS = 10_000_000
 MAX_BATCH_SIZE = 4096  # sequences a step
 SHORT_CONTEXT = 64  # tokens; in little time, more and shorter sequences teach more
-BATCH_TOKENS = {"cpu": 768, "mps": 4096, "cuda": 16384}  # of a step: small ones teach most, where they are quick
+BATCH_TOKENS = {"cpu": 1536, "mps": 4096, "cuda": 16384}  # of a step: small ones teach most, where they are quick
 RATES = {"muon": 0.02, "adamw": 4e-3}  # the learning rate at the width below
 BASE_WIDTH = 128  # AdamW's goes down with the root of the width; Muon's steps are as long in every direction
 
@@ -60,13 +60,14 @@ class TrainConfig:
     n_head: int = 4  # attention heads of a block
     n_embd: int = 128  # width
     block_size: int = 256  # tokens of context
+    short_context: int = 0  # tokens of context in the first half of the run, a divisor of block_size; 0: no less there
     batch_size: int = 16  # sequences a step
     optimizer: str = "muon"  # "muon", with AdamW for all but the blocks' matrices; or "adamw" for all
     learning_rate: float = 0.02  # the highest, after the warm-up
-    warmup_steps: int = 10  # updates until the learning rate is reached; at most a tenth of the run
-    decay_fraction: float = 0.6  # of the run, at its end: the learning rate falls evenly to nothing
+    warmup_steps: int = 5  # updates until the learning rate is reached; at most a tenth of the run
+    decay_fraction: float = 0.75  # of the run, at its end: the learning rate falls evenly to nothing
     weight_decay: float = 0.0  # of the matrices, times the learning rate, each step
-    momentum: float = 0.95  # Muon's: memory of the mean of the gradients
+    momentum: float = 0.9  # Muon's: memory of the mean of the gradients
     beta1: float = 0.9  # AdamW's memory of the mean of the gradients
     beta2: float = 0.95  # and of their squares
     grad_clip: float = 1.0  # longest gradient, as a norm over all weights
@@ -85,6 +86,7 @@ class TrainConfig:
             elif type(value).__name__ != field.type:
                 raise OptionError(f"{field.name} must be of the kind {field.type}, not {value!r}")
         bounds: dict[str, tuple[float, float]] = {
+            "short_context": (0, self.block_size),
             "batch_size": (1, MAX_BATCH_SIZE),
             "learning_rate": (1e-9, 10),
             "warmup_steps": (0, MAX_STEPS),
@@ -105,6 +107,10 @@ class TrainConfig:
         for name, values in choices.items():
             if getattr(self, name) not in values:
                 raise OptionError(f"{name} must be one of {', '.join(values)}, not {getattr(self, name)!r}")
+        if self.short_context and self.block_size % self.short_context:
+            raise OptionError(
+                f"short_context must divide block_size, as {self.short_context} does not divide {self.block_size}"
+            )
         if self.arch == "gpt2" and self.block_size < 2:
             raise OptionError("a gpt2 model needs a block_size of at least 2: a prompt and a token to write")
         if self.tokenizer == "char" and self.vocab_size:

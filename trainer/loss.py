@@ -12,12 +12,16 @@ from torch import Tensor, nn
 
 from trainer import rng
 
-EVAL_TOKENS = 8192  # at once: enough to keep a processor busy
+EVAL_TOKENS = {"cpu": 1024, "cuda": 65536, "mps": 8192}  # at once; more than fits its cache is slow on a processor
 EVAL_LOGITS = 2**24  # at once, 64 MiB: a vocabulary may be large
 
 
-def batch(ids: Tensor, key: bytes, step: int, batch_size: int, block_size: int) -> tuple[Tensor, Tensor]:
+def batch(
+    ids: Tensor, key: bytes, step: int, batch_size: int, block_size: int, context: int | None = None
+) -> tuple[Tensor, Tensor]:
     """The sequences of one step, and for each position the token that follows: two of (B, T).
+
+    With a `context` that divides block_size, each sequence becomes several of that length: (B * T / context, context).
 
     The text is read without replacement: cut into windows, which come in random order until all have been read; then it
     is cut elsewhere and shuffled anew. All this depends on key and step alone, so any step can be made again without
@@ -32,7 +36,8 @@ def batch(ids: Tensor, key: bytes, step: int, batch_size: int, block_size: int) 
         starts[here] = shift + block_size * order[places[here]]
     index = torch.from_numpy(starts)[:, None] + torch.arange(block_size + 1)  # (B, T + 1)
     rows = ids[index.to(ids.device)]
-    return rows[:, :-1], rows[:, 1:]
+    width = context or block_size
+    return rows[:, :-1].reshape(-1, width), rows[:, 1:].reshape(-1, width)
 
 
 @lru_cache(maxsize=2)  # a step at the end of one pass needs the next one, too
@@ -58,7 +63,7 @@ def validation_loss(model: nn.Module, ids: Tensor, block_size: int, vocab_size: 
     count = len(ids) - 1
     whole = count // block_size * block_size
     x, y = ids[:whole].view(-1, block_size), ids[1 : whole + 1].view(-1, block_size)  # (windows, T)
-    rows = max(1, min(EVAL_TOKENS, EVAL_LOGITS // vocab_size) // block_size)
+    rows = max(1, min(EVAL_TOKENS[ids.device.type], EVAL_LOGITS // vocab_size) // block_size)
     pieces = list(zip(torch.split(x, rows), torch.split(y, rows), strict=True)) if whole else []
     if whole < count:
         pieces.append((ids[None, whole:count], ids[None, whole + 1 :]))

@@ -7,6 +7,7 @@ together. Parameters bear the names and shapes of `ModelConfig.tensor_shapes`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -100,8 +101,8 @@ class Attention(nn.Module):
         self.c_attn = Linear(C, 3 * C, bias, dtype)
         self.c_proj = Linear(C, C, bias, dtype)
         if not bias:
-            self.q_norm = nn.RMSNorm(self.head_width, eps=EPS)
-            self.k_norm = nn.RMSNorm(self.head_width, eps=EPS)
+            self.q_norm = RMSNorm(self.head_width)
+            self.k_norm = RMSNorm(self.head_width)
         self.dropout = dropout
         self.drop = nn.Dropout(dropout)
 
@@ -109,10 +110,12 @@ class Attention(nn.Module):
         """(B, T, C) -> (B, T, C)."""
         B, T, C = x.shape
         heads = self.c_attn(x).view(B, T, 3, self.n_head, self.head_width)
-        q, k, v = heads.permute(2, 0, 3, 1, 4).contiguous().unbind()  # each (B, n_head, T, D)
-        if rotary is not None:
-            q = rotate(self.q_norm(q.float()), *rotary).to(v.dtype)
-            k = rotate(self.k_norm(k.float()), *rotary).to(v.dtype)
+        qk, v = heads.permute(2, 0, 3, 1, 4).contiguous().split((2, 1))  # (2 and 1, B, n_head, T, D)
+        if rotary is not None:  # queries and keys together: half as many small operations
+            gains = torch.stack((self.q_norm.weight, self.k_norm.weight)).view(2, 1, 1, 1, -1)
+            qk = rotate(normalize(qk.float()) * gains, *rotary).to(v.dtype)
+        q, k = qk.unbind()
+        v = v[0]
         y = attend(q, k, v, self.dropout if self.training else 0.0)
         y = self.c_proj(y.transpose(1, 2).reshape(B, T, C))
         out: Tensor = self.drop(y)
@@ -141,6 +144,45 @@ class MLP(nn.Module):
         return out
 
 
+class RMSNorm(nn.Module):
+    """Each row divided by its root mean square, times a gain (Zhang & Sennrich 2019)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., width) -> the same."""
+        y: Tensor = normalize(x) * self.weight
+        return y
+
+
+class Normalize(torch.autograd.Function):
+    """x / rms(x) over the last axis, with its gradient in five passes over memory; torch's takes more of each."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        """(..., width) -> the same."""
+        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        scale = length.square_().div_(x.shape[-1]).add_(EPS).rsqrt_()  # (..., 1)
+        y = x * scale
+        ctx.save_for_backward(y, scale)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        """What points along y changes the length alone, and is taken out: scale * (grad - y * mean(grad * y))."""
+        y, scale = ctx.saved_tensors
+        along = (grad * y).mean(-1, keepdim=True)
+        return torch.addcmul(grad, y, along, value=-1).mul_(scale)
+
+
+def normalize(x: Tensor) -> Tensor:
+    """x / rms(x) over the last axis."""
+    y: Tensor = Normalize.apply(x)  # type: ignore[no-untyped-call]
+    return y
+
+
 class Embedding(nn.Embedding):
     """A row for each id."""
 
@@ -166,7 +208,7 @@ class Linear(nn.Linear):
 
 def make_norm(config: ModelConfig, width: int) -> nn.Module:
     """LayerNorm with bias for gpt2, RMSNorm for modern."""
-    return nn.LayerNorm(width, eps=EPS) if config.arch == "gpt2" else nn.RMSNorm(width, eps=EPS)
+    return nn.LayerNorm(width, eps=EPS) if config.arch == "gpt2" else RMSNorm(width)
 
 
 def rotary_table(head_width: int, length: int) -> tuple[Tensor, Tensor]:
@@ -176,7 +218,7 @@ def rotary_table(head_width: int, length: int) -> tuple[Tensor, Tensor]:
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn each pair (x1, x2) by its position's angle: (B, n_head, T, D) -> the same."""
+    """Turn each pair (x1, x2) by its position's angle: (..., T, D) -> the same."""
     x1, x2 = x.chunk(2, dim=-1)
     return torch.cat((x1 * cos - x2 * sin, x2 * cos + x1 * sin), dim=-1)
 

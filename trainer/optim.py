@@ -1,4 +1,4 @@
-"""How weights move: Muon for the matrices of the blocks, AdamW for the rest, and the learning rate of each step.
+"""How weights move: Muon for the matrices of the blocks, AdamW for the rest.
 
 Both are our own, in plain sight. (torch.optim also loads torch's compiler: a second of every run's start.)
 """
@@ -149,20 +149,6 @@ def make_optimizers(model: nn.Module, config: TrainConfig) -> list[Optimizer]:
     inner = {name: parameter for name, parameter in named.items() if parameter.ndim == 2 and name.startswith("h.")}
     outer = {name: parameter for name, parameter in named.items() if name not in inner}
     return [Muon(inner, config), AdamW(outer, config, BESIDE_MUON)]
-
-
-def learning_rate(step: int, steps: int, config: TrainConfig) -> float:
-    """The rate of the update that follows `step` updates, in a run of `steps`: a pure function of both.
-
-    A trapezoid: it rises evenly during the warm-up, stays, and falls evenly to nothing at the end.
-
-    >>> config = TrainConfig(learning_rate=1.0, warmup_steps=10, decay_fraction=0.5)
-    >>> [round(learning_rate(step, 100, config), 3) for step in (0, 9, 10, 50, 75, 99)]
-    [0.1, 1.0, 1.0, 1.0, 0.5, 0.02]
-    """
-    rise = (step + 1) / max(1, min(config.warmup_steps, steps // 10))
-    fall = (steps - step) / max(1.0, config.decay_fraction * steps)
-    return config.learning_rate * min(1.0, rise, fall)
 
 
 def update(

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from trainer.config import TrainConfig
 from trainer.lesson import Lesson
 from trainer.loss import batch, validation_loss
-from trainer.model import new_model, weights_of
+from trainer.model import new_model
 from trainer.optim import make_optimizers, update
 from trainer.plan import Plan, plan_seconds, replan
+from trainer.schedule import work
 from trainer.together import Team
-from trainer.writer import sample
 
-STEPS_SHARE = 0.02  # of the budget, spent on measuring steps
+STEPS_SHARE = 0.01  # of the budget, spent on measuring steps of each context
 EVALUATION_SHARE = 0.01  # and on a part of an evaluation
 WARM_UP = 2  # steps that load kernels and fill caches
 MEASURED_WINDOWS = 64  # sequences of the first guess at an evaluation
-LEAST_WATCH = 0.02  # of the budget: over less, the speed of steps is a guess
-CLOSING_SECONDS = 2.0  # after the last evaluation: the curve is drawn, the process ends
+LEAST_WATCH = 0.05  # of the budget: over less, the speed of steps is a guess
+CLOSING_SECONDS = 0.8  # after the last evaluation: the curve is drawn, the process ends
 
 Clock = Callable[[], float]  # seconds from any fixed moment
 
@@ -28,7 +28,8 @@ Clock = Callable[[], float]  # seconds from any fixed moment
 class Pace:
     """What one of each costs."""
 
-    step_seconds: float
+    step_seconds: float  # an update with the whole context
+    ease: float  # an update with the short context, as a share of that
     eval_seconds: float
 
 
@@ -38,15 +39,15 @@ class Budget:
     def __init__(self, minutes: float, started: float, clock: Clock) -> None:
         self.seconds = max(0.0, 60 * minutes - CLOSING_SECONDS)
         self.started, self.clock = started, clock
-        self.eval_seconds = 0.0  # of one evaluation, as far as is known
+        self.eval_seconds, self.ease = 0.0, 1.0  # as far as is known
         self._since = (0, started)  # a step, and when the updates after it would have begun without any evaluation
 
     def first_plan(self, pace: Pace) -> Plan:
         """As many steps as fit into what is left now."""
         now = self.clock()
-        self.eval_seconds = pace.eval_seconds
+        self.eval_seconds, self.ease = pace.eval_seconds, pace.ease
         self._since = (0, now)
-        return Plan((plan_seconds(self.left(now), pace.step_seconds, pace.eval_seconds),))
+        return Plan((plan_seconds(self.left(now), pace.step_seconds, pace.eval_seconds, pace.ease),))
 
     def left(self, now: float) -> float:
         """Seconds until training must end."""
@@ -68,7 +69,9 @@ class Budget:
             self.eval_seconds = evaluated
         elif now - since < LEAST_WATCH * self.seconds:
             return plan  # too few steps to judge by
-        revision = replan(plan, step, self.left(now), self.seconds, (now - since) / (step - at_step), self.eval_seconds)
+        steps = plan.in_force(step - 1).steps
+        step_seconds = (now - since) / (work(at_step, steps, self.ease) - work(step, steps, self.ease))
+        revision = replan(plan, step, self.left(now), self.seconds, step_seconds, self.eval_seconds, self.ease)
         if revision is None:
             return plan
         self._since = (step, now)
@@ -76,28 +79,31 @@ class Budget:
 
 
 def measure(config: TrainConfig, lesson: Lesson, budget: Budget, team: Team) -> Pace:
-    """Time some steps, a part of an evaluation and a sample, with a model and an optimizer that are thrown away."""
+    """Time some steps and a part of an evaluation, with a model and optimizers that are thrown away."""
     model = new_model(lesson.model, lesson.key, config.dropout, config.precision).to(lesson.device)
     parallel, optimizers = team.wrap(model), make_optimizers(model, config)
-    done = 0
 
-    def take(count: int) -> float:
-        nonlocal done
+    def take(count: int, context: int) -> float:
         began = budget.clock()
-        for _ in range(count):
-            x, y = batch(lesson.train, lesson.key, done, config.batch_size, config.block_size)
-            done += 1
-            loss = update(parallel, optimizers, team.share(x), team.share(y), 0.0, config.grad_clip, done)
+        for number in range(1, count + 1):
+            x, y = batch(lesson.train, lesson.key, number, config.batch_size, config.block_size, context)
+            loss = update(parallel, optimizers, team.share(x), team.share(y), 0.0, config.grad_clip, number)
         loss.item()  # waits until the device has done it all
         return team.agree(budget.clock() - began)
 
-    take(WARM_UP)
-    count, seconds, spent = 1, take(1), 0.0
-    while spent + 2 * seconds < STEPS_SHARE * budget.seconds:  # twice as many, until the share is used
-        count *= 2
-        seconds = take(count)
-        spent += seconds
-    step_seconds = seconds / count
+    def seconds_a_step(context: int, share: float) -> float:
+        take(WARM_UP, context)
+        count, seconds, spent = 1, take(1, context), 0.0
+        while spent + 2 * seconds < share * budget.seconds:  # twice as many, until the share is used
+            count *= 2
+            seconds = take(count, context)
+            spent += seconds
+        return seconds / count
+
+    step_seconds = seconds_a_step(config.block_size, STEPS_SHARE)
+    ease = 1.0
+    if config.short_context:
+        ease = seconds_a_step(config.short_context, STEPS_SHARE) / step_seconds
 
     tokens = len(lesson.val)
     part = min(tokens, MEASURED_WINDOWS * config.block_size + 1)
@@ -109,6 +115,4 @@ def measure(config: TrainConfig, lesson: Lesson, budget: Budget, team: Team) -> 
             break
         part = min(tokens, 4 * part)
     eval_seconds = seconds * tokens / part
-    began = budget.clock()
-    sample(lesson.checkpoint(weights_of(model)), config.seed)
-    return Pace(step_seconds, eval_seconds + budget.clock() - began)
+    return Pace(step_seconds, ease, eval_seconds)

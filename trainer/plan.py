@@ -13,6 +13,7 @@ from typing import Any
 
 from trainer.config import MAX_STEPS
 from trainer.errors import PlanError
+from trainer.schedule import steps_for, work
 from trainer.verse import strictjson
 from trainer.verse.files import write_atomically
 
@@ -136,21 +137,36 @@ def plan_steps(steps: int) -> Plan:
 
 
 def plan_seconds(
-    seconds: float, step_seconds: float, eval_seconds: float, at_step: int = 0, most: int = MAX_EVALUATIONS
+    seconds: float,
+    step_seconds: float,
+    eval_seconds: float,
+    ease: float = 1.0,
+    at_step: int = 0,
+    most: int = MAX_EVALUATIONS,
 ) -> Revision:
     """As many updates as fit into `seconds`, with up to `most` evaluations between and after them.
+
+    Args:
+        step_seconds: of an update with the whole context.
+        ease: of one with the short context, as a share of that.
 
     >>> plan_seconds(100, step_seconds=0.1, eval_seconds=1)
     Revision(at_step=0, steps=900, eval_interval=90)
     """
     evaluations = max(1, min(most, int(EVALUATION_SHARE * seconds / eval_seconds)))
-    updates = max(1, int((seconds - evaluations * eval_seconds) / step_seconds))
-    updates = min(updates, MAX_STEPS - at_step)
-    return Revision(at_step, at_step + updates, -(-updates // evaluations))
+    left = max(0.0, seconds - evaluations * eval_seconds) / step_seconds
+    steps = min(MAX_STEPS, max(at_step + 1, int(steps_for(left, at_step, ease))))
+    return Revision(at_step, steps, -(-(steps - at_step) // evaluations))
 
 
 def replan(
-    plan: Plan, step: int, seconds_left: float, budget: float, step_seconds: float, eval_seconds: float
+    plan: Plan,
+    step: int,
+    seconds_left: float,
+    budget: float,
+    step_seconds: float,
+    eval_seconds: float,
+    ease: float = 1.0,
 ) -> Revision | None:
     """A revision that fits the rest into the time that is left; None where the plan still fits.
 
@@ -160,12 +176,13 @@ def replan(
         seconds_left: until the budget is spent.
         budget: all of it, in seconds.
         step_seconds, eval_seconds: how long one takes, measured on the way.
+        ease: as for `plan_seconds`.
     """
     revision = plan.in_force(step - 1)
     done, interval = step - revision.at_step, revision.eval_interval
     evaluations = -(-(revision.steps - revision.at_step) // interval) - done // interval
-    needed = (revision.steps - step) * step_seconds + evaluations * eval_seconds
+    needed = work(step, revision.steps, ease) * step_seconds + evaluations * eval_seconds
     if abs(needed - seconds_left) <= max(TOLERANCE * seconds_left, LEAST_CORRECTION * budget):
         return None
-    new = plan_seconds(seconds_left, step_seconds, eval_seconds, step, evaluations)
+    new = plan_seconds(seconds_left, step_seconds, eval_seconds, ease, step, evaluations)
     return None if new.steps == revision.steps else new

@@ -11,12 +11,13 @@ from trainer.errors import Interrupted, RunError
 from trainer.interrupt import ctrl_c
 from trainer.lesson import Lesson, prepare
 from trainer.loss import batch
-from trainer.optim import learning_rate, update
+from trainer.optim import update
 from trainer.pace import Budget, Clock, measure
 from trainer.plan import Plan, read_plan, write_plan
 from trainer.plot import draw_run
 from trainer.progress import begin, evaluate, mean_of_losses, save, seed_dropout, stop_early, write_sample
 from trainer.run import Run, check_out, new_run, read_config, record, write_config
+from trainer.schedule import context, learning_rate
 from trainer.screen import Screen
 from trainer.summary import closing, evaluation_line, how_to_go_on, opening
 from trainer.together import ALONE, Team
@@ -89,8 +90,9 @@ def learn(
     try:
         with ctrl_c() as stop, screen:
             while not plan.ends_at(at.step):
-                rate = learning_rate(at.step, plan.in_force(at.step).steps, config)
-                x, y = batch(lesson.train, lesson.key, at.step, config.batch_size, config.block_size)
+                steps = plan.in_force(at.step).steps
+                rate, length = learning_rate(at.step, steps, config), context(at.step, steps, config)
+                x, y = batch(lesson.train, lesson.key, at.step, config.batch_size, config.block_size, length)
                 seed_dropout(at)
                 at.step += 1
                 loss = update(at.parallel, at.optimizers, team.share(x), team.share(y), rate, config.grad_clip, at.step)

@@ -56,7 +56,8 @@ def test_more_time_is_for_larger_models() -> None:
         for steps in (rung.steps, 1.5 * rung.steps + 1)
     ]
     assert sizes == sorted(sizes)
-    assert len(set(sizes)) == len({(rung.preset, rung.sizes.get("n_embd")) for rung in RUNGS})
+    shapes = {(rung.preset, rung.settings.get("n_layer"), rung.settings.get("n_embd")) for rung in RUNGS}
+    assert len(set(sizes)) == len(shapes)
 
 
 def test_bf16_is_for_where_it_is_faster() -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.trainer.trainer_runs import TINY, text_file
 from tests.trainer.verse_models import random_weights
@@ -21,13 +23,13 @@ from trainer.model import GPT, load_weights, new_model
 from trainer.optim import (
     BESIDE_MUON,
     EPS,
-    learning_rate,
     load_state,
     make_optimizers,
     orthogonal,
     state_of,
     update,
 )
+from trainer.schedule import context, learning_rate, steps_for, work
 from trainer.verse.config import ARCHITECTURES, ModelConfig
 
 CONFIG = ModelConfig("modern", 1, 2, 16, 16, 11)
@@ -71,6 +73,28 @@ def test_a_batch_depends_on_key_and_step_alone() -> None:
     assert not torch.equal(first, batch(ids, b"k", 4, 20, 16)[0])
     assert not torch.equal(first, batch(ids, b"l", 3, 20, 16)[0])
     assert torch.equal(first, batch(ids, b"k", 3, 20, 16)[0])
+
+
+def test_a_short_context_cuts_the_same_sequences_in_pieces() -> None:
+    ids = torch.arange(1000)
+    x, y = batch(ids, b"k", 3, 5, 16)
+    short_x, short_y = batch(ids, b"k", 3, 5, 16, 4)
+    assert short_x.shape == (20, 4)
+    assert torch.equal(short_x.flatten(), x.flatten())
+    assert torch.equal(short_y.flatten(), y.flatten())
+
+
+def test_the_context_is_short_in_the_first_half_if_at_all() -> None:
+    config = replace(TINY, block_size=16, short_context=4)
+    assert [context(step, 10, config) for step in range(10)] == [4] * 5 + [16] * 5
+    assert [context(step, 10, TINY) for step in range(10)] == [16] * 10
+
+
+@given(st.integers(0, 10**5), st.integers(1, 10**5), st.floats(0.1, 2.0))
+def test_the_length_of_a_run_follows_from_the_work_that_is_left(step: int, more: int, ease: float) -> None:
+    steps = step + more
+    assert steps_for(work(step, steps, ease), step, ease) == pytest.approx(steps)
+    assert work(step, steps, 1.0) == more
 
 
 @pytest.mark.parametrize("length", [2, 16, 17, 18, 33, 200])

@@ -64,7 +64,7 @@ def test_losses_are_recorded_at_each_evaluation_and_some_times_between(steps: in
 def test_a_budget_is_kept_with_a_tenth_for_evaluations(
     seconds: float, step_seconds: float, eval_seconds: float, at_step: int, most: int
 ) -> None:
-    revision = plan_seconds(seconds, step_seconds, eval_seconds, at_step, most)
+    revision = plan_seconds(seconds, step_seconds, eval_seconds, 1.0, at_step, most)
     updates = revision.steps - at_step
     evaluations = -(-updates // revision.eval_interval)
     assert 1 <= evaluations <= most
