@@ -174,7 +174,8 @@ class Normalize(torch.autograd.Function):
         """What points along y changes the length alone, and is taken out: scale * (grad - y * mean(grad * y))."""
         y, scale = ctx.saved_tensors
         along = (grad * y).mean(-1, keepdim=True)
-        return torch.addcmul(grad, y, along, value=-1).mul_(scale)
+        across: Tensor = torch.addcmul(grad, y, along, value=-1).mul_(scale)
+        return across
 
 
 def normalize(x: Tensor) -> Tensor:
