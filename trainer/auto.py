@@ -34,7 +34,7 @@ class Rung:
 
 HASTE = {"learning_rate": 0.03, "momentum": 0.85, "decay_fraction": 0.5}  # better below a thousand steps
 RUNGS = (  # NOTES.md has the measurements
-    Rung(0, "tiny", {"n_head": 3, "n_embd": 96, "block_size": 64, "batch_size": 12} | HASTE),
+    Rung(0, "tiny", {"n_head": 3, "n_embd": 96, "block_size": 64, "short_context": 32, "batch_size": 12} | HASTE),
     Rung(300, "tiny", {"n_layer": 3, "n_head": 3, "n_embd": 96, "block_size": 128, "batch_size": 6} | HASTE),
     Rung(1_500, "small", {"block_size": 128}),
     Rung(10_000, "small", {}),
@@ -69,7 +69,11 @@ def choose(
         rung, why = best_rung(given, seconds, clock)
         name, settings = rung.preset, dict(rung.settings)
         if given["arch"] == "gpt2":  # it writes no verse longer than its context
-            settings = {key: value for key, value in settings.items() if key not in ("block_size", "batch_size")}
+            settings = {
+                key: value
+                for key, value in settings.items()
+                if key not in ("block_size", "short_context", "batch_size")
+            }
         if given["optimizer"] == "adamw":
             settings.pop("learning_rate", None)
     if name not in PRESETS:

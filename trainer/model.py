@@ -165,7 +165,7 @@ class Normalize(torch.autograd.Function):
         """(..., width) -> the same."""
         length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
         scale = length.square_().div_(x.shape[-1]).add_(EPS).rsqrt_()  # (..., 1)
-        y = x * scale
+        y: Tensor = x * scale
         ctx.save_for_backward(y, scale)
         return y
 

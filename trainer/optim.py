@@ -27,6 +27,7 @@ POLYNOMIALS = (
 )
 MARGIN = 1.01  # a norm that rounding made too small would put a singular value above 1
 BESIDE_MUON = 0.4  # AdamW's learning rate as a share of Muon's, where both are at work
+EMBEDDING = 0.8  # the same for an embedding that is not the head as well: each row is seen rarely
 EPS = 1e-10  # of AdamW: gradients are small when the loss is a mean over many tokens
 
 Named = Mapping[str, Tensor]
@@ -148,7 +149,10 @@ def make_optimizers(model: nn.Module, config: TrainConfig) -> list[Optimizer]:
         return [AdamW(named, config, 1.0)]
     inner = {name: parameter for name, parameter in named.items() if parameter.ndim == 2 and name.startswith("h.")}
     outer = {name: parameter for name, parameter in named.items() if name not in inner}
-    return [Muon(inner, config), AdamW(outer, config, BESIDE_MUON)]
+    optimizers: list[Optimizer] = [Muon(inner, config)]
+    if config.arch != "gpt2":
+        optimizers.append(AdamW({"wte.weight": outer.pop("wte.weight")}, config, EMBEDDING))
+    return [*optimizers, AdamW(outer, config, BESIDE_MUON)]
 
 
 def update(

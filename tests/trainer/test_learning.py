@@ -22,6 +22,7 @@ from trainer.loss import EVAL_LOGITS, batch, mean_loss, validation_loss
 from trainer.model import GPT, load_weights, new_model
 from trainer.optim import (
     BESIDE_MUON,
+    EMBEDDING,
     EPS,
     load_state,
     make_optimizers,
@@ -145,10 +146,11 @@ def test_a_short_run_warms_up_in_a_tenth_of_it(steps: int) -> None:
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_muon_moves_the_matrices_of_the_blocks_and_adamw_the_rest(arch: str) -> None:
     model = new_model(replace(CONFIG, arch=arch), b"k")
-    muon, adamw = make_optimizers(model, replace(TINY, optimizer="muon"))
-    names = [{name.partition("/")[2] for name in optimizer.memory} for optimizer in (muon, adamw)]
+    optimizers = make_optimizers(model, replace(TINY, optimizer="muon", arch=arch))
+    names = [{name.partition("/")[2] for name in optimizer.memory} for optimizer in optimizers]
     assert names[0] == {f"h.0.{name}.weight" for name in ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")}
-    assert names[1] == {name for name, _ in model.named_parameters()} - names[0]
+    assert set().union(*names[1:]) == {name for name, _ in model.named_parameters()} - names[0]
+    assert ({"wte.weight"} in names) == (arch == "modern")  # gpt2's embedding is its head, too
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -161,7 +163,8 @@ def test_matrices_decay_and_vectors_do_not(optimizer: str) -> None:
     for each in make_optimizers(model, config):
         each.step(0.1, 1)
     for name, parameter in model.named_parameters():
-        scale = BESIDE_MUON if optimizer == "muon" and not name.startswith("h.") else 1.0
+        scale = EMBEDDING if name == "wte.weight" else BESIDE_MUON
+        scale = 1.0 if optimizer == "adamw" or name.startswith("h.") else scale
         left = 1.0 - 0.1 * 0.5 * scale if parameter.ndim == 2 else 1.0
         assert torch.allclose(parameter, before[name] * left, rtol=1e-6), name
 
