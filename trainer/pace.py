@@ -19,7 +19,7 @@ EVALUATION_SHARE = 0.01  # and on a part of an evaluation
 WARM_UP = 2  # steps that load kernels and fill caches
 MEASURED_WINDOWS = 64  # sequences of the first guess at an evaluation
 LEAST_WATCH = 0.05  # of the budget: over less, the speed of steps is a guess
-CLOSING_SECONDS = 1.2  # after the last evaluation: the curve is drawn, the process ends
+CLOSING_SECONDS = 1.0  # after the last evaluation: the curve is drawn, the process ends
 
 Clock = Callable[[], float]  # seconds from any fixed moment
 

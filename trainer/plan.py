@@ -20,7 +20,7 @@ from trainer.verse.files import write_atomically
 FORMAT = 1
 EVALUATION_SHARE = 0.1  # of the time, at most
 MAX_EVALUATIONS = 20  # enough points for a curve
-RECORDS = 200  # of the training loss in a run, and looks at the clock
+RECORDS = 100  # of the training loss in a run, and looks at the clock
 LEAST_INTERVAL = 50  # updates between two evaluations, where steps were asked for
 TOLERANCE = 0.05  # of the time left: a clock that disagrees by more is heeded
 LEAST_CORRECTION = 0.01  # of the whole budget: less is noise
