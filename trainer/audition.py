@@ -90,6 +90,7 @@ class Call:
 class Heard:
     """A verse to choose from."""
 
+    prompt: str  # what it goes on from, "" for a line feed; no part of the verse
     text: str
     merits: Merits
     figures: Sequence[str]  # the merits in words
@@ -173,7 +174,7 @@ def listen(call: Call, checkpoint: Checkpoint, corpus: Corpus | None, note: str 
         if merits.quotes:
             dropped[f"quoting {REJECT} or more characters of {judge.name}"] += 1
             continue
-        heard[text] = Heard(text, merits, judge.describe(merits), call.submit_line(prompt, recipe))
+        heard[text] = Heard(prompt, text, merits, judge.describe(merits), call.submit_line(prompt, recipe))
     if not heard:
         why = ", ".join(f"{number} {kind}" for kind, number in dropped.items())
         raise SubmitError(f"no verse is left ({why}): try another --temperature, --prompt or --seed")
@@ -188,7 +189,8 @@ def report(audition: Audition, best: int) -> str:
         parts.append(audition.note)
     for rank, verse in enumerate(audition.verses[:best], start=1):
         heading = click.style(f"{rank}. Score {verse.merits.score:.0f}", bold=True)
-        shown = verse.text.strip("\n")
+        shown = click.style(verse.prompt, dim=True) + verse.text if verse.prompt else verse.text
+        shown = shown.strip("\n")
         parts.append(f"\n{heading}: {'; '.join(verse.figures)}.\n\n{shown}\n\n{verse.submit_line}")
     return "\n".join(parts)
 

@@ -49,9 +49,11 @@ def page_of(audition: Audition) -> str:
 
 
 def _item(rank: int, verse: Heard) -> str:
+    before = verse.prompt.rpartition("\n")[2]  # on the line where the verse begins
+    prompt = f"<em>{escape(before)}</em>" if before else ""
+    text = f"{prompt}{escape(verse.text)}".strip("\n")
     lines = "".join(
-        f"<span>{escape(line)}</span>" if line.strip() else '<span class="gap"></span>'
-        for line in verse.text.strip("\n").split("\n")
+        f"<span>{line}</span>" if line.strip() else '<span class="gap"></span>' for line in text.split("\n")
     )
     return (
         f'<li><details><summary><span class="rank"><span>{rank}</span>'

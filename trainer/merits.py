@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from trainer.corpus import Corpus
 from trainer.verse.originality import FLAG, REJECT, Passage, Source
 
+WORDS_A_LINE = 4  # a verse with fewer is mostly names and gaps
 FAULT = 10  # points, of 100: two verses of one model seldom differ as much in their words
 SENTENCE_ENDS = ".!?…。！？"
 CLOSING = "\"'”’»)] \n"  # what may follow the end of a sentence
@@ -37,6 +38,11 @@ class Merits:
         return self.lines < self.asked
 
     @property
+    def thin(self) -> bool:
+        """Whether it says little: a few words are easily all known and all fresh."""
+        return self.words < WORDS_A_LINE * max(self.asked, self.lines)
+
+    @property
     def flagged(self) -> bool:
         """Whether the verse has more in common with the corpus than people's verse has."""
         return self.passage is not None and self.passage.length >= FLAG
@@ -50,7 +56,7 @@ class Merits:
     def score(self) -> float:
         """Points, 100 at the most."""
         fresh = 1.0 if self.known is None else self.fresh / max(1, self.words)
-        return 100 * fresh - FAULT * (self.short + self.flagged + (not self.finished))
+        return 100 * fresh - FAULT * (self.short + self.thin + self.flagged + (not self.finished))
 
 
 class Judge:
@@ -82,13 +88,15 @@ class Judge:
     @property
     def criteria(self) -> str:
         """How verses are ranked, in words."""
-        less = f"less {FAULT} each where the end is not the end of a sentence"
+        less = (
+            f"less {FAULT} each where the end is not the end of a sentence, where lines are missing, and where there "
+            f"are fewer than {WORDS_A_LINE} words a line"
+        )
         if self.name is None:
-            return f"Score: 100, {less} and where lines are missing."
+            return f"Score: 100, {less}."
         return (
             f"Known: a word of {self.name}. Fresh: known, and said for the first time in the verse. Score: fresh words "
-            f"of 100, {less}, where lines are missing, and where {FLAG} or more characters in a row stand in "
-            f"{self.name}."
+            f"of 100, {less}; and where {FLAG} or more characters in a row stand in {self.name}."
         )
 
     def describe(self, merits: Merits) -> list[str]:
@@ -96,7 +104,7 @@ class Judge:
         cost = f" (-{FAULT})"
         known = "" if merits.known is None else f", {merits.known} known, {merits.fresh} fresh"
         parts = [
-            _counted(merits.words, "word") + known,
+            _counted(merits.words, "word") + (cost if merits.thin else "") + known,
             f"{merits.lines} of {merits.asked} lines{cost}" if merits.short else _counted(merits.lines, "line"),
         ]
         if not merits.finished:

@@ -84,8 +84,9 @@ def learn(
 ) -> Run:
     """The loop: learn from a batch; now and then look at the losses and the clock, evaluate, write a sample, save."""
     at = begin(run, config, lesson, plan, team)
+    if team.leads:
+        print(opening(at, plan), flush=True)
     screen = Screen(plan.steps, at.step, clock, silent=not team.leads)
-    screen.say(opening(at, plan))
     began = saved = clock()
     try:
         with ctrl_c() as stop, screen:

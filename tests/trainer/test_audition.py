@@ -182,6 +182,7 @@ WORSE = {
     "a word said again": "The moon is up.\nThe moon is cold.",
     "no end": "The moon is up.\nThe sea is cold,",
     "a missing line": "The moon is up. The sea is cold.",
+    "few words": "The moon.\nThe sea.",
 }
 
 
@@ -195,12 +196,12 @@ def test_the_figures_say_what_was_counted() -> None:
     judge = Judge(CORPUS)
     merits = judge.merits('The moon!\n\nThe zea, "the cold', 3)
     assert judge.describe(merits) == [
-        "6 words, 5 known, 3 fresh",
+        "6 words (-10), 5 known, 3 fresh",
         "2 of 3 lines (-10)",
         "ends within a sentence (-10)",
         "at most 9 characters as in own, line 1: “The moon”",
     ]
-    assert merits.score == 100 * 3 / 6 - 20
+    assert merits.score == 100 * 3 / 6 - 30
     assert judge.merits('He said "up."', 0).finished
     assert judge.merits("...", 0).words == 0
 
@@ -210,7 +211,7 @@ def test_the_best_comes_first_and_without_a_corpus_words_do_not_count() -> None:
     scores = [verse.merits.score for verse in listen(call(), author, own("a b c ab bc abc")).verses]
     assert scores == sorted(scores, reverse=True)
     assert len(set(scores)) > 1
-    assert Judge(None).merits("Zzyx, zzyx.", 1).score == 100
+    assert Judge(None).merits("Zzyx, zzyx, zzyx, zzyx.", 1).score == 100
 
 
 # --- the corpus -------------------------------------------------------------------------------------------------------
@@ -291,7 +292,7 @@ def test_the_command_prints_the_best_with_the_lines_that_submit_them(run: Path, 
     code, out, err = trainer("audition", *asked, "--best", 3)
     assert (code, err) == (0, "")
     assert re.match(r"12 verses by .*a run: \d+ kept; dropped: ", out)
-    assert re.findall(r"^(\d)\. Score -?\d+: \d+ words", out, re.M) == ["1", "2", "3"]
+    assert re.findall(r"^(\d)\. Score -?\d+: \d+ words?", out, re.M) == ["1", "2", "3"]
     lines = [line for line in out.splitlines() if line.startswith("trainer submit ")]
     assert len(lines) == 3
     verses = re.findall(r"^\d\. Score .*\n\n((?s:.*?))\n\ntrainer submit", out, re.M)
@@ -353,7 +354,12 @@ def test_the_page_has_every_verse_with_its_line_and_nothing_of_them_is_markup() 
     verses = re.findall(r'<span class="verse" dir="auto">(.*?)</span></summary>', page)
     for markup, verse in zip(verses, audition.verses, strict=True):
         lines = re.findall(r"<span(?: class=\"gap\")?>(.*?)</span>", markup)
-        expected = [line if line.strip() else "" for line in verse.text.strip("\n").split("\n")]
+        before = verse.prompt.rpartition("\n")[2]
+        if before:
+            assert lines[0].startswith(f"<em>{html.escape(before)}</em>")
+            lines[0] = lines[0].removeprefix(f"<em>{html.escape(before)}</em>")
+        text = verse.text.rstrip("\n") if before else verse.text.strip("\n")
+        expected = [line if line.strip() else "" for line in text.split("\n")]
         assert [html.unescape(line) for line in lines] == expected
     assert page.count("<script>") == 1
     assert "$title" in page
