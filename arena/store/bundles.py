@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -106,8 +107,7 @@ class BundleStore:
             os.truncate(part, size)
         if target.exists():
             return
-        copy = target.with_name(f".{entry_id}.part")
-        copy.unlink(missing_ok=True)
+        copy = target.with_name(f".{entry_id}.{secrets.token_hex(6)}.part")  # several may take it at once
         try:
             os.link(part, copy)  # two names of one file, where the disk can
         except OSError:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,22 @@ def test_a_part_grows_by_pieces_and_takes_its_digests_name(store: BundleStore) -
     assert store.path(digests.file).read_bytes() == b"headtensors"
     store.drop("e")
     assert store.parts() == [] and [path.name for path in store.path("x").parent.iterdir()] == [f"{digests.file}.verse"]
+
+
+def test_a_part_taken_by_several_at_once_is_one_bundle(store: BundleStore) -> None:
+    store.start("e", b"head")
+    with ThreadPoolExecutor(4) as pool:
+        for digest in map(str, range(100)):
+            together = threading.Barrier(4)
+
+            def take(digest: str = digest, together: threading.Barrier = together) -> None:
+                together.wait()
+                store.take("e", digest, 4)
+
+            for taken in [pool.submit(take) for _ in range(4)]:
+                taken.result()
+    assert store.leftovers() == []
+    assert all(store.path(str(number)).read_bytes() == b"head" for number in range(100))
 
 
 def test_bytes_beyond_the_end_are_cut_off(store: BundleStore) -> None:
