@@ -101,5 +101,6 @@ def gather(device: str) -> Iterator[Team]:
     torch.distributed.init_process_group("nccl" if device == "cuda" else "gloo")
     try:
         yield Team(torch.distributed.get_rank(), torch.distributed.get_world_size())
+        torch.distributed.barrier()  # nobody leaves while the leader still draws: torchrun would end it, too
     finally:
         torch.distributed.destroy_process_group()
