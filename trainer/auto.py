@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,8 +13,7 @@ from trainer.config import BASE_WIDTH, BATCH_TOKENS, PRESETS, RATES, SHORT_CONTE
 from trainer.errors import OptionError
 from trainer.model import new_model
 from trainer.optim import make_optimizers, update
-
-Clock = Callable[[], float]  # seconds from any fixed moment
+from trainer.pace import Clock
 
 PRODUCT_SIZE = 256  # of the matrices whose products are timed
 PRODUCTS = 20
@@ -62,7 +61,8 @@ def choose(
     """
     given = {name: value for name, value in options.items() if value is not None} | {"device": device}
     given = {"threads": threads, "optimizer": TrainConfig.optimizer, "arch": TrainConfig.arch, **given}
-    given.setdefault("precision", best_precision(device, threads, clock))
+    if "precision" not in given:
+        given["precision"] = best_precision(device, threads, clock)
     name, why = given.pop("preset", "auto"), ""
     settings: dict[str, Any] = {}
     if name == "auto":

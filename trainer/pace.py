@@ -91,19 +91,19 @@ def measure(config: TrainConfig, lesson: Lesson, budget: Budget, team: Team) -> 
         loss.item()  # waits until the device has done it all
         return team.agree(budget.clock() - began)
 
-    def seconds_a_step(context: int, share: float) -> float:
+    def seconds_a_step(context: int) -> float:
         take(WARM_UP, context)
         count, seconds, spent = 1, take(1, context), 0.0
-        while spent + 2 * seconds < share * budget.seconds:  # twice as many, until the share is used
+        while spent + 2 * seconds < STEPS_SHARE * budget.seconds:  # twice as many, until the share is used
             count *= 2
             seconds = take(count, context)
             spent += seconds
         return seconds / count
 
-    step_seconds = seconds_a_step(config.block_size, STEPS_SHARE)
+    step_seconds = seconds_a_step(config.block_size)
     ease = 1.0
     if config.short_context:
-        ease = seconds_a_step(config.short_context, STEPS_SHARE) / step_seconds
+        ease = seconds_a_step(config.short_context) / step_seconds
 
     tokens = len(lesson.val)
     part = min(tokens, MEASURED_WINDOWS * config.block_size + 1)
