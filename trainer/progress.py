@@ -115,7 +115,7 @@ def mean_of_losses(at: Progress) -> float:
     """
     losses = read_losses(at)
     at.losses.clear()
-    return at.team.mean(sum(losses) / len(losses))
+    return at.team.total(sum(losses) / len(losses)) / at.team.size
 
 
 def evaluate(at: Progress) -> tuple[float, str]:

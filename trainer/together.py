@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -60,21 +60,13 @@ class Team:
         torch.distributed.broadcast_object_list(said, src=0)
         return said[0]
 
-    def anybody(self, mine: bool) -> bool:
-        """Whether it is true of any process."""
+    def total(self, mine: float) -> float:
+        """The sum over all processes."""
         if self.size == 1:
             return mine
-        said: list[bool | None] = [None] * self.size
+        said = [0.0] * self.size
         torch.distributed.all_gather_object(said, mine)
-        return any(said)
-
-    def mean(self, mine: float) -> float:
-        """The mean over all processes."""
-        if self.size == 1:
-            return mine
-        said: list[float | None] = [None] * self.size
-        torch.distributed.all_gather_object(said, mine)
-        return sum(cast(list[float], said)) / self.size
+        return sum(said)
 
 
 ALONE = Team()

@@ -116,7 +116,7 @@ def learn(
                     screen.losses(train_loss, at.best_val)
                     screen.verse(now, lambda: write_sample(at, at.step))
 
-                stopping = (look or team.size == 1) and team.anybody(stop.asked)
+                stopping = (look or team.size == 1) and team.total(stop.asked) > 0
                 if val_loss is not None or stopping or now - saved > SAVE_SECONDS:
                     if team.leads:
                         save(at, plan, seconds, val_loss)

@@ -39,16 +39,6 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def entering(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """A served event that takes entries."""
-    house = House(tmp_path_factory.mktemp("entering") / "event")
-    house.open()
-    house.serve()
-    yield house
-    house.end()
-
-
-@pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """A served event with a bracket of four verses; each test opens a match of its own."""
     folder = tmp_path_factory.mktemp("drawn")
@@ -138,14 +128,14 @@ def test_the_stage_follows_a_match_by_itself(browser: Any, drawn: House) -> None
 
 
 @pytest.mark.parametrize("javascript", [True, False], ids=["in-pieces", "plain-form"])
-def test_a_verse_enters_by_the_upload_page(browser: Any, entering: House, tmp_path: Path, javascript: bool) -> None:
+def test_a_verse_enters_by_the_upload_page(browser: Any, house: House, tmp_path: Path, javascript: bool) -> None:
     path = tmp_path / "mine.verse"
     path.write_bytes(large_verse(20 + javascript))
     context = browser.new_context(java_script_enabled=javascript)
     page = context.new_page()
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.method))
-    page.goto(f"{entering.url}/enter")
+    page.goto(f"{house.url}/enter")
     page.get_by_label("Your name, as the room will read it").fill("Ada <b>& Co</b>")
     page.get_by_label("The file").set_input_files(path)
     page.get_by_role("button", name="Send it").click()
@@ -153,7 +143,7 @@ def test_a_verse_enters_by_the_upload_page(browser: Any, entering: House, tmp_pa
     tensors = len(large_verse(20 + javascript)) - header_length(large_verse(20 + javascript)[:8])
     assert sent.count("PATCH") == (-(-tensors // PIECE) if javascript else 0), sent
     if not javascript:
-        done = within(60, lambda: not views.console_view(entering.db, now=time.time()).pending)
+        done = within(60, lambda: not views.console_view(house.db, now=time.time()).pending)
         assert done
         page.reload()
     page.get_by_text("Verified: it is in").wait_for(timeout=3 * SOON)
@@ -161,12 +151,12 @@ def test_a_verse_enters_by_the_upload_page(browser: Any, entering: House, tmp_pa
     context.close()
 
 
-def test_a_file_that_is_no_bundle_is_refused_on_the_page(browser: Any, entering: House, tmp_path: Path) -> None:
+def test_a_file_that_is_no_bundle_is_refused_on_the_page(browser: Any, house: House, tmp_path: Path) -> None:
     path = tmp_path / "poem.verse"
     path.write_text("To be, or not to be: that is the question.\n")
     context = browser.new_context(**PHONE)
     page = context.new_page()
-    page.goto(f"{entering.url}/enter")
+    page.goto(f"{house.url}/enter")
     page.get_by_label("Your name, as the room will read it").fill("Ada")
     page.get_by_label("The file").set_input_files(path)
     page.get_by_role("button", name="Send it").tap()

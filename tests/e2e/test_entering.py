@@ -7,7 +7,6 @@ import os
 import socket
 import stat
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -28,15 +27,6 @@ from trainer.upload import Entered, follow, receipt_path, send
 from trainer.wire import Address, Wire
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    house = House(tmp_path_factory.mktemp("house") / "event")
-    house.open()
-    house.serve()
-    yield house
-    house.end()
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -33,15 +32,6 @@ def tagged(notebook: NotebookNode, tag: str) -> int:
 def said(cell: NotebookNode) -> str:
     """What a cell printed."""
     return "".join(output.get("text", "") for output in cell.get("outputs", []))
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    house = House(tmp_path_factory.mktemp("house") / "event")
-    house.open()
-    house.serve()
-    yield house
-    house.end()
 
 
 @pytest.fixture

@@ -1,5 +1,37 @@
-"""Fixtures that several test files share; each lives in a file of its own."""
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
 
 from tests.trainer.trained import trained
 
+if TYPE_CHECKING:
+    from tests.trainer.trainer_runs import Told  # which needs torch
+
 __all__ = ["trained"]
+
+
+@pytest.fixture
+def trainer(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Told:
+    """Call the command in a folder of its own: exit code, output, errors."""
+    from trainer import cli, machine
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(machine, "count_threads", lambda: 1)
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["trainer", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        told = capfd.readouterr()
+        return code, told.out, told.err
+
+    return call

@@ -7,7 +7,6 @@ import re
 import shlex
 import shutil
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -222,23 +221,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run on a text of one's own."""
     folder = tmp_path_factory.mktemp("audition")
     return train(tiny(folder), folder / "a run", Plan((Revision(0, 12, 4),))).path
-
-
-@pytest.fixture
-def trainer(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Call the command: exit code, output, errors."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["trainer", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        told = capfd.readouterr()
-        return code, told.out, told.err
-
-    return call
 
 
 def test_the_corpus_is_found_by_the_run_s_folder_or_by_its_digest(

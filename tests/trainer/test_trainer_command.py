@@ -7,13 +7,12 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.trainer.trainer_runs import PLAN, command, same_weights, start_command, text_file, tiny
-from trainer import cli, machine
+from tests.trainer.trainer_runs import PLAN, Told, command, same_weights, start_command, text_file, tiny
+from trainer import cli
 from trainer.checkpoint import read_checkpoint, read_resume
 from trainer.config import DEFAULT_MINUTES
 from trainer.plan import Plan, Revision, read_plan, write_plan
@@ -24,27 +23,7 @@ from trainer.verse.model import VerseModel, round_weights
 from trainer.verse.replay import replay
 from trainer.writer import recipe_for, write_verse
 
-Told = Callable[..., tuple[int, str, str]]
 SMALL = ("--n-layer", "1", "--n-head", "2", "--n-embd", "16", "--block-size", "16", "--batch-size", "4")
-
-
-@pytest.fixture
-def trainer(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Told:
-    """Call the command in a folder of its own: exit code, output, errors."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(machine, "count_threads", lambda: 1)
-
-    def call(*arguments: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["trainer", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        told = capfd.readouterr()
-        return code, told.out, told.err
-
-    return call
 
 
 @pytest.fixture(scope="module")

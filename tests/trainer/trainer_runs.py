@@ -19,6 +19,8 @@ from trainer.corpus import load
 from trainer.plan import Plan, Revision
 from trainer.run import Run
 
+Told = Callable[..., tuple[int, str, str]]  # the command, called: exit code, output, errors
+
 TINY = TrainConfig(n_layer=1, n_head=2, n_embd=16, block_size=16, batch_size=4, learning_rate=4e-2, threads=1)
 PLAN = Plan((Revision(0, 12, 4),))  # records each step, evaluates at 4, 8 and 12
 
