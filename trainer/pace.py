@@ -47,7 +47,7 @@ class Budget:
         now = self.clock()
         self.eval_seconds, self.ease = pace.eval_seconds, pace.ease
         self._since = (0, now)
-        return Plan((plan_seconds(self.left(now), pace.step_seconds, pace.eval_seconds, pace.ease),))
+        return plan_seconds(self.left(now), pace.step_seconds, pace.eval_seconds, pace.ease)
 
     def left(self, now: float) -> float:
         """Seconds until training must end."""
@@ -71,11 +71,10 @@ class Budget:
             return plan  # too few steps to judge by
         steps = plan.in_force(step - 1).steps
         step_seconds = (now - since) / (work(at_step, steps, self.ease) - work(step, steps, self.ease))
-        revision = replan(plan, step, self.left(now), self.seconds, step_seconds, self.eval_seconds, self.ease)
-        if revision is None:
-            return plan
-        self._since = (step, now)
-        return plan.with_revision(revision)
+        revised = replan(plan, step, self.left(now), self.seconds, step_seconds, self.eval_seconds, self.ease)
+        if revised != plan:
+            self._since = (step, now)
+        return revised
 
 
 def measure(config: TrainConfig, lesson: Lesson, budget: Budget, team: Team) -> Pace:

@@ -32,7 +32,7 @@ class Revision:
 
     at_step: int  # updates done when it takes effect
     steps: int  # updates of the whole run
-    eval_interval: int  # updates between two evaluations, counted from at_step
+    evaluations: int  # of the whole run, evenly spread, the last at its end
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Plan:
         for revision in self.revisions:
             if not all(type(value) is int for value in asdict(revision).values()):
                 raise PlanError("the plan's steps must be whole numbers")
-            if not (0 <= revision.at_step < revision.steps <= MAX_STEPS and revision.eval_interval >= 1):
+            if not (0 <= revision.at_step < revision.steps <= MAX_STEPS and revision.evaluations >= 1):
                 raise PlanError(f"the plan holds a revision that makes no sense: {revision}")
             if before and not before.at_step < revision.at_step < before.steps:
                 raise PlanError(f"the plan's revision at step {revision.at_step} comes at the wrong time")
@@ -67,18 +67,16 @@ class Plan:
         return [revision for revision in self.revisions if revision.at_step <= step][-1]
 
     def evaluates_at(self, step: int) -> bool:
-        """Whether to evaluate after `step` updates, at least one: at each interval and at the end.
+        """Whether to evaluate after `step` updates, at least one: so many times in a run, and at its end.
 
         A revision is written after that has been decided, so the one in force before the last update decides.
         """
         revision = self.in_force(step - 1)
-        return (step - revision.at_step) % revision.eval_interval == 0 or step == revision.steps
+        return ends_a_part(step, revision.steps, revision.evaluations)
 
     def records_at(self, step: int) -> bool:
         """Whether to record the training loss after `step` updates: now and then, and with each evaluation."""
-        revision = self.in_force(step - 1)
-        interval = max(1, (revision.steps - revision.at_step) // RECORDS)
-        return (step - revision.at_step) % interval == 0 or self.evaluates_at(step)
+        return ends_a_part(step, self.in_force(step - 1).steps, RECORDS) or self.evaluates_at(step)
 
     def ends_at(self, step: int) -> bool:
         """Whether `step` updates are all."""
@@ -131,32 +129,46 @@ def read_plan(path: Path) -> Plan:
         raise PlanError(f"{path} is damaged: {error}") from None
 
 
+def ends_a_part(step: int, steps: int, parts: int) -> bool:
+    """Whether one of the equal parts that a run of `steps` is cut into ends with this step.
+
+    >>> [step for step in range(1, 11) if ends_a_part(step, 10, 4)]
+    [3, 5, 8, 10]
+    """
+    return parts * step // steps > parts * (step - 1) // steps
+
+
 def plan_steps(steps: int) -> Plan:
     """A plan of so many updates, evaluated at most twenty times, and not so often that this takes most of the time."""
-    return Plan((Revision(0, steps, max(LEAST_INTERVAL, -(-steps // MAX_EVALUATIONS))),))
+    return Plan((Revision(0, steps, max(1, min(MAX_EVALUATIONS, steps // LEAST_INTERVAL))),))
 
 
-def plan_seconds(
-    seconds: float,
-    step_seconds: float,
-    eval_seconds: float,
-    ease: float = 1.0,
-    at_step: int = 0,
-    most: int = MAX_EVALUATIONS,
-) -> Revision:
-    """As many updates as fit into `seconds`, with up to `most` evaluations between and after them.
+def affordable(seconds: float, eval_seconds: float) -> int:
+    """How many evaluations may be made in a time."""
+    return max(1, int(EVALUATION_SHARE * seconds / max(1e-9, eval_seconds)))  # a coarse clock may see no time pass
+
+
+def fit(
+    seconds: float, step_seconds: float, evaluations: int, eval_seconds: float, ease: float = 1.0, at_step: int = 0
+) -> int:
+    """Updates of a run that has so much time after its first `at_step`.
 
     Args:
         step_seconds: of an update with the whole context.
-        ease: of one with the short context, as a share of that.
+        evaluations: still to come.
+        ease: of an update with the short context, as a share of one with the whole.
 
-    >>> plan_seconds(100, step_seconds=0.1, eval_seconds=1)
-    Revision(at_step=0, steps=900, eval_interval=90)
+    >>> fit(100, 0.1, 10, 1)
+    900
     """
-    evaluations = max(1, min(most, int(EVALUATION_SHARE * seconds / eval_seconds)))
     left = max(0.0, seconds - evaluations * eval_seconds) / step_seconds
-    steps = min(MAX_STEPS, max(at_step + 1, int(steps_for(left, at_step, ease))))
-    return Revision(at_step, steps, -(-(steps - at_step) // evaluations))
+    return min(MAX_STEPS, max(at_step + 1, int(steps_for(left, at_step, ease))))
+
+
+def plan_seconds(seconds: float, step_seconds: float, eval_seconds: float, ease: float = 1.0) -> Plan:
+    """As many updates as fit into a time, evaluated at most twenty times. The arguments are those of `fit`."""
+    evaluations = min(MAX_EVALUATIONS, affordable(seconds, eval_seconds))
+    return Plan((Revision(0, fit(seconds, step_seconds, evaluations, eval_seconds, ease), evaluations),))
 
 
 def replan(
@@ -167,8 +179,8 @@ def replan(
     step_seconds: float,
     eval_seconds: float,
     ease: float = 1.0,
-) -> Revision | None:
-    """A revision that fits the rest into the time that is left; None where the plan still fits.
+) -> Plan:
+    """A plan that fits the rest into the time that is left; the same one where it still does.
 
     Args:
         plan: what holds so far.
@@ -176,13 +188,15 @@ def replan(
         seconds_left: until the budget is spent.
         budget: all of it, in seconds.
         step_seconds, eval_seconds: how long one takes, measured on the way.
-        ease: as for `plan_seconds`.
+        ease: as for `fit`.
     """
-    revision = plan.in_force(step - 1)
-    done, interval = step - revision.at_step, revision.eval_interval
-    evaluations = -(-(revision.steps - revision.at_step) // interval) - done // interval
-    needed = work(step, revision.steps, ease) * step_seconds + evaluations * eval_seconds
+    now = plan.in_force(step - 1)
+    due = now.evaluations - now.evaluations * step // now.steps
+    needed = work(step, now.steps, ease) * step_seconds + due * eval_seconds
     if abs(needed - seconds_left) <= max(TOLERANCE * seconds_left, LEAST_CORRECTION * budget):
-        return None
-    new = plan_seconds(seconds_left, step_seconds, eval_seconds, ease, step, evaluations)
-    return None if new.steps == revision.steps else new
+        return plan
+    left = min(due, affordable(seconds_left, eval_seconds))
+    steps = fit(seconds_left, step_seconds, left, eval_seconds, ease, step)
+    if steps == now.steps:
+        return plan
+    return plan.with_revision(Revision(step, steps, max(1, now.evaluations * left // due)))
