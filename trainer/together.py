@@ -6,6 +6,7 @@ Alone, a process is its own leader, and nothing here does anything.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -95,4 +96,5 @@ def gather(device: str) -> Iterator[Team]:
         yield Team(torch.distributed.get_rank(), torch.distributed.get_world_size())
         torch.distributed.barrier()  # nobody leaves while the leader still draws: torchrun would end it, too
     finally:
+        gc.collect()  # gloo's threads end with the last reference to the group, and abort if Python ends before them
         torch.distributed.destroy_process_group()

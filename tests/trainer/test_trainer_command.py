@@ -138,7 +138,6 @@ def test_info_on_something_else_is_an_error(what: str, trainer: Told, tmp_path: 
         (("--vocab-size", "500", "--steps", "1"), "goes with the tokenizer bpe"),
         (("--n-head", "3", "--steps", "1"), "n_embd / n_head"),
         (("--preset", "large", "--n-layer", "40", "--steps", "1"), "more than the"),
-        (("--vocab-size", "512", "--steps", "1"), "goes with the tokenizer bpe"),
         (("--tokenizer", "bpe", "--vocab-size", "256", "--steps", "1"), "vocab_size must be 257 to 65,536"),
         (("--tokenizer", "bpe", "--vocab-size", "65536", "--preset", "large", "--steps", "1"), "more than the"),
     ],
@@ -150,6 +149,37 @@ def test_options_that_make_no_sense_are_one_line_that_says_why(
     assert (code, err.count("\n")) == (1, 1)
     assert says in err
     assert not list(tmp_path.iterdir())  # nothing half done
+
+
+def test_every_setting_of_train_that_is_given_is_the_run_s(trainer: Told, tmp_path: Path) -> None:
+    settings = {
+        "corpus": str(text_file(tmp_path)),
+        "preset": "tiny",
+        "arch": "gpt2",
+        "tokenizer": "bpe",
+        "vocab_size": 300,
+        "device": "cpu",
+        "batch_size": 3,
+        "block_size": 32,
+        "short_context": 8,
+        "optimizer": "adamw",
+        "learning_rate": 0.01,
+        "weight_decay": 0.2,
+        "dropout": 0.1,
+        "precision": "bf16",
+        "n_layer": 1,
+        "n_head": 4,
+        "n_embd": 32,
+        "seed": 5,
+    }
+    taken = {parameter.name for parameter in cli.cli.commands["train"].params}
+    assert taken == settings.keys() | {"early_stop", "minutes", "steps", "out", "resume", "plan"}
+    arguments = [text for name, value in settings.items() for text in (f"--{name.replace('_', '-')}", value)]
+    code, _, err = trainer("train", *arguments, "--no-early-stop", "--steps", "4", "--out", "mine")
+    assert (code, err) == (0, "")
+    config = read_config(Run(tmp_path / "mine"))[0].to_dict()
+    assert {name: config[name] for name in settings} == settings
+    assert config["early_stop"] is False
 
 
 def test_an_option_that_is_not_there_is_a_usage_error(trainer: Told) -> None:
@@ -186,6 +216,7 @@ def test_every_help_has_an_example_and_hides_what_is_not_there_yet(trainer: Told
         ("audition",),
         ("info",),
         ("plot",),
+        ("submit",),
     ):
         code, out, _ = trainer(*path, "--help")
         assert code == 0
