@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,8 +21,9 @@ from trainer.verse.files import write_atomically
 from trainer.verse.generate import regenerate
 from trainer.verse.model import VerseModel, round_weights
 from trainer.verse.originality import MAX_SOURCE, REJECT
-from trainer.verse.recipe import Recipe
+from trainer.verse.recipe import MAX_SEED, Recipe
 from trainer.verse.text import verse_text
+from trainer.wording import counted, pasted, wrapped
 from trainer.writer import DEFAULT_LINES, recipe_for
 
 MAX_COUNT = 4096  # verses: more than one evening's reading
@@ -54,6 +54,12 @@ class Call:
                 f"--count must be {kinds:,} to {MAX_COUNT:,}, not {self.count:,}: at least one verse for each of "
                 f"{len(self.prompts)} x {len(self.temperatures)} prompts and temperatures"
             )
+        last = self.seed + -(-self.count // kinds) - 1
+        if self.seed >= 0 and last > MAX_SEED:
+            raise OptionError(
+                f"--seed {self.seed:,} leaves no room for {self.count:,} verses, since seeds end with {MAX_SEED:,}: "
+                f"give at most {self.seed - (last - MAX_SEED):,}"
+            )
 
     def recipes(self, checkpoint: Checkpoint) -> list[tuple[str, Recipe]]:
         """Each with its prompt as it was typed.
@@ -83,7 +89,7 @@ class Call:
             words += ["--tokens", str(self.tokens)]
         if self.lines != DEFAULT_LINES:
             words += ["--lines", str(self.lines)]
-        return shlex.join(words)
+        return pasted(words)
 
 
 @dataclass(frozen=True)
@@ -112,7 +118,8 @@ class Audition:
     def summary(self) -> str:
         """How many verses there are, and what became of the others."""
         dropped = ", ".join(f"{number} {why}" for why, number in self.dropped.items())
-        return f"{self.written} verses by {self.title}: {len(self.verses)} kept; dropped: {dropped or 'none'}."
+        written = counted(self.written, "verse")
+        return f"{written} by {self.title}: {len(self.verses)} kept; dropped: {dropped or 'none'}."
 
 
 def hold(call: Call, best: int, page: Path | None = None) -> str:
@@ -144,7 +151,7 @@ def hold(call: Call, best: int, page: Path | None = None) -> str:
     from trainer.audition_page import page_of  # where nobody asks for a page, nothing of it is loaded
 
     write_atomically(page, page_of(audition).encode())
-    return f"{audition.summary}\nOpen {page} in a browser to read and choose."
+    return wrapped(f"{audition.summary}\nOpen {page} in a browser to read and choose.")
 
 
 def listen(call: Call, checkpoint: Checkpoint, corpus: Corpus | None, note: str | None = None) -> Audition:
@@ -168,7 +175,7 @@ def listen(call: Call, checkpoint: Checkpoint, corpus: Corpus | None, note: str 
             continue
         text = verse_text(checkpoint.vocabulary, recipe, verse.ids)
         if text in heard:
-            dropped["the same as another"] += 1
+            dropped["written twice"] += 1
             continue
         merits = judge.merits(text, recipe.lines)
         if merits.quotes:
@@ -184,9 +191,7 @@ def listen(call: Call, checkpoint: Checkpoint, corpus: Corpus | None, note: str 
 
 def report(audition: Audition, best: int) -> str:
     """The best verses, with their figures and submit lines."""
-    parts = [audition.summary, audition.criteria]
-    if audition.note:
-        parts.append(audition.note)
+    parts = [wrapped(text) for text in (audition.summary, audition.criteria, audition.note) if text]
     for rank, verse in enumerate(audition.verses[:best], start=1):
         heading = click.style(f"{rank}. Score {verse.merits.score:.0f}", bold=True)
         shown = click.style(verse.prompt, dim=True) + verse.text if verse.prompt else verse.text

@@ -9,16 +9,28 @@ from typing import Any
 import torch
 
 from trainer import rng
-from trainer.config import BASE_WIDTH, BATCH_TOKENS, PRESETS, RATES, SHORT_CONTEXT, TrainConfig, with_vocab_size
+from trainer.config import (
+    BASE_WIDTH,
+    BATCH_TOKENS,
+    PRESETS,
+    RATES,
+    SHORT_CONTEXT,
+    Preset,
+    TrainConfig,
+    with_vocab_size,
+)
 from trainer.errors import OptionError
 from trainer.model import new_model
 from trainer.optim import make_optimizers, update
 from trainer.pace import Clock
+from trainer.verse.config import HEAD_WIDTHS
+from trainer.wording import counted
 
 PRODUCT_SIZE = 256  # of the matrices whose products are timed
 PRODUCTS = 20
 GAIN = 0.8  # of float32's time: if bf16 takes more, it is not worth its digits
 SYMBOLS = 65  # of the model whose steps are timed: as many as both corpora have
+SIZES = {"n_layer", "n_embd", "block_size", "batch_size"}  # where all are given, nothing is worth telling
 STEPS = 2  # timed; the fastest counts, since others only disturb
 
 
@@ -68,17 +80,21 @@ def choose(
     if name == "auto":
         rung, why = best_rung(given, seconds, clock)
         name, settings = rung.preset, dict(rung.settings)
-        if given["arch"] == "gpt2":  # it writes no verse longer than its context
-            settings = {
-                key: value
-                for key, value in settings.items()
-                if key not in ("block_size", "short_context", "batch_size")
-            }
+        unwanted = []  # what goes with a choice that was not made
+        if "block_size" in given or given["arch"] == "gpt2":  # a gpt2 writes no verse longer than its context
+            unwanted += ["block_size", "short_context", "batch_size"]
+        if "n_embd" in given or "n_head" in given:
+            unwanted += ["n_embd", "n_head"]
         if given["optimizer"] == "adamw":
-            settings.pop("learning_rate", None)
+            unwanted += ["learning_rate"]
+        settings = {key: value for key, value in settings.items() if key not in unwanted}
+        if given.keys() >= SIZES:
+            why = ""
     if name not in PRESETS:
         raise OptionError(f"preset must be auto or one of {', '.join(PRESETS)}, not {name!r}")
     fields = asdict(PRESETS[name]) | settings | with_vocab_size(given)
+    if "n_embd" in given and "n_head" not in given:
+        fields["n_head"] = heads(fields["n_embd"], PRESETS[name])
     block_size, tokens = fields["block_size"], BATCH_TOKENS[device]
     if device == "cpu":  # the optimizer's part of a step grows with the weights alone
         tokens = tokens * max(BASE_WIDTH, fields["n_embd"]) // BASE_WIDTH
@@ -91,10 +107,21 @@ def choose(
     fields.setdefault("learning_rate", rate)
     config = TrainConfig(**fields, preset=name)
     chosen = (
-        f"auto: {config.n_layer} layers of width {config.n_embd}, context {config.block_size}, {config.batch_size} "
-        f"sequences a step, products in {config.precision}: {why}"
+        f"auto: {counted(config.n_layer, 'layer')} of width {config.n_embd}, context {config.block_size}, "
+        f"{config.batch_size} sequences a step, products in {config.precision}: {why}"
     )
     return config, chosen if why else ""
+
+
+def heads(n_embd: int, preset: Preset) -> int:
+    """As many as make each as wide as the preset's; or, where that cannot be, as wide as may be below that.
+
+    >>> heads(64, PRESETS["small"]), heads(48, PRESETS["small"]), heads(64, PRESETS["medium"])
+    (2, 3, 1)
+    """
+    widest = preset.n_embd // preset.n_head
+    fitting = [width for width in HEAD_WIDTHS if width <= widest and n_embd % width == 0]
+    return n_embd // max(fitting, default=widest) or 1  # the config refuses what cannot be
 
 
 def best_precision(device: str, threads: int, clock: Clock) -> str:

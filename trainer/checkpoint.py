@@ -24,6 +24,7 @@ from trainer.verse.errors import VerseError
 from trainer.verse.files import write_atomically
 from trainer.verse.model import check_tensors
 from trainer.verse.vocabulary import Vocabulary
+from trainer.wording import pasted
 
 FORMAT = 1
 METADATA_KEY = "checkpoint"
@@ -105,7 +106,7 @@ def _read(path: Path) -> tuple[Checkpoint, Resume | None]:
         if not path.exists():
             raise CheckpointError(
                 f"{path.parent} has no checkpoint yet, since it was never evaluated: "
-                f"go on with trainer train --resume {path.parent}"
+                f"go on with trainer train --resume {pasted([str(path.parent)])}"
             )
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint {path}: give the folder of a run, or a checkpoint file")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 import shutil
 import sys
 import time
@@ -25,6 +27,7 @@ from trainer.verse.config import ARCHITECTURES
 from trainer.verse.errors import VerseError
 
 STOPPED = 130  # the exit code of a program that Ctrl-C ended
+OUT_OF_MEMORY = "MemoryError|OutOfMemory|allocate memory|out of memory"  # Python's, and torch's for each device
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -94,13 +97,11 @@ def corpus_fetch(name: str) -> None:
 )
 @click.option("--steps", type=int, help="Updates, instead of minutes.")
 @click.option("--device", type=click.Choice(["auto", *DEVICES]), help="Where to train.  [default: auto]")
-@click.option("--batch-size", type=int, help="Sequences a step.  [default: by device]")
-@click.option("--block-size", type=int, help="Tokens of context.  [default: by preset]")
-@click.option(
-    "--short-context", type=int, help="Tokens of context in the first half, 0: as later.  [default: 64, or 0]"
-)
+@click.option("--batch-size", type=int, help="Sequences a step.  [default: by device and time]")
+@click.option("--block-size", type=int, help="Tokens of context.  [default: by preset and time]")
+@click.option("--short-context", type=int, help="Tokens of context in the first half, 0: as later.  [default: by time]")
 @click.option("--optimizer", type=click.Choice(OPTIMIZERS), help="How weights move.  [default: muon]")
-@click.option("--learning-rate", type=float, help="The highest, after the warm-up.  [default: by optimizer]")
+@click.option("--learning-rate", type=float, help="The highest, after the warm-up.  [default: by optimizer and time]")
 @click.option("--weight-decay", type=float, help="Of matrices, times the learning rate, each step.  [default: 0]")
 @click.option("--dropout", type=float, help="Share of activations dropped.  [default: 0]")
 @click.option(
@@ -355,6 +356,9 @@ def plot(runs: tuple[Path, ...], out: Path | None) -> None:
 
 def main() -> None:
     """What the console script calls: every error becomes one line that says what to do."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # no letter that a terminal does not know may end a run
     try:
         cli.main(standalone_mode=False)
     except click.ClickException as error:
@@ -370,6 +374,10 @@ def main() -> None:
         fail(f"this needs {error.name}, which is not installed: in a clone of the project, pip install '.[train]'")
     except (TrainerError, VerseError) as error:
         fail(str(error))
+    except (MemoryError, RuntimeError) as error:
+        if not re.search(OUT_OF_MEMORY, f"{type(error).__name__} {error}"):
+            raise
+        fail("there is not enough memory for this: give a smaller --batch-size or --preset, or end other programs")
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
 

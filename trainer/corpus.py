@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import importlib.resources
 import os
 import stat
 import sys
-import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ class Known:
 
 KNOWN = {
     "folio": Known(
-        "seventeen plays and a book of sonnets and songs in the Elizabethan manner, original, CC0",
+        "seventeen plays, sonnets and songs in the Elizabethan manner; original, CC0",
         "e283980c42f060a9ee4509ef63e65f3f423ebdd85f8b44b8a5d20f9a6f37e8b1",
         1_052_826,
     ),
@@ -90,11 +90,12 @@ def load(name_or_path: str) -> Corpus:
 
 
 def listing() -> str:
-    """The corpora that go by a name, one a line."""
+    """The corpora that go by a name."""
     lines = []
     for name, known in KNOWN.items():
-        fetch_it = "" if is_at_hand(name) else f"; fetch it: trainer corpus fetch {name}"
-        lines.append(f"{name:<12} {known.n_bytes:>9,} bytes  {known.about}{fetch_it}")
+        lines += [f"{name}, {known.n_bytes:,} bytes", f"    {known.about}"]
+        if not is_at_hand(name):
+            lines.append(f"    To fetch it: trainer corpus fetch {name}")
     return "\n".join(lines)
 
 
@@ -124,7 +125,7 @@ def fetch(name: str, url: str | None = None, folder: Path | None = None) -> Path
     try:
         with urllib.request.urlopen(url or known.url, timeout=FETCH_TIMEOUT) as answer:
             data = answer.read(known.n_bytes + 1)  # one more than expected is enough to know that it is wrong
-    except (OSError, urllib.error.URLError, ValueError) as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise CorpusError(
             f"{name} could not be fetched ({reason}): go on line and try again, or train with --corpus folio, "

@@ -61,7 +61,7 @@ class Diverged(TrainerError):
 
 
 class Interrupted(TrainerError):
-    """Ctrl-C. What was trained is saved, if `saved`; the message says how to go on."""
+    """Ctrl-C. The message says what was saved, and how to go on."""
 
 
 class SubmitError(TrainerError):

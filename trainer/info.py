@@ -14,6 +14,7 @@ from trainer.verse.bundle import read_claim
 from trainer.verse.claim import Claim
 from trainer.verse.config import ModelConfig
 from trainer.verse.vocabulary import Vocabulary
+from trainer.wording import counted, pasted, plain
 from trainer.writer import longest_verse
 
 PEEK = 64 * 1024  # bytes in which a checkpoint's header names itself
@@ -43,10 +44,10 @@ def _run(run: Run) -> dict[str, str]:
     if lines:
         rows["trained"] += f", {lines[-1]['seconds'] / 60:.1f} minutes on {config.device}"
     if step < plan.steps:
-        rows["trained"] += f"; go on with trainer train --resume {run.path}"
+        rows["trained"] += f"; go on with trainer train --resume {pasted([str(run.path)])}"
     if run.best.exists():
         return rows | _checkpoint(read_checkpoint(run.best))
-    return rows | {"corpus": corpus["name"], "best": "not evaluated yet"}
+    return rows | {"corpus": plain(corpus["name"]), "best": "not evaluated yet"}
 
 
 def _checkpoint(checkpoint: Checkpoint) -> dict[str, str]:
@@ -58,7 +59,7 @@ def _checkpoint(checkpoint: Checkpoint) -> dict[str, str]:
     return {
         "checkpoint": f"step {checkpoint.step:,}, {loss}",
         **_model(checkpoint.config, checkpoint.vocabulary),
-        "corpus": f"{checkpoint.corpus['name']}, SHA-256 {checkpoint.corpus['sha256'][:16]}…",
+        "corpus": f"{plain(checkpoint.corpus['name'])}, SHA-256 {plain(checkpoint.corpus['sha256'][:16])}…",
     }
 
 
@@ -68,7 +69,7 @@ def _bundle(claim: Claim) -> dict[str, str]:
     return {
         "bundle": f"{claim.size:,} bytes, weights SHA-256 {claim.tensors_sha256[:16]}…",
         **_model(claim.config, claim.vocabulary),
-        "corpus": str(corpus["name"]) if isinstance(corpus, Mapping) and "name" in corpus else "not said",
+        "corpus": plain(str(corpus["name"])) if isinstance(corpus, Mapping) and "name" in corpus else "not said",
         "prompt": repr(claim.prompt),
         "recipe": f"temperature {recipe.temperature / 100:g}, top-k {recipe.top_k}, seed {recipe.seed}",
         "certificate": f"smallest gap {certificate.smallest_gap:.3g} at token {certificate.position} "
@@ -77,10 +78,18 @@ def _bundle(claim: Claim) -> dict[str, str]:
     }
 
 
+def shape_of(config: ModelConfig) -> str:
+    """A model's shape in words."""
+    layers, heads = counted(config.n_layer, "layer"), counted(config.n_head, "head")
+    return (
+        f"{config.arch}, {layers}, {heads}, width {config.n_embd}, context {config.block_size}: "
+        f"{config.n_params:,} weights"
+    )
+
+
 def _model(config: ModelConfig, vocabulary: Vocabulary) -> dict[str, str]:
     return {
-        "model": f"{config.arch}, {config.n_layer} layers, {config.n_head} heads, width {config.n_embd}, "
-        f"context {config.block_size}: {config.n_params:,} weights",
+        "model": shape_of(config),
         "tokenizer": f"{vocabulary.kind}, {vocabulary.size:,} tokens",
         "longest verse": f"{longest_verse(config):,} tokens",
     }

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from trainer.corpus import Corpus
 from trainer.verse.originality import FLAG, REJECT, Passage, Source
+from trainer.wording import counted
 
 WORDS_A_LINE = 4  # a verse with fewer is mostly names and gaps
 FAULT = 10  # points, of 100: two verses of one model seldom differ as much in their words
@@ -104,8 +105,8 @@ class Judge:
         cost = f" (-{FAULT})"
         known = "" if merits.known is None else f", {merits.known} known, {merits.fresh} fresh"
         parts = [
-            _counted(merits.words, "word") + (cost if merits.thin else "") + known,
-            f"{merits.lines} of {merits.asked} lines{cost}" if merits.short else _counted(merits.lines, "line"),
+            counted(merits.words, "word") + (cost if merits.thin else "") + known,
+            f"{merits.lines} of {merits.asked} lines{cost}" if merits.short else counted(merits.lines, "line"),
         ]
         if not merits.finished:
             parts.append("ends within a sentence" + cost)
@@ -125,7 +126,3 @@ def words_of(text: str) -> list[str]:
     ["o'er", 'the', 'sea', 'the', 'sea']
     """
     return [word.casefold() for word in _WORD.findall(text)]
-
-
-def _counted(number: int, one: str) -> str:
-    return f"{number} {one}" if number == 1 else f"{number} {one}s"

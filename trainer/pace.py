@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from trainer.config import TrainConfig
+from trainer.errors import OptionError
 from trainer.lesson import Lesson
 from trainer.loss import batch, validation_loss
 from trainer.model import new_model
@@ -19,6 +20,7 @@ EVALUATION_SHARE = 0.01  # and on a part of an evaluation
 WARM_UP = 2  # steps that load kernels and fill caches
 MEASURED_WINDOWS = 64  # sequences of the first guess at an evaluation
 LEAST_WATCH = 0.05  # of the budget: over less, the speed of steps is a guess
+LATE = 10.0  # seconds: a run that would end later than this after its time is refused
 CLOSING_SECONDS = 1.0  # after the last evaluation: the curve is drawn, the process ends
 
 Clock = Callable[[], float]  # seconds from any fixed moment
@@ -33,6 +35,15 @@ class Pace:
     eval_seconds: float
 
 
+@dataclass(frozen=True)
+class Look:
+    """At the clock, in the course of a run."""
+
+    step: int  # updates done
+    work: float  # done by them, in updates with the whole context
+    seconds: float  # that they took, without evaluations
+
+
 class Budget:
     """The time a run was given, and how it is spent."""
 
@@ -40,14 +51,32 @@ class Budget:
         self.seconds = max(0.0, 60 * minutes - CLOSING_SECONDS)
         self.started, self.clock = started, clock
         self.eval_seconds, self.ease = 0.0, 1.0  # as far as is known
-        self._since = (0, started)  # a step, and when the updates after it would have begun without any evaluation
+        self._looks = [Look(0, 0.0, 0.0)]
+        self._evaluating = 0.0  # seconds so far
 
     def first_plan(self, pace: Pace) -> Plan:
-        """As many steps as fit into what is left now."""
+        """As many steps as fit into what is left now.
+
+        Raises:
+            OptionError: not even one does.
+        """
         now = self.clock()
+        self.check(self.left(now) - pace.step_seconds - pace.eval_seconds)
         self.eval_seconds, self.ease = pace.eval_seconds, pace.ease
-        self._since = (0, now)
+        self._trained_from = now
         return plan_seconds(self.left(now), pace.step_seconds, pace.eval_seconds, pace.ease)
+
+    def check(self, left: float) -> None:
+        """Whether the time can be kept, more or less, if so many seconds will be left.
+
+        Raises:
+            OptionError: it cannot.
+        """
+        if left < -LATE:
+            raise OptionError(
+                f"the time is too short for this model here, whose first step and evaluation would end "
+                f"{-left:,.0f} seconds after it: give more --minutes, or a smaller --preset"
+            )
 
     def left(self, now: float) -> float:
         """Seconds until training must end."""
@@ -56,25 +85,27 @@ class Budget:
     def revise(self, plan: Plan, step: int, now: float, evaluated: float = 0.0) -> Plan:
         """The same plan, or one revised from this step on, where the clock disagrees with it.
 
+        How fast steps are is judged by the second half of them: the first may have been under other circumstances, and
+        fewer would make the plan follow every moment's noise.
+
         Args:
             plan: what holds so far.
             step: updates done.
             now: the clock.
             evaluated: seconds that an evaluation has just taken, if there was one.
         """
-        at_step, since = self._since
-        since += evaluated
-        self._since = (at_step, since)
         if evaluated:
             self.eval_seconds = evaluated
-        elif now - since < LEAST_WATCH * self.seconds:
+            self._evaluating += evaluated
+        steps, last = plan.in_force(step - 1).steps, self._looks[-1]
+        done = work(last.step, steps, self.ease) - work(step, steps, self.ease)
+        look = Look(step, last.work + done, now - self._trained_from - self._evaluating)
+        self._looks.append(look)
+        since = [before for before in self._looks if before.seconds <= look.seconds / 2][-1]
+        if look.seconds - since.seconds < LEAST_WATCH * self.seconds:
             return plan  # too few steps to judge by
-        steps = plan.in_force(step - 1).steps
-        step_seconds = (now - since) / (work(at_step, steps, self.ease) - work(step, steps, self.ease))
-        revised = replan(plan, step, self.left(now), self.seconds, step_seconds, self.eval_seconds, self.ease)
-        if revised != plan:
-            self._since = (step, now)
-        return revised
+        step_seconds = (look.seconds - since.seconds) / (look.work - since.work)
+        return replan(plan, step, self.left(now), self.seconds, step_seconds, self.eval_seconds, self.ease)
 
 
 def measure(config: TrainConfig, lesson: Lesson, budget: Budget, team: Team) -> Pace:
@@ -88,7 +119,10 @@ def measure(config: TrainConfig, lesson: Lesson, budget: Budget, team: Team) -> 
             x, y = batch(lesson.train, lesson.key, number, config.batch_size, config.block_size, context)
             loss = update(parallel, optimizers, team.share(x), team.share(y), 0.0, config.grad_clip, number)
         loss.item()  # waits until the device has done it all
-        return team.agree(budget.clock() - began)
+        now = budget.clock()
+        seconds, left = team.agree((now - began, budget.left(now)))
+        budget.check(left)
+        return seconds
 
     def seconds_a_step(context: int) -> float:
         take(WARM_UP, context)

@@ -32,7 +32,12 @@ class Revision:
 
     at_step: int  # updates done when it takes effect
     steps: int  # updates of the whole run
-    evaluations: int  # of the whole run, evenly spread, the last at its end
+    evaluations: int  # of the whole run, at most, evenly spread, the last at its end
+
+    @property
+    def part(self) -> int:
+        """Updates between two evaluations."""
+        return -(-self.steps // self.evaluations)
 
 
 @dataclass(frozen=True)
@@ -67,16 +72,29 @@ class Plan:
         return [revision for revision in self.revisions if revision.at_step <= step][-1]
 
     def evaluates_at(self, step: int) -> bool:
-        """Whether to evaluate after `step` updates, at least one: so many times in a run, and at its end.
+        """Whether to evaluate after `step` updates, one or more: a part of the run after the last time, and at last.
 
         A revision is written after that has been decided, so the one in force before the last update decides.
         """
         revision = self.in_force(step - 1)
-        return ends_a_part(step, revision.steps, revision.evaluations)
+        return step >= self.last_evaluated(step - 1) + revision.part or step == revision.steps
+
+    def last_evaluated(self, step: int) -> int:
+        """The last of the first `step` updates, before the run's end, that an evaluation follows; 0: none.
+
+        However often a plan is revised, so none is put off or left out.
+        """
+        last, revisions = 0, self.until(step)
+        ends = [*(revision.at_step for revision in revisions[1:]), step]
+        for revision, end in zip(revisions, ends, strict=False):
+            first = max(revision.at_step + 1, last + revision.part)
+            if first <= end:
+                last = first + (end - first) // revision.part * revision.part
+        return last
 
     def records_at(self, step: int) -> bool:
         """Whether to record the training loss after `step` updates: now and then, and with each evaluation."""
-        return ends_a_part(step, self.in_force(step - 1).steps, RECORDS) or self.evaluates_at(step)
+        return step % max(1, self.in_force(step - 1).steps // RECORDS) == 0 or self.evaluates_at(step)
 
     def ends_at(self, step: int) -> bool:
         """Whether `step` updates are all."""
@@ -87,8 +105,8 @@ class Plan:
         return tuple(revision for revision in self.revisions if revision.at_step < step)
 
     def with_revision(self, revision: Revision) -> Plan:
-        """The same plan, changed from `revision.at_step` on."""
-        return Plan((*self.revisions, revision))
+        """The same plan, changed from `revision.at_step` on: what was to hold later is forgotten."""
+        return Plan((*self.until(revision.at_step), revision))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as plan.json holds it."""
@@ -127,15 +145,6 @@ def read_plan(path: Path) -> Plan:
         raise PlanError(f"there is no plan at {path}: give a run's folder, or its plan.json") from None
     except ValueError as error:
         raise PlanError(f"{path} is damaged: {error}") from None
-
-
-def ends_a_part(step: int, steps: int, parts: int) -> bool:
-    """Whether one of the equal parts that a run of `steps` is cut into ends with this step.
-
-    >>> [step for step in range(1, 11) if ends_a_part(step, 10, 4)]
-    [3, 5, 8, 10]
-    """
-    return parts * step // steps > parts * (step - 1) // steps
 
 
 def plan_steps(steps: int) -> Plan:
@@ -190,13 +199,14 @@ def replan(
         step_seconds, eval_seconds: how long one takes, measured on the way.
         ease: as for `fit`.
     """
-    now = plan.in_force(step - 1)
+    now, most = plan.in_force(step - 1), plan.revisions[0].evaluations
     due = now.evaluations - now.evaluations * step // now.steps
     needed = work(step, now.steps, ease) * step_seconds + due * eval_seconds
     if abs(needed - seconds_left) <= max(TOLERANCE * seconds_left, LEAST_CORRECTION * budget):
         return plan
-    left = min(due, affordable(seconds_left, eval_seconds))
+    wanted = most - most * step // now.steps
+    left = min(wanted, affordable(seconds_left, eval_seconds))
     steps = fit(seconds_left, step_seconds, left, eval_seconds, ease, step)
     if steps == now.steps:
         return plan
-    return plan.with_revision(Revision(step, steps, max(1, now.evaluations * left // due)))
+    return plan.with_revision(Revision(step, steps, max(1, most * left // wanted)))

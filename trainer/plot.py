@@ -15,6 +15,7 @@ from trainer.verse.files import write_atomically
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 INK, GREY, PALE = "#1f2430", "#6b7280", "#e3e6ec"
 TRAIN, VAL, BEST = "#9db4d6", "#1d4e9e", "#c2410c"
@@ -93,6 +94,8 @@ def draw_runs(runs: Sequence[Run], out: Path) -> Path:
     ratios = [read_config(run)[1][RATIO] for run in runs]
     in_bits = len(set(ratios)) > 1
     figure, axes = _paper("validation loss", "bits a character" if in_bits else "nats a token")
+    curves: list[Line2D] = []
+    names = []
     for number, (run, ratio) in enumerate(zip(runs, ratios, strict=True)):
         val = points(run, "val_loss")
         if in_bits:
@@ -100,10 +103,11 @@ def draw_runs(runs: Sequence[Run], out: Path) -> Path:
         best = min(val, key=lambda point: point[1])
         colour = COLOURS[number % len(COLOURS)]
         style = "-" if number < len(COLOURS) else "--"
-        label = f"{run.path.name}: {best[1]:.3f}"
-        axes.plot(*zip(*val, strict=True), style, color=colour, linewidth=2, marker="o", markersize=3.5, label=label)
+        curves += axes.plot(*zip(*val, strict=True), style, color=colour, linewidth=2, marker="o", markersize=3.5)
+        names.append(f"{run.path.name}: {best[1]:.3f}")
         axes.plot(*best, color=colour, marker="o", markersize=9)
-    axes.legend(frameon=False, labelcolor=INK)
+    for name in axes.legend(curves, names, frameon=False, labelcolor=INK).get_texts():
+        name.set_parse_math(False)
     return _save(figure, out)
 
 
@@ -114,7 +118,7 @@ def _paper(title: str, unit: str = "nats a token") -> tuple[Figure, Axes]:
 
     figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained")
     axes = figure.subplots()
-    axes.set_title(title, loc="left", color=INK, weight="bold", pad=14)
+    axes.set_title(title, loc="left", color=INK, weight="bold", pad=14, parse_math=False)  # names may hold a $
     axes.set_xlabel("steps", color=INK)
     axes.set_ylabel(f"loss, {unit}", color=INK)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))

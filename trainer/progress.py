@@ -95,12 +95,12 @@ def seed_dropout(at: Progress) -> None:
 
 
 def read_losses(at: Progress) -> list[float]:
-    """The losses since the last record, all of them finite.
+    """The losses since the last record, each the mean over the team's shares of a batch, all of them finite.
 
     Raises:
         Diverged: one is not.
     """
-    losses: list[float] = torch.stack(at.losses).tolist() if at.losses else []
+    losses = at.team.mean(torch.stack(at.losses).tolist() if at.losses else [])
     for step, loss in enumerate(losses, start=at.step - len(losses) + 1):
         if not math.isfinite(loss):
             raise diverged(at, step, "the loss is no finite number")
@@ -108,14 +108,14 @@ def read_losses(at: Progress) -> list[float]:
 
 
 def mean_of_losses(at: Progress) -> float:
-    """The mean loss of the batches since the last record, of all processes; the next record begins anew.
+    """The mean loss of the batches since the last record; the next record begins anew.
 
     Raises:
         Diverged: as `read_losses`.
     """
     losses = read_losses(at)
     at.losses.clear()
-    return at.team.total(sum(losses) / len(losses)) / at.team.size
+    return sum(losses) / len(losses)
 
 
 def evaluate(at: Progress) -> tuple[float, str]:
@@ -166,7 +166,7 @@ def lost(val_losses: Sequence[float]) -> bool:
 
 
 def save(at: Progress, plan: Plan, seconds: float, val_loss: float | None = None) -> None:
-    """Write `last`; and `best`, if this is it.
+    """Write `last`; and `best`, if this is it. All of a team call it, and the leader writes.
 
     Args:
         seconds: trained so far.
@@ -177,6 +177,8 @@ def save(at: Progress, plan: Plan, seconds: float, val_loss: float | None = None
         OSError: the disk is full, say; both files are then as they were.
     """
     losses = read_losses(at)
+    if not at.team.leads:
+        return
     checkpoint = at.lesson.checkpoint(weights_of(at.model), at.step, val_loss, provenance(at, plan, seconds, val_loss))
     if at.best_step == at.step:
         write_checkpoint(at.run.best, checkpoint)

@@ -16,6 +16,7 @@ from trainer.errors import RunError, TrainerError
 from trainer.verse import strictjson
 from trainer.verse.errors import VerseError
 from trainer.verse.files import write_atomically
+from trainer.wording import pasted
 
 RUNS = Path("runs")
 NOISE = 0.01  # nats
@@ -70,7 +71,13 @@ def check_out(out: Path | None) -> None:
         RunError: it exists and is not an empty folder.
     """
     if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise RunError(f"{out} is not empty: choose another --out, or go on with it: trainer train --resume {out}")
+        go_on = f", or go on with it: trainer train --resume {pasted([str(out)])}" if out.is_dir() else ""
+        raise RunError(f"{out} is {'not empty' if go_on else 'a file'}: choose another --out{go_on}")
+
+
+def corpus_changed(name: str, folder: Path) -> RunError:
+    """What to say where a run's text is another one now."""
+    return RunError(f"the corpus {name} has changed since {folder} began: put the old text back")
 
 
 def new_run(out: Path | None, corpus: str, preset: str) -> Run:

@@ -12,9 +12,10 @@ from trainer.auto import choose
 from trainer.config import DEFAULT_MINUTES, MAX_STEPS, TrainConfig, with_vocab_size
 from trainer.errors import OptionError
 from trainer.plan import plan_steps, read_plan
-from trainer.run import Run, read_config
+from trainer.run import Run, corpus_changed, read_config
 from trainer.together import gather
 from trainer.train import resume, train
+from trainer.wording import wrapped
 
 MIN_MINUTES, MAX_MINUTES = 0.05, 7 * 24 * 60.0  # three seconds, since torch alone takes one to load; a week
 
@@ -34,7 +35,8 @@ def start(options: Mapping[str, Any], started: float) -> Run:
     if folder is not None:
         if given:
             raise OptionError(f"--resume follows what the run's folder says: leave {_option(min(given))} away")
-        with gather(read_config(Run(folder))[0].device) as team:
+        device = machine.find_device(read_config(Run(folder))[0].device)
+        with gather(device) as team:
             return resume(folder, team=team)
     out, plan_from = given.pop("out", None), given.pop("plan", None)
     minutes, steps = given.pop("minutes", None), given.pop("steps", None)
@@ -51,7 +53,7 @@ def start(options: Mapping[str, Any], started: float) -> Run:
     with gather(device) as team:
         config, why = team.agree(_config(given, device, plan_from, minutes))
         if why and team.leads:
-            print(why, flush=True)
+            print(wrapped(why), flush=True)
         return train(config, out, plan, minutes or 0.0, started, team=team)
 
 
@@ -60,10 +62,13 @@ def _config(
 ) -> tuple[TrainConfig, str]:
     """All settings, and why. A run whose plan is repeated gives its own for those that were left out."""
     if plan_from is not None and plan_from.is_dir() and "preset" not in given:
-        settings = read_config(Run(plan_from))[0].to_dict()
+        config, text = read_config(Run(plan_from))
+        if "corpus" not in given and corpus.load(config.corpus).sha256 != text["sha256"]:
+            raise corpus_changed(text["name"], plan_from)
+        settings = config.to_dict()
         if given.get("tokenizer", settings["tokenizer"]) != settings["tokenizer"]:
             given = with_vocab_size(given)
-        return TrainConfig.from_dict({**settings, **given, "device": device, "early_stop": False}), ""
+        return TrainConfig.from_dict({**settings, "early_stop": False, **given, "device": device}), ""
     options = {"corpus": corpus.DEFAULT, "early_stop": plan_from is None, **given}
     seconds = None if minutes is None else 60 * minutes
     return choose(options, device, seconds, time.monotonic, machine.count_threads())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from trainer.verse.model import VerseModel, round_weights
 from trainer.verse.recipe import MAX_SEED, Recipe
 from trainer.verse.text import verse_text
 from trainer.wire import Address, Wire
+from trainer.wording import pasted
 
 FOLDER = Path("submissions")  # where bundles go, each named by its content's digest
 OFFERED_SEEDS = 5  # instead of one that cannot be submitted
@@ -98,7 +98,7 @@ def report(submission: Submission, prompt: str, path: Path) -> str:
         f"{prompt}{submission.text}\n\n"
         f"{certificate.tokens} tokens; the closest decision, token {certificate.position}, was ahead by "
         f"{certificate.smallest_gap:.2g}: any computer decides the same.\n"
-        f"The bundle is {path} ({len(submission.data) / 1e6:.1f} MB). Check it: arena verify {shlex.quote(str(path))}"
+        f"The bundle is {path} ({len(submission.data) / 1e6:.1f} MB). Check it: arena verify {pasted([str(path)])}"
     )
 
 

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from dataclasses import asdict
-from pathlib import Path
 
+from trainer.info import shape_of
 from trainer.marks import mark_names
 from trainer.plan import Plan
 from trainer.progress import Progress, lost
 from trainer.run import Run, over_fitted, points
 from trainer.terminal import curve_of
+from trainer.wording import counted, pasted, plain, wrapped
 from trainer.writer import longest_verse
+
+LEAST_EVALUATIONS = 3  # of a run, to judge it by
 
 
 def opening(at: Progress, plan: Plan) -> str:
     """What is about to be trained on what."""
-    config, corpus, model = at.config, at.lesson.corpus, at.lesson.model
+    config, corpus = at.config, at.lesson.corpus
     lines = [
-        f"{config.arch}, {model.n_layer} layers, {model.n_head} heads, width {model.n_embd}, "
-        f"context {model.block_size}: {model.n_params:,} weights",
-        f"corpus {corpus.name}: {len(corpus.text):,} characters, {_tokens(at)}",
-        f"{plan.steps:,} steps of {config.batch_size} x {config.block_size} tokens on {config.device}, "
+        shape_of(at.lesson.model),
+        f"corpus {plain(corpus.name)}: {len(corpus.text):,} characters, {_tokens(at)}",
+        f"{counted(plan.steps, 'step')} of {config.batch_size} x {config.block_size} tokens on {config.device}, "
         f"into {at.run.path}",
     ]
     if at.step:
@@ -57,35 +58,42 @@ def closing(at: Progress, plan: Plan, columns: int | None = None) -> str:
     marks = ", ".join(f"{known[name]} {loss:.2f}" for name, loss in asdict(at.lesson.marks).items())
     tokens = longest_verse(at.lesson.model)
     limit = " after a prompt of one: prompt and verse share the context of a gpt2" if at.config.arch == "gpt2" else ""
-    folder = shlex.quote(str(run.path))
+    folder = pasted([str(run.path)])
     return "\n".join(
         [
             *(["", curve_of(run, columns, sys.stdout.encoding)] if columns else []),
             "",
-            f"Best validation loss {at.best_val:.3f} ({at.lesson.bits(at.best_val):.3f} bits a character) at step "
-            f"{at.best_step:,} of {plan.steps:,}. For comparison: {marks}.",
-            verdict(at, plan),
-            f"It can write verses of up to {tokens:,} tokens{limit}.",
-            f"In {run.path}: {run.best.name} (the best checkpoint), {run.curve.name}, {run.samples.name}, "
-            f"{run.metrics.name}, {run.plan.name}.",
+            wrapped(
+                f"Best validation loss {at.best_val:.3f} ({at.lesson.bits(at.best_val):.3f} bits a character) at step "
+                f"{at.best_step:,} of {plan.steps:,}. For comparison: {marks}.\n{verdict(at, plan)}\n"
+                f"It can write verses of up to {tokens:,} tokens{limit}.\n"
+                f"In {run.path}: {run.best.name} (the best checkpoint), {run.curve.name}, {run.samples.name}, "
+                f"{run.metrics.name}, {run.plan.name}."
+            ),
             f"Next, hear many verses and pick one: trainer audition --ckpt {folder}",
         ]
     )
 
 
 def verdict(at: Progress, plan: Plan) -> str:
-    """Whether the run was too long."""
-    rise = over_fitted(points(at.run, "val_loss"))
+    """Whether the run was too long, as far as its evaluations can tell."""
+    val = points(at.run, "val_loss")
+    rise = over_fitted(val)
+    if len(val) < LEAST_EVALUATIONS:
+        return "Whether a longer run would gain, so few evaluations cannot say."
     if not rise:
         return "It did not over-fit: a longer run would still gain."
-    early = plan.revisions[0].steps > plan.steps and lost(at.val_losses)
-    return (
-        f"It over-fitted: after step {at.best_step:,} it learned the corpus by heart, and the validation loss rose by "
-        f"{rise:.3f}. {'So it was ended early. ' if early else ''}The best checkpoint is from before. A shorter run, a "
-        "smaller model, --dropout or --weight-decay would help."
-    )
+    train = dict(points(at.run, "train_loss"))
+    early = "So it was ended early. " if lost(at.val_losses) and plan.steps < plan.revisions[0].steps else ""
+    if train[at.step] < train[at.best_step]:
+        what = f"It over-fitted: after step {at.best_step:,} it learned the corpus by heart, and"
+        advice = "A shorter run, a smaller model, --dropout or --weight-decay would help."
+    else:
+        what = f"It did not learn all the time: after step {at.best_step:,}"
+        advice = "So did the training loss: a smaller --learning-rate would help."
+    return f"{what} the validation loss rose by {rise:.3f}. {early}The best checkpoint is from before. {advice}"
 
 
 def how_to_go_on(run: Run) -> str:
     """The exact line."""
-    return f"Go on with: trainer train --resume {shlex.quote(str(Path(run.path)))}"
+    return f"Go on with: trainer train --resume {pasted([str(run.path)])}"

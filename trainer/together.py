@@ -61,13 +61,13 @@ class Team:
         torch.distributed.broadcast_object_list(said, src=0)
         return said[0]
 
-    def total(self, mine: float) -> float:
-        """The sum over all processes."""
+    def mean(self, mine: list[float]) -> list[float]:
+        """The mean of each number over all processes."""
         if self.size == 1:
             return mine
-        said = [0.0] * self.size
+        said: list[list[float]] = [[]] * self.size
         torch.distributed.all_gather_object(said, mine)
-        return sum(said)
+        return [sum(numbers) / self.size for numbers in zip(*said, strict=True)]
 
 
 ALONE = Team()
@@ -83,8 +83,7 @@ def gather(device: str) -> Iterator[Team]:
     Raises:
         OptionError: the device is none that processes can share a model on.
     """
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1:
+    if "RANK" not in os.environ or os.environ.get("WORLD_SIZE", "1") == "1":
         yield ALONE
         return
     if device == "mps":

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from trainer.config import DEFAULT_MINUTES, TrainConfig
-from trainer.errors import Interrupted, RunError
+from trainer.errors import Interrupted
 from trainer.interrupt import ctrl_c
 from trainer.lesson import Lesson, prepare
 from trainer.loss import batch
@@ -16,7 +16,7 @@ from trainer.pace import Budget, Clock, measure
 from trainer.plan import Plan, read_plan, write_plan
 from trainer.plot import draw_run
 from trainer.progress import begin, evaluate, mean_of_losses, save, seed_dropout, stop_early, write_sample
-from trainer.run import Run, check_out, new_run, read_config, record, write_config
+from trainer.run import Run, check_out, corpus_changed, new_run, read_config, record, write_config
 from trainer.schedule import context, learning_rate
 from trainer.screen import Screen
 from trainer.summary import closing, evaluation_line, how_to_go_on, opening
@@ -75,7 +75,7 @@ def resume(folder: Path, clock: Clock = time.monotonic, team: Team = ALONE) -> R
     team.check(config.batch_size)
     lesson = prepare(config)
     if lesson.corpus.sha256 != corpus["sha256"]:
-        raise RunError(f"the corpus {lesson.corpus.name} has changed since {folder} began: put the old text back")
+        raise corpus_changed(lesson.corpus.name, folder)
     return learn(run, config, lesson, plan, None, clock, team)
 
 
@@ -116,10 +116,9 @@ def learn(
                     screen.losses(train_loss, at.best_val)
                     screen.verse(now, lambda: write_sample(at, at.step))
 
-                stopping = (look or team.size == 1) and team.total(stop.asked) > 0
-                if val_loss is not None or stopping or now - saved > SAVE_SECONDS:
-                    if team.leads:
-                        save(at, plan, seconds, val_loss)
+                stopping, saving = team.agree((stop.asked, now - saved > SAVE_SECONDS))
+                if val_loss is not None or stopping or saving:
+                    save(at, plan, seconds, val_loss)
                     saved = clock()
                 if look and not plan.ends_at(at.step):
                     revised = stop_early(at, plan)

@@ -20,7 +20,8 @@ from trainer.errors import EventRefused, UploadError
 from trainer.verse import strictjson
 from trainer.verse.bundle import read_claim
 from trainer.verse.files import write_atomically
-from trainer.wire import Answer, Wire, plain, refused
+from trainer.wire import Answer, Wire, refused
+from trainer.wording import plain
 
 PIECE = 2**20  # bytes
 LOOK_EVERY = 1.0  # seconds between two looks at an entry that waits

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from trainer.errors import EventRefused, UploadError
 from trainer.verse import strictjson
+from trainer.wording import plain
 
 TIMEOUT = 30.0  # seconds of silence from the network
 FIRST_PATIENCE = 8.0  # seconds of waiting until a server has answered once: a wrong address is told soon
@@ -44,6 +45,7 @@ class Address:
             parts = urlsplit(url.strip())
             if parts.scheme in ("http", "https") and parts.hostname and url.isprintable() and " " not in parts.netloc:
                 secure = parts.scheme == "https"
+                parts.hostname.encode("idna")  # as a connection will: a UnicodeError is a ValueError
                 return cls(secure, parts.hostname, parts.port or (443 if secure else 80))
         except ValueError:
             pass
@@ -144,7 +146,7 @@ class Wire:
             if response.status not in TRY_AGAIN:
                 raise UploadError(f"what answers at {self._address.url} is no verse arena: check the address")
             told = {}
-        return Answer(response.status, told, float(after) if after.isdigit() else None)
+        return Answer(response.status, told, float(after) if after.isascii() and after.isdecimal() else None)
 
     def _reason(self, error: Exception) -> str:
         """Why a try failed; raises where another can only fail alike."""
@@ -166,8 +168,3 @@ def refused(answer: Answer) -> EventRefused:
         str(code) if isinstance(code, str) else str(answer.status),
         plain(message) if isinstance(message, str) else f"the event refused it, with status {answer.status}",
     )
-
-
-def plain(text: str) -> str:
-    """Text from elsewhere, for a terminal: on one line, without what would steer it."""
-    return "".join(c if c.isprintable() else " " if c == "\n" else "\ufffd" for c in text)[:1_000]

@@ -162,7 +162,9 @@ def test_a_forged_verse_comes_back_with_its_verdict_and_the_reason(house: House,
     assert refused.value.code == "refused"
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://host", "http://", "http://host:port", "http://a b/", ""])
+@pytest.mark.parametrize(
+    "url", ["127.0.0.1:8000", "ftp://host", "http://", "http://host:port", "http://a b/", "http://a..b:80", ""]
+)
 def test_what_is_no_address_is_said_before_anything_is_sent(url: str) -> None:
     with pytest.raises(UploadError, match="it must look like http"):
         Address.of(url)
@@ -225,7 +227,12 @@ def test_an_address_that_has_moved_is_named() -> None:
 
 def test_a_busy_server_is_asked_again_when_it_says(tmp_path: Path) -> None:
     waited: list[float] = []
-    with Told((503, {"Retry-After": "7"}, b'{"message": "busy"}'), (502, {}, b"tunnel"), (200, {}, b"{}")) as url:
+    answers = [
+        (503, {"Retry-After": "7"}, b'{"message": "busy"}'),
+        (502, {"Retry-After": "\xb2"}, b"tunnel"),  # a digit, as Unicode has it, but no number
+        (200, {}, b"{}"),
+    ]
+    with Told(*answers) as url:
         wire = Wire(Address.of(url), "s" * 22, wait=waited.append)
         assert wire.ask("GET", "/api/state").status == 200
         wire.close()

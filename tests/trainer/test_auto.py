@@ -76,6 +76,36 @@ def test_what_is_given_beats_preset_and_auto() -> None:
         assert (config.dropout, config.arch, config.precision) == (0.0, "gpt2", "bf16")
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"n_embd": 128}, (128, 2)),
+        ({"n_embd": 64}, (64, 1)),
+        ({"n_embd": 48}, (48, 3)),  # 64 does not divide it, nor does 32
+        ({"n_head": 4}, (128, 4)),
+        ({"n_head": 4, "n_embd": 64}, (64, 4)),
+    ],
+)
+@pytest.mark.parametrize("seconds", [3.0, 10.0])
+def test_a_width_that_is_given_gets_heads_that_fit_however_fast_the_machine_is(
+    given: dict[str, Any], expected: tuple[int, int], seconds: float
+) -> None:
+    config, _ = pick(given | {"precision": "float32"}, seconds, Clock(seconds=0.02))
+    assert (config.n_embd, config.n_head) == expected
+
+
+@pytest.mark.parametrize("block_size", [1, 16, 100, 256])
+def test_a_context_that_is_given_is_taken_however_fast_the_machine_is(block_size: int) -> None:
+    for seconds in (3.0, 10.0, 300.0):
+        config, _ = pick({"block_size": block_size, "precision": "float32"}, seconds, Clock(seconds=0.02))
+        assert config.block_size == block_size
+
+
+def test_auto_says_nothing_where_all_sizes_are_given() -> None:
+    sizes = {"n_layer": 1, "n_embd": 32, "block_size": 16, "batch_size": 4}
+    assert pick(sizes, 10.0)[1] == ""
+
+
 def test_a_gpt2_keeps_the_whole_context_since_its_verses_end_there() -> None:
     assert pick({"preset": "auto", "arch": "gpt2"}, 10.0)[0].block_size == 256
     assert pick({"preset": "auto", "arch": "modern"}, 10.0)[0].block_size < 256

@@ -27,19 +27,28 @@ REVISED = Plan((Revision(0, 100, 4), Revision(60, 90, 4)))
 
 def test_a_revision_holds_from_its_step_on() -> None:
     assert [REVISED.in_force(step).steps for step in (0, 59, 60, 90)] == [100, 100, 90, 90]
-    assert [step for step in range(1, 91) if REVISED.evaluates_at(step)] == [25, 50, 68, 90]
+    assert [step for step in range(1, 91) if REVISED.evaluates_at(step)] == [25, 50, 73, 90]
     assert [step for step in range(101) if REVISED.ends_at(step)] == list(range(90, 101))
     assert REVISED.steps == 90
 
 
-@pytest.mark.parametrize("change", [-8, 8])
-def test_a_plan_that_is_revised_more_often_than_evaluated_still_evaluates(change: int) -> None:
-    plan = Plan((Revision(0, 1000, 20),))
-    for number in range(1, 30):
-        plan = plan.with_revision(Revision(25 * number, 1000 + change * number, 20))
+@given(st.lists(st.tuples(st.integers(1, 60), st.integers(700, 1400)), max_size=30))
+def test_however_a_plan_is_revised_no_evaluation_is_put_off_or_left_out(changes: list[tuple[int, int]]) -> None:
+    plan, at_step = Plan((Revision(0, 1000, 20),)), 0
+    for later, steps in changes:
+        at_step += later
+        if at_step < min(plan.steps, steps):
+            plan = plan.with_revision(Revision(at_step, steps, 20))
     evaluated = [step for step in range(1, plan.steps + 1) if plan.evaluates_at(step)]
     gaps = [after - before for before, after in zip([0, *evaluated], evaluated, strict=False)]
-    assert max(gaps) <= 2 * plan.revisions[0].steps / 20  # at most one is missed, where its place moves over the step
+    assert min(gaps[:-1], default=35) >= 700 / 20
+    assert max(gaps) <= 1400 / 20
+    assert evaluated[-1] == plan.steps
+    assert [plan.last_evaluated(step) for step in evaluated[:-1]] == evaluated[:-1]
+
+
+def test_a_change_of_mind_forgets_what_was_to_hold_later() -> None:
+    assert REVISED.with_revision(Revision(40, 41, 1)).revisions == (REVISED.revisions[0], Revision(40, 41, 1))
 
 
 def test_what_was_decided_before_a_step_leaves_out_what_comes_after() -> None:

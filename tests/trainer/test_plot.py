@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import struct
 from pathlib import Path
 
@@ -41,6 +43,17 @@ def test_runs_are_drawn_over_each_other(run: Run, tmp_path: Path, monkeypatch: p
     assert size(draw([run.path, run.path])) == (1350, 780)
     assert Path("curves.png").exists()
     assert draw([run.path] * 12, tmp_path / "many.png").exists()  # more than there are colours
+
+
+def test_names_are_shown_as_they_are(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "_$5_or_$6"
+    shutil.copytree(run.path, folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["corpus"]["name"] = "$5_or_$6"
+    (folder / "config.json").write_text(json.dumps(config))
+    assert draw([folder]).exists()
+    [named, other] = [draw([path, run.path], tmp_path / "two.png").read_bytes() for path in (folder, run.path)]
+    assert len(named) > len(other)  # a longer name in the legend, not none
 
 
 def test_a_run_that_was_never_evaluated_has_no_curve(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,7 @@ def losses(run: Path) -> list[float]:
 
 @pytest.mark.parametrize("optimizer", ["muon", "adamw"])
 def test_two_processes_have_the_losses_of_one(optimizer: str, tmp_path: Path) -> None:
-    options = ("--batch-size", "8", "--steps", "60", "--optimizer", optimizer, "--learning-rate", "0.01")
+    options = ("--batch-size", "8", "--steps", "100", "--optimizer", optimizer, "--learning-rate", "0.01")
     alone = subprocess.run(
         command("train", "--corpus", text_file(tmp_path), *SIZE, *options, "--out", "one"), cwd=tmp_path, check=True
     )
@@ -54,11 +55,22 @@ def test_two_processes_have_the_losses_of_one(optimizer: str, tmp_path: Path) ->
     # Not the exit status: gloo's threads were once seen to abort a process that had already done all its work.
     assert out.count("Best validation loss") == 1, err  # one of them talks
     one, two = (read_metrics(Run(tmp_path / name)) for name in ("one", "two"))
-    assert [line["step"] for line in one] == [line["step"] for line in two] == list(range(1, 61))
+    assert [line["step"] for line in one] == [line["step"] for line in two] == list(range(1, 101))
     for name in ("train_loss", "val_loss"):
         pairs = [(a[name], b[name]) for a, b in zip(one, two, strict=True) if name in a]
         assert len(pairs) >= 2
         assert all(abs(a - b) <= 1e-4 for a, b in pairs), pairs
+
+
+def test_two_processes_heed_ctrl_c_at_once_however_long_the_run(tmp_path: Path) -> None:
+    with start(tmp_path, 2, "--batch-size", "8", "--steps", "10000000", "--out", "run") as process:
+        assert process.stdout is not None
+        while "10,000,000 steps of" not in process.stdout.readline():
+            pass
+        time.sleep(3)  # it is in the middle of them, and 100,000 before the first record
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=120)
+    assert "and saved. Go on with: trainer train --resume run" in err
 
 
 def test_two_processes_keep_to_minutes_with_one_plan_and_go_on_after_ctrl_c(tmp_path: Path) -> None:

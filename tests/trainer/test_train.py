@@ -272,6 +272,13 @@ def test_a_run_by_minutes_killed_and_resumed_follows_its_written_plan(tmp_path: 
     assert same_weights(train(config, tmp_path / "again", read_plan(run.plan)), run)
 
 
+def test_a_time_that_cannot_be_kept_is_refused_before_a_folder_is_made(tmp_path: Path) -> None:
+    for seconds in (2.0, 30.0):  # a look, while steps are measured and after
+        with pytest.raises(OptionError, match="give more --minutes, or a smaller --preset"):
+            train(tiny(tmp_path), tmp_path / "run", minutes=0.1, clock=Clock(seconds=seconds))
+    assert not (tmp_path / "run").exists()
+
+
 # --- what is refused, and what goes wrong -----------------------------------------------------------------------------
 
 
@@ -299,8 +306,8 @@ def test_a_run_that_diverges_at_once_says_that_nothing_was_saved(tmp_path: Path)
 def test_a_folder_with_something_in_it_is_not_written_into(whole: Run, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("mine")
-    for out in (tmp_path / "out", tmp_path / "out" / "mine.txt"):
-        with pytest.raises(RunError, match="not empty"):
+    for out, says in ((tmp_path / "out", "not empty"), (tmp_path / "out" / "mine.txt", "is a file")):
+        with pytest.raises(RunError, match=says):
             train(tiny(tmp_path), out, PLAN)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
 

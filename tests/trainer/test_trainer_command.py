@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.trainer.trainer_runs import PLAN, Told, command, same_weights, start_command, text_file, tiny
 from trainer import cli
-from trainer.checkpoint import read_checkpoint, read_resume
+from trainer.checkpoint import read_checkpoint, read_resume, write_checkpoint
 from trainer.config import DEFAULT_MINUTES
 from trainer.plan import Plan, Revision, read_plan, write_plan
 from trainer.run import Run, read_config
@@ -180,6 +183,81 @@ def test_every_setting_of_train_that_is_given_is_the_run_s(trainer: Told, tmp_pa
     config = read_config(Run(tmp_path / "mine"))[0].to_dict()
     assert {name: config[name] for name in settings} == settings
     assert config["early_stop"] is False
+
+
+def test_a_run_s_plan_ends_early_only_where_that_is_asked_for(trainer: Told, done: Run, tmp_path: Path) -> None:
+    assert trainer("train", "--plan", done.path, "--out", "kept")[0] == 0
+    assert trainer("train", "--plan", done.path, "--early-stop", "--out", "asked")[0] == 0
+    assert [read_config(Run(tmp_path / name))[0].early_stop for name in ("kept", "asked")] == [False, True]
+
+
+def test_a_plan_with_a_later_revision_may_still_end_early(trainer: Told, tmp_path: Path) -> None:
+    write_plan(tmp_path / "plan.json", Plan((Revision(0, 28, 28), Revision(20, 27, 27))))
+    wild = ("--optimizer", "adamw", "--learning-rate", "3", "--early-stop")
+    arguments = ("--corpus", text_file(tmp_path), *SMALL, *wild, "--plan", "plan.json", "--out", "mine")
+    code, out, err = trainer("train", *arguments)
+    assert (code, err) == (0, "")
+    assert "So it was ended early." in out
+    assert "a smaller --learning-rate would help" in out
+    assert read_plan(tmp_path / "mine").steps < 20
+
+
+def test_a_run_is_not_repeated_with_a_text_that_has_changed(trainer: Told, tmp_path: Path) -> None:
+    text = text_file(tmp_path)
+    assert trainer("train", "--corpus", text, *SMALL, "--steps", "2", "--out", "mine")[0] == 0
+    text.write_text(text.read_text() + "And more.")
+    code, _, err = trainer("train", "--plan", "mine", "--out", "again")
+    assert code == 1
+    assert "has changed since mine began" in err
+    assert trainer("train", "--plan", "mine", "--corpus", text, "--out", "again")[0] == 0
+
+
+def test_a_run_for_another_device_is_not_resumed_here(trainer: Told, done: Run, tmp_path: Path) -> None:
+    shutil.copytree(done.path, tmp_path / "mine")
+    config = tmp_path / "mine" / "config.json"
+    config.write_text(config.read_text().replace('"device": "cpu"', '"device": "cuda"'))
+    code, _, err = trainer("train", "--resume", "mine")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "finds no cuda device here" in err
+
+
+def test_too_little_memory_is_one_line_that_says_what_to_do(trainer: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(*_: object) -> None:
+        torch.empty(2**60)
+
+    monkeypatch.setattr("trainer.start.start", start)
+    code, _, err = trainer("train")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "a smaller --batch-size" in err
+
+
+def test_a_terminal_that_knows_few_letters_ends_no_run(tmp_path: Path) -> None:
+    text = text_file(tmp_path).rename(tmp_path / "poésie.txt")
+    told = subprocess.run(
+        command("train", "--corpus", text, *SMALL, "--steps", "2", "--out", "mine"),
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "corpus po?sie:" in told.stdout
+
+
+def test_a_stranger_s_file_does_not_steer_the_terminal(trainer: Told, done: Run, tmp_path: Path) -> None:
+    checkpoint = read_checkpoint(done.path)
+    named = replace(checkpoint, corpus={**checkpoint.corpus, "name": "x\x1b[2Jy"})
+    write_checkpoint(tmp_path / "bad.safetensors", named)
+    out = trainer("info", "bad.safetensors")[1]
+    assert "x\ufffd[2Jy" in out
+    assert "\x1b" not in out
+
+
+def test_world_size_without_torchrun_is_one_process(
+    trainer: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert trainer("train", "--corpus", text_file(tmp_path), *SMALL, "--steps", "2", "--out", "mine")[0] == 0
 
 
 def test_an_option_that_is_not_there_is_a_usage_error(trainer: Told) -> None:

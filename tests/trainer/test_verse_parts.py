@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import doctest
 import json
 import math
 import sys
 from decimal import Decimal
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,10 +13,6 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-import trainer.verse.certificate
-import trainer.verse.noise
-import trainer.verse.recipe
-import trainer.verse.vocabulary
 from tests.trainer import verse_reference as reference
 from tests.trainer.verse_models import LETTERS, LINEAR_A, random_weights, recipe
 from trainer.verse import strictjson
@@ -32,15 +26,6 @@ from trainer.verse.vocabulary import MAX_TOKEN_BYTES, Vocabulary
 
 STEADY = settings(deadline=None, derandomize=True, database=None)
 SMALL = ModelConfig("modern", 1, 1, 8, 4, 4)
-
-
-@pytest.mark.parametrize(
-    "module", [trainer.verse.certificate, trainer.verse.noise, trainer.verse.recipe, trainer.verse.vocabulary]
-)
-def test_the_examples_in_the_docstrings_are_true(module: ModuleType) -> None:
-    outcome = doctest.testmod(module, extraglobs={"np": np})
-    assert outcome.attempted
-    assert not outcome.failed
 
 
 # --- text -------------------------------------------------------------------------------------------------------------
