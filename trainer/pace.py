@@ -52,7 +52,7 @@ class Budget:
         self.started, self.clock = started, clock
         self.eval_seconds, self.ease = 0.0, 1.0  # as far as is known
         self._looks = [Look(0, 0.0, 0.0)]
-        self._evaluating = 0.0  # seconds so far
+        self._trained_from, self._evaluating = started, 0.0  # since when, and for how many seconds of that time not
 
     def first_plan(self, pace: Pace) -> Plan:
         """As many steps as fit into what is left now.
@@ -99,7 +99,7 @@ class Budget:
             self._evaluating += evaluated
         steps, last = plan.in_force(step - 1).steps, self._looks[-1]
         done = work(last.step, steps, self.ease) - work(step, steps, self.ease)
-        look = Look(step, last.work + done, now - self._trained_from - self._evaluating)
+        look = Look(step, last.work + done, max(0.0, now - self._trained_from - self._evaluating))
         self._looks.append(look)
         since = [before for before in self._looks if before.seconds <= look.seconds / 2][-1]
         if look.seconds - since.seconds < LEAST_WATCH * self.seconds:
