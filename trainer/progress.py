@@ -44,7 +44,7 @@ class Progress:
     losses: list[torch.Tensor] = field(default_factory=list)  # of the batches since the last record
     best_step: int = 0
     best_val: float = math.inf  # nats a token
-    val_losses: list[float] = field(default_factory=list)  # of all evaluations
+    val_losses: list[float] = field(default_factory=list)  # of evaluations since the context is no longer short
     seconds_before: float = 0.0  # trained by the processes before this one
 
 
@@ -118,8 +118,13 @@ def mean_of_losses(at: Progress) -> float:
     return sum(losses) / len(losses)
 
 
-def evaluate(at: Progress) -> tuple[float, str]:
+def evaluate(at: Progress, length: int) -> tuple[float, str]:
     """The validation loss, and a sample of what the model writes, which the leader keeps.
+
+    While the context is short, a model may get worse at what lies beyond, and learns it later: that is no over-fitting.
+
+    Args:
+        length: the context of the last update.
 
     Raises:
         Diverged: the loss, or a weight, is beyond use.
@@ -127,7 +132,8 @@ def evaluate(at: Progress) -> tuple[float, str]:
     val_loss = validation_loss(at.model, at.lesson.val, at.config.block_size, at.lesson.model.vocab_size)
     if not math.isfinite(val_loss):
         raise diverged(at, at.step, "the validation loss is no finite number")
-    at.val_losses.append(val_loss)
+    if length == at.config.block_size:
+        at.val_losses.append(val_loss)
     if val_loss < at.best_val:
         at.best_step, at.best_val = at.step, val_loss
     text = ""

@@ -108,7 +108,7 @@ def learn(
                     train_loss = mean_of_losses(at)
                     metrics = {"step": at.step, "seconds": seconds, "learning_rate": rate, "train_loss": train_loss}
                     if plan.evaluates_at(at.step):
-                        val_loss, text = evaluate(at)
+                        val_loss, text = evaluate(at, length)
                         metrics["val_loss"] = val_loss
                         screen.say(evaluation_line(at, plan, train_loss, val_loss, text if screen.live else ""))
                     if team.leads:

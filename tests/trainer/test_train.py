@@ -364,6 +364,13 @@ def test_a_run_that_was_too_long_is_told_so(tmp_path: Path, capsys: pytest.Captu
     assert f"It over-fitted: after step {best.step}" in capsys.readouterr().out
 
 
+def test_what_lies_beyond_a_short_context_is_no_over_fitting(tmp_path: Path) -> None:
+    run = train(tiny(tmp_path, short_context=4), tmp_path / "run", PLAN)  # evaluates at 4, 8 and 12; 6 are short
+    assert len([line for line in read_metrics(run) if "val_loss" in line]) == 3
+    _, resumed = read_resume(run.last)
+    assert len(resumed.running["val_losses"]) == 2
+
+
 def test_marks_are_kept_with_the_run(whole: Run) -> None:
     config, corpus = read_config(whole)
     text = load(config.corpus)
