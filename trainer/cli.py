@@ -102,8 +102,12 @@ def corpus_fetch(name: str) -> None:
 @click.option("--short-context", type=int, help="Tokens of context in the first half, 0: as later.  [default: by time]")
 @click.option("--optimizer", type=click.Choice(OPTIMIZERS), help="How weights move.  [default: muon]")
 @click.option("--learning-rate", type=float, help="The highest, after the warm-up.  [default: by optimizer and time]")
-@click.option("--weight-decay", type=float, help="Of matrices, times the learning rate, each step.  [default: 0]")
-@click.option("--dropout", type=float, help="Share of activations dropped.  [default: 0]")
+@click.option(
+    "--weight-decay",
+    type=float,
+    help="Of matrices, times the learning rate, each step.  [default: by preset]",
+)
+@click.option("--dropout", type=float, help="Share of activations dropped.  [default: by preset]")
 @click.option(
     "--precision", type=click.Choice(PRECISIONS), help="Of the large products.  [default: what is faster here]"
 )

@@ -28,19 +28,22 @@ DEFAULT_VOCAB_SIZE = 1024  # tokens of a bpe tokenizer
 
 @dataclass(frozen=True)
 class Preset:
-    """The size of a model."""
+    """The size of a model, and what keeps it from learning a text by heart before it has learned what it can."""
 
     n_layer: int
     n_head: int
     n_embd: int
     block_size: int  # tokens of context
+    dropout: float = 0.0
+    weight_decay: float = 0.0
+    momentum: float = 0.9  # a longer memory is for longer runs
 
 
 PRESETS = {
     "tiny": Preset(2, 2, 128, 256),  # 0.4 M weights with 65 symbols
     "small": Preset(4, 4, 128, 256),  # 0.8 M
-    "medium": Preset(6, 6, 384, 256),  # 10.7 M
-    "large": Preset(12, 12, 768, 512),  # 85 M
+    "medium": Preset(6, 6, 384, 256, dropout=0.2, weight_decay=0.1, momentum=0.95),  # 10.7 M
+    "large": Preset(12, 12, 768, 512, dropout=0.2, weight_decay=0.1, momentum=0.95),  # 85 M
 }
 
 

@@ -71,9 +71,15 @@ def test_bf16_is_for_where_it_is_faster() -> None:
 def test_what_is_given_beats_preset_and_auto() -> None:
     given = {"n_layer": 3, "n_head": 3, "n_embd": 96, "block_size": 48, "batch_size": 5, "learning_rate": 0.5}
     for preset in ("auto", "large"):
-        config, _ = pick(given | {"preset": preset, "dropout": None, "arch": "gpt2", "precision": "bf16"}, 60.0)
+        config, _ = pick(given | {"preset": preset, "dropout": 0.1, "arch": "gpt2", "precision": "bf16"}, 60.0)
         assert config == replace(config, **given)
-        assert (config.dropout, config.arch, config.precision) == (0.0, "gpt2", "bf16")
+        assert (config.dropout, config.arch, config.precision) == (0.1, "gpt2", "bf16")
+
+
+def test_large_models_are_kept_from_learning_by_heart_and_small_ones_need_not_be() -> None:
+    for name, needs_it in (("tiny", False), ("small", False), ("medium", True), ("large", True)):
+        config, _ = pick({"preset": name})
+        assert (config.dropout > 0, config.weight_decay > 0) == (needs_it, needs_it)
 
 
 @pytest.mark.parametrize(
