@@ -43,7 +43,7 @@ class Rung:
     settings: Mapping[str, Any]  # that differ from the preset's and the usual ones
 
 
-HASTE = {"learning_rate": 0.03, "momentum": 0.85, "decay_fraction": 0.5}  # better below a thousand steps
+HASTE = {"learning_rate": 0.03, "momentum": 0.85, "beta1": 0.8, "decay_fraction": 0.5}  # better below a thousand steps
 RUNGS = (  # NOTES.md has the measurements
     Rung(0, "tiny", {"n_head": 3, "n_embd": 96, "block_size": 64, "short_context": 32, "batch_size": 12} | HASTE),
     Rung(300, "tiny", {"n_layer": 3, "n_head": 3, "n_embd": 96, "block_size": 128, "batch_size": 6} | HASTE),
