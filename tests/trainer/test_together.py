@@ -52,7 +52,7 @@ def test_two_processes_have_the_losses_of_one(optimizer: str, tmp_path: Path) ->
     assert alone.returncode == 0
     with start(tmp_path, 2, *options, "--out", "two") as process:
         out, err = process.communicate(timeout=120)
-    # Not the exit status: gloo's threads were once seen to abort a process that had already done all its work.
+    assert process.returncode == 0, err
     assert out.count("Best validation loss") == 1, err  # one of them talks
     one, two = (read_metrics(Run(tmp_path / name)) for name in ("one", "two"))
     assert [line["step"] for line in one] == [line["step"] for line in two] == list(range(1, 101))
