@@ -52,14 +52,13 @@ def _item(rank: int, verse: Heard) -> str:
     before = verse.prompt.rpartition("\n")[2]  # on the line where the verse begins
     prompt = f"<em>{escape(before)}</em>" if before else ""
     text = f"{prompt}{escape(verse.text)}".strip("\n")
-    lines = "".join(
-        f"<span>{line}</span>" if line.strip() else '<span class="gap"></span>' for line in text.split("\n")
-    )
+    line = escape(verse.submit_line).replace("\r", "&#13;")  # which markup may not hold as it is
+    lines = "".join(f"<span>{row}</span>" if row.strip() else '<span class="gap"></span>' for row in text.split("\n"))
     return (
         f'<li><details><summary><span class="rank"><span>{rank}</span>'
         f"<span>{escape(verse.figures[0])}: score {verse.merits.score:.0f}</span></span>"
         f'<span class="verse" dir="auto">{lines}</span></summary>'
         f'<div class="more"><p>{escape("; ".join(verse.figures[1:]))}.</p>'
         f'<label for="line-{rank}">To submit it</label>'
-        f'<textarea id="line-{rank}" readonly>\n{escape(verse.submit_line)}</textarea></div></details></li>'
+        f'<textarea id="line-{rank}" readonly>\n{line}</textarea></div></details></li>'
     )

@@ -29,7 +29,8 @@ from trainer.wording import counted
 PRODUCT_SIZE = 256  # of the matrices whose products are timed
 PRODUCTS = 20
 GAIN = 0.8  # of float32's time: if bf16 takes more, it is not worth its digits
-SYMBOLS = 65  # of the model whose steps are timed: as many as both corpora have
+SYMBOLS = 65  # of the model whose steps are timed, if it reads characters: as many as both corpora have
+STEP_TOKENS = BATCH_TOKENS["cpu"] // 2  # of its steps on a processor
 SIZES = {"n_layer", "n_embd", "block_size", "batch_size"}  # where all are given, nothing is worth telling
 STEPS = 2  # timed; the fastest counts, since others only disturb
 
@@ -38,13 +39,13 @@ STEPS = 2  # timed; the fastest counts, since others only disturb
 class Rung:
     """A model that gets furthest with so much time."""
 
-    steps: int  # of the small model with a short context that the time must have room for
+    steps: int  # of a small model, each of `STEP_TOKENS`, that the time must have room for
     preset: str
     settings: Mapping[str, Any]  # that differ from the preset's and the usual ones
 
 
 HASTE = {"learning_rate": 0.03, "momentum": 0.85, "beta1": 0.8, "decay_fraction": 0.5}  # better below a thousand steps
-RUNGS = (  # NOTES.md has the measurements
+RUNGS = (  # NOTES.md has the measurements, all of them on processors; other devices get there by tokens read
     Rung(0, "tiny", {"n_head": 3, "n_embd": 96, "block_size": 64, "short_context": 32, "batch_size": 12} | HASTE),
     Rung(300, "tiny", {"n_layer": 3, "n_head": 3, "n_embd": 96, "block_size": 128, "batch_size": 6} | HASTE),
     Rung(1_500, "small", {"block_size": 128}),
@@ -54,7 +55,12 @@ RUNGS = (  # NOTES.md has the measurements
 
 
 def choose(
-    options: Mapping[str, Any], device: str, seconds: float | None, clock: Clock, threads: int = 1
+    options: Mapping[str, Any],
+    device: str,
+    seconds: float | None,
+    clock: Clock,
+    threads: int = 1,
+    processes: int = 1,
 ) -> tuple[TrainConfig, str]:
     """Fill in what was not asked for.
 
@@ -64,6 +70,7 @@ def choose(
         seconds: there are for it, None if it is given in steps.
         clock: to time products and steps.
         threads: of the processor.
+        processes: that will share each batch.
 
     Returns:
         the config, and a sentence that says what was chosen and why, if anything was.
@@ -72,6 +79,7 @@ def choose(
         OptionError, ConfigError: something is outside its bounds.
     """
     given = {name: value for name, value in options.items() if value is not None} | {"device": device}
+    given |= {"processes": processes}
     given = {"threads": threads, "optimizer": TrainConfig.optimizer, "arch": TrainConfig.arch, **given}
     if "precision" not in given:
         given["precision"] = best_precision(device, threads, clock)
@@ -87,6 +95,8 @@ def choose(
             unwanted += ["n_embd", "n_head"]
         if given["optimizer"] == "adamw":
             unwanted += ["learning_rate"]
+        if device != "cpu":
+            unwanted += ["batch_size"]  # a graphics card reads more at once in the same time
         settings = {key: value for key, value in settings.items() if key not in unwanted}
         if given.keys() >= SIZES:
             why = ""
@@ -95,10 +105,15 @@ def choose(
     fields = asdict(PRESETS[name]) | settings | with_vocab_size(given)
     if "n_embd" in given and "n_head" not in given:
         fields["n_head"] = heads(fields["n_embd"], PRESETS[name])
+    short = given.get("short_context", 0)
+    if short > 0 and "block_size" not in given:
+        fields["block_size"] = max(1, fields["block_size"] // short) * short
     block_size, tokens = fields["block_size"], BATCH_TOKENS[device]
     if device == "cpu":  # the optimizer's part of a step grows with the weights alone
         tokens = tokens * max(BASE_WIDTH, fields["n_embd"]) // BASE_WIDTH
-    fields.setdefault("batch_size", max(4, tokens // block_size))
+    if "batch_size" not in given:
+        batch_size = fields.get("batch_size", max(4, tokens // block_size))
+        fields["batch_size"] = -(-batch_size // processes) * processes
     if given["arch"] == "modern" and block_size > SHORT_CONTEXT and block_size % SHORT_CONTEXT == 0:
         fields.setdefault("short_context", SHORT_CONTEXT)  # a gpt2 would learn its later positions in half the time
     rate = RATES[fields["optimizer"]]
@@ -116,12 +131,17 @@ def choose(
 def heads(n_embd: int, preset: Preset) -> int:
     """As many as make each as wide as the preset's; or, where that cannot be, as wide as may be below that.
 
+    Raises:
+        OptionError: no head that a verse may have fits into such a width.
+
     >>> heads(64, PRESETS["small"]), heads(48, PRESETS["small"]), heads(64, PRESETS["medium"])
     (2, 3, 1)
     """
     widest = preset.n_embd // preset.n_head
     fitting = [width for width in HEAD_WIDTHS if width <= widest and n_embd % width == 0]
-    return n_embd // max(fitting, default=widest) or 1  # the config refuses what cannot be
+    if not fitting or n_embd < 1:
+        raise OptionError(f"n_embd must be a multiple of {min(HEAD_WIDTHS)}, the least width of a head, not {n_embd}")
+    return n_embd // max(fitting)
 
 
 def best_precision(device: str, threads: int, clock: Clock) -> str:
@@ -150,25 +170,30 @@ def best_rung(given: Mapping[str, Any], seconds: float | None, clock: Clock) -> 
     if seconds is None:
         return (RUNGS[2] if given["device"] == "cpu" else RUNGS[-1]), f"the usual for {given['device']}"
     step = step_seconds(given, clock)
-    steps = seconds / step
-    rung = [rung for rung in RUNGS if rung.steps <= steps][-1]
-    return rung, f"a step of the small model takes {1000 * step:.3g} ms here, and the time is enough for {steps:,.0f}"
+    steps, tokens = seconds / step, probe(given).batch_size * SHORT_CONTEXT
+    rung = [rung for rung in RUNGS if rung.steps * STEP_TOKENS <= steps * tokens][-1]
+    return rung, f"a small model would take {1000 * step:.3g} ms a step here, and make {steps:,.0f} in this time"
 
 
-def step_seconds(given: Mapping[str, Any], clock: Clock) -> float:
-    """How long a step of the small model with a short context takes here."""
-    names = ("device", "precision", "optimizer", "arch", "threads")
-    config = TrainConfig(
-        **{name: given[name] for name in names},
+def probe(given: Mapping[str, Any]) -> TrainConfig:
+    """The small model with a short context, whose steps are timed."""
+    names = ("device", "precision", "optimizer", "arch", "threads", "tokenizer", "vocab_size")
+    return TrainConfig(
+        **{name: value for name, value in with_vocab_size(given).items() if name in names},
         block_size=SHORT_CONTEXT,
         batch_size=BATCH_TOKENS[given["device"]] // (2 * SHORT_CONTEXT),
     )
-    key = rng.seed_key(config.seed)
+
+
+def step_seconds(given: Mapping[str, Any], clock: Clock) -> float:
+    """How long a step of it takes here."""
+    config = probe(given)
+    key, symbols = rng.seed_key(config.seed), config.vocab_size or SYMBOLS
     torch.set_num_threads(config.threads)
-    model = new_model(config.model(SYMBOLS), key, precision=config.precision).to(config.device)
+    model = new_model(config.model(symbols), key, precision=config.precision).to(config.device)
     optimizers = make_optimizers(model, config)
     shape = (config.batch_size, config.block_size + 1)
-    tokens = torch.from_numpy(rng.below(key, "probe", 0, SYMBOLS, shape[0] * shape[1]).reshape(shape)).to(config.device)
+    tokens = torch.from_numpy(rng.below(key, "probe", 0, symbols, shape[0] * shape[1]).reshape(shape)).to(config.device)
     times = []
     for count in range(1, STEPS + 2):
         began = clock()

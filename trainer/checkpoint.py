@@ -116,7 +116,11 @@ def _read(path: Path) -> tuple[Checkpoint, Resume | None]:
             if set(metadata) != {METADATA_KEY}:
                 raise CheckpointError("it is no checkpoint of this trainer")
             about = strictjson.parse(metadata[METADATA_KEY].encode())
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
+            names = list(file.keys())
+            kinds = {name: file.get_slice(name).get_dtype() for name in names}
+            if other := sorted(name for name in names if kinds[name] != "F32"):
+                raise CheckpointError(f"its tensor {other[0]} is of the kind {kinds[other[0]]}, not F32")
+            tensors = {name: file.get_tensor(name) for name in names}
         return _parse(about, tensors)
     except (SafetensorError, ValueError, TrainerError, VerseError) as error:
         raise CheckpointError(f"{path} cannot be used: {error}") from None

@@ -123,12 +123,17 @@ def corpus_fetch(name: str) -> None:
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="RUN", help="Folder of the run.  [default: a fresh one in runs/]"
 )
-@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a run, by its written plan.")
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Go on with a run, by its written plan and settings.",
+)
 @click.option(
     "--plan",
     type=click.Path(path_type=Path),
     metavar="RUN|FILE",
-    help="Repeat a written plan; a run's other settings, too.",
+    help="Repeat the plan of a run, with the run's settings where none are given; or a plan.json alone.",
 )
 def train(**options: Any) -> None:
     """Train a model from scratch.
@@ -382,6 +387,8 @@ def main() -> None:
         if not re.search(OUT_OF_MEMORY, f"{type(error).__name__} {error}"):
             raise
         fail("there is not enough memory for this: give a smaller --batch-size or --preset, or end other programs")
+    except UnicodeEncodeError:
+        fail("a name here holds bytes that are no valid Unicode: give that file or folder another name")
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
 

@@ -54,7 +54,7 @@ class TrainConfig:
     Raises `OptionError` or `ConfigError` when made with values outside the bounds.
     """
 
-    corpus: str = "folio"  # a name, or the absolute path of a text
+    corpus: str = "folio"  # a name or a path; in the records of a run, an absolute one
     preset: str = "small"  # where the sizes came from; the sizes count
     tokenizer: str = "char"  # "char" or "bpe"
     vocab_size: int = 0  # tokens asked of bpe; a short corpus gives fewer. 0: char, which has its characters
@@ -79,7 +79,8 @@ class TrainConfig:
     seed: int = 1337  # of the initial weights and the order of the data
     device: str = "cpu"  # "cpu", "cuda" or "mps"
     precision: str = "float32"  # of the large products while training: "float32" or "bf16"
-    threads: int = 1  # of the processor; sums depend on them in their last digit
+    threads: int = 1  # of the processor, of each process; sums depend on them in their last digit
+    processes: int = 1  # that train one model together; sums depend on them, too, and what is dropped
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -102,6 +103,7 @@ class TrainConfig:
             "dropout": (0, 0.9),
             "seed": (0, 2**63 - 1),
             "threads": (1, 1024),
+            "processes": (1, MAX_BATCH_SIZE),
         }
         for name, (low, high) in bounds.items():
             if not low <= getattr(self, name) <= high:

@@ -10,6 +10,7 @@ import stat
 import sys
 import urllib.request
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from trainer.errors import CorpusError
@@ -54,7 +55,7 @@ class Corpus:
     source: str  # what finds it again: a name, or an absolute path
     text: str
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """The digest that runs and bundles record, of the text as used."""
         return hashlib.sha256(self.text.encode()).hexdigest()
@@ -76,7 +77,8 @@ def load(name_or_path: str) -> Corpus:
         path = Path(name_or_path)
         if not path.exists():
             raise CorpusError(
-                f"there is no corpus {name_or_path!r}: give the path of a text file, or a name: {', '.join(KNOWN)}"
+                f"there is no corpus {name_or_path!r}: give the path of a text file as --corpus, or a name: "
+                f"{', '.join(KNOWN)}"
             )
         source = str(path.resolve())
         try:

@@ -8,16 +8,18 @@ from typing import Any
 
 from trainer.bits import bits_per_character, recorded_ratio
 from trainer.checkpoint import METADATA_KEY, Checkpoint, read_checkpoint
+from trainer.errors import RunError
 from trainer.plan import read_plan
 from trainer.run import Run, read_config, read_metrics
 from trainer.verse.bundle import read_claim
 from trainer.verse.claim import Claim
 from trainer.verse.config import ModelConfig
+from trainer.verse.errors import VerseError
 from trainer.verse.vocabulary import Vocabulary
 from trainer.wording import counted, pasted, plain
 from trainer.writer import longest_verse
 
-PEEK = 64 * 1024  # bytes in which a checkpoint's header names itself
+PEEK = 100  # bytes in which a checkpoint's header names itself
 
 
 def describe(path: Path) -> str:
@@ -32,7 +34,10 @@ def describe(path: Path) -> str:
         raise FileNotFoundError(2, "there is nothing here", str(path))
     if path.is_file() and _is_checkpoint(path):
         return _table(_checkpoint(read_checkpoint(path)))
-    return _table(_bundle(read_claim(path)))
+    try:
+        return _table(_bundle(read_claim(path)))
+    except VerseError as error:
+        raise RunError(f"{path} is no run, and no checkpoint or bundle that can be read: {error}") from None
 
 
 def _run(run: Run) -> dict[str, str]:
@@ -97,7 +102,7 @@ def _model(config: ModelConfig, vocabulary: Vocabulary) -> dict[str, str]:
 
 def _is_checkpoint(path: Path) -> bool:
     with path.open("rb") as file:
-        return f'"{METADATA_KEY}":'.encode() in file.read(PEEK)[:100]
+        return f'"{METADATA_KEY}":'.encode() in file.read(PEEK)
 
 
 def _table(rows: Mapping[str, Any]) -> str:

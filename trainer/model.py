@@ -32,7 +32,7 @@ class GPT(nn.Module):
     Args:
         config: its shape.
         dropout: share of activations dropped while training.
-        dtype: of the large products while training; the loss that counts is always computed in float32.
+        dtype: of the large products while training; evaluations compute in float32, on CUDA in TF32.
     """
 
     cos: Tensor  # modern: (block_size, head_width / 2)

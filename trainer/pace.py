@@ -13,10 +13,10 @@ from trainer.model import new_model
 from trainer.optim import make_optimizers, update
 from trainer.plan import Plan, plan_seconds, replan
 from trainer.schedule import work
-from trainer.together import Team
+from trainer.together import ALONE, Team
 
 STEPS_SHARE = 0.01  # of the budget, spent on measuring steps of each context
-EVALUATION_SHARE = 0.01  # and on a part of an evaluation
+PART_SHARE = 0.01  # and on a part of an evaluation
 WARM_UP = 2  # steps that load kernels and fill caches
 MEASURED_WINDOWS = 64  # sequences of the first guess at an evaluation
 LEAST_WATCH = 0.05  # of the budget: over less, the speed of steps is a guess
@@ -37,7 +37,7 @@ class Pace:
 
 @dataclass(frozen=True)
 class Look:
-    """At the clock, in the course of a run."""
+    """What the clock showed at one moment of a run."""
 
     step: int  # updates done
     work: float  # done by them, in updates with the whole context
@@ -54,17 +54,18 @@ class Budget:
         self._looks = [Look(0, 0.0, 0.0)]
         self._trained_from, self._evaluating = started, 0.0  # since when, and for how many seconds of that time not
 
-    def first_plan(self, pace: Pace) -> Plan:
-        """As many steps as fit into what is left now.
+    def first_plan(self, pace: Pace, team: Team = ALONE) -> Plan:
+        """As many steps as fit into what is left now, by the clock of the team's leader.
 
         Raises:
             OptionError: not even one does.
         """
         now = self.clock()
-        self.check(self.left(now) - pace.step_seconds - pace.eval_seconds)
+        left = team.agree(self.left(now))
+        self.check(left - pace.step_seconds - pace.eval_seconds)
         self.eval_seconds, self.ease = pace.eval_seconds, pace.ease
         self._trained_from = now
-        return plan_seconds(self.left(now), pace.step_seconds, pace.eval_seconds, pace.ease)
+        return plan_seconds(left, pace.step_seconds, pace.eval_seconds, pace.ease)
 
     def check(self, left: float) -> None:
         """Whether the time can be kept, more or less, if so many seconds will be left.
@@ -74,8 +75,8 @@ class Budget:
         """
         if left < -LATE:
             raise OptionError(
-                f"the time is too short for this model here, whose first step and evaluation would end "
-                f"{-left:,.0f} seconds after it: give more --minutes, or a smaller --preset"
+                f"the time is too short for this model here: a step and an evaluation would end {-left:,.0f} seconds "
+                "after it. Give more --minutes, or a smaller --preset"
             )
 
     def left(self, now: float) -> float:
@@ -144,7 +145,7 @@ def measure(config: TrainConfig, lesson: Lesson, budget: Budget, team: Team) -> 
         began = budget.clock()
         validation_loss(model, lesson.val[:part], config.block_size, lesson.model.vocab_size)
         seconds = team.agree(budget.clock() - began)
-        if part == tokens or 4 * seconds > EVALUATION_SHARE * budget.seconds:
+        if part == tokens or 4 * seconds > PART_SHARE * budget.seconds:
             break
         part = min(tokens, 4 * part)
     eval_seconds = seconds * tokens / part

@@ -148,7 +148,7 @@ def read_plan(path: Path) -> Plan:
 
 
 def plan_steps(steps: int) -> Plan:
-    """A plan of so many updates, evaluated at most twenty times, and not so often that this takes most of the time."""
+    """A plan of so many updates, evaluated at most twenty times, with at least fifty updates between."""
     return Plan((Revision(0, steps, max(1, min(MAX_EVALUATIONS, steps // LEAST_INTERVAL))),))
 
 

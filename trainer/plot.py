@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainer.bits import RATIO, bits_per_character
+from trainer.errors import RunError
 from trainer.marks import mark_names
-from trainer.run import Run, over_fitted, points, read_config
+from trainer.run import Run, points, read_config, read_metrics, rise_of
 from trainer.verse.files import write_atomically
 
 if TYPE_CHECKING:
@@ -28,8 +30,10 @@ def draw(folders: Sequence[Path], out: Path | None = None) -> Path:
     """Draw one run, or several over each other; the picture's path.
 
     Raises:
-        RunError: one of them is no run, or has nothing to draw yet.
+        RunError: one of them is no run, or has nothing to draw yet; or `out` names no PNG.
     """
+    if out is not None and out.suffix.lower() != ".png":
+        raise RunError(f"the picture is a PNG: give --out a name that ends in .png, not {out.name}")
     runs = [Run(folder) for folder in folders]
     for run in runs:
         read_config(run)
@@ -60,9 +64,9 @@ def draw_run(run: Run, out: Path | None = None) -> Path:
     label = f"best {best[1]:.3f} at step {best[0]:,}"
     if config.tokenizer != "char":
         label += f"\n{bits_per_character(best[1], corpus[RATIO]):.3f} bits a character"
-    if over_fitted(val):
+    if rise := rise_of(read_metrics(run), config.block_size):
         axes.axvspan(best[0], end, color=BEST, alpha=0.07, linewidth=0)
-        label += "\nafter it: over-fitting"
+        label += "\nafter it: over-fitting" if rise.over_fitting else "\nafter it: it rose, in training, too"
     low, high = min(loss for _, loss in train + val), max(corpus["marks"].values())
     axes.set_ylim(low - 0.22 * (high - low), high + 0.1 * (high - low))
     towards = "left" if best[0] < end / 2 else "right"  # the label stays inside the picture
@@ -96,6 +100,7 @@ def draw_runs(runs: Sequence[Run], out: Path) -> Path:
     figure, axes = _paper("validation loss", "bits a character" if in_bits else "nats a token")
     curves: list[Line2D] = []
     names = []
+    is_unique = len({run.path.name for run in runs}) == len(runs)
     for number, (run, ratio) in enumerate(zip(runs, ratios, strict=True)):
         val = points(run, "val_loss")
         if in_bits:
@@ -104,7 +109,7 @@ def draw_runs(runs: Sequence[Run], out: Path) -> Path:
         colour = COLOURS[number % len(COLOURS)]
         style = "-" if number < len(COLOURS) else "--"
         curves += axes.plot(*zip(*val, strict=True), style, color=colour, linewidth=2, marker="o", markersize=3.5)
-        names.append(f"{run.path.name}: {best[1]:.3f}")
+        names.append(f"{run.path.name if is_unique else run.path}: {best[1]:.3f}")
         axes.plot(*best, color=colour, marker="o", markersize=9)
     for name in axes.legend(curves, names, frameon=False, labelcolor=INK).get_texts():
         name.set_parse_math(False)
@@ -132,6 +137,8 @@ def _paper(title: str, unit: str = "nats a token") -> tuple[Figure, Axes]:
 
 def _save(figure: Figure, path: Path) -> Path:
     picture = io.BytesIO()
-    figure.savefig(picture, format="png", metadata={"Software": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # a name in letters that the font lacks shows boxes, and that is all
+        figure.savefig(picture, format="png", metadata={"Software": None})
     write_atomically(path, picture.getvalue())
     return path

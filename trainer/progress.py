@@ -23,10 +23,11 @@ from trainer.run import Run, add_sample, cut_back, read_metrics, sizes
 from trainer.together import Team
 from trainer.verse.claim import MAX_CURVE_POINTS
 from trainer.verse.errors import WeightsError
+from trainer.verse.files import clear_partials
 from trainer.writer import sample
 
 PATIENCE = 3  # evaluations in a row
-BEYOND = 0.1  # nats a token above the best: what the falling learning rate brings back is less
+BEYOND = 0.1  # nats a character above the best
 
 
 @dataclass
@@ -54,6 +55,8 @@ def begin(run: Run, config: TrainConfig, lesson: Lesson, plan: Plan, team: Team)
     Raises:
         CheckpointError, PlanError: that checkpoint is damaged or belongs to something else.
     """
+    if team.leads:
+        clear_partials(run.path)
     model = new_model(lesson.model, lesson.key, config.dropout, config.precision).to(lesson.device)
     at = Progress(run, config, lesson, team, model, team.wrap(model), make_optimizers(model, config))
     if not run.last.exists():
@@ -157,18 +160,29 @@ def write_sample(at: Progress, seed: int) -> str:
 
 def stop_early(at: Progress, plan: Plan) -> Plan:
     """The plan, or one that ends with the next step, where the validation loss rose and will not come back."""
-    if at.config.early_stop and lost(at.val_losses) and at.step + 1 < plan.steps:
+    if at.config.early_stop and at.step + 1 < plan.steps and lost(at.val_losses, beyond(at)):
         return plan.with_revision(Revision(at.step, at.step + 1, 1))
     return plan
 
 
-def lost(val_losses: Sequence[float]) -> bool:
-    """Whether the last few are all far above the best.
+def ended_early(at: Progress, plan: Plan) -> bool:
+    """Whether `stop_early` ended the run, whose last evaluation came a step later."""
+    last = plan.revisions[-1]
+    return at.config.early_stop and last.steps == last.at_step + 1 and lost(at.val_losses[:-1], beyond(at))
 
-    >>> lost([2.0, 1.5, 1.62, 1.61, 1.65]), lost([2.0, 1.5, 1.62, 1.55, 1.65]), lost([1.7, 1.6])
+
+def beyond(at: Progress) -> float:
+    """How far above the best is far, in nats a token."""
+    return BEYOND / at.lesson.tokens_per_character
+
+
+def lost(val_losses: Sequence[float], beyond: float) -> bool:
+    """Whether the last few are all so far above the best.
+
+    >>> lost([2.0, 1.5, 1.62, 1.61, 1.65], 0.1), lost([2.0, 1.5, 1.62, 1.55, 1.65], 0.1), lost([1.7, 1.6], 0.1)
     (True, False, False)
     """
-    return len(val_losses) > PATIENCE and min(val_losses[-PATIENCE:]) > min(val_losses) + BEYOND
+    return len(val_losses) > PATIENCE and min(val_losses[-PATIENCE:]) > min(val_losses) + beyond
 
 
 def save(at: Progress, plan: Plan, seconds: float, val_loss: float | None = None) -> None:

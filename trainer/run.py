@@ -7,12 +7,13 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from trainer.config import TrainConfig
 from trainer.errors import RunError, TrainerError
+from trainer.marks import Marks
 from trainer.verse import strictjson
 from trainer.verse.errors import VerseError
 from trainer.verse.files import write_atomically
@@ -20,6 +21,8 @@ from trainer.wording import pasted
 
 RUNS = Path("runs")
 NOISE = 0.01  # nats
+METRICS = {"step": int, "context": int, "seconds": float, "learning_rate": float, "train_loss": float}  # of each line
+MARKS = {field.name for field in fields(Marks)}
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,9 @@ def check_out(out: Path | None) -> None:
         RunError: it exists and is not an empty folder.
     """
     if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        go_on = f", or go on with it: trainer train --resume {pasted([str(out)])}" if out.is_dir() else ""
-        raise RunError(f"{out} is {'not empty' if go_on else 'a file'}: choose another --out{go_on}")
+        is_run = Run(out).config.exists()
+        go_on = f", or go on with it: trainer train --resume {pasted([str(out)])}" if is_run else ""
+        raise RunError(f"{out} is {'not empty' if out.is_dir() else 'a file'}: choose another --out{go_on}")
 
 
 def corpus_changed(name: str, folder: Path) -> RunError:
@@ -124,7 +128,7 @@ def read_config(run: Run) -> tuple[TrainConfig, Mapping[str, Any]]:
                     "tokens_per_character": float(),
                     "marks": dict(marks),
                 } as corpus,
-            } if all(isinstance(mark, float) for mark in marks.values()):
+            } if marks.keys() == MARKS and all(isinstance(mark, float) for mark in marks.values()):
                 return TrainConfig.from_dict(train), corpus
         raise RunError("it does not hold what `trainer train` writes")
     except (FileNotFoundError, NotADirectoryError):
@@ -140,14 +144,27 @@ def record(run: Run, metrics: Mapping[str, Any]) -> None:
 
 
 def read_metrics(run: Run) -> list[dict[str, Any]]:
-    """All lines; a last one that a killed process left unfinished is not among them."""
+    """All lines; a last one that a killed process left unfinished is not among them.
+
+    Raises:
+        RunError: a line is none that `trainer train` writes.
+    """
     if not run.metrics.exists():
         return []
     lines = run.metrics.read_bytes().split(b"\n")[:-1]
     try:
-        return [json.loads(line) for line in lines]
+        return [_metrics_of(strictjson.parse(line)) for line in lines]
     except ValueError as error:
         raise RunError(f"{run.metrics} is damaged: {error}") from None
+
+
+def _metrics_of(line: object) -> dict[str, Any]:
+    kinds = METRICS | {"val_loss": float}
+    if not isinstance(line, dict) or not METRICS.keys() <= line.keys() <= kinds.keys():
+        raise ValueError("it has a line that `trainer train` does not write")
+    if not all(type(value) is kinds[name] for name, value in line.items()):
+        raise ValueError("it has a value that `trainer train` does not write")
+    return line
 
 
 def points(run: Run, name: str) -> list[tuple[int, float]]:
@@ -174,10 +191,28 @@ def cut_back(run: Run, sizes: Mapping[str, int]) -> None:
             os.truncate(path, min(sizes.get(path.name, 0), path.stat().st_size))
 
 
-def over_fitted(val: Sequence[tuple[int, float]]) -> float:
-    """How far the validation loss, as (step, loss), rose again after its best; 0.0 if that may be noise."""
-    rise = val[-1][1] - min(loss for _, loss in val)
-    return rise if rise > NOISE else 0.0
+@dataclass(frozen=True)
+class Rise:
+    """Of the validation loss after its best."""
+
+    by: float  # nats a token
+    over_fitting: bool  # the training loss went on falling: the text was learned by heart
+
+
+def rise_of(metrics: Sequence[Mapping[str, Any]], block_size: int) -> Rise | None:
+    """How far the validation loss rose until the last evaluation; None if that may be noise.
+
+    None, too, while the context is short: what lies beyond it gets worse, until the whole context comes.
+
+    Args:
+        metrics: of a run that was evaluated, by step.
+    """
+    evaluated = [line for line in metrics if "val_loss" in line]
+    best, last = min(evaluated, key=lambda line: float(line["val_loss"])), evaluated[-1]
+    by = last["val_loss"] - best["val_loss"]
+    if by <= NOISE or last["context"] < block_size:
+        return None
+    return Rise(by, last["train_loss"] < best["train_loss"])
 
 
 def add_sample(run: Run, step: int, val_loss: float, text: str) -> None:

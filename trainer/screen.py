@@ -7,12 +7,27 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
+from typing import Any
 
 from tqdm import tqdm
 
 VERSE_LINES = 2
 PAUSE = 5.0  # seconds between two verses, at least
 SHARE = 0.02  # of the time, spent on writing them, at most
+
+
+class Bar(tqdm):  # type: ignore[misc]  # tqdm has no types
+    """How far a run is. Where it has a time to keep, the time left is what is left of that."""
+
+    left: float | None = None  # seconds
+
+    @property
+    def format_dict(self) -> dict[str, Any]:
+        """What the bar is made of."""
+        known: dict[str, Any] = super().format_dict
+        if self.left is not None and known["total"] > known["n"]:
+            known["rate"] = (known["total"] - known["n"]) / max(1.0, self.left)
+        return known
 
 
 class Screen:
@@ -28,7 +43,7 @@ class Screen:
     def __init__(self, steps: int, done: int, clock: Callable[[], float], silent: bool = False) -> None:
         self.clock, self.silent = clock, silent
         self.live = not silent and sys.stderr.isatty()
-        self.bar = tqdm(total=steps, initial=done, unit="step", disable=not self.live, dynamic_ncols=True)
+        self.bar = Bar(total=steps, initial=done, unit="step", disable=not self.live, dynamic_ncols=True)
         self.lines = [
             tqdm(bar_format="{desc}", position=1 + line, leave=False, disable=not self.live, dynamic_ncols=True)
             for line in range(VERSE_LINES)
@@ -45,12 +60,16 @@ class Screen:
 
     @property
     def columns(self) -> int | None:
-        """Of the terminal; None where there is none."""
-        return shutil.get_terminal_size().columns if self.live else None
+        """Of the terminal that output goes to; None where there is none."""
+        return shutil.get_terminal_size().columns if sys.stdout.isatty() and not self.silent else None
 
-    def step(self, steps: int) -> None:
-        """One more update, of so many."""
-        self.bar.total = steps
+    def step(self, steps: int, left: float | None = None) -> None:
+        """One more update, of so many.
+
+        Args:
+            left: seconds until the end, where that is fixed.
+        """
+        self.bar.total, self.bar.left = steps, left
         self.bar.update()
 
     def losses(self, train: float, best: float) -> None:

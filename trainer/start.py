@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from trainer import corpus, machine
 from trainer.auto import choose
-from trainer.config import DEFAULT_MINUTES, MAX_STEPS, TrainConfig, with_vocab_size
+from trainer.config import DEFAULT_MINUTES, MAX_STEPS, PRESETS
 from trainer.errors import OptionError
 from trainer.plan import plan_steps, read_plan
 from trainer.run import Run, corpus_changed, read_config
@@ -17,6 +18,15 @@ from trainer.together import gather
 from trainer.train import resume, train
 from trainer.wording import wrapped
 
+# Settings that were chosen for another one: where that is given anew, they are chosen anew.
+FOLLOWERS = {
+    "preset": {*asdict(PRESETS["small"]), "batch_size", "short_context", "learning_rate", "beta1", "decay_fraction"},
+    "optimizer": {"learning_rate"},
+    "arch": {"short_context"},
+    "block_size": {"short_context"},
+    "n_embd": {"n_head"},
+    "tokenizer": {"vocab_size"},
+}
 MIN_MINUTES, MAX_MINUTES = 0.05, 7 * 24 * 60.0  # three seconds, since torch alone takes one to load; a week
 
 
@@ -33,11 +43,12 @@ def start(options: Mapping[str, Any], started: float) -> Run:
     given = {name: value for name, value in options.items() if value is not None}
     folder = given.pop("resume", None)
     if folder is not None:
+        moved = given.pop("corpus", None)
         if given:
-            raise OptionError(f"--resume follows what the run's folder says: leave {_option(min(given))} away")
+            raise OptionError(f"--resume follows what the run's folder says: leave {_option(*min(given.items()))} away")
         device = machine.find_device(read_config(Run(folder))[0].device)
         with gather(device) as team:
-            return resume(folder, team=team)
+            return resume(folder, moved, team=team)
     out, plan_from = given.pop("out", None), given.pop("plan", None)
     minutes, steps = given.pop("minutes", None), given.pop("steps", None)
     if sum(value is not None for value in (plan_from, minutes, steps)) > 1:
@@ -49,30 +60,35 @@ def start(options: Mapping[str, Any], started: float) -> Run:
     plan = read_plan(plan_from) if plan_from else plan_steps(steps) if steps else None
     if plan is None and minutes is None:
         minutes = DEFAULT_MINUTES
+    if plan_from is not None and plan_from.is_dir():
+        given = repeated(plan_from, given)
+    given = {"corpus": corpus.DEFAULT, "early_stop": plan_from is None, **given}
     device = machine.find_device(given.pop("device", "auto"))
+    seconds = None if minutes is None else 60 * minutes
     with gather(device) as team:
-        config, why = team.agree(_config(given, device, plan_from, minutes))
+        threads = machine.count_threads()
+        config, why = team.agree(choose(given, device, seconds, time.monotonic, threads, team.size))
         if why and team.leads:
             print(wrapped(why), flush=True)
         return train(config, out, plan, minutes or 0.0, started, team=team)
 
 
-def _config(
-    given: Mapping[str, Any], device: str, plan_from: Path | None, minutes: float | None
-) -> tuple[TrainConfig, str]:
-    """All settings, and why. A run whose plan is repeated gives its own for those that were left out."""
-    if plan_from is not None and plan_from.is_dir() and "preset" not in given:
-        config, text = read_config(Run(plan_from))
-        if "corpus" not in given and corpus.load(config.corpus).sha256 != text["sha256"]:
-            raise corpus_changed(text["name"], plan_from)
-        settings = config.to_dict()
-        if given.get("tokenizer", settings["tokenizer"]) != settings["tokenizer"]:
-            given = with_vocab_size(given)
-        return TrainConfig.from_dict({**settings, "early_stop": False, **given, "device": device}), ""
-    options = {"corpus": corpus.DEFAULT, "early_stop": plan_from is None, **given}
-    seconds = None if minutes is None else 60 * minutes
-    return choose(options, device, seconds, time.monotonic, machine.count_threads())
+def repeated(folder: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a run whose plan is repeated, but for those that are given, and what goes with these.
+
+    Raises:
+        RunError, OptionError: it is no run, its text is another one now, or the settings cannot go together.
+    """
+    config, text = read_config(Run(folder))
+    if given.get("preset") == "auto":
+        raise OptionError("--preset auto goes by the time there is, and a plan says how many steps: name a preset")
+    if "corpus" not in given and corpus.load(config.corpus).sha256 != text["sha256"]:
+        raise corpus_changed(text["name"], folder)
+    settings = config.to_dict()
+    anew = {name for name, value in given.items() if name == "preset" or value != settings[name]}
+    unwanted = {follower for name in anew for follower in FOLLOWERS.get(name, ())}
+    return {name: value for name, value in settings.items() if name not in unwanted} | {"early_stop": False, **given}
 
 
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
+def _option(name: str, value: Any) -> str:
+    return f"--{'no-' if value is False else ''}{name.replace('_', '-')}"

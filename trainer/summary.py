@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 
+from trainer.config import TrainConfig
 from trainer.info import shape_of
 from trainer.marks import mark_names
 from trainer.plan import Plan
-from trainer.progress import Progress, lost
-from trainer.run import Run, over_fitted, points
+from trainer.progress import Progress, ended_early
+from trainer.run import Run, read_metrics, rise_of
 from trainer.terminal import curve_of
 from trainer.wording import counted, pasted, plain, wrapped
 from trainer.writer import longest_verse
@@ -23,12 +24,20 @@ def opening(at: Progress, plan: Plan) -> str:
     lines = [
         shape_of(at.lesson.model),
         f"corpus {plain(corpus.name)}: {len(corpus.text):,} characters, {_tokens(at)}",
-        f"{counted(plan.steps, 'step')} of {config.batch_size} x {config.block_size} tokens on {config.device}, "
-        f"into {at.run.path}",
+        f"{counted(plan.steps, 'step')} of {config.batch_size} x {config.block_size} tokens{_short(config)}, "
+        f"products in {config.precision}, on {config.device}, into {at.run.path}",
     ]
     if at.step:
         lines.append(f"going on from step {at.step:,}")
     return "\n".join(lines)
+
+
+def _short(config: TrainConfig) -> str:
+    """What the steps of the first half have instead."""
+    if not config.short_context or config.short_context == config.block_size:
+        return ""
+    rows = config.batch_size * config.block_size // config.short_context
+    return f" (the first half: {rows} x {config.short_context})"
 
 
 def _tokens(at: Progress) -> str:
@@ -77,21 +86,20 @@ def closing(at: Progress, plan: Plan, columns: int | None = None) -> str:
 
 def verdict(at: Progress, plan: Plan) -> str:
     """Whether the run was too long, as far as its evaluations can tell."""
-    val = points(at.run, "val_loss")
-    rise = over_fitted(val)
-    if len(val) < LEAST_EVALUATIONS:
+    metrics = read_metrics(at.run)
+    if sum("val_loss" in line for line in metrics) < LEAST_EVALUATIONS:
         return "Whether a longer run would gain, so few evaluations cannot say."
-    if not rise:
-        return "It did not over-fit: a longer run would still gain."
-    train = dict(points(at.run, "train_loss"))
-    early = "So it was ended early. " if lost(at.val_losses) and plan.steps < plan.revisions[0].steps else ""
-    if train[at.step] < train[at.best_step]:
+    rise = rise_of(metrics, at.config.block_size)
+    if rise is None:
+        return "It did not over-fit: a longer run may still gain."
+    early = "So it was ended early. " if ended_early(at, plan) else ""
+    if rise.over_fitting:
         what = f"It over-fitted: after step {at.best_step:,} it learned the corpus by heart, and"
         advice = "A shorter run, a smaller model, --dropout or --weight-decay would help."
     else:
         what = f"It did not learn all the time: after step {at.best_step:,}"
         advice = "So did the training loss: a smaller --learning-rate would help."
-    return f"{what} the validation loss rose by {rise:.3f}. {early}The best checkpoint is from before. {advice}"
+    return f"{what} the validation loss rose by {rise.by:.3f}. {early}The best checkpoint is from before. {advice}"
 
 
 def how_to_go_on(run: Run) -> str:

@@ -16,7 +16,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from trainer.config import TrainConfig
 from trainer.errors import OptionError
+from trainer.wording import counted
 
 T = TypeVar("T")
 
@@ -33,15 +35,21 @@ class Team:
         """Whether this process writes and talks."""
         return self.rank == 0
 
-    def check(self, batch_size: int) -> None:
-        """Whether a batch can be shared evenly.
+    def check(self, config: TrainConfig) -> None:
+        """Whether these processes are those of the run, and can share its batches evenly.
 
         Raises:
-            OptionError: it cannot.
+            OptionError: they are not, or cannot.
         """
-        if batch_size % self.size:
+        if config.processes != self.size:
             raise OptionError(
-                f"a step's {batch_size} sequences cannot be shared evenly by {self.size} processes: "
+                f"this run is one of {counted(config.processes, 'process', 'processes')}, and here "
+                f"{'is' if self.size == 1 else 'are'} {self.size}: go on with it under torchrun --no-python "
+                f"--nproc-per-node {config.processes}" + (", or without torchrun" if config.processes == 1 else "")
+            )
+        if config.batch_size % self.size:
+            raise OptionError(
+                f"a step's {config.batch_size} sequences cannot be shared evenly by {self.size} processes: "
                 f"give a --batch-size that {self.size} divides"
             )
 
@@ -81,7 +89,7 @@ def gather(device: str) -> Iterator[Team]:
         device: "cpu", "cuda" or "mps"; each process takes a graphics card of its own.
 
     Raises:
-        OptionError: the device is none that processes can share a model on.
+        OptionError: the device is none that so many processes can share a model on.
     """
     if "RANK" not in os.environ or os.environ.get("WORLD_SIZE", "1") == "1":
         yield ALONE
@@ -89,7 +97,10 @@ def gather(device: str) -> Iterator[Team]:
     if device == "mps":
         raise OptionError("several processes cannot train on mps together: start trainer train without torchrun")
     if device == "cuda":
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        rank, cards = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if rank >= cards:
+            raise OptionError(f"here are fewer graphics cards than processes: give --nproc-per-node {cards}")
+        torch.cuda.set_device(rank)
     torch.distributed.init_process_group("nccl" if device == "cuda" else "gloo")
     try:
         yield Team(torch.distributed.get_rank(), torch.distributed.get_world_size())

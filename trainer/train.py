@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from trainer.config import DEFAULT_MINUTES, TrainConfig
@@ -50,32 +50,41 @@ def train(
     """
     started = clock() if started is None else started
     check_out(out)
-    team.check(config.batch_size)
+    team.check(config)
     lesson = prepare(config)
+    config = replace(config, corpus=lesson.corpus.source)  # found again from any folder
     budget = None
     if plan is None:
         budget = Budget(minutes, started, clock)
-        plan = team.agree(budget.first_plan(measure(config, lesson, budget, team)))
+        plan = team.agree(budget.first_plan(measure(config, lesson, budget, team), team))
     run = team.agree(new_run(out, lesson.corpus.name, config.preset) if team.leads else Run(Path()))
     if team.leads:
-        write_config(run, config, lesson.corpus_record | {"marks": asdict(lesson.marks)})
         write_plan(run.plan, plan)
+        write_config(run, config, lesson.corpus_record | {"marks": asdict(lesson.marks)})  # last: now it is a run
     return learn(run, config, lesson, plan, budget, clock, team)
 
 
-def resume(folder: Path, clock: Clock = time.monotonic, team: Team = ALONE) -> Run:
+def resume(folder: Path, moved: str | None = None, clock: Clock = time.monotonic, team: Team = ALONE) -> Run:
     """Go on with a run from its last checkpoint, by its written plan, as if it had never stopped.
+
+    Args:
+        folder: the run's.
+        moved: where its corpus lies now; None: where it lay.
 
     Raises:
         TrainerError: the run is damaged, or its corpus has changed. And as `train`.
     """
     run = Run(folder)
     config, corpus = read_config(run)
+    if moved is not None:
+        config = replace(config, corpus=moved)
     plan = read_plan(run.plan)
-    team.check(config.batch_size)
+    team.check(config)
     lesson = prepare(config)
     if lesson.corpus.sha256 != corpus["sha256"]:
         raise corpus_changed(lesson.corpus.name, folder)
+    if moved is not None and team.leads:
+        write_config(run, replace(config, corpus=lesson.corpus.source), corpus)
     return learn(run, config, lesson, plan, None, clock, team)
 
 
@@ -98,15 +107,16 @@ def learn(
                 at.step += 1
                 loss = update(at.parallel, at.optimizers, team.share(x), team.share(y), rate, config.grad_clip, at.step)
                 at.losses.append(loss)
-                screen.step(plan.steps)
                 now = clock()
+                screen.step(plan.steps, budget.left(now) if budget else None)
                 seconds = at.seconds_before + now - began
 
                 val_loss = None
                 look = plan.records_at(at.step)
                 if look:
                     train_loss = mean_of_losses(at)
-                    metrics = {"step": at.step, "seconds": seconds, "learning_rate": rate, "train_loss": train_loss}
+                    metrics = {"step": at.step, "context": length, "seconds": seconds, "learning_rate": rate}
+                    metrics["train_loss"] = train_loss
                     if plan.evaluates_at(at.step):
                         val_loss, text = evaluate(at, length)
                         metrics["val_loss"] = val_loss
@@ -121,7 +131,7 @@ def learn(
                     save(at, plan, seconds, val_loss)
                     saved = clock()
                 if look and not plan.ends_at(at.step):
-                    revised = stop_early(at, plan)
+                    revised = team.agree(stop_early(at, plan))
                     if budget and revised == plan:
                         evaluating = 0.0 if val_loss is None else saved - now
                         revised = team.agree(budget.revise(plan, at.step, now + evaluating, evaluating))
@@ -133,6 +143,6 @@ def learn(
     except KeyboardInterrupt:
         raise Interrupted(f"stopped at once; what was saved before is whole. {how_to_go_on(run)}") from None
     if team.leads:
-        draw_run(run)
         screen.say(closing(at, plan, screen.columns))
+        draw_run(run)
     return run

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 LONGEST = 1_000  # characters of a text from elsewhere
 
 
-def counted(number: int, one: str) -> str:
+def counted(number: int, one: str, many: str = "") -> str:
     """A number and what is counted.
 
-    >>> counted(1, "layer"), counted(2500, "step")
-    ('1 layer', '2,500 steps')
+    >>> counted(1, "layer"), counted(2500, "step"), counted(2, "process", "processes")
+    ('1 layer', '2,500 steps', '2 processes')
     """
-    return f"{number:,} {one if number == 1 else one + 's'}"
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def wrapped(text: str) -> str:

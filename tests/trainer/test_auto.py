@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.trainer.trainer_runs import Clock
+from trainer import auto
 from trainer.auto import RUNGS, best_precision, choose, step_seconds
 from trainer.config import BATCH_TOKENS, OPTIMIZERS, PRESETS, TrainConfig
 from trainer.errors import OptionError
@@ -42,7 +43,7 @@ def test_auto_picks_something_that_can_be_trained_and_says_what(
     assert f"products in {config.precision}" in why
     assert (config.arch, config.optimizer, config.device) == (arch, optimizer, "cpu")
     assert config.batch_size * config.block_size >= BATCH_TOKENS["cpu"] / 2
-    assert ("ms here" in why) == (seconds is not None)
+    assert ("ms a step here" in why) == (seconds is not None)
 
 
 def test_more_time_is_for_larger_models() -> None:
@@ -76,12 +77,6 @@ def test_what_is_given_beats_preset_and_auto() -> None:
         assert (config.dropout, config.arch, config.precision) == (0.1, "gpt2", "bf16")
 
 
-def test_large_models_are_kept_from_learning_by_heart_and_small_ones_need_not_be() -> None:
-    for name, needs_it in (("tiny", False), ("small", False), ("medium", True), ("large", True)):
-        config, _ = pick({"preset": name})
-        assert (config.dropout > 0, config.weight_decay > 0) == (needs_it, needs_it)
-
-
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
@@ -105,6 +100,41 @@ def test_a_context_that_is_given_is_taken_however_fast_the_machine_is(block_size
     for seconds in (3.0, 10.0, 300.0):
         config, _ = pick({"block_size": block_size, "precision": "float32"}, seconds, Clock(seconds=0.02))
         assert config.block_size == block_size
+
+
+@pytest.mark.parametrize("short", [1, 48, 64, 128])
+@pytest.mark.parametrize("preset", ["auto", "small"])
+def test_a_short_context_that_is_given_is_taken_however_fast_the_machine_is(short: int, preset: str) -> None:
+    for seconds in (3.0, 10.0, 300.0):
+        given = {"preset": preset, "short_context": short, "precision": "float32"}
+        config, _ = pick(given, seconds, Clock(seconds=0.02))
+        assert config.short_context == short
+        assert config.block_size % short == 0
+
+
+@pytest.mark.parametrize("preset", ["auto", *PRESETS])
+@pytest.mark.parametrize("processes", [1, 3, 4])
+def test_several_processes_can_share_the_batch_that_is_chosen(processes: int, preset: str) -> None:
+    given = {"preset": preset, "precision": "float32"}
+    for seconds in (3.0, 10.0, 300.0):
+        config, _ = choose(given, "cpu", seconds, Clock(seconds=0.02), 1, processes)
+        assert config.batch_size % processes == 0
+        assert config.processes == processes
+
+
+def test_a_device_that_reads_more_in_a_step_gets_a_larger_model_and_larger_batches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(auto, "step_seconds", lambda given, clock: 0.01)
+    picked = {name: choose({"precision": "bf16"}, name, 300.0, Clock())[0] for name in ("cpu", "mps", "cuda")}
+    assert [config.preset for config in picked.values()] == ["small", "small", "medium"]
+    assert choose({"precision": "bf16"}, "cuda", 3.0, Clock())[0].batch_size > 12
+
+
+def test_auto_times_a_model_with_the_vocabulary_that_is_asked_for() -> None:
+    asked = {"device": "cpu", "precision": "float32", "arch": "modern", "tokenizer": "bpe"}
+    assert auto.probe(asked).vocab_size == 1024
+    assert auto.probe(asked | {"vocab_size": 5000}).vocab_size == 5000
 
 
 def test_auto_says_nothing_where_all_sizes_are_given() -> None:

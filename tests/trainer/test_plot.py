@@ -6,13 +6,17 @@ import json
 import shutil
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from tests.trainer.trainer_runs import PLAN, Clock, Killed, die, tiny
+from trainer import plot
 from trainer.errors import RunError
 from trainer.plot import draw
-from trainer.run import NOISE, Run, over_fitted
+from trainer.run import NOISE, Rise, Run, points, read_metrics, rise_of
 from trainer.train import train
 
 
@@ -38,22 +42,49 @@ def test_a_run_draws_its_curve_in_its_folder_and_the_same_one_again(run: Run) ->
     assert size(run.curve) == (1350, 780)
 
 
-def test_runs_are_drawn_over_each_other(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def drawn(folders: list[Path], out: Path | None, monkeypatch: pytest.MonkeyPatch) -> Axes:
+    """What is drawn, before it becomes a picture."""
+    kept: list[Figure] = []
+    save = plot._save
+    monkeypatch.setattr(plot, "_save", lambda figure, path: kept.append(figure) or save(figure, path))
+    assert size(draw(folders, out)) == (1350, 780)
+    return kept[0].axes[0]
+
+
+def test_runs_are_drawn_over_each_other_each_with_its_name_and_best_loss(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    assert size(draw([run.path, run.path])) == (1350, 780)
+    for name in ("a", "b", "other"):
+        shutil.copytree(run.path, tmp_path / name / ("run" if name < "c" else name))
+    one, other = tmp_path / "a" / "run", tmp_path / "other" / "other"
+    axes = drawn([one, other], None, monkeypatch)
     assert Path("curves.png").exists()
-    assert draw([run.path] * 12, tmp_path / "many.png").exists()  # more than there are colours
+    best = min(loss for _, loss in points(run, "val_loss"))
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [f"run: {best:.3f}", f"other: {best:.3f}"]
+    assert list(axes.lines[0].get_xdata()) == [4, 8, 12]
+    assert list(axes.lines[0].get_ydata()) == [loss for _, loss in points(run, "val_loss")]
+    alike = [tmp_path / name / "run" for name in ("a", "b")]
+    texts = [text.get_text() for text in drawn(alike, None, monkeypatch).get_legend().get_texts()]
+    assert texts == [f"{path}: {best:.3f}" for path in alike]  # by their folders, since both are called run
+    many = drawn([one] * 12, tmp_path / "many.png", monkeypatch)
+    looks = {(line.get_color(), line.get_linestyle()) for line in many.lines[::2]}
+    assert len(looks) == 12  # more than there are colours
 
 
-def test_names_are_shown_as_they_are(run: Run, tmp_path: Path) -> None:
+def test_names_are_shown_as_they_are(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
     folder = tmp_path / "_$5_or_$6"
     shutil.copytree(run.path, folder)
     config = json.loads((folder / "config.json").read_text())
-    config["corpus"]["name"] = "$5_or_$6"
+    config["corpus"]["name"] = "$5_or_$6 \u6708"  # a letter that no font here has, too
     (folder / "config.json").write_text(json.dumps(config))
-    assert draw([folder]).exists()
-    [named, other] = [draw([path, run.path], tmp_path / "two.png").read_bytes() for path in (folder, run.path)]
-    assert len(named) > len(other)  # a longer name in the legend, not none
+    axes = drawn([folder], None, monkeypatch)
+    assert "$5_or_$6 \u6708: modern small" in axes.get_title("left")
+    named = drawn([folder, run.path], tmp_path / "two.png", monkeypatch).get_legend().get_texts()
+    assert [text.get_text().split(":")[0] for text in named] == ["_$5_or_$6", "run"]
+    assert not list(recwarn)
 
 
 def test_a_run_that_was_never_evaluated_has_no_curve(tmp_path: Path) -> None:
@@ -67,7 +98,31 @@ def test_a_run_that_was_never_evaluated_has_no_curve(tmp_path: Path) -> None:
         draw([tmp_path, tmp_path])
 
 
-def test_over_fitting_is_a_rise_beyond_noise() -> None:
-    assert over_fitted([(1, 3.0), (2, 2.0), (3, 2.0 + NOISE / 2)]) == 0.0
-    assert over_fitted([(1, 3.0), (2, 2.0), (3, 2.5)]) == pytest.approx(0.5)
-    assert over_fitted([(1, 3.0), (2, 2.5), (3, 2.0)]) == 0.0
+def metrics(*losses: tuple[float, float], context: int = 16) -> list[dict[str, Any]]:
+    return [
+        {"step": step, "context": context, "train_loss": train, "val_loss": val}
+        for step, (train, val) in enumerate(losses, start=1)
+    ]
+
+
+def test_over_fitting_is_a_rise_beyond_noise_while_the_training_loss_falls() -> None:
+    assert rise_of(metrics((3.0, 3.0), (2.0, 2.0), (1.0, 2.0 + NOISE / 2)), 16) is None
+    assert rise_of(metrics((3.0, 3.0), (2.5, 2.5), (2.0, 2.0)), 16) is None
+    assert rise_of(metrics((3.0, 3.0), (2.0, 2.0), (1.0, 2.5)), 16) == Rise(0.5, over_fitting=True)
+    assert rise_of(metrics((3.0, 3.0), (2.0, 2.0), (2.4, 2.5)), 16) == Rise(0.5, over_fitting=False)
+    assert rise_of(metrics((3.0, 3.0), (2.0, 2.0), (1.0, 2.5), context=8), 16) is None  # it has not yet seen the rest
+
+
+@pytest.mark.parametrize(
+    ("train", "context", "says"),
+    [(1.0, 16, "after it: over-fitting"), (9.0, 16, "after it: it rose, in training, too"), (1.0, 8, "")],
+)
+def test_the_picture_calls_over_fitting_what_is_over_fitting(
+    train: float, context: int, says: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(run.path, tmp_path / "run")
+    lines = read_metrics(run)
+    lines[-1] |= {"val_loss": 5.0, "train_loss": train, "context": context}
+    (tmp_path / "run" / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    [label] = [text.get_text() for text in drawn([tmp_path / "run"], None, monkeypatch).texts if "best" in str(text)]
+    assert label.partition("\n")[2] == says

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.trainer.trainer_runs import command, text_file
-from trainer.run import Run, read_metrics
+from tests.trainer.trainer_runs import command, same_weights, text_file
+from trainer.checkpoint import read_resume
+from trainer.plan import read_plan
+from trainer.run import Run, read_config, read_metrics
 
 SIZE = ["--n-layer", "2", "--n-head", "2", "--n-embd", "32", "--block-size", "16", "--precision", "float32"]
 pytestmark = [
@@ -21,15 +23,14 @@ pytestmark = [
 ]
 
 
-def start(folder: Path, processes: int, *options: str) -> subprocess.Popen[str]:
+def start(folder: Path, processes: int, *options: str | Path) -> subprocess.Popen[str]:
     """`trainer train` under torchrun, on the processor."""
     script = folder / "trainer_command.py"
     script.write_text("from trainer.cli import main\nmain()\n")
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    arguments = ["train", "--corpus", str(text_file(folder)), *SIZE, *options]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
     return subprocess.Popen(
-        [*torchrun, script, *arguments],
+        [*torchrun, script, "train", *options],
         env=environment,
         cwd=folder,
         text=True,
@@ -39,6 +40,11 @@ def start(folder: Path, processes: int, *options: str) -> subprocess.Popen[str]:
     )
 
 
+def begin(folder: Path, *options: str) -> subprocess.Popen[str]:
+    """Two of them begin a run."""
+    return start(folder, 2, "--corpus", text_file(folder), *SIZE, *options)
+
+
 def losses(run: Path) -> list[float]:
     return [line["val_loss"] for line in read_metrics(Run(run)) if "val_loss" in line]
 
@@ -46,11 +52,10 @@ def losses(run: Path) -> list[float]:
 @pytest.mark.parametrize("optimizer", ["muon", "adamw"])
 def test_two_processes_have_the_losses_of_one(optimizer: str, tmp_path: Path) -> None:
     options = ("--batch-size", "8", "--steps", "100", "--optimizer", optimizer, "--learning-rate", "0.01")
-    alone = subprocess.run(
+    subprocess.run(
         command("train", "--corpus", text_file(tmp_path), *SIZE, *options, "--out", "one"), cwd=tmp_path, check=True
     )
-    assert alone.returncode == 0
-    with start(tmp_path, 2, *options, "--out", "two") as process:
+    with begin(tmp_path, *options, "--out", "two") as process:
         out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert out.count("Best validation loss") == 1, err  # one of them talks
@@ -63,7 +68,7 @@ def test_two_processes_have_the_losses_of_one(optimizer: str, tmp_path: Path) ->
 
 
 def test_two_processes_heed_ctrl_c_at_once_however_long_the_run(tmp_path: Path) -> None:
-    with start(tmp_path, 2, "--batch-size", "8", "--steps", "10000000", "--out", "run") as process:
+    with begin(tmp_path, "--batch-size", "8", "--steps", "10000000", "--out", "run") as process:
         assert process.stdout is not None
         while "10,000,000 steps of" not in process.stdout.readline():
             pass
@@ -73,24 +78,44 @@ def test_two_processes_heed_ctrl_c_at_once_however_long_the_run(tmp_path: Path) 
     assert "and saved. Go on with: trainer train --resume run" in err
 
 
-def test_two_processes_keep_to_minutes_with_one_plan_and_go_on_after_ctrl_c(tmp_path: Path) -> None:
-    with start(tmp_path, 2, "--batch-size", "8", "--minutes", "5", "--out", "run") as process:
+def test_two_processes_that_were_stopped_go_on_to_the_same_bits(tmp_path: Path) -> None:
+    options = ("--batch-size", "8", "--steps", "300", "--dropout", "0.1")
+    with begin(tmp_path, *options, "--out", "whole") as process:
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    with begin(tmp_path, *options, "--out", "stopped") as process:
         assert process.stdout is not None
         for line in process.stdout:
-            if line.startswith("step "):
+            if line.startswith("step 100/"):
                 break
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         process.communicate(timeout=120)
-    before = losses(tmp_path / "run")
-    assert before
-    plan = tmp_path / "run" / "plan.json"
-    assert plan.exists()
-    ended = subprocess.run(command("info", "run"), cwd=tmp_path, text=True, capture_output=True, check=True).stdout
-    assert "go on with trainer train --resume run" in ended
+    stopped = Run(tmp_path / "stopped")
+    assert 100 <= read_resume(stopped.last)[0].step < 300
+    alone = subprocess.run(command("train", "--resume", "stopped"), cwd=tmp_path, text=True, capture_output=True)
+    assert alone.returncode == 1
+    assert "one of 2 processes, and here is 1: go on with it under torchrun" in alone.stderr
+    with start(tmp_path, 2, "--resume", "stopped") as process:
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert read_config(stopped)[0].processes == 2
+    assert same_weights(stopped, Run(tmp_path / "whole"))
+    assert same_weights(stopped, Run(tmp_path / "whole"), "best")
+
+
+def test_two_processes_keep_to_minutes_with_one_plan(tmp_path: Path) -> None:
+    began = time.monotonic()
+    with begin(tmp_path, "--batch-size", "8", "--minutes", "0.2", "--out", "run") as process:
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    run = Run(tmp_path / "run")
+    assert read_metrics(run)[-1]["step"] == read_plan(run.plan).steps
+    assert losses(run.path)
+    assert 6 < time.monotonic() - began < 60  # torchrun itself takes some, and other programs may take more
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
-    with start(tmp_path, 2, "--steps", "1", "--batch-size", "3") as process:
+    with begin(tmp_path, "--steps", "1", "--batch-size", "3") as process:
         _, err = process.communicate(timeout=120)
     assert process.returncode != 0
     assert "give a --batch-size that 2 divides" in err

@@ -111,11 +111,22 @@ def test_the_same_settings_give_the_same_weights_and_another_seed_others(whole: 
 # --- cut short and taken up again -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.2])
-def test_a_run_killed_at_any_step_and_resumed_ends_in_the_same_bits(dropout: float, tmp_path: Path) -> None:
-    config = tiny(tmp_path, dropout=dropout)
+@pytest.mark.parametrize(
+    ("settings", "every"),
+    [
+        ({}, 1),
+        ({"dropout": 0.2}, 5),
+        ({"precision": "bf16", "short_context": 8, "threads": 2}, 5),
+        ({"arch": "gpt2", "optimizer": "adamw", "learning_rate": 4e-3, "dropout": 0.1, "precision": "bf16"}, 5),
+    ],
+    ids=["every look", "dropout", "as auto has it", "gpt2"],
+)
+def test_a_run_killed_at_any_step_and_resumed_ends_in_the_same_bits(
+    settings: dict[str, Any], every: int, tmp_path: Path
+) -> None:
+    config = tiny(tmp_path, **settings)
     undisturbed = train(config, tmp_path / "whole", PLAN)
-    for look in range(2, LOOKS + 1, 1 if dropout == 0 else 5):
+    for look in range(2, LOOKS + 1, every):
         folder = tmp_path / f"killed-{look}"
         with pytest.raises(Killed):
             train(config, folder, PLAN, clock=Clock({look: die}))
@@ -274,7 +285,7 @@ def test_a_run_by_minutes_killed_and_resumed_follows_its_written_plan(tmp_path: 
 
 def test_a_time_that_cannot_be_kept_is_refused_before_a_folder_is_made(tmp_path: Path) -> None:
     for seconds in (2.0, 30.0):  # a look, while steps are measured and after
-        with pytest.raises(OptionError, match="give more --minutes, or a smaller --preset"):
+        with pytest.raises(OptionError, match="Give more --minutes, or a smaller --preset"):
             train(tiny(tmp_path), tmp_path / "run", minutes=0.1, clock=Clock(seconds=seconds))
     assert not (tmp_path / "run").exists()
 
@@ -362,6 +373,33 @@ def test_a_run_that_was_too_long_is_told_so(tmp_path: Path, capsys: pytest.Captu
     assert best.val_loss == min(losses.values())
     assert best.step == min(losses, key=losses.__getitem__) < 300
     assert f"It over-fitted: after step {best.step}" in capsys.readouterr().out
+
+
+def test_a_run_that_learns_by_heart_is_ended_early_unless_that_is_not_wanted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tiny(tmp_path, n_embd=64, learning_rate=1e-2)
+    text_file(tmp_path, characters=400)
+    plan = Plan((Revision(0, 400, 20),))
+    early = train(config, tmp_path / "early", plan)
+    assert "So it was ended early." in capsys.readouterr().out
+    whole = train(replace(config, early_stop=False), tmp_path / "whole", plan)
+    told = capsys.readouterr().out
+    assert "It over-fitted" in told and "ended early" not in told
+    ended, not_ended = read_metrics(early), read_metrics(whole)
+    assert ended[-1]["step"] < not_ended[-1]["step"] == 400
+    assert ended[-1]["train_loss"] < ended[len(ended) // 3]["train_loss"]  # it learned all the time, by heart
+    assert same_weights(early, whole, "best")
+
+
+def test_a_run_that_the_clock_shortened_is_not_said_to_have_ended_early(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tiny(tmp_path, n_embd=64, learning_rate=1e-2, early_stop=False)
+    text_file(tmp_path, characters=400)
+    train(config, tmp_path / "run", Plan((Revision(0, 600, 20), Revision(60, 400, 20))))
+    told = capsys.readouterr().out
+    assert "It over-fitted" in told and "ended early" not in told
 
 
 def test_what_lies_beyond_a_short_context_is_no_over_fitting(tmp_path: Path) -> None:

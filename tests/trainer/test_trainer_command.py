@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -13,11 +14,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from tests.trainer.trainer_runs import PLAN, Told, command, same_weights, start_command, text_file, tiny
 from trainer import cli
 from trainer.checkpoint import read_checkpoint, read_resume, write_checkpoint
-from trainer.config import DEFAULT_MINUTES
+from trainer.config import DEFAULT_MINUTES, TrainConfig
 from trainer.plan import Plan, Revision, read_plan, write_plan
 from trainer.run import Run, read_config
 from trainer.train import resume, train
@@ -128,6 +131,7 @@ def test_info_on_something_else_is_an_error(what: str, trainer: Told, tmp_path: 
         (("--minutes", "0"), "--minutes must be"),
         (("--steps", "0"), "--steps must be"),
         (("--resume", "x", "--seed", "1"), "leave --seed away"),
+        (("--resume", "x", "--no-early-stop"), "leave --no-early-stop away"),
         (("--resume", "x"), "x is no run"),
         (("--plan", "x"), "no plan at x"),
         (("--device", "cuda", "--steps", "1"), "train with --device cpu"),
@@ -140,6 +144,8 @@ def test_info_on_something_else_is_an_error(what: str, trainer: Told, tmp_path: 
         (("--seed", "-1", "--steps", "1"), "seed must be"),
         (("--vocab-size", "500", "--steps", "1"), "goes with the tokenizer bpe"),
         (("--n-head", "3", "--steps", "1"), "n_embd / n_head"),
+        (("--n-embd", "100", "--steps", "1"), "n_embd must be a multiple of 8"),
+        (("--short-context", "-4", "--steps", "1"), "short_context must be 0 to"),
         (("--preset", "large", "--n-layer", "40", "--steps", "1"), "more than the"),
         (("--tokenizer", "bpe", "--vocab-size", "256", "--steps", "1"), "vocab_size must be 257 to 65,536"),
         (("--tokenizer", "bpe", "--vocab-size", "65536", "--preset", "large", "--steps", "1"), "more than the"),
@@ -279,6 +285,106 @@ def test_a_run_s_plan_is_repeated_with_its_settings_unless_others_are_given(
     assert read_plan(tmp_path / "third") == PLAN
 
 
+def test_what_went_with_a_setting_is_chosen_anew_where_a_plan_is_repeated_with_another(
+    trainer: Told, tmp_path: Path
+) -> None:
+    bpe = ("--tokenizer", "bpe", "--vocab-size", "300", "--seed", "5", "--short-context", "8")
+    assert trainer("train", "--corpus", text_file(tmp_path), *SMALL, *bpe, "--steps", "2", "--out", "mine")[0] == 0
+    first = read_config(Run(tmp_path / "mine"))[0]
+
+    def again(*options: str) -> TrainConfig:
+        assert trainer("train", "--plan", "mine", *options, "--out", f"again{options}")[0] == 0
+        return read_config(Run(tmp_path / f"again{options}"))[0]
+
+    preset = again("--preset", "tiny")
+    assert (preset.n_layer, preset.n_embd, preset.block_size) == (2, 128, 256)
+    assert (preset.corpus, preset.tokenizer, preset.vocab_size, preset.seed) == (first.corpus, "bpe", 300, 5)
+    assert again("--optimizer", "adamw").learning_rate == pytest.approx(4e-3 * (128 / 16) ** 0.5)
+    assert again("--arch", "gpt2").short_context == 0
+    assert again("--block-size", "20").short_context == 0
+    assert again("--tokenizer", "char").vocab_size == 0
+    assert again("--n-embd", "32").n_head == 1
+    code, _, err = trainer("train", "--plan", "mine", "--preset", "auto")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "name a preset" in err
+
+
+def test_a_run_finds_its_text_again_from_any_folder_and_wherever_it_was_moved(
+    trainer: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = text_file(tmp_path)
+    assert trainer("train", "--corpus", text.name, *SMALL, "--steps", "2", "--out", "mine")[0] == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert trainer("train", "--resume", "../mine")[0] == 0
+    assert trainer("train", "--plan", "../mine", "--out", "again")[0] == 0
+    text.rename(tmp_path / "elsewhere" / "moved.txt")
+    code, _, err = trainer("train", "--resume", "../mine")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "no corpus" in err and "--corpus" in err
+    assert trainer("train", "--resume", "../mine", "--corpus", "moved.txt")[0] == 0
+    assert trainer("train", "--resume", "../mine")[0] == 0  # it has learned where
+    (tmp_path / "elsewhere" / "other.txt").write_text("Something else. " * 100)
+    assert "has changed" in trainer("train", "--resume", "../mine", "--corpus", "other.txt")[2]
+
+
+def test_a_folder_that_is_no_run_yet_is_not_offered_to_go_on_with(trainer: Told, tmp_path: Path) -> None:
+    (tmp_path / "half").mkdir()
+    write_plan(tmp_path / "half" / "plan.json", PLAN)  # as a run killed at its first moment leaves it
+    _, _, err = trainer("train", "--corpus", text_file(tmp_path), *SMALL, "--steps", "2", "--out", "half")
+    assert err.endswith("half is not empty: choose another --out\n")
+
+
+def test_what_a_killed_process_had_half_written_is_gone_when_its_run_goes_on(
+    trainer: Told, done: Run, tmp_path: Path
+) -> None:
+    shutil.copytree(done.path, tmp_path / "mine")
+    (tmp_path / "mine" / ".last.safetensors.0123456789ab.part").write_bytes(b"half")
+    assert trainer("train", "--resume", "mine")[0] == 0
+    assert {path.name for path in (tmp_path / "mine").iterdir()} == {path.name for path in done.path.iterdir()}
+
+
+@pytest.mark.parametrize("line", ["{}", "5", "null", "[]", '{"step": 1}', "{", '{"step": 1, "step": 2}'])
+@pytest.mark.parametrize("command", ["info", "plot"])
+def test_a_damaged_record_is_one_line_that_says_so(
+    command: str, line: str, trainer: Told, done: Run, tmp_path: Path
+) -> None:
+    shutil.copytree(done.path, tmp_path / "mine")
+    with (tmp_path / "mine" / "metrics.jsonl").open("a") as file:
+        file.write(line + "\n")
+    code, _, err = trainer(command, "mine")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "metrics.jsonl is damaged: " in err
+
+
+@pytest.mark.parametrize("marks", ["{}", '{"foo": 1.0}', '{"nothing": 1.0, "letters": 1.0, "pairs": "x"}'])
+def test_damaged_marks_are_one_line_that_says_so(marks: str, trainer: Told, done: Run, tmp_path: Path) -> None:
+    shutil.copytree(done.path, tmp_path / "mine")
+    config = tmp_path / "mine" / "config.json"
+    config.write_text(re.sub(r'"marks": \{[^}]*\}', f'"marks": {marks}', config.read_text()))
+    for name in ("info", "plot"):
+        code, _, err = trainer(name, "mine")
+        assert (code, err.count("\n")) == (1, 1)
+        assert "config.json is damaged: " in err
+
+
+def test_a_checkpoint_with_weights_of_another_kind_is_refused(trainer: Told, done: Run, tmp_path: Path) -> None:
+    with safe_open(done.best, framework="pt") as file:
+        metadata = file.metadata()
+        weights = {name: file.get_tensor(name).bfloat16() for name in file.keys()}  # noqa: SIM118  (no mapping)
+    save_file(weights, tmp_path / "bf16.safetensors", metadata)
+    for name in ("info", "generate"):
+        code, _, err = trainer(name, *(("--ckpt",) if name == "generate" else ()), "bf16.safetensors")
+        assert (code, err.count("\n")) == (1, 1)
+        assert "is of the kind BF16, not F32" in err
+
+
+def test_a_picture_that_cannot_be_written_is_named(trainer: Told, done: Run) -> None:
+    code, _, err = trainer("plot", done.path, "--out", "missing/curve.png")
+    assert (code, err) == (1, f"Error: {Path('missing/curve.png')}: No such file or directory\n")
+    assert "ends in .png, not curve.pdf" in trainer("plot", done.path, "--out", "curve.pdf")[2]
+
+
 def test_without_minutes_or_steps_a_run_takes_the_default_that_help_names(trainer: Told) -> None:
     assert f"[default: {DEFAULT_MINUTES:g}]" in trainer("train", "--help")[1]
 
@@ -361,6 +467,34 @@ def read_until(process: subprocess.Popen[str], text: str) -> None:
         if text in line:
             return
     raise AssertionError(f"it ended without saying {text!r}: {process.communicate()[1]}")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals in Python")
+def test_a_terminal_shows_losses_the_time_left_a_fresh_verse_and_at_the_end_the_curve(tmp_path: Path) -> None:
+    import pty
+    import termios
+
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (30, 100))
+    arguments = ("--corpus", text_file(tmp_path, 60_000), *SMALL, "--device", "cpu", "--minutes", "0.2", "--out", "run")
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
+    with subprocess.Popen(command("train", *arguments), cwd=tmp_path, env=environment, stdout=theirs, stderr=theirs):
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # a terminal whose last program has ended
+            while piece := os.read(ours, 2**16):
+                shown += piece
+    os.close(ours)
+    lines = shown.decode().replace("\r", "\n").split("\n")
+    bars = [line for line in lines if re.search(r"\d+%\|.*/[\d]+ \[.*train \d\.\d{3}", line)]
+    left = [int(found[1]) for line in bars if (found := re.search(r"<00:(\d\d)", line))]
+    assert left == sorted(left, reverse=True), "the time left is that of the budget: it only falls"
+    assert 1 <= max(left) <= 12
+    verses = [line for line in lines if re.match(r"(\x1b\[A|\x1b\[K)*    \S", line)]
+    assert verses, "a fresh verse under the bar"
+    assert any("● best: " in line for line in lines), "the curve"
+    assert any(line.startswith("Best validation loss") for line in lines)
 
 
 @pytest.mark.slow

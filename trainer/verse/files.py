@@ -6,6 +6,14 @@ import os
 import secrets
 from pathlib import Path
 
+PARTIAL = ".part"  # how names of temporary files end
+
+
+def clear_partials(folder: Path) -> None:
+    """Remove what killed processes left of their temporary files. Nobody may be writing there."""
+    for partial in folder.glob(f".*{PARTIAL}"):
+        partial.unlink(missing_ok=True)
+
 
 def write_atomically(path: Path, *chunks: bytes) -> None:
     """Write `chunks` to `path` so that a reader, a full disk or a killed process never leaves half a file.
@@ -15,7 +23,7 @@ def write_atomically(path: Path, *chunks: bytes) -> None:
     Raises:
         OSError: the disk is full, the folder is missing or not writable; `path` is then as it was.
     """
-    partial = path.with_name(f".{path.name[:40]}.{secrets.token_hex(6)}.part")
+    partial = path.with_name(f".{path.name[:40]}.{secrets.token_hex(6)}{PARTIAL}")
     try:
         with partial.open("xb") as file:
             for chunk in chunks:
@@ -23,8 +31,10 @@ def write_atomically(path: Path, *chunks: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-    except BaseException:
+    except BaseException as error:
         partial.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)  # the name that people know
         raise
     if os.name == "posix":  # the new name itself must reach the disk; Windows cannot open a folder
         folder = os.open(path.parent, os.O_RDONLY)
