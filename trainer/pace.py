@@ -22,8 +22,6 @@ MEASURED_WINDOWS = 64  # sequences of the first guess at an evaluation
 LEAST_WATCH = 0.05  # of the budget: over less, the speed of steps is a guess
 LATE = 10.0  # seconds: a run that would end later than this after its time is refused
 CLOSING_SECONDS = 1.1  # not for training: Python starts, the curve is drawn, the process ends
-    1.1  # before the command begins to count, and after the last evaluation: the curve is drawn, the process ends
-)
 
 Clock = Callable[[], float]  # seconds from any fixed moment
 

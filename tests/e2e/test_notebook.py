@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+import sysconfig
 import time
+import venv
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import nbformat
@@ -67,6 +73,46 @@ def test_the_notebook_trains_packs_a_verse_that_passes_and_enters_it(house: Hous
     assert CliRunner().invoke(arena, ["verify", str(bundle)]).exit_code == 0
     assert "PASS" in said(entered), said(entered)
     assert views.console_view(house.db, now=time.time()).counts["verified"] == 1
+
+
+def python_without_the_arena(folder: Path) -> Path:
+    """A Python that has everything installed here, torch too, but not Verse Arena."""
+    venv.create(folder, with_pip=False, symlinks=True)
+    [there] = folder.glob("lib/python*/site-packages")
+    for entry in Path(sysconfig.get_path("purelib")).iterdir():
+        if "verse_arena" not in entry.name:
+            (there / entry.name).symlink_to(entry)
+    return folder / "bin" / "python"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="symbolic links need a right of their own there")
+def test_the_notebook_installs_itself_from_a_clone_beside_the_torch_that_is_there(own_folders: Path) -> None:
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    repository = NOTEBOOK.parents[1]
+    cells = [
+        notebook.cells[tagged(notebook, "parameters")].source,
+        f"REPOSITORY = {repository.as_uri()!r}",
+        notebook.cells[tagged(notebook, "install")].source,
+        "import torch, trainer\nprint(torch.__file__, trainer.__file__)\n!trainer --version",
+    ]
+    (own_folders / "cells.ipy").write_text("\n".join(cells), "utf-8")
+    python = python_without_the_arena(own_folders.parent / "venv")
+    told = subprocess.run(
+        [python, "-m", "IPython", "cells.ipy"],
+        cwd=own_folders,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        | {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+        capture_output=True,
+        text=True,
+        timeout=A_CELL,
+        check=False,
+    )
+    said = told.stdout + told.stderr
+    assert f"Verse Arena {version('verse-arena')}, working in {own_folders}" in said, said
+    [torch, trainer] = next(line for line in said.splitlines() if line.endswith("trainer/__init__.py")).split()
+    assert Path(trainer).is_relative_to(own_folders.parent / "venv")  # neither this checkout nor the clone
+    assert Path(torch).parent.resolve() == Path(find_spec("torch").origin).parent  # not another one
+    assert f"trainer, version {version('verse-arena')}" in said
 
 
 def test_the_notebook_is_kept_without_what_a_run_of_it_printed() -> None:
