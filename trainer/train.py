@@ -121,6 +121,7 @@ def learn(
                         val_loss, text = evaluate(at, length)
                         metrics["val_loss"] = val_loss
                         screen.say(evaluation_line(at, plan, train_loss, val_loss, text if screen.live else ""))
+                        plan = follow(run, plan, stop_early(at, plan), team)
                     if team.leads:
                         record(run, metrics)
                     screen.losses(train_loss, at.best_val)
@@ -130,14 +131,9 @@ def learn(
                 if val_loss is not None or stopping or saving:
                     save(at, plan, seconds, val_loss)
                     saved = clock()
-                if look and not plan.ends_at(at.step):
-                    revised = team.agree(stop_early(at, plan))
-                    if budget and revised == plan:
-                        evaluating = 0.0 if val_loss is None else saved - now
-                        revised = team.agree(budget.revise(plan, at.step, now + evaluating, evaluating))
-                    if revised != plan and team.leads:
-                        write_plan(run.plan, revised)  # before it takes effect
-                    plan = revised
+                if look and budget and not plan.ends_at(at.step) and plan.revisions[-1].at_step < at.step:
+                    evaluating = 0.0 if val_loss is None else saved - now
+                    plan = follow(run, plan, budget.revise(plan, at.step, now + evaluating, evaluating), team)
                 if stopping and not plan.ends_at(at.step):
                     raise Interrupted(f"stopped after step {at.step:,}, and saved. {how_to_go_on(run)}")
     except KeyboardInterrupt:
@@ -146,3 +142,11 @@ def learn(
         screen.say(closing(at, plan, screen.columns))
         draw_run(run)
     return run
+
+
+def follow(run: Run, plan: Plan, revised: Plan, team: Team) -> Plan:
+    """The plan as the leader revised it, if it did; written down before it takes effect."""
+    revised = team.agree(revised)
+    if revised != plan and team.leads:
+        write_plan(run.plan, revised)
+    return revised

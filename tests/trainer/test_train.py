@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from tests.trainer.trainer_runs import PLAN, Clock, Killed, ctrl_c, die, same_weights, slow_down, text_file, tiny
-from trainer.checkpoint import read_checkpoint, read_resume
+from trainer import progress
+from trainer.checkpoint import read_checkpoint, read_resume, write_checkpoint
 from trainer.corpus import load
 from trainer.errors import CheckpointError, CorpusError, Diverged, Interrupted, OptionError, PlanError, RunError
 from trainer.lesson import check_header
@@ -138,6 +139,42 @@ def test_a_run_killed_at_any_step_and_resumed_ends_in_the_same_bits(
             line["train_loss"] for line in read_metrics(undisturbed)
         ]
         assert run.samples.read_bytes() == undisturbed.samples.read_bytes()
+
+
+@pytest.mark.parametrize("writes", range(6))
+def test_a_run_killed_between_its_checkpoints_ends_in_the_same_bits(
+    writes: int, whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[Path] = []
+
+    def write(path: Path, *rest: Any) -> None:
+        if len(done) == writes:
+            raise Killed
+        done.append(path)
+        write_checkpoint(path, *rest)
+
+    monkeypatch.setattr(progress, "write_checkpoint", write)
+    with pytest.raises(Killed):
+        train(tiny(tmp_path), tmp_path / "run", PLAN)
+    monkeypatch.undo()
+    run = resume(tmp_path / "run")
+    assert same_weights(run, whole) and same_weights(run, whole, "best")
+    assert [line["train_loss"] for line in read_metrics(run)] == [line["train_loss"] for line in read_metrics(whole)]
+
+
+def test_a_run_that_ends_early_does_so_too_when_it_was_killed_on_the_way(tmp_path: Path) -> None:
+    config = tiny(tmp_path, n_embd=64, learning_rate=1e-2)
+    text_file(tmp_path, characters=400)
+    plan = Plan((Revision(0, 400, 20),))
+    clock = Clock()
+    undisturbed = train(config, tmp_path / "whole", plan, clock=clock)
+    assert read_plan(undisturbed.plan).steps < 400
+    for look in [*range(2, clock.looks, clock.looks // 8), clock.looks - 2, clock.looks - 1, clock.looks]:
+        with pytest.raises(Killed):
+            train(config, tmp_path / f"{look}", plan, clock=Clock({look: die}))
+        run = resume(tmp_path / f"{look}")
+        assert read_plan(run.plan) == read_plan(undisturbed.plan)
+        assert same_weights(run, undisturbed) and same_weights(run, undisturbed, "best")
 
 
 def test_a_long_way_between_evaluations_is_saved_by_the_clock(whole: Run, tmp_path: Path) -> None:
