@@ -114,7 +114,8 @@ def corpus_fetch(name: str) -> None:
 @click.option(
     "--early-stop/--no-early-stop",
     default=None,
-    help="End when over-fitting will not come back.  [default: it ends, unless a plan is repeated]",
+    help="End when three evaluations in a row are too far above the best to come back.  "
+    "[default: it ends, unless a plan is repeated]",
 )
 @click.option("--n-layer", type=int, help="Blocks.  [default: by preset]")
 @click.option("--n-head", type=int, help="Attention heads of a block.  [default: by preset]")
