@@ -364,6 +364,12 @@ def test_the_command_writes_the_page_whole(run: Path, trainer: Any, tmp_path: Pa
     assert [each.name for each in tmp_path.iterdir()] == ["verses.html"]
 
 
+def test_a_carriage_return_in_a_prompt_reaches_the_line_that_is_copied() -> None:
+    audition = listen(call(prompts=("To",), tokens=30), checkpoint(), own("a corpus"))
+    odd = replace(audition.verses[0], submit_line="trainer submit --prompt 'To\rbe'")
+    assert "--prompt &#x27;To&#13;be&#x27;</textarea>" in page_of(replace(audition, verses=[odd]))
+
+
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
