@@ -126,7 +126,7 @@ def test_half_a_checkpoint_is_refused(keep: int, tmp_path: Path) -> None:
         (lambda _, tensors: tensors.pop("wte.weight"), "wte.weight is missing"),
         (lambda _, tensors: tensors.update({"../x": np.zeros(1, np.float32)}), "does not belong"),
         (lambda _, tensors: tensors.update({"wte.weight": np.zeros((8, 3), np.float32)}), r"must be float32 \(3, 8\)"),
-        (lambda _, tensors: tensors.update({"wte.weight": np.zeros((3, 8), np.float16)}), "not float16"),
+        (lambda _, tensors: tensors.update({"wte.weight": np.zeros((3, 8), np.float16)}), "F16, not F32"),
         (lambda _, tensors: tensors.update({"wte.weight": np.full((3, 8), np.nan, np.float32)}), "no finite number"),
         (lambda _, tensors: tensors.update({"optimizer/a": np.zeros(1, np.float32)}), "nothing to resume"),
     ],
