@@ -78,8 +78,8 @@ def choose(
     Raises:
         OptionError, ConfigError: something is outside its bounds.
     """
-    given = {name: value for name, value in options.items() if value is not None} | {"device": device}
-    given |= {"processes": processes}
+    given = {name: value for name, value in options.items() if value is not None}
+    given |= {"device": device, "processes": processes}
     given = {"threads": threads, "optimizer": TrainConfig.optimizer, "arch": TrainConfig.arch, **given}
     if "precision" not in given:
         given["precision"] = best_precision(device, threads, clock)
@@ -169,8 +169,9 @@ def best_rung(given: Mapping[str, Any], seconds: float | None, clock: Clock) -> 
     """The model for this device and time, and why."""
     if seconds is None:
         return (RUNGS[2] if given["device"] == "cpu" else RUNGS[-1]), f"the usual for {given['device']}"
-    step = step_seconds(given, clock)
-    steps, tokens = seconds / step, probe(given).batch_size * SHORT_CONTEXT
+    config = probe(given)
+    step = step_seconds(config, clock)
+    steps, tokens = seconds / step, config.batch_size * config.block_size
     rung = [rung for rung in RUNGS if rung.steps * STEP_TOKENS <= steps * tokens][-1]
     return rung, f"a small model would take {1000 * step:.3g} ms a step here, and make {steps:,.0f} in this time"
 
@@ -185,9 +186,8 @@ def probe(given: Mapping[str, Any]) -> TrainConfig:
     )
 
 
-def step_seconds(given: Mapping[str, Any], clock: Clock) -> float:
-    """How long a step of it takes here."""
-    config = probe(given)
+def step_seconds(config: TrainConfig, clock: Clock) -> float:
+    """How long a step takes here, at its fastest."""
     key, symbols = rng.seed_key(config.seed), config.vocab_size or SYMBOLS
     torch.set_num_threads(config.threads)
     model = new_model(config.model(symbols), key, precision=config.precision).to(config.device)

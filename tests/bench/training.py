@@ -56,7 +56,8 @@ def main() -> None:
     if peer and (missing := [name for name in PEER_FILES if not (Path(peer) / name).is_file()]):
         sys.exit(f"NANOGPT={peer} is no checkout of nanoGPT: it has no {missing[0]}")
     try:
-        print(f"{load(corpus).name}, seeds: {seeds}; with three, a quarter of an hour\n", flush=True)
+        text = load(corpus)
+        print(f"{text.name}, seeds: {seeds}; with three, a quarter of an hour\n", flush=True)
     except TrainerError as error:
         sys.exit(f"CORPUS: {error}")
     outcomes: Outcomes = {}
@@ -67,7 +68,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit("stopped: the table is of what was done")
     finally:
-        _report(outcomes, load(corpus).sha256 == KNOWN["shakespeare"].sha256)
+        _report(outcomes, text.sha256 == KNOWN["shakespeare"].sha256)
 
 
 def _measure(outcomes: Outcomes, corpus: str, seed: int, peer: Path | None, peer_steps: int, folder: Path) -> None:
@@ -174,8 +175,8 @@ def _report(outcomes: Outcomes, shakespeare: bool) -> None:
         else:
             ratio = f": {theirs.seconds / first.seconds:.1f} times as fast (reach: 10 times)" if theirs else ""
             print(f"Ours is at {name}, {goal:.3f}, after {first.seconds:.1f} s, or before{ratio}.")
-    last = ours[-1]
     if theirs:
+        last = ours[-1]
         print(
             f"After {last.seconds:.1f} s ours is at {last.val_loss:.3f}, nanoGPT after {theirs.seconds:.1f} s at "
             f"{theirs.val_loss:.3f} (reach on Tiny Shakespeare: 1.600). Memory: {last.memory / theirs.memory:.2f} of "

@@ -8,7 +8,7 @@ import sys
 import sysconfig
 import time
 import venv
-from importlib.metadata import version
+from importlib.metadata import files, version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -75,14 +75,23 @@ def test_the_notebook_trains_packs_a_verse_that_passes_and_enters_it(house: Hous
     assert views.console_view(house.db, now=time.time()).counts["verified"] == 1
 
 
+INSTALLED = Path(sysconfig.get_path("purelib"))
+
+
 def python_without_the_arena(folder: Path) -> Path:
-    """A Python that has everything installed here, torch too, but not Verse Arena."""
+    """A Python that has everything installed here, torch too, but nothing of Verse Arena."""
     venv.create(folder, with_pip=False, symlinks=True)
     [there] = folder.glob("lib/python*/site-packages")
-    for entry in Path(sysconfig.get_path("purelib")).iterdir():
-        if "verse_arena" not in entry.name:
+    ours = {file.parts[0] for file in files("verse-arena") or []}  # linked, they would be written through
+    for entry in INSTALLED.iterdir():
+        if entry.name not in ours:
             (there / entry.name).symlink_to(entry)
     return folder / "bin" / "python"
+
+
+def installed_here() -> list[Path]:
+    """What the Python of the tests has of Verse Arena."""
+    return sorted(path for name in ("trainer", "arena") for path in (INSTALLED / name).rglob("*") if path.is_file())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="symbolic links need a right of their own there")
@@ -96,7 +105,7 @@ def test_the_notebook_installs_itself_from_a_clone_beside_the_torch_that_is_ther
         "import torch, trainer\nprint(torch.__file__, trainer.__file__)\n!trainer --version",
     ]
     (own_folders / "cells.ipy").write_text("\n".join(cells), "utf-8")
-    python = python_without_the_arena(own_folders.parent / "venv")
+    python, before = python_without_the_arena(own_folders.parent / "venv"), installed_here()
     told = subprocess.run(
         [python, "-m", "IPython", "cells.ipy"],
         cwd=own_folders,
@@ -108,11 +117,13 @@ def test_the_notebook_installs_itself_from_a_clone_beside_the_torch_that_is_ther
         check=False,
     )
     said = told.stdout + told.stderr
+    assert told.returncode == 0, said
     assert f"Verse Arena {version('verse-arena')}, working in {own_folders}" in said, said
     [torch, trainer] = next(line for line in said.splitlines() if line.endswith("trainer/__init__.py")).split()
     assert Path(trainer).is_relative_to(own_folders.parent / "venv")  # neither this checkout nor the clone
     assert Path(torch).parent.resolve() == Path(find_spec("torch").origin).parent  # not another one
     assert f"trainer, version {version('verse-arena')}" in said
+    assert installed_here() == before  # it was really another Python
 
 
 def test_the_notebook_is_kept_without_what_a_run_of_it_printed() -> None:

@@ -47,9 +47,7 @@ def test_auto_picks_something_that_can_be_trained_and_says_what(
 
 
 def test_more_time_is_for_larger_models() -> None:
-    seconds_a_step = step_seconds(
-        {"device": "cpu", "precision": "float32", "optimizer": "muon", "arch": "modern", "threads": 1}, Clock()
-    )
+    seconds_a_step = step_seconds(auto.probe({"device": "cpu", "precision": "float32"}), Clock())
     assert seconds_a_step == 1.0  # a look at this clock before and one after
     sizes = [
         pick({"precision": "float32"}, steps * seconds_a_step, Clock())[0].model(65).n_params
@@ -75,6 +73,12 @@ def test_what_is_given_beats_preset_and_auto() -> None:
         config, _ = pick(given | {"preset": preset, "dropout": 0.1, "arch": "gpt2", "precision": "bf16"}, 60.0)
         assert config == replace(config, **given)
         assert (config.dropout, config.arch, config.precision) == (0.1, "gpt2", "bf16")
+
+
+def test_large_models_are_kept_from_learning_by_heart_and_small_ones_need_not_be() -> None:
+    for name, needs_it in (("tiny", False), ("small", False), ("medium", True), ("large", True)):
+        config, _ = pick({"preset": name})
+        assert (config.dropout > 0, config.weight_decay > 0) == (needs_it, needs_it)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +129,7 @@ def test_several_processes_can_share_the_batch_that_is_chosen(processes: int, pr
 def test_a_device_that_reads_more_in_a_step_gets_a_larger_model_and_larger_batches(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(auto, "step_seconds", lambda given, clock: 0.01)
+    monkeypatch.setattr(auto, "step_seconds", lambda config, clock: 0.01)
     picked = {name: choose({"precision": "bf16"}, name, 300.0, Clock())[0] for name in ("cpu", "mps", "cuda")}
     assert [config.preset for config in picked.values()] == ["small", "small", "medium"]
     assert choose({"precision": "bf16"}, "cuda", 3.0, Clock())[0].batch_size > 12

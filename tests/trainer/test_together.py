@@ -92,6 +92,9 @@ def test_two_processes_that_were_stopped_go_on_to_the_same_bits(tmp_path: Path) 
         process.communicate(timeout=120)
     stopped = Run(tmp_path / "stopped")
     assert 100 <= read_resume(stopped.last)[0].step < 300
+    assert stopped.plan.exists()
+    ended = subprocess.run(command("info", "stopped"), cwd=tmp_path, text=True, capture_output=True, check=True).stdout
+    assert "go on with trainer train --resume stopped" in ended
     alone = subprocess.run(command("train", "--resume", "stopped"), cwd=tmp_path, text=True, capture_output=True)
     assert alone.returncode == 1
     assert "one of 2 processes, and here is 1: go on with it under torchrun" in alone.stderr
@@ -104,14 +107,13 @@ def test_two_processes_that_were_stopped_go_on_to_the_same_bits(tmp_path: Path) 
 
 
 def test_two_processes_keep_to_minutes_with_one_plan(tmp_path: Path) -> None:
-    began = time.monotonic()
     with begin(tmp_path, "--batch-size", "8", "--minutes", "0.2", "--out", "run") as process:
         _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     run = Run(tmp_path / "run")
     assert read_metrics(run)[-1]["step"] == read_plan(run.plan).steps
     assert losses(run.path)
-    assert 6 < time.monotonic() - began < 60  # torchrun itself takes some, and other programs may take more
+    assert read_metrics(run)[-1]["seconds"] < 2 * 12  # by its own clock; other programs may take some
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from trainer.run import Run
 Told = Callable[..., tuple[int, str, str]]  # the command, called: exit code, output, errors
 
 TINY = TrainConfig(n_layer=1, n_head=2, n_embd=16, block_size=16, batch_size=4, learning_rate=4e-2, threads=1)
+SMALL = ("--n-layer", "1", "--n-head", "2", "--n-embd", "16", "--block-size", "16", "--batch-size", "4")  # as options
 PLAN = Plan((Revision(0, 12, 3),))  # records each step, evaluates at 4, 8 and 12
 
 
