@@ -5,6 +5,8 @@ The edges map them: web to `status` and `code`, command line to one line. No mes
 
 from __future__ import annotations
 
+import time
+
 
 class ArenaError(Exception):
     """Base of everything the arena refuses.
@@ -49,6 +51,16 @@ class WrongState(ArenaError):
         super().__init__(
             f"{what} is not possible while the event is {state!r}: it must be {wanted}", state=state, wanted=wanted
         )
+
+
+class AlreadyDone(ArenaError):
+    """An action on something that has changed since the page or command that asks for it was shown its state."""
+
+    code, status = "already-done", 409
+
+    def __init__(self, what: str, at: float, record: int) -> None:
+        clock = time.strftime("%H:%M:%S", time.localtime(at))
+        super().__init__(f"already done: {what} at {clock}, after this was shown: look again", record=record, at=at)
 
 
 class BadSetting(ArenaError):

@@ -237,9 +237,9 @@ def disqualify(folder: Path, entry: str, reason: str, yes: bool) -> None:
     from arena.services import bracket
 
     here = open_folder(folder)
-    found = _entry(here, entry)
+    found, seen = _entry(here, entry)
     _ask(yes, f"Disqualify entry {found[:SHORT]}?")
-    bracket.disqualify(here.db, found, reason, now=time.time())
+    bracket.disqualify(here.db, found, reason, seen=seen, now=time.time())
     _say([f"entry {found[:SHORT]} is disqualified; `arena event reinstate` takes that back"])
 
 
@@ -257,8 +257,8 @@ def reinstate(folder: Path, entry: str) -> None:
     from arena.services import bracket
 
     here = open_folder(folder)
-    found = _entry(here, entry)
-    bracket.reinstate(here.db, found, now=time.time())
+    found, seen = _entry(here, entry)
+    bracket.reinstate(here.db, found, seen=seen, now=time.time())
     _say([f"entry {found[:SHORT]} is in again"])
 
 
@@ -276,8 +276,9 @@ def publish(folder: Path, yes: bool) -> None:
     from arena.services import events
 
     here = open_folder(folder)
+    seen = _seen(here)
     _ask(yes, "Publish everything about this event, for good?")
-    _say_event(events.publish(here.db, now=time.time()))
+    _say_event(events.publish(here.db, seen=seen, now=time.time()))
 
 
 @click.group()
@@ -348,20 +349,27 @@ def open_match(folder: Path, match_id: str | None, seconds: float | None) -> Non
 
 @match.command("close")
 @click.argument("match_id", metavar="[MATCH]", required=False)
+@click.option("--revote", is_flag=True, help="Close the second vote, which a tie has opened.")
 @folder_option
 @plainly
-def close_match(folder: Path, match_id: str | None) -> None:
+def close_match(folder: Path, match_id: str | None, revote: bool) -> None:
     """Close the open match now and count. A tie opens a short second vote; a second one is decided by the draw word.
 
+    The second vote is closed with --revote only: the clock may have closed the first one while you typed.
+
     \b
-    Example:
+    Examples:
       arena match close
+      arena match close --revote
     """
     from arena.services import bracket as service
 
     here = open_folder(folder)
     found = match_id or _open_match(here)
-    _say(_result_lines(service.close_match(here.db, found, now=time.time())))
+    result = service.close_match(here.db, found, ballot=int(revote), now=time.time())
+    _say(_result_lines(result))
+    if result.state == "open" and revote > result.ballot:
+        raise click.ClickException(f"{found} is in its first vote: `arena match close` closes it")
 
 
 @match.command("undo")
@@ -379,8 +387,9 @@ def undo_match(folder: Path, match_id: str, yes: bool) -> None:
     from arena.services import bracket as service
 
     here = open_folder(folder)
+    seen = _seen(here)
     _ask(yes, f"Undo {match_id}, and every result that followed from it?")
-    _say([_match_line(service.undo_match(here.db, match_id, now=time.time()))])
+    _say([_match_line(service.undo_match(here.db, match_id, seen=seen, now=time.time()))])
 
 
 def _say(lines: list[str] | Iterator[str]) -> None:
@@ -401,16 +410,23 @@ def _after(minutes: float | None, now: float) -> float | None:
     return None if minutes is None else now + 60 * minutes
 
 
-def _entry(here: Opened, start: str) -> str:
-    """The one entry whose id starts so."""
+def _seen(here: Opened) -> int:
+    """The log's latest record now."""
     from arena.services import views
 
-    entries = views.console_view(here.db, now=time.time()).entries
-    found = [one.entry for one in entries if one.entry.startswith(start.lower())]
+    return views.console_view(here.db, now=time.time()).log_number
+
+
+def _entry(here: Opened, start: str) -> tuple[str, int]:
+    """The one entry whose id starts so, and the log's latest record now."""
+    from arena.services import views
+
+    view = views.console_view(here.db, now=time.time())
+    found = [one.entry for one in view.entries if one.entry.startswith(start.lower())]
     if len(found) != 1:
         what = f"{len(found)} entries start" if found else "no entry starts"
         raise click.ClickException(f"{what} with {start!r}: `arena event entries` has their ids")
-    return found[0]
+    return found[0], view.log_number
 
 
 def _next_match(here: Opened) -> str:
@@ -490,7 +506,8 @@ def _side(side: Side | None) -> str:
 def _result_lines(result: MatchResult) -> Iterator[str]:
     counts = ", ".join(f"{upper}:{lower}" for upper, lower in result.tallies)
     if result.state == "open":
-        yield f"{result.match} is a tie ({counts}): the re-vote is open"
+        until = f" until {time.strftime('%H:%M:%S', time.localtime(result.closes_at))}" if result.closes_at else ""
+        yield f"{result.match} is a tie ({counts}): the second vote is open{until}"
     else:
         winner = (result.winner or "?")[:SHORT]
         yield f"{result.match} is closed ({counts}): entry {winner} goes on, by {result.decided_by}"

@@ -29,27 +29,45 @@ from arena.rules.draw import draw_tie, lot
 from arena.rules.tally import outcome
 from arena.services.answers import EventView, MatchResult, MatchView
 from arena.services.entries import LIVE, UNDECIDED, expire, expire_claims
-from arena.services.events import clean_name, close, require, the_event, view_of
-from arena.services.log import append
+from arena.services.events import STATE_CHANGES, clean_name, close, require, the_event, view_of
+from arena.services.log import append, require_unchanged
 from arena.services.views import VOTED, Scene
 from arena.store.engine import reading, writing
 from arena.store.schema import Entry, Event, Match, Vote
 
+MATCH_CHANGES = {  # kinds of records that change a match, in words
+    "match-opened": "{match} was opened",
+    "votes-counted": "the votes of {match} were counted",
+    "match-settled": "the result of {match} changed",
+    "match-undone": "{match} was undone",
+}
+ENTRY_CHANGES = {
+    "entry-disqualified": "this entry was disqualified",
+    "entry-reinstated": "this entry was let in again",
+    "entry-withdrawn": "this entry was withdrawn",
+    "entry-replaced": "this entry was replaced",
+}
 MAX_REASON = 200  # characters of a disqualification's reason
 MAX_SECONDS = 86_400.0  # a match open longer than a day was a slip of the finger
 
 
-def draw_bracket(db: sessionmaker[Session], *, without_missing: bool = False, now: float) -> EventView:
+def draw_bracket(
+    db: sessionmaker[Session], *, without_missing: bool = False, seen: int | None = None, now: float
+) -> EventView:
     """Draw lots among the verified entries and plan every match. Without entries the event ends void.
 
     Args:
+        db: the event's database.
         without_missing: leave out entries that have no verdict yet, instead of refusing.
+        seen: as in `log.require_unchanged`.
+        now: seconds since the epoch.
 
     Raises:
-        WrongState: submissions are not closed. EntriesPending. TooManyEntries: more than a bracket's places.
+        AlreadyDone, EntriesPending; WrongState: submissions are not closed; TooManyEntries: more than places.
     """
     with writing(db) as session:
         event = the_event(session)
+        require_unchanged(session, seen, STATE_CHANGES)
         require(event, "drawing the bracket", "closed")
         pending = session.scalars(select(Entry).where(Entry.state.in_(UNDECIDED))).all()
         if pending and not without_missing:
@@ -90,17 +108,24 @@ def draw_bracket(db: sessionmaker[Session], *, without_missing: bool = False, no
         return view_of(event)
 
 
-def open_match(db: sessionmaker[Session], match_id: str, *, seconds: float | None = None, now: float) -> MatchView:
+def open_match(
+    db: sessionmaker[Session], match_id: str, *, seconds: float | None = None, seen: int | None = None, now: float
+) -> MatchView:
     """Let the room vote on a match. Opening an open one changes nothing.
 
     Args:
+        db: the event's database.
+        match_id: which one.
         seconds: how long; None as the event's rules say, 0 until it is closed by hand.
+        seen: as in `log.require_unchanged`.
+        now: seconds since the epoch.
 
     Raises:
-        MatchNotFound, MatchNotReady, MatchDecided, AnotherMatchOpen, BadSetting, WrongState.
+        AlreadyDone, MatchNotFound, MatchNotReady, MatchDecided, AnotherMatchOpen, BadSetting, WrongState.
     """
     with writing(db) as session:
         event, match = _match(session, match_id)
+        require_unchanged(session, seen, MATCH_CHANGES, match=match_id)
         require(event, "opening a match", "drawn", "champion")
         length = event.match_seconds if seconds is None else seconds
         if not 0 <= length <= MAX_SECONDS:
@@ -129,36 +154,44 @@ def open_match(db: sessionmaker[Session], match_id: str, *, seconds: float | Non
         return Scene.load(session).find(match_id)
 
 
-def close_match(db: sessionmaker[Session], match_id: str, *, ballot: int | None = None, now: float) -> MatchResult:
+def close_match(
+    db: sessionmaker[Session], match_id: str, *, ballot: int, seen: int | None = None, now: float
+) -> MatchResult:
     """Count the votes. A tie opens the re-vote, another one is decided by the public draw.
 
     Args:
+        db: the event's database.
+        match_id: which one.
         ballot: which ballot is meant; if another is open by now, nothing happens. So a second tap does not end the
             re-vote that the first began.
+        seen: as in `log.require_unchanged`.
+        now: seconds since the epoch.
 
     Raises:
-        MatchNotFound; MatchNotOpen: it was not opened yet.
+        AlreadyDone; MatchNotFound; MatchNotOpen: it was not opened yet.
     """
     with writing(db) as session:
         event, match = _match(session, match_id)
+        require_unchanged(session, seen, MATCH_CHANGES, match=match_id)
         if match.state == "pending":
             raise MatchNotOpen(match_id)
-        if match.state == "open" and ballot in (None, match.ballot):
+        if match.state == "open" and ballot == match.ballot:
             _count(session, event, match, now)
         return _result(session, match)
 
 
-def undo_match(db: sessionmaker[Session], match_id: str, *, now: float) -> MatchView:
+def undo_match(db: sessionmaker[Session], match_id: str, *, seen: int | None = None, now: float) -> MatchView:
     """Take back the vote on a match, open or decided, so that it can be opened anew; its votes no longer count.
 
     What followed is played again from what is known: a later match between the same two keeps its decision until they
-    meet again, and one between others waits for a vote of its own.
+    meet again, and one between others waits for a vote of its own. `seen` as in `log.require_unchanged`.
 
     Raises:
-        MatchNotFound; NothingToUndo: it was not voted on; WrongState: the event is over.
+        AlreadyDone; MatchNotFound; NothingToUndo: it was not voted on; WrongState: the event is over.
     """
     with writing(db) as session:
         event, match = _match(session, match_id)
+        require_unchanged(session, seen, MATCH_CHANGES, match=match_id)
         require(event, "undoing a match", "drawn", "champion")
         if match.state == "pending" or (match.state == "closed" and match.decided_by not in VOTED):
             raise NothingToUndo(match_id)
@@ -170,15 +203,23 @@ def undo_match(db: sessionmaker[Session], match_id: str, *, now: float) -> Match
         return Scene.load(session).find(match_id)
 
 
-def disqualify(db: sessionmaker[Session], entry_id: str, reason: str, *, now: float) -> None:
+def disqualify(db: sessionmaker[Session], entry_id: str, reason: str, *, seen: int | None = None, now: float) -> None:
     """Put an entry out, for a reason its author reads. Its open or next match goes to the other side.
 
+    Args:
+        db: the event's database.
+        entry_id: whose.
+        reason: one line.
+        seen: as in `log.require_unchanged`.
+        now: seconds since the epoch.
+
     Raises:
-        EntryNotFound; BadSetting: no reason; WrongState: it is not in, or the event is over.
+        AlreadyDone; EntryNotFound; BadSetting: no reason; WrongState: it is not in, or the event is over.
     """
     reason = clean_name(reason, MAX_REASON, "a reason")
     with writing(db) as session:
         event = the_event(session)
+        require_unchanged(session, seen, ENTRY_CHANGES, entry=entry_id)
         require(event, "disqualifying", "open", "closed", "drawn", "champion")
         entry = session.get(Entry, entry_id)
         if entry is None:
@@ -192,14 +233,16 @@ def disqualify(db: sessionmaker[Session], entry_id: str, reason: str, *, now: fl
         _settle(session, event, now)
 
 
-def reinstate(db: sessionmaker[Session], entry_id: str, *, now: float) -> None:
-    """Let a disqualified entry in again, and settle what followed.
+def reinstate(db: sessionmaker[Session], entry_id: str, *, seen: int | None = None, now: float) -> None:
+    """Let a disqualified entry in again, and settle what followed. `seen` as in `log.require_unchanged`.
 
     Raises:
-        EntryNotFound; WrongState: it was not disqualified after it was verified, or the event has gone on without it.
+        AlreadyDone, EntryNotFound; WrongState: it was not disqualified after it was verified, or the event has gone on
+            without it.
     """
     with writing(db) as session:
         event = the_event(session)
+        require_unchanged(session, seen, ENTRY_CHANGES, entry=entry_id)
         require(event, "reinstating", "open", "closed", "drawn", "champion")
         entry = session.get(Entry, entry_id)
         if entry is None:

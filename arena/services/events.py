@@ -11,11 +11,18 @@ from sqlalchemy.orm import Session, sessionmaker
 from arena.errors import BadName, BadSetting, EventExists, NoEvent, WrongState
 from arena.services.answers import EventRules, EventView
 from arena.services.identity import new_secret
-from arena.services.log import append, salted
+from arena.services.log import append, require_unchanged, salted
 from arena.store.engine import reading, writing
 from arena.store.schema import THE_EVENT, Event
 from trainer.verse.text import is_control
 
+STATE_CHANGES = {  # kinds of records that change the event's state, in words
+    "submissions-opened": "submissions were opened",
+    "submissions-closed": "submissions were closed",
+    "bracket-drawn": "the bracket was drawn",
+    "champion": "the champion was found",
+    "published": "the event was published",
+}
 MAX_NAME = 80  # characters of an event's name or a draw word
 
 
@@ -63,21 +70,32 @@ def current_event(db: sessionmaker[Session]) -> EventView:
         return view_of(the_event(session))
 
 
-def set_draw_word(db: sessionmaker[Session], word: str, *, now: float) -> EventView:
-    """Use the room's word instead, until the bracket is drawn."""
+def set_draw_word(db: sessionmaker[Session], word: str, *, seen: int | None = None, now: float) -> EventView:
+    """Use the room's word instead, until the bracket is drawn; `seen` as in `log.require_unchanged`."""
     word = _clean_word(word)
     with writing(db) as session:
         event = the_event(session)
+        require_unchanged(session, seen, {**STATE_CHANGES, "draw-word-set": "another draw word was set"})
         require(event, "setting the draw word", "draft", "open", "closed")
         event.draw_word = word
         append(session, "draw-word-set", _word_digest(event), now=now)
         return view_of(event)
 
 
-def open_submissions(db: sessionmaker[Session], *, closes_at: float | None = None, now: float) -> EventView:
-    """Take claims, until `closes_at` or until they are closed by hand. Also opens again what was closed too early."""
+def open_submissions(
+    db: sessionmaker[Session], *, closes_at: float | None = None, seen: int | None = None, now: float
+) -> EventView:
+    """Take claims, until `closes_at` or until they are closed by hand. Also opens again what was closed too early.
+
+    Args:
+        db: the event's database.
+        closes_at: when submissions close by themselves.
+        seen: as in `log.require_unchanged`.
+        now: seconds since the epoch.
+    """
     with writing(db) as session:
         event = the_event(session)
+        require_unchanged(session, seen, STATE_CHANGES)
         require(event, "opening submissions", "draft", "closed")
         _check_future(closes_at, now)
         event.state, event.closes_at = "open", closes_at
@@ -86,10 +104,13 @@ def open_submissions(db: sessionmaker[Session], *, closes_at: float | None = Non
         return view_of(event)
 
 
-def set_closing_time(db: sessionmaker[Session], closes_at: float | None, *, now: float) -> EventView:
-    """Say when submissions close by themselves; None: by hand only."""
+def set_closing_time(
+    db: sessionmaker[Session], closes_at: float | None, *, seen: int | None = None, now: float
+) -> EventView:
+    """Say when submissions close by themselves; None: by hand only. `seen` as in `log.require_unchanged`."""
     with writing(db) as session:
         event = the_event(session)
+        require_unchanged(session, seen, {**STATE_CHANGES, "closing-time-set": "another closing time was set"})
         require(event, "setting the closing time", "draft", "open")
         if event.state == "open" and event.closes_at is not None and event.closes_at <= now:
             raise WrongState("setting the closing time", "closed", "open")
@@ -99,19 +120,24 @@ def set_closing_time(db: sessionmaker[Session], closes_at: float | None, *, now:
         return view_of(event)
 
 
-def close_submissions(db: sessionmaker[Session], *, now: float) -> EventView:
-    """Take no more claims. Tensors of those that are in may follow until the grace time is over."""
+def close_submissions(db: sessionmaker[Session], *, seen: int | None = None, now: float) -> EventView:
+    """Take no more claims. Tensors of those that are in may follow until the grace time is over.
+
+    `seen` as in `log.require_unchanged`.
+    """
     with writing(db) as session:
         event = the_event(session)
+        require_unchanged(session, seen, STATE_CHANGES)
         require(event, "closing submissions", "open")
         close(session, event, min(now, event.closes_at if event.closes_at is not None else now), now=now)
         return view_of(event)
 
 
-def publish(db: sessionmaker[Session], *, now: float) -> EventView:
-    """End the evening: from now on everything about it is public."""
+def publish(db: sessionmaker[Session], *, seen: int | None = None, now: float) -> EventView:
+    """End the evening: from now on everything about it is public. `seen` as in `log.require_unchanged`."""
     with writing(db) as session:
         event = the_event(session)
+        require_unchanged(session, seen, STATE_CHANGES | {"match-undone": "a match was undone"})
         require(event, "publishing", "champion", "void")
         event.state = "published"
         append(session, "published", {"salt": event.salt}, now=now)

@@ -7,12 +7,13 @@ before it was changed.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any, cast
 
 from sqlalchemy import Table, insert, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from arena.errors import LogBroken
+from arena.errors import AlreadyDone, LogBroken
 from arena.store.engine import reading
 from arena.store.schema import LogRecord
 from trainer.verse import strictjson
@@ -52,6 +53,30 @@ def head(session: Session) -> tuple[int, str]:
     """Number and hash of the latest record; (0, zeros) before the first."""
     row = session.execute(_HEAD).first()
     return (row.number, row.hash) if row else (0, START)
+
+
+def require_unchanged(session: Session, seen: int | None, what: Mapping[str, str], **subject: str) -> None:
+    """Refuse to act for somebody who was shown an older state, in the caller's transaction.
+
+    A second tap, an old tab of the console and a command that waited for its answer all ask for what has been done
+    by now, or undone; acting again would do the next thing.
+
+    Args:
+        session: of a writing transaction.
+        seen: number of the log's latest record when the state was shown; None: whoever asks vouches for it.
+        what: the kinds of records that change the subject, each with what it says in words.
+        subject: a name and a value in the record's data, such as match="r1m1"; without one, any record of these kinds.
+
+    Raises:
+        AlreadyDone: such a record was written since.
+    """
+    if seen is None:
+        return
+    query = select(LogRecord).where(LogRecord.number > seen, LogRecord.kind.in_(what))
+    for record in session.scalars(query.order_by(LogRecord.number.desc())):
+        data = strictjson.parse(record.data.encode())
+        if all(data.get(name) == value for name, value in subject.items()):
+            raise AlreadyDone(what[record.kind].format(**subject), record.at, record.number)
 
 
 def verify_chain(db: sessionmaker[Session]) -> int:

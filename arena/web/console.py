@@ -67,7 +67,7 @@ def page() -> str:
 def open_submissions() -> Response:
     minutes = _number("minutes", 0, MAX_MINUTES)
     now = house().now
-    events.open_submissions(house().db, closes_at=now + 60 * minutes if minutes else None, now=now)
+    events.open_submissions(house().db, closes_at=now + 60 * minutes if minutes else None, seen=_seen(), now=now)
     return _back()
 
 
@@ -75,56 +75,59 @@ def open_submissions() -> Response:
 def closing() -> Response:
     minutes = _number("minutes", 0, MAX_MINUTES)
     now = house().now
-    events.set_closing_time(house().db, now + 60 * minutes if minutes else None, now=now)
+    events.set_closing_time(house().db, now + 60 * minutes if minutes else None, seen=_seen(), now=now)
     return _back()
 
 
 @console.post("/submissions/close")
 def close_submissions() -> Response:
-    events.close_submissions(house().db, now=house().now)
+    events.close_submissions(house().db, seen=_seen(), now=house().now)
     return _back()
 
 
 @console.post("/word")
 def word() -> Response:
-    events.set_draw_word(house().db, request.form.get("word", ""), now=house().now)
+    events.set_draw_word(house().db, request.form.get("word", ""), seen=_seen(), now=house().now)
     return _back()
 
 
 @console.post("/draw")
 def draw() -> Response:
-    bracket.draw_bracket(house().db, without_missing="without_missing" in request.form, now=house().now)
+    without_missing = "without_missing" in request.form
+    bracket.draw_bracket(house().db, without_missing=without_missing, seen=_seen(), now=house().now)
     return _back()
 
 
 @console.post("/matches/<match_id>/open")
 def open_match(match_id: str) -> Response:
     seconds = _number("seconds", 0, MAX_SECONDS)
-    bracket.open_match(house().db, match_id, seconds=seconds, now=house().now)
+    bracket.open_match(house().db, match_id, seconds=seconds, seen=_seen(), now=house().now)
     return _back()
 
 
 @console.post("/matches/<match_id>/close")
 def close_match(match_id: str) -> Response:
-    bracket.close_match(house().db, match_id, now=house().now)
+    ballot = int(_number("ballot", 0, 1))
+    bracket.close_match(house().db, match_id, ballot=ballot, seen=_seen(), now=house().now)
     return _back()
 
 
 @console.post("/matches/<match_id>/undo")
 def undo_match(match_id: str) -> Response:
-    bracket.undo_match(house().db, match_id, now=house().now)
+    bracket.undo_match(house().db, match_id, seen=_seen(), now=house().now)
     return _back()
 
 
 @console.post("/entries/<entry_id>/disqualify")
 def disqualify(entry_id: str) -> Response:
-    bracket.disqualify(house().db, entry_id, request.form.get("reason", ""), now=house().now)
+    reason = request.form.get("reason", "")
+    bracket.disqualify(house().db, entry_id, reason, seen=_seen(), now=house().now)
     return _back()
 
 
 @console.post("/publish")
 def publish() -> Response:
-    events.publish(house().db, now=house().now)
+    events.publish(house().db, seen=_seen(), now=house().now)
     return _back()
 
 
@@ -145,6 +148,18 @@ def _page(problem: str | None = None) -> str:
         every=EVERY,
         by_itself=False,
     )
+
+
+def _seen() -> int:
+    """The log's latest record when the page with this form was made.
+
+    Raises:
+        BadSetting: the form does not say.
+    """
+    text = request.form.get("seen", "")
+    if not (text.isascii() and text.isdigit() and len(text) <= 12):
+        raise BadSetting("this form does not say which state it was shown: open the page again", setting="seen")
+    return int(text)
 
 
 def _number(name: str, least: int, most: int) -> float:

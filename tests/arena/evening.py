@@ -128,4 +128,4 @@ class Evening:
         for number in range(voters):
             self.vote(f"voter{number}", match, text)
         self.now += 1
-        return close_match(self.db, match, now=self.now)
+        return close_match(self.db, match, ballot=0, now=self.now)

@@ -158,7 +158,7 @@ def test_one_match_is_open_at_a_time_and_only_when_two_verses_are_known(four: Fo
     with pytest.raises(MatchNotFound):
         open_match(evening.db, "r7m1", now=evening.now)
     with pytest.raises(MatchNotOpen):
-        close_match(evening.db, "r1m2", now=evening.now)
+        close_match(evening.db, "r1m2", ballot=0, now=evening.now)
     undo_match(evening.db, "r1m1", now=evening.now)
     with pytest.raises(MatchNotReady):
         open_match(evening.db, "r2m1", now=evening.now)
@@ -173,10 +173,10 @@ def test_a_tie_is_voted_on_again_and_then_drawn_in_public(four: Four) -> None:
     open_match(evening.db, "r1m1", now=evening.now)
     evening.vote("a", "r1m1", texts[ids[0]])
     evening.vote("b", "r1m1", texts[ids[3]])
-    first = close_match(evening.db, "r1m1", now=evening.now)
+    first = close_match(evening.db, "r1m1", ballot=0, now=evening.now)
     assert (first.state, first.ballot, first.winner, first.tallies) == ("open", 1, None, [[1, 1]])
     assert first.closes_at == evening.now + 30
-    second = close_match(evening.db, "r1m1", now=evening.now)
+    second = close_match(evening.db, "r1m1", ballot=1, now=evening.now)
     assert (second.state, second.decided_by, second.tallies) == ("closed", "draw", [[1, 1], [0, 0]])
     assert second.winner == draw_tie("thimble", "r1m1", ids[0], ids[3])
 
@@ -266,7 +266,7 @@ def test_votes_of_an_undone_match_stay_and_do_not_count(four: Four) -> None:
     undo_match(evening.db, "r1m1", now=evening.now)
     open_match(evening.db, "r1m1", now=evening.now)
     evening.vote("voter0", "r1m1", texts[ids[3]])
-    result = close_match(evening.db, "r1m1", now=evening.now)
+    result = close_match(evening.db, "r1m1", ballot=0, now=evening.now)
     assert (result.winner, result.tallies) == (ids[3], [[0, 1]])
     with reading(evening.db) as session:
         assert session.scalar(select(func.count()).select_from(Vote)) == 6

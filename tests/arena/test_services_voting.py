@@ -47,7 +47,7 @@ def test_a_vote_goes_to_the_verse_that_was_seen_there(final: Evening) -> None:
     assert stage.open and stage.open.lower and stage.open.lower.text
     for number in range(10):
         final.vote(f"v{number}", "r1m1", stage.open.lower.text)
-    result = close_match(final.db, "r1m1", now=final.now)
+    result = close_match(final.db, "r1m1", ballot=0, now=final.now)
     assert result.tallies == [[0, 10]] and result.winner == stage.open.lower.entry
     with reading(final.db) as session:
         rows = session.scalars(select(Vote)).all()
@@ -61,7 +61,7 @@ def test_a_vote_can_be_changed_until_the_match_closes(final: Evening) -> None:
     again = cast_vote(final.db, "r1m1", secret_of("v"), "right", 0, now=final.now + 1)
     assert (one.changed, two.changed, again.changed) == (False, True, False) and again.cast_at == two.cast_at
     assert ballot(final.db, "r1m1", secret_of("v"), now=final.now).choice == "right"
-    assert votes(final) == 1 and sum(close_match(final.db, "r1m1", now=final.now).tallies[0]) == 1
+    assert votes(final) == 1 and sum(close_match(final.db, "r1m1", ballot=0, now=final.now).tallies[0]) == 1
 
 
 def test_a_double_tap_is_one_vote(final: Evening) -> None:
@@ -86,7 +86,7 @@ def test_many_voters_at_once_are_all_counted_once(final: Evening) -> None:
         )
     assert votes(final) == 100
     match = snapshot(final.db, now=final.now)["match"]
-    assert match["votes"] == 100 and sum(close_match(final.db, "r1m1", now=final.now).tallies[0]) == 100
+    assert match["votes"] == 100 and sum(close_match(final.db, "r1m1", ballot=0, now=final.now).tallies[0]) == 100
     verify_chain(final.db)
 
 
@@ -119,7 +119,7 @@ def test_votes_on_unknown_unopened_and_closed_matches_are_refused(final: Evening
     with pytest.raises(BadSecret):
         cast_vote(final.db, "r1m1", "short", "left", 0, now=final.now)
     cast_vote(final.db, "r1m1", secret_of("v"), "left", 0, now=final.now)
-    close_match(final.db, "r1m1", now=final.now)
+    close_match(final.db, "r1m1", ballot=0, now=final.now)
     with pytest.raises(MatchClosed):
         cast_vote(final.db, "r1m1", secret_of("v"), "right", 0, now=final.now)
 
@@ -134,14 +134,14 @@ def test_verses_are_secret_until_their_match_is_opened(evening: Evening) -> None
 
 
 def test_a_vote_for_the_first_ballot_does_not_slip_into_the_re_vote(final: Evening) -> None:
-    assert close_match(final.db, "r1m1", now=final.now).ballot == 1
+    assert close_match(final.db, "r1m1", ballot=0, now=final.now).ballot == 1
     with pytest.raises(BallotOver) as refused:
         cast_vote(final.db, "r1m1", secret_of("v"), "left", 0, now=final.now)
     assert refused.value.facts["now"] == 1
     shown = ballot(final.db, "r1m1", secret_of("v"), now=final.now)
     assert (shown.number, shown.choice, shown.open) == (1, None, True)
     cast_vote(final.db, "r1m1", secret_of("v"), "left", 1, now=final.now)
-    assert close_match(final.db, "r1m1", now=final.now).decided_by == "revote"
+    assert close_match(final.db, "r1m1", ballot=1, now=final.now).decided_by == "revote"
 
 
 def test_no_answer_tells_who_leads_while_a_match_is_open(final: Evening) -> None:

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
 from arena.cli import main
 from arena.errors import BadName
-from arena.services import entries, views, voting
+from arena.services import bracket, entries, views, voting
 from arena.services.checking import check_bundle
 from arena.services.opening import OpenEvent, open_event
 from arena.services.verifying import claim_next, record_verdict
@@ -135,8 +136,8 @@ def test_an_evening_is_played_from_the_terminal(desk: Desk) -> None:
     desk.vote("upper")
     assert "(1:0)" in desk.does("match", "close")
     desk.does("match", "open", "r1m2", "--seconds", "0")
-    assert "is a tie (0:0): the re-vote is open" in desk.does("match", "close")
-    assert "by draw" in desk.does("match", "close", "r1m2")
+    assert "is a tie (0:0): the second vote is open" in desk.does("match", "close")
+    assert "by draw" in desk.does("match", "close", "r1m2", "--revote")
     assert "Undo r1m2" in desk.does("match", "undo", "r1m2", answer="y\n")
     desk.does("match", "open", "r1m2")
     desk.vote("lower")
@@ -190,3 +191,52 @@ def test_the_folder_may_come_from_the_environment(desk: Desk) -> None:
     result = CliRunner().invoke(main, ["event", "show"], env={"ARENA_DIR": str(desk.folder)})
     assert result.exit_code == 0
     assert "Poets" in result.output
+
+
+def test_closing_by_command_after_the_clock_leaves_the_second_vote_open(desk: Desk) -> None:
+    desk.does("event", "open")
+    for number in (1, 2):
+        desk.enter(number)
+    desk.does("event", "close")
+    desk.does("bracket", "draw")
+    desk.does("match", "open", "--seconds", "1")
+    event = desk.open()
+    bracket.close_due(event.db, now=time.time() + 2)  # the clock counts a tie while the organizer types
+    assert "the second vote is open" in desk.does("match", "close")
+    match = views.console_view(event.db, now=time.time()).open
+    assert match and match.ballot == 1
+    assert "by draw" in desk.does("match", "close", "--revote")
+    assert "is closed" in desk.does("match", "close", "r1m1")  # again, by name: as it is
+    event.db.kw["bind"].dispose()
+
+
+def test_the_second_vote_is_not_closed_by_command_before_there_is_one(desk: Desk) -> None:
+    desk.does("event", "open")
+    for number in (1, 2):
+        desk.enter(number)
+    desk.does("event", "close")
+    desk.does("bracket", "draw")
+    desk.does("match", "open")
+    assert "r1m1 is in its first vote" in desk.refuses("match", "close", "--revote")
+
+
+def test_a_command_that_asked_first_does_not_undo_what_changed_meanwhile(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.does("event", "open")
+    for number in (1, 2):
+        desk.enter(number)
+    desk.does("event", "close")
+    desk.does("bracket", "draw")
+    desk.does("match", "open")
+    event = desk.open()
+
+    def while_it_asks(*_: object, **__: object) -> bool:
+        bracket.close_match(event.db, "r1m1", ballot=0, now=time.time())
+        return True
+
+    monkeypatch.setattr(click, "confirm", while_it_asks)
+    assert "already done: the votes of r1m1 were counted" in desk.refuses("match", "undo", "r1m1")
+    match = views.console_view(event.db, now=time.time()).open
+    assert match and match.ballot == 1
+    event.db.kw["bind"].dispose()

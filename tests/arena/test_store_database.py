@@ -78,7 +78,7 @@ def test_a_database_of_the_first_version_opens_and_the_evening_goes_on(tmp_path:
         "withdrawn",
         "expired",
     }
-    assert close_match(opened.db, stage.open.id, now=2_000_000.0).ballot == 1
+    assert close_match(opened.db, stage.open.id, ballot=0, now=2_000_000.0).ballot == 1
     opened.db.kw["bind"].dispose()
 
 

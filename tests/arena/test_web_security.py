@@ -217,7 +217,7 @@ def test_markup_and_escapes_in_names_and_verses_stay_text(evening: Evening) -> N
     bracket.draw_bracket(evening.db, now=evening.now)
     bracket.open_match(evening.db, "r1m1", seconds=10, now=evening.now)
     vote(evening.phone(), "left")
-    bracket.close_match(evening.db, "r1m1", now=evening.now)
+    bracket.close_match(evening.db, "r1m1", ballot=0, now=evening.now)
     evening.now += 60
     shown = 0
     for client, address in ((evening.phone(), "/"), (evening.phone(), "/results"), (evening.phone(), "/stage")):

@@ -10,9 +10,11 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from arena.services import bracket, events
+from arena.services.views import console_view, stage_view
+from arena.voters import Form
 from arena.web.stage import REVEAL_SECONDS
 from arena.web.typeset import PAIR, STAGE_SIZES, incipit, plain, stage_size, verse_lines
-from tests.arena.web_evening import START, Evening, Tags, post, vote
+from tests.arena.web_evening import START, Evening, Tags, hidden, token_of, vote
 
 
 @pytest.fixture
@@ -20,8 +22,12 @@ def evening(tmp_path: Path) -> Evening:
     return Evening(tmp_path, public_url="http://192.168.7.7:8000")
 
 
-def act(client: FlaskClient, action: str, **fields: object) -> TestResponse:
-    return post(client, "/console", f"/console/{action}", **fields)
+def act(client: FlaskClient, action: str, page: str | None = None, **fields: object) -> TestResponse:
+    """Send a form of the console; from an older page, if one is given."""
+    page = page or client.get("/console").text
+    shown = {"token": token_of(page), "seen": hidden(page, "seen")}
+    ballot = Form(page, f"/console/{action}").fields.get("ballot")
+    return client.post(f"/console/{action}", data={**shown, **({"ballot": ballot} if ballot else {}), **fields})
 
 
 def test_the_stage_follows_a_match(evening: Evening) -> None:
@@ -151,3 +157,102 @@ def test_a_verse_keeps_its_lines_and_its_spaces() -> None:
 def test_names_cannot_steer_a_screen() -> None:
     assert plain("a\x1b[2Jb\u202ec\nd") == "a\ufffd[2Jb\ufffdc\ufffdd"
     assert incipit("\x1b]0;x\x07 word") == "\ufffd]0;x\ufffd word"
+
+
+def test_a_second_tap_on_close_leaves_the_second_vote_open(evening: Evening) -> None:
+    evening.voting(2)
+    client = evening.organizer()
+    page = client.get("/console").text
+    assert act(client, "matches/r1m1/close", page).status_code == 303
+    again = act(client, "matches/r1m1/close", page)
+    assert again.status_code == 409 and "Already done: the votes of r1m1 were counted" in again.text
+    match = stage_view(evening.db, now=evening.now).open
+    assert match and (match.id, match.ballot) == ("r1m1", 1)
+
+
+def test_a_tap_just_after_the_clock_closed_a_tie_leaves_the_second_vote_open(evening: Evening) -> None:
+    evening.voting(2, seconds=60)
+    client = evening.organizer()
+    page = client.get("/console").text
+    evening.now += 60
+    bracket.close_due(evening.db, now=evening.now)
+    assert act(client, "matches/r1m1/close", page).status_code == 409
+    match = stage_view(evening.db, now=evening.now).open
+    assert match and match.ballot == 1 and match.votes == 0
+
+
+def test_votes_make_no_page_of_the_console_too_old(evening: Evening) -> None:
+    evening.voting(2)
+    client = evening.organizer()
+    page = client.get("/console").text
+    vote(evening.phone(), "left")
+    vote(evening.phone(), "left")
+    assert act(client, "matches/r1m1/close", page).status_code == 303
+
+
+OLD_TABS = {  # what one tab does, and what another one, which was opened before, then asks for
+    "opening a closed match": (["matches/r1m1/close", "matches/r1m1/undo"], "matches/r1m1/open", {"seconds": "30"}),
+    "undoing fresh votes": (["matches/r1m1/undo", "matches/r1m1/open"], "matches/r1m1/undo", {}),
+    "undoing a result": (["matches/r1m1/close"], "matches/r1m1/undo", {}),
+}
+
+
+@pytest.mark.parametrize("case", OLD_TABS)
+def test_an_old_tab_of_the_console_changes_no_match(evening: Evening, case: str) -> None:
+    first, then, fields = OLD_TABS[case]
+    evening.draw(2)
+    one, other = evening.organizer(), evening.organizer()
+    if then.endswith("open"):
+        page = other.get("/console").text
+    act(one, "matches/r1m1/open", seconds="0")
+    vote(evening.phone(), "left")
+    if not then.endswith("open"):
+        page = other.get("/console").text
+    for action in first:
+        assert act(one, action).status_code == 303, action
+    before = console_view(evening.db, now=evening.now)
+    answer = act(other, then, page, **fields)
+    assert answer.status_code == 409 and "Already done" in answer.text
+    assert console_view(evening.db, now=evening.now).log_number == before.log_number
+
+
+def test_an_old_tab_of_the_console_changes_no_event(evening: Evening) -> None:
+    one, other = evening.organizer(), evening.organizer()
+    first = other.get("/console").text
+    assert act(one, "submissions/open").status_code == 303
+    assert act(other, "submissions/open", first).status_code == 409
+    opened = other.get("/console").text
+    authors = [evening.author(f"Poet {seed}", seed) for seed in (10, 11)]
+    evening.verify()
+    assert act(one, "submissions/close").status_code == 303
+    assert act(one, "submissions/open", one.get("/console").text, minutes="10").status_code == 303
+    assert act(other, "submissions/close", opened).status_code == 409  # it would close what was opened again
+    assert act(other, "submissions/closing", opened, minutes="3").status_code == 409
+    assert events.current_event(evening.db).state == "open"
+    words = other.get("/console").text
+    assert act(one, "word", word="ours").status_code == 303
+    assert act(other, "word", words, word="theirs").status_code == 409
+    assert act(one, "submissions/close").status_code == 303
+    closed = other.get("/console").text
+    assert act(one, "draw").status_code == 303
+    assert act(other, "draw", closed).status_code == 409
+    shown = other.get("/console").text
+    entry = authors[0].entry
+    assert act(one, f"entries/{entry}/disqualify", reason="copied").status_code == 303
+    bracket.reinstate(evening.db, entry, now=evening.now)
+    assert act(other, f"entries/{entry}/disqualify", shown, reason="copied").status_code == 409
+    assert console_view(evening.db, now=evening.now).counts["disqualified"] == 0
+    act(one, "matches/r1m1/open", seconds="0")
+    vote(evening.phone(), "left")
+    act(one, "matches/r1m1/close")
+    over = other.get("/console").text
+    assert act(one, "matches/r1m1/undo").status_code == 303
+    assert act(other, "publish", over).status_code == 409
+    assert events.current_event(evening.db).state == "drawn"
+
+
+def test_a_form_that_does_not_say_what_it_was_shown_changes_nothing(evening: Evening) -> None:
+    client = evening.organizer()
+    for seen in ("", "x", "-1", "9" * 13):
+        assert act(client, "submissions/open", seen=seen).status_code == 422
+    assert events.current_event(evening.db).state == "draft"

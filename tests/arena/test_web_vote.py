@@ -194,7 +194,7 @@ def test_a_winner_that_plays_on_stays_unnamed_and_the_loser_is_named(evening: Ev
     vote(phone, "left")
     winner = next(author for author in authors if squeezed(author.text) == squeezed(cards(page)[0]))
     loser = next(author for author in authors if squeezed(author.text) == squeezed(cards(page)[1]))
-    bracket.close_match(evening.db, "r1m1", now=evening.now)
+    bracket.close_match(evening.db, "r1m1", ballot=0, now=evening.now)
     for address in ("/", "/results", "/stage"):
         text = phone.get(address).text
         assert winner.name not in text, address
@@ -266,7 +266,7 @@ def test_the_state_is_told_with_an_etag(evening: Evening) -> None:
     second = phone.get("/api/state", headers={"If-None-Match": etag})
     assert second.status_code == 200 and second.json["match"]["votes"] == 1
     assert phase_key(first.json) == phase_key(second.json)
-    bracket.close_match(evening.db, "r1m1", now=evening.now)
+    bracket.close_match(evening.db, "r1m1", ballot=0, now=evening.now)
     assert phase_key(phone.get("/api/state").json) != phase_key(first.json)
 
 

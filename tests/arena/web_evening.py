@@ -125,8 +125,9 @@ def post(client: FlaskClient, form_page: str, action: str, **fields: Any) -> Tes
     return client.post(action, data={"token": token_of(client.get(form_page)), **fields})
 
 
-def hidden(page: TestResponse, name: str) -> str:
-    found = re.search(rf'name="{name}" value="([^"]*)"', page.text)
+def hidden(page: TestResponse | str, name: str) -> str:
+    text = page if isinstance(page, str) else page.text
+    found = re.search(rf'name="{name}" value="([^"]*)"', text)
     assert found, f"the page has no field {name}"
     return found[1]
 
