@@ -63,8 +63,8 @@ def verify(files: tuple[Path, ...], as_json: bool, jobs: int | None) -> None:
 def _verify(files: Sequence[Path], as_json: bool, jobs: int | None) -> int:
     from tqdm import tqdm
 
-    from arena.services.verification import available_cores, verify_files
     from arena.show import COLOURS, exit_status, lines_of
+    from arena.verification.runner import available_cores, verify_files
 
     reports = []
     bar = tqdm(total=len(files), unit="file", leave=False, disable=None if len(files) > 1 else True)

@@ -19,12 +19,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from arena.services import bracket, verifying
+from arena.services import bracket, verification
 from arena.services.answers import Job
-from arena.services.checking import Report
 from arena.services.opening import BundleStore, open_event
-from arena.services.verification import Cancelled, available_cores, verify_file
 from arena.settings import load_settings
+from arena.verification.check import Report
+from arena.verification.runner import Cancelled, available_cores, verify_file
 
 LEASE_SECONDS = 30.0  # how long a worker may be silent before another takes its entry
 RENEW_EVERY = LEASE_SECONDS / 5  # seconds; a few may fail
@@ -103,7 +103,7 @@ class Worker:
         for check in list(self._checks):
             self._look_at(check, moment)
         while len(self._checks) < self._jobs and not self._stopping:
-            job = verifying.claim_next(self._db, worker=self._name, lease_seconds=LEASE_SECONDS, now=self._clock())
+            job = verification.claim_next(self._db, worker=self._name, lease_seconds=LEASE_SECONDS, now=self._clock())
             if job is None:
                 break
             self._begin(job)
@@ -115,9 +115,9 @@ class Worker:
         for check in self._checks:
             check.thread.join()
             if check.report is not None:
-                verifying.record_verdict(self._db, check.job, check.report, now=self._clock())
+                verification.record_verdict(self._db, check.job, check.report, now=self._clock())
             elif not check.given_up:
-                verifying.release(self._db, check.job, "the server was stopped", now=self._clock())
+                verification.release(self._db, check.job, "the server was stopped", now=self._clock())
         self._checks.clear()
 
     def _begin(self, job: Job) -> None:
@@ -141,11 +141,11 @@ class Worker:
     def _look_at(self, check: Check, moment: float) -> None:
         if not check.thread.is_alive():
             if check.report is not None:
-                verifying.record_verdict(self._db, check.job, check.report, now=self._clock())
+                verification.record_verdict(self._db, check.job, check.report, now=self._clock())
             self._checks.remove(check)
         elif moment - check.renewed >= RENEW_EVERY and not check.given_up:
             check.renewed = moment
-            if not verifying.renew(self._db, check.job, lease_seconds=LEASE_SECONDS, now=self._clock()):
+            if not verification.renew(self._db, check.job, lease_seconds=LEASE_SECONDS, now=self._clock()):
                 check.given_up = True  # withdrawn, or another worker has it: nobody waits for this verdict
                 check.cancelled.set()
 

@@ -1,139 +1,181 @@
-"""Verifies bundles, each in a watched child process with limits that follow from its header."""
+"""Hands entries to workers, one lease an attempt, and takes their verdicts.
+
+The entry's row is the truth. A worker that dies costs its lease and nothing else: when that has run out the entry goes
+to the next. A verdict counts only with the number of the attempt that is still under way.
+"""
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import sys
-import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import asdict
+from typing import Any, cast
 
-from arena.sandbox import Ending, Limits, run_watched
-from arena.services.checking import Report, malformed, unreadable
-from trainer.verse.bundle import read_claim
-from trainer.verse.claim import Claim
-from trainer.verse.errors import BundleError
-from trainer.verse.replay import CHUNK, MAX_LOGITS
+from sqlalchemy import CursorResult, or_, select, update
+from sqlalchemy.orm import Session, sessionmaker
 
-MIB = 2**20
-FLOOR_MEMORY = 256 * MIB  # bytes; Python and NumPy take 40 to 60 MB
-FLOOR_SECONDS = 60.0  # a cold start on a slow disk, with every core busy
-SLOWEST = 2e8  # float64 operations a second: a tenth of one core of a small board
-SECONDS_A_DIGEST = 2e-5  # noise: SHA-256 through Python takes 1e-6, one digest for four tokens of the vocabulary
-PATIENCE = 0.2  # seconds between two chances for Ctrl-C, which Windows does not let interrupt a wait
+from arena.services.answers import Job
+from arena.services.log import append
+from arena.store.engine import reading, writing
+from arena.store.schema import Entry, Verification
+from arena.verification.check import Report
 
-# The child is isolated (-I: no PYTHON* variables, no user site, no current folder on its path) and runs the code its
-# parent runs, installed or not, so it is told where that lies. It writes no bytecode (-B), nor any other file.
-ROOT = str(Path(__file__).resolve().parents[2])
-START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from arena.replay_child import main; main()"
-CHILD = (sys.executable, "-I", "-B", "-c", START, ROOT)
+BACK_OFF = (1.0, 5.0, 20.0, 60.0)  # seconds before a check that could not be done is tried again, then always the last
+OWN_LIMITS = ("memory", "time", "output")  # ERROR codes of a bundle that uses more than its header's model should need
+LIMIT_FAILURES = 3  # so often it must do so, on a machine that may have been busy, before it is refused
+MAX_REASON = 400  # characters
 
 
-class Cancelled(Exception):
-    """The run was cancelled before this file had a verdict."""
+def claim_next(db: sessionmaker[Session], *, worker: str, lease_seconds: float, now: float) -> Job | None:
+    """Lease the oldest entry that waits, or whose lease has run out, to a worker; None if there is none."""
+    if not _anything(db, now):
+        return None  # without a write: workers ask again and again
+    with writing(db) as session:
+        job = _lease(session, worker, lease_seconds, now)
+        if job is None:
+            return None
+        lost = update(Verification).where(Verification.entry_id == job.entry, Verification.ended_at.is_(None))
+        gone = cast("CursorResult[Any]", session.execute(lost.values(ended_at=now, verdict="LOST"))).rowcount
+        if gone:  # nothing but a sign for the organizer: an entry that ends every worker
+            session.execute(update(Entry).where(Entry.id == job.entry).values(failures=Entry.failures + 1))
+        session.add(Verification(entry_id=job.entry, attempt=job.attempt, worker=worker, started_at=now))
+        append(session, "check-started", {"entry": job.entry, "attempt": job.attempt}, now=now)
+        return job
 
 
-def limits_of(claim: Claim) -> Limits:
-    """What checking this claim may use: some two to four times what it needs.
+def renew(db: sessionmaker[Session], job: Job, *, lease_seconds: float, now: float) -> bool:
+    """Keep the lease; False if the entry is no longer this attempt's, and the check may stop."""
+    with writing(db) as session:
+        entry = _leased(session, job)
+        if entry is None:
+            return False
+        entry.lease_until = now + lease_seconds
+        return True
 
-    Memory: the bundle's bytes as read (2 a weight), the weights in float64 (8), a float16 temporary (2), keys and
-    values of every position, and one chunk's activations, attention and logits; half as much again, and a floor.
-    Time: two operations a weight and position, the attention's, and the noise, on a very slow machine, and a floor.
+
+def record_verdict(db: sessionmaker[Session], job: Job, report: Report, *, now: float) -> bool:
+    """Take the report on an entry; False if it came too late to count.
+
+    PASS lets the entry in, and it replaces an earlier one of its owner. FAIL, MALFORMED and UNDECIDED refuse it. ERROR
+    says nothing about the verse, and the check is tried again, except that a bundle that went over the limits of its
+    own header three times is refused.
     """
-    config = claim.config
-    positions = len(claim.recipe.prompt_ids) + len(claim.ids)
-    rows = min(positions, CHUNK)
-    cache = 2 * config.n_layer * config.n_embd * positions
-    activations = rows * 20 * config.n_embd
-    attention = 2 * config.n_head * rows * positions
-    logits = 4 * config.vocab_size * min(len(claim.ids), max(1, MAX_LOGITS // config.vocab_size))
-    memory = 12 * config.n_params + 8 * (cache + activations + attention + logits)
-    operations = 2 * config.n_params * positions + 4 * config.n_layer * config.n_embd * positions**2
-    digests = len(claim.ids) * config.vocab_size / 4
-    return Limits(
-        memory=FLOOR_MEMORY + memory * 3 // 2,
-        seconds=FLOOR_SECONDS + operations / SLOWEST + digests * SECONDS_A_DIGEST,
+    with writing(db) as session:
+        entry = _leased(session, job)
+        _end_attempt(session, job, report, now)
+        if entry is None:
+            append(session, "verdict-late", {"entry": job.entry, "attempt": job.attempt}, now=now)
+            return False
+        if report.verdict == "ERROR":
+            over = report.code in OWN_LIMITS and _times_over(session, job.entry) >= LIMIT_FAILURES
+            if not over:
+                _requeue(session, entry, job, report.code or "error", report.reason, now)
+                return True
+        entry.verdict, entry.failures, entry.lease_until = report.verdict, 0, None
+        if report.verdict == "PASS" and report.text == entry.text:
+            entry.state, entry.code, entry.reason = "verified", None, None
+            session.flush()
+            _replace_earlier(session, entry, now)
+        else:
+            entry.state, entry.code, entry.reason = "refused", report.code, reason_of_report(report)
+        data = {"entry": entry.id, "attempt": job.attempt, "verdict": report.verdict, "state": entry.state}
+        append(session, "verdict", data, now=now)
+        return True
+
+
+def release(db: sessionmaker[Session], job: Job, reason: str, *, now: float) -> bool:
+    """Give an entry back unchecked, for trouble that is not its own; False if the lease was lost already."""
+    return record_verdict(db, job, Report("ERROR", code="released", reason=reason[:MAX_REASON]), now=now)
+
+
+def reason_of_report(report: Report) -> str:
+    """A refusal in plain words. Holds untrusted text: what tokens spell."""
+    if report.verdict == "FAIL" and report.expected and report.got:
+        where = f"after {_quoted(report.before)}" if report.before else "at its very beginning"
+        return (
+            f"the server wrote another verse: {where} this checkpoint and recipe write "
+            f"{_quoted(report.expected['text'])}, and the bundle claims {_quoted(report.got['text'])}"
+        )[:MAX_REASON]
+    if report.verdict == "UNDECIDED":
+        return (
+            f"token {report.position} is decided so closely that two machines may differ on it, which is nobody's "
+            "fault: enter the verse of a near seed instead"
+        )
+    if report.verdict == "ERROR":
+        return f"three checks had to be stopped: {report.reason}"[:MAX_REASON]
+    if report.verdict == "PASS":
+        return "the file checked is not the one that was claimed"
+    return (report.reason or "it cannot be verified")[:MAX_REASON]
+
+
+def _quoted(text: str | None) -> str:
+    return f"“{text or ''}”".replace("\n", "↵")
+
+
+def _due(now: float) -> Any:
+    return or_(
+        (Entry.state == "waiting") & (Entry.not_before <= now),
+        (Entry.state == "verifying") & (Entry.lease_until < now),
     )
 
 
-def verify_file(path: Path, cancelled: threading.Event) -> Report:
-    """Verify one bundle. Whatever stops the check itself is an ERROR, never a FAIL.
-
-    Raises:
-        Cancelled: `cancelled` was set first.
-    """
-    try:
-        claim = read_claim(path)  # the header alone: weights are for the child
-    except BundleError as error:
-        report = malformed(error)
-    except OSError as error:
-        report = unreadable(error)
-    else:
-        report = check_watched(path, limits_of(claim), cancelled)
-    return replace(report, file=str(path))
+def _anything(db: sessionmaker[Session], now: float) -> bool:
+    with reading(db) as session:
+        return session.scalar(select(Entry.id).where(_due(now)).limit(1)) is not None
 
 
-def check_watched(path: Path, limits: Limits, cancelled: threading.Event) -> Report:
-    """Check one bundle in a child of its own; raises as `verify_file` does."""
-    try:
-        ending = run_watched([*CHILD, str(path)], limits, cancelled)
-    except OSError as error:
-        return Report("ERROR", code="crash", reason=f"no process could be started: {error.strerror}")
-    return report_of(ending, limits)
+def _lease(session: Session, worker: str, lease_seconds: float, now: float) -> Job | None:
+    """The claim itself: one UPDATE ... RETURNING."""
+    oldest = select(Entry.id).where(_due(now)).order_by(Entry.queued_at, Entry.id).limit(1)
+    if session.get_bind().dialect.name == "postgresql":
+        oldest = oldest.with_for_update(skip_locked=True)
+    lease = (
+        update(Entry)
+        .where(Entry.id == oldest.scalar_subquery())
+        .values(state="verifying", attempt=Entry.attempt + 1, worker=worker, lease_until=now + lease_seconds)
+        .returning(Entry.id, Entry.attempt, Entry.bundle, Entry.size, Entry.lease_until)
+        .execution_options(synchronize_session=False)
+    )
+    row = session.execute(lease).first()
+    if row is None or row.bundle is None or row.lease_until is None:
+        return None
+    return Job(row.id, row.attempt, worker, row.bundle, row.size, row.lease_until)
 
 
-def report_of(ending: Ending, limits: Limits) -> Report:
-    """The report that a child printed, or an ERROR that says how it ended; raises as `verify_file` does."""
-    if ending.how == "cancelled":
-        raise Cancelled
-    if ending.how == "exited" and ending.status == 0:
-        try:
-            return Report.from_dict(json.loads(ending.output))
-        except ValueError:
-            return Report("ERROR", code="crash", reason="the checking process printed no report")
-    reasons = {
-        "memory": f"the check used more than the {limits.memory // MIB:,} MiB this bundle should need",
-        "time": f"the check took longer than the {limits.seconds:,.0f} seconds this bundle should need",
-        "output": "the checking process printed without end",
-        "exited": f"the checking process {_death(ending.status)}: is the machine out of memory? try --jobs 1",
-    }
-    return Report("ERROR", code="crash" if ending.how == "exited" else ending.how, reason=reasons[ending.how])
+def _leased(session: Session, job: Job) -> Entry | None:
+    """The entry, if this attempt is still the one under way. A lease that ran out counts until another takes it."""
+    query = select(Entry).where(Entry.id == job.entry, Entry.state == "verifying", Entry.attempt == job.attempt)
+    return session.scalars(query).first()
 
 
-def verify_files(paths: Sequence[Path], jobs: int) -> Iterator[Report]:
-    """Verify bundles, `jobs` at once, and yield their reports in the order given, each as soon as it can be.
-
-    Closing the iterator, or an interrupt while it waits, ends the children.
-    """
-    cancelled = threading.Event()
-    with ThreadPoolExecutor(jobs) as pool:
-        futures = [pool.submit(verify_file, path, cancelled) for path in paths]
-        try:
-            for future in futures:
-                while not wait([future], PATIENCE).done:
-                    pass
-                yield future.result()
-        finally:
-            cancelled.set()
-            for future in futures:
-                future.cancel()
+def _end_attempt(session: Session, job: Job, report: Report, now: float) -> None:
+    query = select(Verification).where(Verification.entry_id == job.entry, Verification.attempt == job.attempt)
+    attempt = session.scalars(query).first()
+    if attempt is not None:
+        attempt.ended_at, attempt.verdict, attempt.report = now, report.verdict, asdict(report)
+        session.flush()
 
 
-def available_cores() -> int:
-    """Cores this process may use."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def _times_over(session: Session, entry_id: str) -> int:
+    """How many of the latest attempts in a row went over the bundle's own limits."""
+    query = select(Verification).where(Verification.entry_id == entry_id).order_by(Verification.attempt.desc())
+    count = 0
+    for attempt in session.scalars(query):
+        if attempt.verdict != "ERROR" or (attempt.report or {}).get("code") not in OWN_LIMITS:
+            break
+        count += 1
+    return count
 
 
-def _death(status: int) -> str:
-    if status >= 0:
-        return f"ended with status {status}"
-    try:
-        return f"was ended by {signal.Signals(-status).name}"
-    except ValueError:
-        return f"was ended by signal {-status}"
+def _requeue(session: Session, entry: Entry, job: Job, code: str, reason: str | None, now: float) -> None:
+    entry.not_before = now + BACK_OFF[min(entry.failures, len(BACK_OFF) - 1)]
+    entry.state, entry.lease_until, entry.failures = "waiting", None, entry.failures + 1
+    entry.code, entry.reason = code, reason
+    append(session, "check-released", {"entry": entry.id, "attempt": job.attempt, "code": code}, now=now)
+
+
+def _replace_earlier(session: Session, entry: Entry, now: float) -> None:
+    """Of one owner's verified entries the latest claim stays in, whichever was checked first."""
+    query = select(Entry).where(Entry.owner_id == entry.owner_id, Entry.state == "verified")
+    ordered = sorted(session.scalars(query), key=lambda one: (one.claimed_at, one.id))
+    for earlier in ordered[:-1]:
+        earlier.state, earlier.code = "replaced", None
+        append(session, "entry-replaced", {"entry": earlier.id, "by": ordered[-1].id}, now=now)

@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from arena.sandbox import MAX_OUTPUT, Limits, run_watched
-from arena.services.verification import ROOT
+from arena.verification.runner import ROOT
+from arena.verification.sandbox import MAX_OUTPUT, Limits, run_watched
 
 MIB = 2**20
 ROOMY = Limits(memory=500 * MIB, seconds=60.0)
@@ -97,14 +97,14 @@ except Exception as error: print(type(error).__name__)
 def test_a_child_dies_with_its_parent_even_by_kill_9() -> None:
     grandchild = f"""
 import sys; sys.path.insert(0, {ROOT!r})
-from arena.sandbox import end_with_parent
+from arena.verification.sandbox import end_with_parent
 end_with_parent()
 while True: pass
 """
     parent = f"""
 import sys; sys.path.insert(0, {ROOT!r})
 import threading, psutil
-from arena.sandbox import Limits, run_watched
+from arena.verification.sandbox import Limits, run_watched
 threading.Thread(target=run_watched, args=([sys.executable, "-I", "-c", {grandchild!r}], Limits(2**30, 600))).start()
 me = psutil.Process()
 while not me.children(): pass

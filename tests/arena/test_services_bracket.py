@@ -34,7 +34,6 @@ from arena.services.bracket import (
     reinstate,
     undo_match,
 )
-from arena.services.checking import check_bundle
 from arena.services.events import (
     close_submissions,
     create_event,
@@ -44,10 +43,11 @@ from arena.services.events import (
     set_draw_word,
 )
 from arena.services.log import verify_chain
-from arena.services.verifying import record_verdict
+from arena.services.verification import record_verdict
 from arena.services.views import console_view, entry_view, results_view, snapshot, stage_view
 from arena.store.engine import reading, writing
 from arena.store.schema import Entry, Match, Owner, Vote
+from arena.verification.check import check_bundle
 from tests.arena.evening import Evening, verses
 
 

@@ -12,8 +12,8 @@ from arena.services.bracket import close_match, draw_bracket, open_match
 from arena.services.entries import entry_status
 from arena.services.events import close_submissions, publish
 from arena.services.log import verify_chain
-from arena.services.verification import check_watched, limits_of
-from arena.services.verifying import record_verdict
+from arena.services.verification import record_verdict
+from arena.verification.runner import check_watched, limits_of
 from tests.arena.evening import START, Evening, secret_of, verses
 from trainer.verse.bundle import read_claim
 

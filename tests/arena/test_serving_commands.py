@@ -15,10 +15,10 @@ from click.testing import CliRunner, Result
 from arena.cli import main
 from arena.errors import BadName
 from arena.services import bracket, entries, views, voting
-from arena.services.checking import check_bundle
 from arena.services.opening import OpenEvent, open_event
-from arena.services.verifying import claim_next, record_verdict
+from arena.services.verification import claim_next, record_verdict
 from arena.settings import load_settings
+from arena.verification.check import check_bundle
 from tests.arena.bundles import RECIPE, Poet, random_weights
 from trainer.verse.claim import header_length
 

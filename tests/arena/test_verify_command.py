@@ -17,8 +17,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from arena.cli import main
-from arena.services.checking import Report
 from arena.show import lines_of, visible
+from arena.verification.check import Report
 from tests.arena.bundles import RECIPE, Poet
 from trainer.verse.bundle import pack
 from trainer.verse.config import ModelConfig

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from arena.services.checking import check_bundle
+from arena.verification.check import check_bundle
 from tests.trainer.verse_forgery import bundle
 from tests.trainer.verse_fuzz import mutant
 from trainer.verse.bundle import parse_bundle

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from arena.sandbox import Ending, Limits
-from arena.services.checking import Report
-from arena.services.verification import Cancelled, check_watched, limits_of, report_of, verify_file, verify_files
+from arena.verification.check import Report
+from arena.verification.runner import Cancelled, check_watched, limits_of, report_of, verify_file, verify_files
+from arena.verification.sandbox import Ending, Limits
 from tests.arena.bundles import CONFIG, RECIPE, VOCABULARY, Poet, edit_claim, random_weights, torn_poet
 from trainer.verse.bundle import read_claim
 from trainer.verse.config import ModelConfig

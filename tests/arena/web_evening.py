@@ -12,11 +12,11 @@ from typing import Any
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from arena.services import bracket, entries, events, verifying
-from arena.services.checking import check_bundle
+from arena.services import bracket, entries, events, verification
 from arena.services.identity import new_secret
 from arena.services.opening import open_event
 from arena.settings import Settings, create_event_folder
+from arena.verification.check import check_bundle
 from arena.web.app import create_app
 from tests.arena.bundles import RECIPE, Poet, random_weights
 from trainer.verse.claim import header_length
@@ -95,8 +95,8 @@ class Evening:
 
     def verify(self) -> None:
         """Check every waiting entry, as a worker does."""
-        while job := verifying.claim_next(self.db, worker="test", lease_seconds=30, now=self.now):
-            verifying.record_verdict(self.db, job, check_bundle(self.store.path(job.bundle)), now=self.now)
+        while job := verification.claim_next(self.db, worker="test", lease_seconds=30, now=self.now):
+            verification.record_verdict(self.db, job, check_bundle(self.store.path(job.bundle)), now=self.now)
 
     def draw(self, count: int = 4) -> list[Author]:
         """Authors of a drawn bracket."""

@@ -26,10 +26,10 @@ from typing import Any
 import psutil
 
 from arena.organizer import make_event
-from arena.services import bracket, entries, events, verifying, views
-from arena.services.checking import check_bundle
+from arena.services import bracket, entries, events, verification, views
 from arena.services.opening import OpenEvent, open_event
 from arena.settings import load_settings
+from arena.verification.check import check_bundle
 from arena.web.serving import free_port, raise_descriptor_limit, web_server
 from tests.arena.bundles import RECIPE, Poet, random_weights
 from tests.arena.served import ARENA, Process, ask, within
@@ -125,8 +125,8 @@ def prepare(folder: Path) -> OpenEvent:
         entries.take_piece(
             event.db, event.store, receipt.entry, secret, receipt.offset, data[receipt.offset :], now=now
         )
-    while job := verifying.claim_next(event.db, worker="bench", lease_seconds=60, now=now):
-        verifying.record_verdict(event.db, job, check_bundle(event.store.path(job.bundle)), now=now)
+    while job := verification.claim_next(event.db, worker="bench", lease_seconds=60, now=now):
+        verification.record_verdict(event.db, job, check_bundle(event.store.path(job.bundle)), now=now)
     events.close_submissions(event.db, now=now)
     bracket.draw_bracket(event.db, now=now)
     match = views.console_view(event.db, now=now).next

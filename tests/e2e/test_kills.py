@@ -160,7 +160,7 @@ class Killer:
             return False
 
     def _find(self, target: str) -> list[psutil.Process]:
-        word = {"web": "spawn_main", "verifying": "arena.worker", "check": "arena.replay_child"}[target]
+        word = {"web": "spawn_main", "verifying": "arena.worker", "check": "arena.verification.child"}[target]
         assert self.house.process is not None
         found = []
         try:

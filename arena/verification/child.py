@@ -7,13 +7,13 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from arena.sandbox import end_with_parent
+from arena.verification.sandbox import end_with_parent
 
 
 def main() -> None:
     """The child's whole life; its one argument is the file."""
     end_with_parent()
-    from arena.services.checking import Report, check_bundle  # NumPy loads under the limits, like all that follows
+    from arena.verification.check import Report, check_bundle  # NumPy loads under the limits, like all that follows
 
     try:
         report = check_bundle(Path(sys.argv[1]))
