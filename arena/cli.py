@@ -145,9 +145,9 @@ def serve(
       arena serve --lan
       arena serve --public-url https://verses.example.org
     """
+    from arena.server.server import reach
+    from arena.server.server import serve as run
     from arena.settings import load_settings
-    from arena.web.serving import reach
-    from arena.web.serving import serve as run
 
     settings = reach(load_settings(folder), lan=lan, port=port, public_url=public_url)
     run(settings, jobs=jobs, console_remote=console_remote, say=click.echo)

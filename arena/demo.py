@@ -21,13 +21,13 @@ from typing import Any
 
 from arena.errors import ArenaError
 from arena.organizer import make_event, open_folder
+from arena.server.server import PortTaken, answers, reach, serve
 from arena.services import bracket, events, identity, views
 from arena.services.log import verify_chain
 from arena.settings import Settings, load_settings
 from arena.show import visible
 from arena.verification.runner import available_cores
 from arena.voters import Phone, a_coin
-from arena.web.serving import PortTaken, answers, reach, serve
 from trainer.verse.bundle import read_claim
 
 ROOT = str(Path(__file__).resolve().parents[1])

@@ -14,10 +14,10 @@ from flask import Flask, Response, abort, current_app, jsonify, render_template,
 from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntityTooLarge
 
 from arena.errors import ArenaError
+from arena.server.request_body import KIB, kind_of
 from arena.services import views
 from arena.settings import Settings
 from arena.web import security, typeset
-from arena.web.bodies import KIB, kind_of
 
 T = TypeVar("T")
 

@@ -16,9 +16,9 @@ from typing import Any
 
 from flask import Flask, Response, request
 
-from arena.web.gateway import Gateway
-from arena.web.serving import end_with_main_process, raise_descriptor_limit, web_server
-from arena.web.snapshot import Keeper
+from arena.server.gateway import Gateway
+from arena.server.server import end_with_main_process, raise_descriptor_limit, web_server
+from arena.server.snapshot import Keeper
 
 ROOT = Path(__file__).resolve().parents[2]
 ARENA = [sys.executable, "-c", "from arena.cli import main; main()"]

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from arena.web import bodies
-from arena.web.bodies import KINDS, kind_of
-from arena.web.gateway import LANES, Gateway
-from arena.web.snapshot import Keeper
+from arena.server import request_body
+from arena.server.gateway import LANES, Gateway
+from arena.server.request_body import KINDS, kind_of
+from arena.server.snapshot import Keeper
 from tests.arena.served import Notes, small_app, within
 
 MIB = 2**20

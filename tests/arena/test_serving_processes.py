@@ -16,11 +16,11 @@ import psutil
 import pytest
 
 from arena.organizer import make_event
+from arena.server.lock import EventHeld, EventLock
+from arena.server.server import PortTaken, free_port, lan_address, reach
 from arena.services.events import close_submissions, open_submissions
 from arena.services.opening import open_event
 from arena.settings import SettingsError, create_event_folder, load_settings
-from arena.web.lock import EventHeld, EventLock
-from arena.web.serving import PortTaken, free_port, lan_address, reach
 from tests.arena.served import ARENA, Process, ask, within
 
 pytestmark = pytest.mark.slow

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from arena.organizer import make_event
+from arena.server.server import ROOT, START
 from arena.services import entries, events, views
 from arena.services.opening import OpenEvent, open_event
 from arena.settings import Settings, load_settings
 from arena.verification.check import Report
 from arena.verification.runner import Cancelled
-from arena.web.serving import ROOT, START
 from arena.worker import LEASE_SECONDS, Worker
 from tests.arena.bundles import RECIPE, Poet, random_weights
 from tests.arena.served import Process, within

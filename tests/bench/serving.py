@@ -26,11 +26,11 @@ from typing import Any
 import psutil
 
 from arena.organizer import make_event
+from arena.server.server import free_port, raise_descriptor_limit, web_server
 from arena.services import bracket, entries, events, verification, views
 from arena.services.opening import OpenEvent, open_event
 from arena.settings import load_settings
 from arena.verification.check import check_bundle
-from arena.web.serving import free_port, raise_descriptor_limit, web_server
 from tests.arena.bundles import RECIPE, Poet, random_weights
 from tests.arena.served import ARENA, Process, ask, within
 from tests.bench.load import Line, Outcome, Planned, as_fast_as_it_goes, by_the_clock, hang_up, lines
@@ -59,7 +59,7 @@ async def empty(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 def load_empty() -> Any:
     """What the empty server's process loads."""
-    from arena.web.serving import end_with_main_process
+    from arena.server.server import end_with_main_process
     from tests.bench.serving import empty as application
 
     end_with_main_process()

@@ -20,6 +20,7 @@ import pytest
 from itsdangerous import URLSafeSerializer
 from sqlalchemy import select
 
+from arena.server.server import PortTaken, free_port
 from arena.services import bracket, views
 from arena.services.entries import entry_status
 from arena.services.identity import voter_id_of
@@ -28,7 +29,6 @@ from arena.store.engine import reading
 from arena.store.schema import Match, Vote
 from arena.voters import Form, Phone, VoterError
 from arena.web.security import _SIGNER
-from arena.web.serving import PortTaken, free_port
 from tests.arena.evening import Evening, secret_of, verses
 from tests.arena.served import ask, within
 from tests.e2e.house import House

@@ -15,7 +15,7 @@ from urllib.parse import quote_from_bytes
 
 from a2wsgi.wsgi import build_environ
 
-from arena.web.bodies import Refused
+from arena.server.request_body import Refused
 
 ASCII = bytes(range(33, 127))  # what a query string may hold as it is
 FETCHED = 2**18  # bytes of an answer that are in memory at once

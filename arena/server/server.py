@@ -29,8 +29,8 @@ from pathlib import Path
 from typing import Any
 
 from arena.errors import ArenaError
+from arena.server.lock import EventLock
 from arena.settings import Settings, SettingsError, check_public_url
-from arena.web.lock import EventLock
 
 BACKLOG = 4_096  # connections the system keeps for us while a room arrives at once; more than it would allow anyway
 RESERVED = 256  # descriptors for databases, bundles, libraries and a body each of uploads on their way to disk
@@ -186,11 +186,11 @@ def raise_descriptor_limit() -> int:
 
 def load_gateway(settings: Settings, console_remote: bool = False) -> Any:
     """The web process's application; runs there."""
+    from arena.server.gateway import Gateway
+    from arena.server.snapshot import Keeper
+    from arena.server.source import DatabaseSource
     from arena.services.opening import open_event
     from arena.web.app import create_app
-    from arena.web.gateway import Gateway
-    from arena.web.snapshot import Keeper
-    from arena.web.source import DatabaseSource
 
     end_with_main_process()
     event = open_event(settings.database_url, settings.dir, settings.min_free_bytes)

@@ -15,9 +15,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from arena.web.bodies import PATIENCE, BodyReader, Disconnected, Receive, Refused, kind_of
-from arena.web.lanes import Answer, Lane, WSGIApp, environ_of, send_answer
-from arena.web.snapshot import Keeper
+from arena.server.request_body import PATIENCE, BodyReader, Disconnected, Receive, Refused, kind_of
+from arena.server.snapshot import Keeper
+from arena.server.wsgi import Answer, Lane, WSGIApp, environ_of, send_answer
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 STATE = "/api/state"

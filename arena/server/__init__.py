@@ -1,0 +1,1 @@
+"""Processes and sockets of a served event; no Flask routes here. Imports web, services, settings and errors."""
