@@ -22,7 +22,7 @@ from typing import Any
 from arena.errors import ArenaError
 from arena.organizer import make_event, open_folder
 from arena.server.server import PortTaken, answers, reach, serve
-from arena.services import bracket, events, identity, views
+from arena.services import bracket, events, identity, queries
 from arena.services.log import verify_chain
 from arena.settings import Settings, load_settings
 from arena.show import visible
@@ -239,7 +239,7 @@ def _enter(folder: Path, url: str, poet: Poet) -> str:
 
 def _wait_for_verdicts(db: Any, say: Callable[[str], None]) -> None:
     deadline = time.monotonic() + VERDICTS_WITHIN
-    while (view := views.console_view(db, now=time.time())).pending:
+    while (view := queries.console_view(db, now=time.time())).pending:
         if time.monotonic() > deadline:
             raise DemoError(f"{view.pending} verses had no verdict after {VERDICTS_WITHIN:g} seconds")
         time.sleep(LOOK_EVERY)
@@ -252,7 +252,7 @@ def _wait_for_verdicts(db: Any, say: Callable[[str], None]) -> None:
 def _play_on(db: Any, url: str, rng: random.Random, say: Callable[[str], None]) -> None:
     """Open match after match, let the room vote, and show the champion."""
     phones = [Phone(url) for _ in range(VOTERS)]
-    while (view := views.console_view(db, now=time.time())).champion is None:
+    while (view := queries.console_view(db, now=time.time())).champion is None:
         if view.next is None:
             raise DemoError(f"no match is ready, and there is no champion: the event is {view.event.state!r}")
         match = bracket.open_match(db, view.next.id, seconds=0, now=time.time())

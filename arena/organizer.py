@@ -18,7 +18,7 @@ import click
 from arena.errors import ArenaError
 
 if TYPE_CHECKING:
-    from arena.services.answers import ConsoleView, EventView, MatchResult, MatchView, Side
+    from arena.services.schemas import ConsoleView, EventView, MatchResult, MatchView, Side
     from arena.settings import Settings
 
 P = ParamSpec("P")
@@ -70,7 +70,7 @@ def open_folder(folder: Path) -> Opened:
     Raises:
         ArenaError: there is none.
     """
-    from arena.services.opening import open_event
+    from arena.bootstrap import open_event
     from arena.settings import load_settings
 
     settings = load_settings(folder)
@@ -90,9 +90,9 @@ def make_event(folder: Path, name: str, word: str | None, options: dict[str, Any
     """
     import secrets
 
+    from arena.bootstrap import open_event
     from arena.services import events
-    from arena.services.answers import EventRules
-    from arena.services.opening import open_event
+    from arena.services.schemas import EventRules
     from arena.settings import create_event_folder
 
     given = {key: value for key, value in options.items() if value is not None}
@@ -123,9 +123,9 @@ def show_event(folder: Path) -> None:
     Example:
       arena event show
     """
-    from arena.services import views
+    from arena.services import queries
 
-    _say(_event_lines(views.console_view(open_folder(folder).db, now=time.time())))
+    _say(_event_lines(queries.console_view(open_folder(folder).db, now=time.time())))
 
 
 @event.command("entries")
@@ -138,10 +138,10 @@ def show_entries(folder: Path) -> None:
     Example:
       arena event entries
     """
-    from arena.services import views
+    from arena.services import queries
     from arena.show import visible
 
-    view = views.console_view(open_folder(folder).db, now=time.time())
+    view = queries.console_view(open_folder(folder).db, now=time.time())
     for entry in view.entries:
         first = next((line for line in entry.text.splitlines() if line.strip()), "")
         twin = "  (the same verse as another owner's)" if entry.twins else ""
@@ -298,11 +298,11 @@ def draw_bracket(folder: Path, without_missing: bool) -> None:
       arena bracket draw
     """
     from arena.services import bracket as service
-    from arena.services import views
+    from arena.services import queries
 
     here = open_folder(folder)
     service.draw_bracket(here.db, without_missing=without_missing, now=time.time())
-    _say(_bracket_lines(views.console_view(here.db, now=time.time())))
+    _say(_bracket_lines(queries.console_view(here.db, now=time.time())))
 
 
 @bracket.command("show")
@@ -315,9 +315,9 @@ def show_bracket(folder: Path) -> None:
     Example:
       arena bracket show
     """
-    from arena.services import views
+    from arena.services import queries
 
-    _say(_bracket_lines(views.console_view(open_folder(folder).db, now=time.time())))
+    _say(_bracket_lines(queries.console_view(open_folder(folder).db, now=time.time())))
 
 
 @click.group()
@@ -412,16 +412,16 @@ def _after(minutes: float | None, now: float) -> float | None:
 
 def _seen(here: Opened) -> int:
     """The log's latest record now."""
-    from arena.services import views
+    from arena.services import queries
 
-    return views.console_view(here.db, now=time.time()).log_number
+    return queries.console_view(here.db, now=time.time()).log_number
 
 
 def _entry(here: Opened, start: str) -> tuple[str, int]:
     """The one entry whose id starts so, and the log's latest record now."""
-    from arena.services import views
+    from arena.services import queries
 
-    view = views.console_view(here.db, now=time.time())
+    view = queries.console_view(here.db, now=time.time())
     found = [one.entry for one in view.entries if one.entry.startswith(start.lower())]
     if len(found) != 1:
         what = f"{len(found)} entries start" if found else "no entry starts"
@@ -430,18 +430,18 @@ def _entry(here: Opened, start: str) -> tuple[str, int]:
 
 
 def _next_match(here: Opened) -> str:
-    from arena.services import views
+    from arena.services import queries
 
-    view = views.console_view(here.db, now=time.time())
+    view = queries.console_view(here.db, now=time.time())
     if view.next is None:
         raise click.ClickException("no match is ready: `arena event show` says where the evening stands")
     return view.next.id
 
 
 def _open_match(here: Opened) -> str:
-    from arena.services import views
+    from arena.services import queries
 
-    view = views.console_view(here.db, now=time.time())
+    view = queries.console_view(here.db, now=time.time())
     if view.open is None:
         raise click.ClickException("no match is open: `arena match open` opens the next one")
     return view.open.id

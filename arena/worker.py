@@ -19,9 +19,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from arena.bootstrap import BundleStore, open_event
 from arena.services import bracket, verification
-from arena.services.answers import Job
-from arena.services.opening import BundleStore, open_event
+from arena.services.schemas import Job
 from arena.settings import load_settings
 from arena.verification.check import Report
 from arena.verification.runner import Cancelled, available_cores, verify_file

@@ -139,9 +139,9 @@ def serve(
         PortTaken
         ArenaError: there is no event, or a later version made it.
     """
+    from arena.bootstrap import open_event
     from arena.services.entries import sweep_parts
     from arena.services.events import current_event
-    from arena.services.opening import open_event
 
     if console_remote and not settings.public_url.startswith("https:"):
         raise SettingsError("--console-remote needs an address with TLS: name it with --public-url https://...")
@@ -186,10 +186,10 @@ def raise_descriptor_limit() -> int:
 
 def load_gateway(settings: Settings, console_remote: bool = False) -> Any:
     """The web process's application; runs there."""
+    from arena.bootstrap import open_event
     from arena.server.gateway import Gateway
     from arena.server.snapshot import Keeper
     from arena.server.source import DatabaseSource
-    from arena.services.opening import open_event
     from arena.web.app import create_app
 
     end_with_main_process()

@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session, sessionmaker
 
-from arena.services import views
-from arena.services.opening import Watch
+from arena.bootstrap import Watch
+from arena.services import queries
 
 
 class DatabaseSource:
@@ -20,7 +20,7 @@ class DatabaseSource:
         return self._watch.changed()
 
     def build(self, now: float) -> dict[str, Any]:
-        return views.snapshot(self._db, now=now)
+        return queries.snapshot(self._db, now=now)
 
     def close(self) -> None:
         self._watch.close()

@@ -27,13 +27,13 @@ from arena.errors import (
 from arena.rules.bracket import MAX_PLACES, Decision, plan, settle
 from arena.rules.draw import draw_tie, lot
 from arena.rules.tally import outcome
-from arena.services.answers import EventView, MatchResult, MatchView
 from arena.services.entries import LIVE, UNDECIDED, expire, expire_claims
 from arena.services.events import STATE_CHANGES, clean_name, close, require, the_event, view_of
 from arena.services.log import append, require_unchanged
-from arena.services.views import VOTED, Scene
-from arena.store.engine import reading, writing
+from arena.services.queries import VOTED, Scene
+from arena.services.schemas import EventView, MatchResult, MatchView
 from arena.store.schema import Entry, Event, Match, Vote
+from arena.store.unit_of_work import reading, writing
 
 MATCH_CHANGES = {  # kinds of records that change a match, in words
     "match-opened": "{match} was opened",

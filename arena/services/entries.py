@@ -26,14 +26,14 @@ from arena.errors import (
     WrongOffset,
     WrongState,
 )
-from arena.services.answers import EntryStatus, Receipt
 from arena.services.events import clean_name, the_event
 from arena.services.identity import owner_id_of
 from arena.services.log import append, salted
 from arena.services.receipts import sign
+from arena.services.schemas import EntryStatus, Receipt
 from arena.store.bundles import BundleStore
-from arena.store.engine import reading, writing
 from arena.store.schema import Entry, Event, Owner
+from arena.store.unit_of_work import reading, writing
 from trainer.verse import strictjson
 from trainer.verse.bundle import read_claim
 from trainer.verse.claim import LENGTH_BYTES, Claim, header_length, parse_claim

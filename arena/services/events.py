@@ -9,11 +9,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from arena.errors import BadName, BadSetting, EventExists, NoEvent, WrongState
-from arena.services.answers import EventRules, EventView
 from arena.services.identity import new_secret
 from arena.services.log import append, require_unchanged, salted
-from arena.store.engine import reading, writing
+from arena.services.schemas import EventRules, EventView
 from arena.store.schema import THE_EVENT, Event
+from arena.store.unit_of_work import reading, writing
 from trainer.verse.text import is_control
 
 STATE_CHANGES = {  # kinds of records that change the event's state, in words

@@ -14,8 +14,8 @@ from sqlalchemy import Table, insert, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from arena.errors import AlreadyDone, LogBroken
-from arena.store.engine import reading
 from arena.store.schema import LogRecord
+from arena.store.unit_of_work import reading
 from trainer.verse import strictjson
 
 START = "0" * 64  # stands for the hash before the first record

@@ -12,10 +12,10 @@ from typing import Any, cast
 from sqlalchemy import CursorResult, or_, select, update
 from sqlalchemy.orm import Session, sessionmaker
 
-from arena.services.answers import Job
 from arena.services.log import append
-from arena.store.engine import reading, writing
+from arena.services.schemas import Job
 from arena.store.schema import Entry, Verification
+from arena.store.unit_of_work import reading, writing
 from arena.verification.check import Report
 
 BACK_OFF = (1.0, 5.0, 20.0, 60.0)  # seconds before a check that could not be done is tried again, then always the last

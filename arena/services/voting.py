@@ -11,11 +11,11 @@ from sqlalchemy.orm import Session, sessionmaker
 from arena.errors import BadSide, BallotOver, MatchClosed, MatchNotFound, MatchNotOpen, OwnMatch
 from arena.rules.bracket import title_of
 from arena.rules.draw import left_side
-from arena.services.answers import Ballot, VoteReceipt
 from arena.services.identity import owner_id_of, voter_id_of
 from arena.services.log import append, salted
-from arena.store.engine import grouped, reading
+from arena.services.schemas import Ballot, VoteReceipt
 from arena.store.schema import Entry, Event, Match, Vote
+from arena.store.unit_of_work import grouped, reading
 
 _MATCH, _VOTE, _EVENT = (cast(Table, model.__table__) for model in (Match, Vote, Event))
 _UPPER, _LOWER = (cast(Table, Entry.__table__).alias(name) for name in ("upper", "lower"))

@@ -19,7 +19,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, make_response, request
 
 from arena.services import entries
-from arena.services.answers import EntryStatus
+from arena.services.schemas import EntryStatus
 from arena.web import security
 from arena.web.app import house
 from arena.web.public import link_of

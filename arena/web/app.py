@@ -15,9 +15,9 @@ from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntit
 
 from arena.errors import ArenaError
 from arena.server.request_body import KIB, kind_of
-from arena.services import views
+from arena.services import queries
 from arena.settings import Settings
-from arena.web import security, typeset
+from arena.web import filters, security
 
 T = TypeVar("T")
 
@@ -100,24 +100,24 @@ def create_app(
     app = Flask(__name__, static_folder=None)
     app.config.update(CONSOLE_REMOTE=console_remote, MAX_CONTENT_LENGTH=DEFAULT_BODY, MAX_FORM_MEMORY_SIZE=FORM_MEMORY)
     app.extensions["arena"] = House(
-        settings, db, store, clock, snapshot or (lambda: views.snapshot(db, now=clock())), _assets()
+        settings, db, store, clock, snapshot or (lambda: queries.snapshot(db, now=clock())), _assets()
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(
-        verse_lines=typeset.verse_lines,
-        incipit=typeset.incipit,
-        plain=typeset.plain,
-        duration=typeset.duration,
-        iso_time=typeset.iso_time,
+        verse_lines=filters.verse_lines,
+        incipit=filters.incipit,
+        plain=filters.plain,
+        duration=filters.duration,
+        iso_time=filters.iso_time,
         sentence=sentence,
     )
     app.jinja_env.globals.update(
-        counted=typeset.counted,
-        qr=typeset.qr,
+        counted=filters.counted,
+        qr=filters.qr,
         static=static_address,
         form_token=security.form_token,
-        event_name=typeset.plain(settings.name),
+        event_name=filters.plain(settings.name),
     )
     for blueprint in (public.pages, api.api, stage.stage, console.console):
         app.register_blueprint(blueprint)

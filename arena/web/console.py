@@ -9,7 +9,7 @@ from flask import Blueprint, current_app, redirect, render_template, request
 from werkzeug.wrappers import Response
 
 from arena.errors import ArenaError, BadSetting
-from arena.services import bracket, events, views
+from arena.services import bracket, events, queries
 from arena.web import security
 from arena.web.app import house, sentence
 
@@ -135,7 +135,7 @@ def _page(problem: str | None = None) -> str:
     here = house()
     settings = here.settings
     local = f"http://127.0.0.1:{settings.port}"
-    view = views.console_view(here.db, now=here.now)
+    view = queries.console_view(here.db, now=here.now)
     return render_template(
         "console.html",
         view=view,

@@ -10,8 +10,8 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.wrappers import Response
 
 from arena.errors import MatchClosed, MatchNotFound, MatchNotOpen
-from arena.services import entries, events, identity, views, voting
-from arena.services.answers import Ballot, EntryStatus, StageView
+from arena.services import entries, events, identity, queries, voting
+from arena.services.schemas import Ballot, EntryStatus, StageView
 from arena.web import security
 from arena.web.app import house
 
@@ -52,7 +52,7 @@ def index() -> str:
             return render_template("vote.html", ballot=ballot, **common)
     shown: StageView | None = None
     if state["phase"] in ("between", "voting", "champion", "published"):
-        shown = here.keep("stage", (state["version"], state["phase"]), lambda: views.stage_view(here.db, now=now))
+        shown = here.keep("stage", (state["version"], state["phase"]), lambda: queries.stage_view(here.db, now=now))
     return render_template("wait.html", shown=shown, **common)
 
 
@@ -154,13 +154,15 @@ def withdraw() -> Response:
 def results() -> str:
     here = house()
     state = here.snapshot()
-    found = here.keep("results", (state["version"], state["phase"]), lambda: views.results_view(here.db, now=here.now))
+    found = here.keep(
+        "results", (state["version"], state["phase"]), lambda: queries.results_view(here.db, now=here.now)
+    )
     return render_template("results.html", found=found, now=here.now, key=phase_key(state), follow=True)
 
 
 @pages.get("/entries/<entry_id>")
 def entry(entry_id: str) -> str:
-    return render_template("entry.html", entry=views.entry_view(house().db, entry_id, now=house().now))
+    return render_template("entry.html", entry=queries.entry_view(house().db, entry_id, now=house().now))
 
 
 def link_of(secret: str) -> str:

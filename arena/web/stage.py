@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from flask import Blueprint, render_template
 
-from arena.services import views
-from arena.services.answers import MatchView, StageView
-from arena.web import typeset
+from arena.services import queries
+from arena.services.schemas import MatchView, StageView
+from arena.web import filters
 from arena.web.app import house
 from arena.web.public import phase_key
 
@@ -22,12 +22,12 @@ def page() -> str:
     here = house()
     state = here.snapshot()
     now = here.now
-    view = here.keep("stage", (state["version"], state["phase"]), lambda: views.stage_view(here.db, now=now))
+    view = here.keep("stage", (state["version"], state["phase"]), lambda: queries.stage_view(here.db, now=now))
     scene, turn = scene_of(view, now)
     if scene == "champion":
-        size = typeset.stage_size(_champion(view), typeset.ALONE)
+        size = filters.stage_size(_champion(view), filters.ALONE)
     else:
-        size = typeset.stage_size(_texts(view.open if scene == "vote" else view.last))
+        size = filters.stage_size(_texts(view.open if scene == "vote" else view.last))
     address = here.settings.base_url
     return render_template(
         "stage.html",

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session, sessionmaker
 
-from arena.services.answers import EntryStatus, EventRules, Job, MatchResult, Receipt
+from arena.bootstrap import BundleStore, open_event, sqlite_url
 from arena.services.bracket import close_match, draw_bracket, open_match
 from arena.services.entries import PIECE_BYTES, take_claim, take_piece
 from arena.services.events import close_submissions, create_event, open_submissions
-from arena.services.opening import BundleStore, open_event, sqlite_url
+from arena.services.queries import console_view
+from arena.services.schemas import EntryStatus, EventRules, Job, MatchResult, Receipt
 from arena.services.verification import claim_next, record_verdict
-from arena.services.views import console_view
 from arena.services.voting import ballot, cast_vote
 from arena.verification.check import check_bundle
 from tests.arena.bundles import RECIPE, VOCABULARY, Poet, random_weights, torn_poet

@@ -24,7 +24,6 @@ from arena.errors import (
     WrongState,
 )
 from arena.rules.draw import draw_tie, lot
-from arena.services.answers import EventRules
 from arena.services.bracket import (
     close_due,
     close_match,
@@ -43,10 +42,11 @@ from arena.services.events import (
     set_draw_word,
 )
 from arena.services.log import verify_chain
+from arena.services.queries import console_view, entry_view, results_view, snapshot, stage_view
+from arena.services.schemas import EventRules
 from arena.services.verification import record_verdict
-from arena.services.views import console_view, entry_view, results_view, snapshot, stage_view
-from arena.store.engine import reading, writing
 from arena.store.schema import Entry, Match, Owner, Vote
+from arena.store.unit_of_work import reading, writing
 from arena.verification.check import check_bundle
 from tests.arena.evening import Evening, verses
 

@@ -27,7 +27,6 @@ from arena.errors import (
     WrongOffset,
     WrongState,
 )
-from arena.services.answers import EventRules
 from arena.services.bracket import close_due, draw_bracket
 from arena.services.entries import (
     PIECE_BYTES,
@@ -42,8 +41,9 @@ from arena.services.entries import (
 from arena.services.events import close_submissions, create_event, open_submissions, set_closing_time
 from arena.services.identity import check_secret, new_secret, owner_id_of, voter_id_of
 from arena.services.log import verify_chain
+from arena.services.queries import console_view
 from arena.services.receipts import public_key_of, verify_receipt
-from arena.services.views import console_view
+from arena.services.schemas import EventRules
 from tests.arena.bundles import RECIPE, Poet, edit_claim
 from tests.arena.evening import KEY, Evening, header_of, secret_of, undecided_verse, verses
 

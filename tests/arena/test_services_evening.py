@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from arena.errors import EntryNotFound
-from arena.services import views
+from arena.services import queries
 from arena.services.bracket import close_match, draw_bracket, open_match
 from arena.services.entries import entry_status
 from arena.services.events import close_submissions, publish
@@ -21,7 +21,7 @@ from trainer.verse.bundle import read_claim
 def test_an_evening_from_the_first_claim_to_the_champion(evening: Evening) -> None:
     evening.begin()
     ids = {f"poet{n}": evening.enter(f"poet{n}", bundle) for n, bundle in enumerate(verses(5))}
-    assert views.snapshot(evening.db, now=evening.now)["entries"]["waiting"] == 5
+    assert queries.snapshot(evening.db, now=evening.now)["entries"]["waiting"] == 5
     while job := evening.lease():  # as the worker does it: a watched child, limits from the header
         path = evening.store.path(job.bundle)
         report = check_watched(path, limits_of(read_claim(path)), threading.Event())
@@ -31,7 +31,7 @@ def test_an_evening_from_the_first_claim_to_the_champion(evening: Evening) -> No
     draw_bracket(evening.db, now=evening.now)
 
     played = []
-    while (now := views.stage_view(evening.db, now=evening.now)).phase == "between":
+    while (now := queries.stage_view(evening.db, now=evening.now)).phase == "between":
         assert now.next and now.next.upper and now.next.lower
         match, best = now.next.id, min(now.next.upper, now.next.lower, key=lambda side: side.seed)
         played.append(match)
@@ -45,14 +45,14 @@ def test_an_evening_from_the_first_claim_to_the_champion(evening: Evening) -> No
         assert (result.state, result.winner, result.decided_by) == ("closed", best.entry, "votes")
 
     assert played == ["r1m2", "r2m1", "r2m2", "third", "r3m1"]  # five entries: three byes
-    results = views.results_view(evening.db, now=evening.now)
+    results = queries.results_view(evening.db, now=evening.now)
     assert results.champion and results.second and results.third
     assert (results.champion.seed, results.second.seed, results.third.seed) == (1, 2, 3)
     assert all(side.name for match in results.matches for side in (match.upper, match.lower) if side)
-    assert views.entry_view(evening.db, results.champion.entry, now=evening.now).champion
+    assert queries.entry_view(evening.db, results.champion.entry, now=evening.now).champion
     assert publish(evening.db, now=evening.now).state == "published"
-    assert views.snapshot(evening.db, now=evening.now)["champion"] == results.champion.entry
-    assert verify_chain(evening.db) == views.snapshot(evening.db, now=evening.now)["version"]
+    assert queries.snapshot(evening.db, now=evening.now)["champion"] == results.champion.entry
+    assert verify_chain(evening.db) == queries.snapshot(evening.db, now=evening.now)["version"]
 
 
 def test_the_same_bundles_votes_and_word_give_the_same_champion(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -69,27 +69,27 @@ def test_the_same_bundles_votes_and_word_give_the_same_champion(tmp_path_factory
 def test_until_its_last_match_is_closed_only_the_owner_knows_an_entry(evening: Evening) -> None:
     evening.begin()
     first, second, third = evening.drawn(verses(3))
-    everything = repr((views.snapshot(evening.db, now=evening.now), views.stage_view(evening.db, now=evening.now)))
+    everything = repr((queries.snapshot(evening.db, now=evening.now), queries.stage_view(evening.db, now=evening.now)))
     assert "poet" not in everything
-    texts = {entry.entry: entry.text for entry in views.console_view(evening.db, now=evening.now).entries}
+    texts = {entry.entry: entry.text for entry in queries.console_view(evening.db, now=evening.now).entries}
     assert not any(text in everything for text in map(repr, texts.values()))
     for entry in (first, second, third):
         with pytest.raises(EntryNotFound):
-            views.entry_view(evening.db, entry, now=evening.now)
+            queries.entry_view(evening.db, entry, now=evening.now)
     evening.decide("r1m2", texts[second])
     names = {
         side.entry: side.name
-        for match in views.results_view(evening.db, now=evening.now).matches
+        for match in queries.results_view(evening.db, now=evening.now).matches
         for side in (match.upper, match.lower)
         if side
     }
     assert names[second] is None  # it plays on
     assert names[third] is not None  # third place without a match: that was its last
     with pytest.raises(EntryNotFound):
-        views.entry_view(evening.db, second, now=evening.now)
-    assert views.entry_view(evening.db, third, now=evening.now).text == texts[third]
+        queries.entry_view(evening.db, second, now=evening.now)
+    assert queries.entry_view(evening.db, third, now=evening.now).text == texts[third]
     evening.decide("r2m1", texts[first])
-    stage = views.stage_view(evening.db, now=evening.now)
+    stage = queries.stage_view(evening.db, now=evening.now)
     assert stage.champion and stage.champion.entry == first and stage.champion.name
     assert stage.third and stage.third.entry == third
 
@@ -98,11 +98,11 @@ def test_an_event_without_entries_says_so(evening: Evening) -> None:
     evening.begin()
     close_submissions(evening.db, now=evening.now)
     assert draw_bracket(evening.db, now=evening.now).state == "void"
-    assert views.snapshot(evening.db, now=evening.now)["phase"] == "void"
+    assert queries.snapshot(evening.db, now=evening.now)["phase"] == "void"
 
 
 def test_one_entry_is_champion_without_a_vote(evening: Evening) -> None:
     evening.begin()
     (only,) = evening.drawn(verses(1))
-    stage = views.stage_view(evening.db, now=evening.now)
+    stage = queries.stage_view(evening.db, now=evening.now)
     assert stage.phase == "champion" and stage.champion and stage.champion.entry == only and stage.champion.name

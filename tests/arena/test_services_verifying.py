@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from arena.services.answers import EntryStatus, Job
 from arena.services.bracket import disqualify
 from arena.services.entries import entries_of, withdraw
+from arena.services.queries import console_view
+from arena.services.schemas import EntryStatus, Job
 from arena.services.verification import claim_next, record_verdict, release, renew
-from arena.services.views import console_view
 from arena.verification.check import Report, check_bundle
 from tests.arena.bundles import Poet, edit_claim
 from tests.arena.evening import Evening, secret_of, undecided_verse, verses

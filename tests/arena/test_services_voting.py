@@ -11,10 +11,10 @@ from sqlalchemy import func, select
 from arena.errors import BadSecret, BadSide, BallotOver, MatchClosed, MatchNotFound, MatchNotOpen, OwnMatch
 from arena.services.bracket import close_match, open_match
 from arena.services.log import verify_chain
-from arena.services.views import snapshot, stage_view
+from arena.services.queries import snapshot, stage_view
 from arena.services.voting import ballot, cast_vote
-from arena.store.engine import reading
 from arena.store.schema import Vote
+from arena.store.unit_of_work import reading
 from tests.arena.evening import Evening, secret_of, verses
 
 

@@ -12,10 +12,10 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from arena.bootstrap import OpenEvent, open_event
 from arena.cli import main
 from arena.errors import BadName
-from arena.services import bracket, entries, views, voting
-from arena.services.opening import OpenEvent, open_event
+from arena.services import bracket, entries, queries, voting
 from arena.services.verification import claim_next, record_verdict
 from arena.settings import load_settings
 from arena.verification.check import check_bundle
@@ -70,7 +70,7 @@ class Desk:
     def vote(self, side: str) -> None:
         """One voter, for the upper or the lower verse."""
         event, now = self.open(), time.time()
-        match = views.console_view(event.db, now=now).open
+        match = queries.console_view(event.db, now=now).open
         assert match and match.upper and match.lower
         wanted = match.upper.text if side == "upper" else match.lower.text
         seen = voting.ballot(event.db, match.id, secret_of(999), now=now)
@@ -203,7 +203,7 @@ def test_closing_by_command_after_the_clock_leaves_the_second_vote_open(desk: De
     event = desk.open()
     bracket.close_due(event.db, now=time.time() + 2)  # the clock counts a tie while the organizer types
     assert "the second vote is open" in desk.does("match", "close")
-    match = views.console_view(event.db, now=time.time()).open
+    match = queries.console_view(event.db, now=time.time()).open
     assert match and match.ballot == 1
     assert "by draw" in desk.does("match", "close", "--revote")
     assert "is closed" in desk.does("match", "close", "r1m1")  # again, by name: as it is
@@ -237,6 +237,6 @@ def test_a_command_that_asked_first_does_not_undo_what_changed_meanwhile(
 
     monkeypatch.setattr(click, "confirm", while_it_asks)
     assert "already done: the votes of r1m1 were counted" in desk.refuses("match", "undo", "r1m1")
-    match = views.console_view(event.db, now=time.time()).open
+    match = queries.console_view(event.db, now=time.time()).open
     assert match and match.ballot == 1
     event.db.kw["bind"].dispose()

@@ -15,11 +15,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from arena.bootstrap import open_event
 from arena.organizer import make_event
 from arena.server.lock import EventHeld, EventLock
 from arena.server.server import PortTaken, free_port, lan_address, reach
 from arena.services.events import close_submissions, open_submissions
-from arena.services.opening import open_event
 from arena.settings import SettingsError, create_event_folder, load_settings
 from tests.arena.served import ARENA, Process, ask, within
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from arena.bootstrap import open_event, sqlite_url
 from arena.server.snapshot import Keeper, Snapshot
 from arena.server.source import DatabaseSource
 from arena.services.events import close_submissions, create_event, open_submissions
-from arena.services.opening import open_event, sqlite_url
 from tests.arena.served import Notes, within
 
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
+from arena.bootstrap import OpenEvent, open_event
 from arena.organizer import make_event
 from arena.server.server import ROOT, START
-from arena.services import entries, events, views
-from arena.services.opening import OpenEvent, open_event
+from arena.services import entries, events, queries
 from arena.settings import Settings, load_settings
 from arena.verification.check import Report
 from arena.verification.runner import Cancelled
@@ -57,7 +57,7 @@ class Evening:
         return receipt.entry
 
     def entry(self, entry_id: str) -> Any:
-        found = views.console_view(self.event.db, now=self.now).entries
+        found = queries.console_view(self.event.db, now=self.now).entries
         return next(one for one in found if one.entry == entry_id)
 
     def worker(self, name: str = "one", **more: Any) -> Worker:

@@ -17,14 +17,14 @@ from sqlalchemy import event, insert, select, text, update
 from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.orm import Session
 
+from arena.bootstrap import Watch, open_event, sqlite_url
 from arena.errors import DatabaseTooNew, EntryNotFound, LogBroken
 from arena.services.bracket import close_match
 from arena.services.log import START, append, head, record_hash, verify_chain
-from arena.services.opening import Watch, open_event, sqlite_url
-from arena.services.views import console_view, snapshot, stage_view
-from arena.store.engine import create_database_engine, grouped, reading, writing
+from arena.services.queries import console_view, snapshot, stage_view
 from arena.store.migrations import upgrade
 from arena.store.schema import Base, Entry, LogRecord, Vote
+from arena.store.unit_of_work import create_database_engine, grouped, reading, writing
 from tests.arena.evening import Evening, verses
 
 ROOT = Path(__file__).resolve().parents[2]

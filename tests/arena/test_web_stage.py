@@ -10,10 +10,10 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from arena.services import bracket, events
-from arena.services.views import console_view, stage_view
+from arena.services.queries import console_view, stage_view
 from arena.voters import Form
+from arena.web.filters import PAIR, STAGE_SIZES, incipit, plain, stage_size, verse_lines
 from arena.web.stage import REVEAL_SECONDS
-from arena.web.typeset import PAIR, STAGE_SIZES, incipit, plain, stage_size, verse_lines
 from tests.arena.web_evening import START, Evening, Tags, hidden, token_of, vote
 
 

@@ -12,9 +12,9 @@ from typing import Any
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from arena.bootstrap import open_event
 from arena.services import bracket, entries, events, verification
 from arena.services.identity import new_secret
-from arena.services.opening import open_event
 from arena.settings import Settings, create_event_folder
 from arena.verification.check import check_bundle
 from arena.web.app import create_app

@@ -25,10 +25,10 @@ from typing import Any
 
 import psutil
 
+from arena.bootstrap import OpenEvent, open_event
 from arena.organizer import make_event
 from arena.server.server import free_port, raise_descriptor_limit, web_server
-from arena.services import bracket, entries, events, verification, views
-from arena.services.opening import OpenEvent, open_event
+from arena.services import bracket, entries, events, queries, verification
 from arena.settings import load_settings
 from arena.verification.check import check_bundle
 from tests.arena.bundles import RECIPE, Poet, random_weights
@@ -129,7 +129,7 @@ def prepare(folder: Path) -> OpenEvent:
         verification.record_verdict(event.db, job, check_bundle(event.store.path(job.bundle)), now=now)
     events.close_submissions(event.db, now=now)
     bracket.draw_bracket(event.db, now=now)
-    match = views.console_view(event.db, now=now).next
+    match = queries.console_view(event.db, now=now).next
     if match is None:
         raise RuntimeError("the bench's match was not drawn")
     bracket.open_match(event.db, match.id, seconds=0, now=now)
@@ -235,7 +235,7 @@ def votes(port: int, event: OpenEvent, meter: Meter) -> list[bytes]:
 
 def counted(event: OpenEvent) -> int:
     """Votes in the open match."""
-    match = views.console_view(event.db, now=time.time()).open
+    match = queries.console_view(event.db, now=time.time()).open
     return match.votes or 0 if match else 0
 
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from arena.bootstrap import open_event
 from arena.organizer import make_event
 from arena.services import events
-from arena.services.opening import open_event
 from arena.settings import load_settings
 from tests.arena.bundles import VOCABULARY
 from tests.arena.served import ARENA, Process, within

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from arena.services import bracket, entries, identity, views
-from arena.services.answers import MatchView
+from arena.services import bracket, entries, identity, queries
+from arena.services.schemas import MatchView
 from tests.arena.evening import verses
 from tests.arena.served import ask, within
 from tests.e2e.house import House, large_verse
@@ -51,7 +51,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         key = house.settings.receipt_key
         secret = identity.new_secret()
         entries.take_file(house.db, house.event.store, path, secret, f"Poet {number}", key=key, now=time.time())
-    assert within(60, lambda: views.console_view(house.db, now=time.time()).counts["verified"] == 4)
+    assert within(60, lambda: queries.console_view(house.db, now=time.time()).counts["verified"] == 4)
     house.close()
     bracket.draw_bracket(house.db, now=time.time())
     yield house
@@ -59,7 +59,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 
 def open_next(house: House) -> MatchView:
-    ready = views.console_view(house.db, now=time.time()).next
+    ready = queries.console_view(house.db, now=time.time()).next
     assert ready is not None
     return bracket.open_match(house.db, ready.id, seconds=0, now=time.time())
 
@@ -89,7 +89,7 @@ def test_a_match_is_voted_on_a_phone_without_javascript(browser: Any, drawn: Hou
     chosen = page.locator("article.mine .verse").inner_text()
     result = bracket.close_match(drawn.db, match.id, ballot=0, now=time.time())
     assert sorted(result.tallies[0]) == [0, 1]
-    console = views.console_view(drawn.db, now=time.time())
+    console = queries.console_view(drawn.db, now=time.time())
     winner = next(one for one in console.entries if one.entry == result.winner)
     assert "".join(winner.text.split()) == "".join(chosen.split())
     assert within(10, lambda: b'"match":null' in ask(drawn.port, "GET /api/state")[2])
@@ -143,7 +143,7 @@ def test_a_verse_enters_by_the_upload_page(browser: Any, house: House, tmp_path:
     tensors = len(large_verse(20 + javascript)) - header_length(large_verse(20 + javascript)[:8])
     assert sent.count("PATCH") == (-(-tensors // PIECE) if javascript else 0), sent
     if not javascript:
-        done = within(60, lambda: not views.console_view(house.db, now=time.time()).pending)
+        done = within(60, lambda: not queries.console_view(house.db, now=time.time()).pending)
         assert done
         page.reload()
     page.get_by_text("Verified: it is in").wait_for(timeout=3 * SOON)

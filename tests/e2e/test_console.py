@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from arena.services import bracket, entries, identity, views
+from arena.services import bracket, entries, identity, queries
 from arena.voters import Form, Phone, VoterError
 from tests.arena.evening import verses
 from tests.arena.served import within
@@ -32,7 +32,7 @@ def final(tmp_path: Path) -> Iterator[House]:
         entries.take_file(
             house.db, house.event.store, path, identity.new_secret(), f"Poet {number}", key=key, now=time.time()
         )
-    assert within(60, lambda: views.console_view(house.db, now=time.time()).counts["verified"] == 2)
+    assert within(60, lambda: queries.console_view(house.db, now=time.time()).counts["verified"] == 2)
     house.close()
     bracket.draw_bracket(house.db, now=time.time())
     bracket.open_match(house.db, "r1m1", seconds=0, now=time.time())
@@ -57,5 +57,5 @@ def test_two_taps_on_close_a_fifth_of_a_second_apart_count_once(final: House) ->
 
     with ThreadPoolExecutor(2) as taps:
         assert list(taps.map(tap, (0.0, 0.2))) == ["done", "/console/matches/r1m1/close answered 409"]
-    match = views.console_view(final.db, now=time.time()).open
+    match = queries.console_view(final.db, now=time.time()).open
     assert match is not None and (match.id, match.ballot) == ("r1m1", 1)

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from arena.organizer import open_folder
-from arena.services import views
+from arena.services import queries
 from arena.services.log import verify_chain
 from tests.arena.served import ARENA, Process, ask, within
 
@@ -43,7 +43,7 @@ def test_the_demo_plays_to_a_champion_in_three_minutes_and_leaves_no_process(tmp
     finally:
         demo.end()
     event = open_folder(folder)
-    view = views.console_view(event.db, now=time.time())
+    view = queries.console_view(event.db, now=time.time())
     assert (view.event.state, view.counts["verified"]) == ("champion", 8)
     assert len({entry.owner for entry in view.entries}) == 8
     assert view.champion is not None and view.champion.name is not None

@@ -21,12 +21,12 @@ from itsdangerous import URLSafeSerializer
 from sqlalchemy import select
 
 from arena.server.server import PortTaken, free_port
-from arena.services import bracket, views
+from arena.services import bracket, queries
 from arena.services.entries import entry_status
 from arena.services.identity import voter_id_of
 from arena.services.log import verify_chain
-from arena.store.engine import reading
 from arena.store.schema import Match, Vote
+from arena.store.unit_of_work import reading
 from arena.voters import Form, Phone, VoterError
 from arena.web.security import _SIGNER
 from tests.arena.evening import Evening, secret_of, verses
@@ -58,11 +58,11 @@ def undisturbed(folder: Path) -> tuple[tuple[str, str], ...]:
     evening = Evening(folder)
     evening.begin()
     evening.drawn(verses(POETS))
-    while (view := views.console_view(evening.db, now=evening.now)).champion is None:
+    while (view := queries.console_view(evening.db, now=evening.now)).champion is None:
         match = view.next
         assert match is not None
         bracket.open_match(evening.db, match.id, now=evening.now)
-        shown = views.console_view(evening.db, now=evening.now).open
+        shown = queries.console_view(evening.db, now=evening.now).open
         assert shown is not None and shown.upper is not None and shown.lower is not None
         texts = [shown.upper.text or "", shown.lower.text or ""]
         for voter in range(VOTERS):
@@ -74,7 +74,7 @@ def undisturbed(folder: Path) -> tuple[tuple[str, str], ...]:
 
 
 def winners(db: Any) -> tuple[tuple[str, str], ...]:
-    view = views.console_view(db, now=time.time())
+    view = queries.console_view(db, now=time.time())
     assert view.champion is not None
     return (*((match.id, match.winner or "") for match in view.matches), ("champion", view.champion.entry))
 
@@ -243,7 +243,7 @@ def play_with_kills(house: House, folder: Path, kills: int, seed: int) -> None:
     killer = Killer(house, rng, moments)
     entries = [enter(house, folder, number, killer) for number in range(POETS)]
     killer.finish()
-    done = within(AT_LAST, lambda: not views.console_view(house.db, now=time.time()).pending)
+    done = within(AT_LAST, lambda: not queries.console_view(house.db, now=time.time()).pending)
     assert done, house.process and house.process.lines
     for number, entry in enumerate(entries):  # every acknowledged entry is there, and in
         assert entry_status(house.db, entry, secret_of(f"poet{number}"), now=time.time()).state == "verified"
@@ -252,7 +252,7 @@ def play_with_kills(house: House, folder: Path, kills: int, seed: int) -> None:
 
     phones = [Phone(house.url) for _ in range(VOTERS)]
     confirmed: list[tuple[str, int, str]] = []
-    while (view := views.console_view(house.db, now=time.time())).champion is None:
+    while (view := queries.console_view(house.db, now=time.time())).champion is None:
         assert view.next is not None
         match = bracket.open_match(house.db, view.next.id, seconds=0, now=time.time())
         confirmed += [(match.id, n, vote(phone, n, match.id, killer)) for n, phone in enumerate(phones)]
@@ -268,7 +268,7 @@ def play_with_kills(house: House, folder: Path, kills: int, seed: int) -> None:
         counted = {(row.match_id, row.voter_id): row.choice for row in rows}
         sides = {match.id: match for match in session.scalars(select(Match))}
     assert len(rows) == len(counted) == len(confirmed)  # every confirmed vote is there, once
-    texts = {one.entry: one.text for one in views.console_view(house.db, now=time.time()).entries}
+    texts = {one.entry: one.text for one in queries.console_view(house.db, now=time.time()).entries}
     for match_id, number, text in confirmed:
         choice = counted[match_id, voters[number]]
         chosen = sides[match_id].upper_id if choice == "upper" else sides[match_id].lower_id

@@ -20,7 +20,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
 from arena.cli import main as arena
-from arena.services import views
+from arena.services import queries
 from tests.e2e.house import House
 
 pytestmark = pytest.mark.slow
@@ -72,7 +72,7 @@ def test_the_notebook_trains_packs_a_verse_that_passes_and_enters_it(house: Hous
     [bundle] = own_folders.glob("runs/*/*.verse")
     assert CliRunner().invoke(arena, ["verify", str(bundle)]).exit_code == 0
     assert "PASS" in said(entered), said(entered)
-    assert views.console_view(house.db, now=time.time()).counts["verified"] == 1
+    assert queries.console_view(house.db, now=time.time()).counts["verified"] == 1
 
 
 INSTALLED = Path(sysconfig.get_path("purelib"))

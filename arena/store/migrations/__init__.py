@@ -13,8 +13,8 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
 from arena.errors import DatabaseTooNew
-from arena.store.engine import create_database_engine
 from arena.store.schema import Base
+from arena.store.unit_of_work import create_database_engine
 
 FOLDER = Path(__file__).parent
 

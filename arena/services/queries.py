@@ -14,7 +14,10 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from arena.errors import EntryNotFound
 from arena.rules.bracket import THIRD, round_title, title_of
-from arena.services.answers import (
+from arena.services.entries import UNDECIDED, reason_of
+from arena.services.events import the_event, view_of
+from arena.services.log import head
+from arena.services.schemas import (
     ConsoleEntry,
     ConsoleView,
     EntryView,
@@ -24,11 +27,8 @@ from arena.services.answers import (
     Side,
     StageView,
 )
-from arena.services.entries import UNDECIDED, reason_of
-from arena.services.events import the_event, view_of
-from arena.services.log import head
-from arena.store.engine import reading
 from arena.store.schema import ENTRY_STATES, Entry, Event, LogRecord, Match, Vote
+from arena.store.unit_of_work import reading
 from trainer.verse import strictjson
 
 VOTED = ("votes", "revote", "draw")  # ways a match is decided by people

@@ -8,8 +8,8 @@ from pathlib import Path
 from sqlalchemy.orm import Session, sessionmaker
 
 from arena.store.bundles import MIN_FREE, BundleStore
-from arena.store.engine import Watch, open_database, sqlite_url
 from arena.store.migrations import upgrade
+from arena.store.unit_of_work import Watch, open_database, sqlite_url
 
 __all__ = ["BundleStore", "OpenEvent", "Watch", "open_event", "sqlite_url"]
 
