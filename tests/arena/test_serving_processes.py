@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from arena.bootstrap import open_event
-from arena.organizer import make_event
+from arena.cli.event import make_event
 from arena.server.lock import EventHeld, EventLock
 from arena.server.server import PortTaken, free_port, lan_address, reach
 from arena.services.events import close_submissions, open_submissions

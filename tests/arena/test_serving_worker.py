@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from arena.bootstrap import OpenEvent, open_event
-from arena.organizer import make_event
+from arena.cli.event import make_event
 from arena.server.server import ROOT, START
 from arena.services import entries, events, queries
 from arena.settings import Settings, load_settings

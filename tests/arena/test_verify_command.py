@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from arena.cli import main
-from arena.show import lines_of, visible
+from arena.cli.text import lines_of, visible
 from arena.verification.check import Report
 from tests.arena.bundles import RECIPE, Poet
 from trainer.verse.bundle import pack

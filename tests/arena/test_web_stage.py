@@ -9,9 +9,9 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from arena.demo.simulated_voters import Form
 from arena.services import bracket, events
 from arena.services.queries import console_view, stage_view
-from arena.voters import Form
 from arena.web.filters import PAIR, STAGE_SIZES, incipit, plain, stage_size, verse_lines
 from arena.web.stage import REVEAL_SECONDS
 from tests.arena.web_evening import START, Evening, Tags, hidden, token_of, vote

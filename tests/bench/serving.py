@@ -26,7 +26,7 @@ from typing import Any
 import psutil
 
 from arena.bootstrap import OpenEvent, open_event
-from arena.organizer import make_event
+from arena.cli.event import make_event
 from arena.server.server import free_port, raise_descriptor_limit, web_server
 from arena.services import bracket, entries, events, queries, verification
 from arena.settings import load_settings

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from arena.bootstrap import open_event
-from arena.organizer import make_event
+from arena.cli.event import make_event
 from arena.services import events
 from arena.settings import load_settings
 from tests.arena.bundles import VOCABULARY

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from arena.demo.simulated_voters import Form, Phone, VoterError
 from arena.services import bracket, entries, identity, queries
-from arena.voters import Form, Phone, VoterError
 from tests.arena.evening import verses
 from tests.arena.served import within
 from tests.e2e.house import House

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from arena.organizer import open_folder
+from arena.cli.event import open_folder
 from arena.services import queries
 from arena.services.log import verify_chain
 from tests.arena.served import ARENA, Process, ask, within

@@ -20,6 +20,7 @@ import pytest
 from itsdangerous import URLSafeSerializer
 from sqlalchemy import select
 
+from arena.demo.simulated_voters import Form, Phone, VoterError
 from arena.server.server import PortTaken, free_port
 from arena.services import bracket, queries
 from arena.services.entries import entry_status
@@ -27,7 +28,6 @@ from arena.services.identity import voter_id_of
 from arena.services.log import verify_chain
 from arena.store.schema import Match, Vote
 from arena.store.unit_of_work import reading
-from arena.voters import Form, Phone, VoterError
 from arena.web.security import _SIGNER
 from tests.arena.evening import Evening, secret_of, verses
 from tests.arena.served import ask, within

@@ -19,21 +19,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from arena.cli.event import make_event, open_folder
+from arena.cli.text import visible
+from arena.demo.simulated_voters import Phone, a_coin
 from arena.errors import ArenaError
-from arena.organizer import make_event, open_folder
 from arena.server.server import PortTaken, answers, reach, serve
 from arena.services import bracket, events, identity, queries
 from arena.services.log import verify_chain
 from arena.settings import Settings, load_settings
-from arena.show import visible
 from arena.verification.runner import available_cores
-from arena.voters import Phone, a_coin
 from trainer.verse.bundle import read_claim
 
 ROOT = str(Path(__file__).resolve().parents[1])
 FIRST = "import sys; sys.path.insert(0, sys.argv.pop(1)); "  # children run the code their parent runs, installed or not
 TRAINER = (sys.executable, "-c", FIRST + "from trainer.cli import main; main()", ROOT)
-SERVER = (sys.executable, "-c", FIRST + "from arena.demo import server; server()", ROOT)
+SERVER = (sys.executable, "-c", FIRST + "from arena.demo.demo import server; server()", ROOT)
 SUBMISSIONS = Path("submissions")
 READY_WITHIN = 60.0  # seconds until the server answers
 VERDICTS_WITHIN = 300.0  # seconds for eight small verses, on a slow machine

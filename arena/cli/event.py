@@ -138,8 +138,8 @@ def show_entries(folder: Path) -> None:
     Example:
       arena event entries
     """
+    from arena.cli.text import visible
     from arena.services import queries
-    from arena.show import visible
 
     view = queries.console_view(open_folder(folder).db, now=time.time())
     for entry in view.entries:
@@ -448,7 +448,7 @@ def _open_match(here: Opened) -> str:
 
 
 def _event_lines(view: ConsoleView) -> Iterator[str]:
-    from arena.show import visible
+    from arena.cli.text import visible
 
     yield f"{visible(view.event.name)}: {view.event.state}"
     yield from _times(view.event)
@@ -495,7 +495,7 @@ def _match_line(one: MatchView) -> str:
 
 
 def _side(side: Side | None) -> str:
-    from arena.show import visible
+    from arena.cli.text import visible
 
     if side is None:
         return "?"

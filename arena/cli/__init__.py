@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from arena.organizer import bracket, event, folder_option, match, plainly
+from arena.cli.event import bracket, event, folder_option, match, plainly
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -63,7 +63,7 @@ def verify(files: tuple[Path, ...], as_json: bool, jobs: int | None) -> None:
 def _verify(files: Sequence[Path], as_json: bool, jobs: int | None) -> int:
     from tqdm import tqdm
 
-    from arena.show import COLOURS, exit_status, lines_of
+    from arena.cli.text import COLOURS, exit_status, lines_of
     from arena.verification.runner import available_cores, verify_files
 
     reports = []
@@ -110,7 +110,7 @@ def init(place: Path | None, folder: Path, name: str, word: str | None, **option
     Example:
       arena init submissions/event --name "Poets of the lab"
     """
-    from arena.organizer import make_event
+    from arena.cli.event import make_event
 
     settings = make_event(place or folder, name, word, options)
     click.echo(f"the event {settings.name!r} is in {settings.dir}")
@@ -192,6 +192,6 @@ def demo(headless: bool, minutes: float, steps: int | None, lan: str | None, fol
       arena demo
       arena demo --headless --minutes 0.3
     """
-    from arena.demo import play
+    from arena.demo.demo import play
 
     play(folder, minutes, headless, steps, lan, click.echo)
