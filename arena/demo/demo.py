@@ -30,7 +30,7 @@ from arena.settings import Settings, load_settings
 from arena.verification.runner import available_cores
 from trainer.verse.bundle import read_claim
 
-ROOT = str(Path(__file__).resolve().parents[1])
+ROOT = str(Path(__file__).resolve().parents[2])
 FIRST = "import sys; sys.path.insert(0, sys.argv.pop(1)); "  # children run the code their parent runs, installed or not
 TRAINER = (sys.executable, "-c", FIRST + "from trainer.cli import main; main()", ROOT)
 SERVER = (sys.executable, "-c", FIRST + "from arena.demo.demo import server; server()", ROOT)

@@ -15,18 +15,16 @@ VERSE_NEEDS = {"numpy", "safetensors", "threadpoolctl"}
 
 # What each part of the arena may import of the arena. A new part gets its place here first.
 ARENA = {
-    "rules": {"rules", "errors"},
+    "cli": {"cli", "demo", "server", "worker", "bootstrap", "services", "verification", "errors", "settings"},
+    "demo": {"demo", "cli", "server", "bootstrap", "services", "verification", "errors", "settings"},
+    "server": {"server", "web", "bootstrap", "services", "errors", "settings"},
+    "web": {"web", "server", "services", "errors", "settings"},
+    "worker": {"worker", "bootstrap", "services", "verification", "errors", "settings"},
+    "bootstrap": {"store"},
+    "services": {"services", "store", "rules", "verification", "errors", "settings"},
+    "verification": {"verification", "errors"},
     "store": {"store", "rules", "errors", "settings"},
-    "services": {"services", "store", "rules", "sandbox", "errors", "settings"},
-    "web": {"web", "services", "errors", "settings"},
-    "demo": {"demo", "voters", "organizer", "web", "services", "show", "errors", "settings"},
-    "voters": {"voters", "errors"},
-    "cli": {"cli", "demo", "organizer", "web", "worker", "services", "show", "errors", "settings"},
-    "organizer": {"organizer", "services", "show", "errors", "settings"},
-    "worker": {"worker", "services", "sandbox", "errors", "settings"},
-    "replay_child": {"services", "sandbox"},
-    "show": {"services"},
-    "sandbox": {"errors"},
+    "rules": {"rules", "errors"},
     "settings": {"errors"},
     "errors": set(),
 }
