@@ -257,14 +257,14 @@ class MatchClosed(ArenaError):
         super().__init__("this match is closed: your vote before that counts, this one does not", match=match_id)
 
 
-class BallotOver(ArenaError):
-    """A vote for a ballot that is no longer, or not yet, the open one."""
+class PollRoundOver(ArenaError):
+    """A vote in a round of the poll that is no longer, or not yet, the open one."""
 
-    code, status = "ballot-over", 409
+    code, status = "poll-round-over", 409
 
-    def __init__(self, match_id: str, ballot: int) -> None:
+    def __init__(self, match_id: str, poll_round: int) -> None:
         super().__init__(
-            "this match is voted on again: look at the two verses and vote anew", match=match_id, now=ballot
+            "this match is voted on again: look at the two verses and vote anew", match=match_id, now=poll_round
         )
 
 

@@ -173,7 +173,7 @@ def work(folder: Path, jobs: int = 0, ready: Callable[[Worker], None] = lambda w
     worker.run()
 
 
-def attached() -> None:
+def run_as_child() -> None:
     """The whole life of the worker that `arena serve` starts: it ends when its standard input does."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to everybody; the main process tells us

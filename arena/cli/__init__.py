@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from arena.cli.event import bracket, event, folder_option, match, plainly
+from arena.cli.event import bracket, event, folder_option, handle_errors, match
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -102,7 +102,7 @@ def _print(line: str, verdict: str, colour: str) -> None:
 @click.option("--port", type=click.IntRange(1, 65_535), default=8000, show_default=True)
 @click.option("--public-url", default="", help="The address phones use, e.g. https://verses.example.org.")
 @folder_option
-@plainly
+@handle_errors
 def init(place: Path | None, folder: Path, name: str, word: str | None, **options: Any) -> None:
     """Make the folder of a new event: settings, secrets, an empty database.
 
@@ -131,7 +131,7 @@ def init(place: Path | None, folder: Path, name: str, word: str | None, **option
 @click.option("--jobs", type=click.IntRange(1, 256), help="Bundles checked at once.  [default: cores less one]")
 @click.option("--console-remote", is_flag=True, help="Let the console answer other machines; needs an https address.")
 @folder_option
-@plainly
+@handle_errors
 def serve(
     folder: Path, lan: str | None, port: int | None, public_url: str, jobs: int | None, console_remote: bool
 ) -> None:
@@ -145,18 +145,18 @@ def serve(
       arena serve --lan
       arena serve --public-url https://verses.example.org
     """
-    from arena.server.server import reach
     from arena.server.server import serve as run
+    from arena.server.server import with_address
     from arena.settings import load_settings
 
-    settings = reach(load_settings(folder), lan=lan, port=port, public_url=public_url)
+    settings = with_address(load_settings(folder), lan=lan, port=port, public_url=public_url)
     run(settings, jobs=jobs, console_remote=console_remote, say=click.echo)
 
 
 @main.command()
 @click.option("--jobs", type=click.IntRange(1, 256), help="Bundles checked at once.  [default: cores less one]")
 @folder_option
-@plainly
+@handle_errors
 def worker(folder: Path, jobs: int | None) -> None:
     """Verify waiting entries, beside the server's own worker, until Ctrl-C.
 
@@ -183,7 +183,7 @@ def worker(folder: Path, jobs: int | None) -> None:
     type=click.Path(path_type=Path, file_okay=False),
     help="A new folder for it.  [default: submissions/demo-1, -2, ...]",
 )
-@plainly
+@handle_errors
 def demo(headless: bool, minutes: float, steps: int | None, lan: str | None, folder: Path | None) -> None:
     """Play a whole evening: train, submit eight verses, verify, draw, and serve it.
 

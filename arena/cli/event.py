@@ -48,7 +48,7 @@ class Opened:
     store: Any  # BundleStore; likewise
 
 
-def plainly(command: Callable[P, R]) -> Callable[P, R]:
+def handle_errors(command: Callable[P, R]) -> Callable[P, R]:
     """Turn what the arena and the system refuse into one line."""
 
     @functools.wraps(command)
@@ -115,7 +115,7 @@ def event() -> None:
 
 @event.command("show")
 @folder_option
-@plainly
+@handle_errors
 def show_event(folder: Path) -> None:
     """Show where the evening stands.
 
@@ -130,7 +130,7 @@ def show_event(folder: Path) -> None:
 
 @event.command("entries")
 @folder_option
-@plainly
+@handle_errors
 def show_entries(folder: Path) -> None:
     """List the entries, with states and reasons. Authors are shown: keep it off the projector.
 
@@ -144,7 +144,7 @@ def show_entries(folder: Path) -> None:
     view = queries.console_view(open_folder(folder).db, now=time.time())
     for entry in view.entries:
         first = next((line for line in entry.text.splitlines() if line.strip()), "")
-        twin = "  (the same verse as another owner's)" if entry.twins else ""
+        twin = "  (the same verse as another owner's)" if entry.duplicates else ""
         _say([f"{entry.entry[:SHORT]}  {entry.state:<12} {visible(entry.name)}: {visible(first)}{twin}"])
         if entry.state not in ("verified", "waiting", "verifying"):
             _say([f"{'':<{SHORT}}  {'':<12} {visible(entry.reason)}"])
@@ -155,7 +155,7 @@ def show_entries(folder: Path) -> None:
 @event.command("open")
 @click.option("--minutes", type=click.FloatRange(0, 7 * 24 * 60, min_open=True), help="Close by itself after so long.")
 @folder_option
-@plainly
+@handle_errors
 def open_submissions(folder: Path, minutes: float | None) -> None:
     """Open submissions; also again, when they were closed too early.
 
@@ -173,7 +173,7 @@ def open_submissions(folder: Path, minutes: float | None) -> None:
 @click.option("--minutes", type=click.FloatRange(0, 7 * 24 * 60, min_open=True), help="From now.")
 @click.option("--by-hand", is_flag=True, help="They stay open until `arena event close`.")
 @folder_option
-@plainly
+@handle_errors
 def set_closing_time(folder: Path, minutes: float | None, by_hand: bool) -> None:
     """Set when submissions close by themselves.
 
@@ -191,7 +191,7 @@ def set_closing_time(folder: Path, minutes: float | None, by_hand: bool) -> None
 
 @event.command("close")
 @folder_option
-@plainly
+@handle_errors
 def close_submissions(folder: Path) -> None:
     """Close submissions. Tensors of claims that are in may still follow until the grace time is over.
 
@@ -207,7 +207,7 @@ def close_submissions(folder: Path) -> None:
 @event.command("word")
 @click.argument("word")
 @folder_option
-@plainly
+@handle_errors
 def set_draw_word(folder: Path, word: str) -> None:
     """Set the word that decides lots and ties; best one that the room calls out.
 
@@ -226,7 +226,7 @@ def set_draw_word(folder: Path, word: str) -> None:
 @click.option("--reason", required=True, help="One sentence, shown to its owner.")
 @yes_option
 @folder_option
-@plainly
+@handle_errors
 def disqualify(folder: Path, entry: str, reason: str, yes: bool) -> None:
     """Take an entry out, by the first letters of its id; its match is a walk-over.
 
@@ -246,7 +246,7 @@ def disqualify(folder: Path, entry: str, reason: str, yes: bool) -> None:
 @event.command("reinstate")
 @click.argument("entry")
 @folder_option
-@plainly
+@handle_errors
 def reinstate(folder: Path, entry: str) -> None:
     """Let a disqualified entry in again.
 
@@ -265,7 +265,7 @@ def reinstate(folder: Path, entry: str) -> None:
 @event.command("publish")
 @yes_option
 @folder_option
-@plainly
+@handle_errors
 def publish(folder: Path, yes: bool) -> None:
     """End the evening and make everything about it public. There is no way back.
 
@@ -289,7 +289,7 @@ def bracket() -> None:
 @bracket.command("draw")
 @click.option("--without-missing", is_flag=True, help="Do not wait for entries that have no verdict yet.")
 @folder_option
-@plainly
+@handle_errors
 def draw_bracket(folder: Path, without_missing: bool) -> None:
     """Draw the bracket by lot, from every verified entry.
 
@@ -307,7 +307,7 @@ def draw_bracket(folder: Path, without_missing: bool) -> None:
 
 @bracket.command("show")
 @folder_option
-@plainly
+@handle_errors
 def show_bracket(folder: Path) -> None:
     """Show every match: its name, its verses, its result.
 
@@ -331,7 +331,7 @@ def match() -> None:
     "--seconds", type=click.FloatRange(0, 3_600), help="How long; 0: until closed by hand.  [default: as set]"
 )
 @folder_option
-@plainly
+@handle_errors
 def open_match(folder: Path, match_id: str | None, seconds: float | None) -> None:
     """Open a match for votes; without a name, the next one.
 
@@ -351,7 +351,7 @@ def open_match(folder: Path, match_id: str | None, seconds: float | None) -> Non
 @click.argument("match_id", metavar="[MATCH]", required=False)
 @click.option("--revote", is_flag=True, help="Close the second vote, which a tie has opened.")
 @folder_option
-@plainly
+@handle_errors
 def close_match(folder: Path, match_id: str | None, revote: bool) -> None:
     """Close the open match now and count. A tie opens a short second vote; a second one is decided by the draw word.
 
@@ -366,9 +366,9 @@ def close_match(folder: Path, match_id: str | None, revote: bool) -> None:
 
     here = open_folder(folder)
     found = match_id or _open_match(here)
-    result = service.close_match(here.db, found, ballot=int(revote), now=time.time())
+    result = service.close_match(here.db, found, poll_round=int(revote), now=time.time())
     _say(_result_lines(result))
-    if result.state == "open" and revote > result.ballot:
+    if result.state == "open" and revote > result.poll_round:
         raise click.ClickException(f"{found} is in its first vote: `arena match close` closes it")
 
 
@@ -376,7 +376,7 @@ def close_match(folder: Path, match_id: str | None, revote: bool) -> None:
 @click.argument("match_id", metavar="MATCH")
 @yes_option
 @folder_option
-@plainly
+@handle_errors
 def undo_match(folder: Path, match_id: str, yes: bool) -> None:
     """Take a result back, and with it whatever followed from it. Its votes are void; it can be opened again.
 
@@ -485,9 +485,9 @@ def _bracket_lines(view: ConsoleView) -> Iterator[str]:
 def _match_line(one: MatchView) -> str:
     result = ""
     if one.state == "open":
-        ballot = "re-vote, " if one.ballot else ""
+        second = "re-vote, " if one.poll_round else ""
         until = f" until {time.strftime('%H:%M:%S', time.localtime(one.closes_at))}" if one.closes_at else ""
-        result = f"  ({ballot}{one.votes or 0} votes{until})"
+        result = f"  ({second}{one.votes or 0} votes{until})"
     elif one.decided_by is not None:
         counts = ", ".join(f"{upper}:{lower}" for upper, lower in one.tallies or [])
         result = f"  ({one.decided_by}{' ' + counts if counts else ''})"

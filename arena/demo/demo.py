@@ -23,7 +23,7 @@ from arena.cli.event import make_event, open_folder
 from arena.cli.text import visible
 from arena.demo.simulated_voters import Phone, a_coin
 from arena.errors import ArenaError
-from arena.server.server import PortTaken, answers, reach, serve
+from arena.server.server import PortTaken, answers, serve, with_address
 from arena.services import bracket, events, identity, queries
 from arena.services.log import verify_chain
 from arena.settings import Settings, load_settings
@@ -90,7 +90,7 @@ def play(
         minutes: of training, for both checkpoints together.
         headless: play on to the champion and end, instead of serving until Ctrl-C.
         steps: of each training, instead of minutes.
-        lan: see `reach`.
+        lan: see `with_address`.
         say: prints a line.
 
     Raises:
@@ -135,7 +135,7 @@ def server() -> None:
     """The whole life of the demo's server; it ends when its standard input does. Arguments: folder, port, LAN."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     settings = load_settings(Path(sys.argv[1]))
-    serve(reach(settings, port=int(sys.argv[2]), lan=sys.argv[3] or None), say=lambda line: None)
+    serve(with_address(settings, port=int(sys.argv[2]), lan=sys.argv[3] or None), say=lambda line: None)
 
 
 def _end_with_parent() -> None:
@@ -200,9 +200,9 @@ def _fresh_folder() -> Path:
 def _with_port(settings: Settings, lan: str | None) -> Settings:
     """The usual port, or any that is free."""
     try:
-        return reach(settings, lan=lan)
+        return with_address(settings, lan=lan)
     except PortTaken:
-        return reach(settings, lan=lan, port=0)
+        return with_address(settings, lan=lan, port=0)
 
 
 def _enter_all(folder: Path, url: str, say: Callable[[str], None]) -> None:
@@ -256,14 +256,14 @@ def _play_on(db: Any, url: str, rng: random.Random, say: Callable[[str], None]) 
         if view.next is None:
             raise DemoError(f"no match is ready, and there is no champion: the event is {view.event.state!r}")
         match = bracket.open_match(db, view.next.id, seconds=0, now=time.time())
-        number = match.ballot
+        number = match.poll_round
         while True:
             for phone in phones:
                 phone.vote(match.id, number, a_coin(rng))
-            result = bracket.close_match(db, match.id, ballot=number, now=time.time())
+            result = bracket.close_match(db, match.id, poll_round=number, now=time.time())
             if result.state == "closed":
                 break
-            number = result.ballot
+            number = result.poll_round
         counts = ", then ".join(f"{upper}:{lower}" for upper, lower in result.tallies)
         say(f"{match.title}: {counts}, decided by {result.decided_by}")
     page = phones[0].get("/results")

@@ -76,7 +76,7 @@ class Phone:
 
         Args:
             match: its id.
-            number: of the ballot.
+            number: of the round of the poll.
             choose: picks one of the sides that the page has a button for.
             wait: lets so many seconds pass.
 
@@ -89,7 +89,7 @@ class Phone:
         waited = 0.0
         while True:
             form = Form(self.get("/"), "/vote")
-            if (form.fields.get("match"), form.fields.get("ballot")) == (match, str(number)) and form.buttons:
+            if (form.fields.get("match"), form.fields.get("poll_round")) == (match, str(number)) and form.buttons:
                 break
             if waited > WITHIN:
                 raise VoterError(f"the vote on {match} did not come to a phone within {WITHIN:g} seconds")

@@ -1,8 +1,8 @@
 """Single elimination with byes and a match for the third place, as pure functions of results.
 
-The bracket is never stored as a tree that somebody could leave half-changed: `plan` says which matches an evening of n
-verses has, and `settle` says from the decisions so far who meets whom and who is through. Taking a decision back is
-settling without it.
+The bracket is never stored as a tree that somebody could leave half-changed. `build_bracket` lists the matches of an
+evening of n verses; `resolve_bracket` computes from the decisions so far who meets whom and who goes on. Taking a
+decision back is resolving the bracket without it.
 """
 
 from __future__ import annotations
@@ -82,12 +82,12 @@ class Standing:
         return bool(self.upper and self.lower) and not self.closed
 
 
-def places(n: int) -> list[int]:
+def seed_positions(n: int) -> list[int]:
     """Seed numbers from the top of the bracket down, for the next power of two; those beyond n are byes.
 
     Seeds 1 and 2 can only meet in the final, 1 to 4 only in the semi-finals, and so on; the best seeds have the byes.
 
-    >>> places(6)
+    >>> seed_positions(6)
     [1, 8, 4, 5, 2, 7, 3, 6]
     """
     if n < 1:
@@ -99,7 +99,7 @@ def places(n: int) -> list[int]:
     return order
 
 
-def plan(n: int) -> list[PlannedMatch]:
+def build_bracket(n: int) -> list[PlannedMatch]:
     """All matches of an evening of n verses, in the order of play: the final last, the third-place match before it.
 
     One verse has a final it wins by walk-over; with four or more places, whoever loses a semi-final plays for the
@@ -110,7 +110,7 @@ def plan(n: int) -> list[PlannedMatch]:
     """
     if not 0 <= n <= MAX_PLACES:
         raise ValueError(f"a bracket has 0 to {MAX_PLACES} places, not {n}")
-    sides: list[Source] = [Seed(place) if place <= n else None for place in places(n)]
+    sides: list[Source] = [Seed(place) if place <= n else None for place in seed_positions(n)]
     if n == 1:
         sides.append(None)
     matches: list[PlannedMatch] = []
@@ -130,7 +130,7 @@ def plan(n: int) -> list[PlannedMatch]:
     return matches
 
 
-def settle(
+def resolve_bracket(
     matches: Sequence[PlannedMatch],
     seeds: Sequence[str],
     decisions: Mapping[str, Decision],
@@ -139,7 +139,7 @@ def settle(
     """Who meets whom, and who is through.
 
     Args:
-        matches: as `plan` gives them.
+        matches: as `build_bracket` gives them.
         seeds: entry ids, seed 1 first.
         decisions: by match id. One counts only if the same two entries meet: others wait for that.
         out: entries that were disqualified. What they won before stays won, but their next match, or the last match of

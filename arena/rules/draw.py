@@ -16,7 +16,7 @@ def draw_key(word: str, ident: str) -> str:
     return hashlib.sha256(b"verse-draw-1" + word.encode() + ident.encode()).hexdigest()
 
 
-def lot(word: str, entries: Iterable[str]) -> list[str]:
+def draw_seeds(word: str, entries: Iterable[str]) -> list[str]:
     """The seeding: entry ids in the order of their keys. The first is seed 1."""
     return sorted(entries, key=lambda entry: draw_key(word, entry))
 

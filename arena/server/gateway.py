@@ -1,8 +1,8 @@
 """The thin ASGI layer in front of Flask. It answers polls from memory, and lets nothing slow near a thread.
 
-A poll (GET /api/state) costs a comparison of two strings. Any other request is first read whole, within limits of
-size and time (`bodies`); then Flask works on it in a lane of threads (`lanes`); then the answer is sent as its reader
-takes it.
+A poll (GET /api/state) costs a comparison of two strings. The gateway reads any other request whole, within limits of
+size and time (`request_body`); a bounded executor then calls Flask (`wsgi`), and the answer is sent as fast as its
+reader takes it.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from arena.server.request_body import PATIENCE, BodyReader, Disconnected, Receive, Refused, kind_of
-from arena.server.snapshot import Keeper
-from arena.server.wsgi import Answer, Lane, WSGIApp, environ_of, send_answer
+from arena.server.request_body import PATIENCE, BodyReader, Disconnected, Receive, Refused
+from arena.server.snapshot import SnapshotKeeper
+from arena.server.wsgi import Answer, BoundedExecutor, WSGIApp, environ_of, send_answer
+from arena.web.limits import request_limits
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 STATE = "/api/state"
@@ -27,13 +28,13 @@ log = logging.getLogger(__name__)
 
 # Threads, and requests inside at once. Votes wait behind no page or upload; those that wait for the disk together share
 # a transaction, so they have many threads. At 800 votes a second the last of 4,000 waits 5 seconds.
-LANES = {"votes": (32, 4_000), "pages": (6, 2_000), "uploads": (2, 64), "forms": (1, 8)}
+EXECUTORS = {"votes": (32, 4_000), "pages": (6, 2_000), "uploads": (2, 64), "forms": (1, 8)}
 
 
 class Gateway:
     """An ASGI application."""
 
-    def __init__(self, app: WSGIApp, keeper: Keeper, spool: Path, patience: float = PATIENCE) -> None:
+    def __init__(self, app: WSGIApp, keeper: SnapshotKeeper, spool: Path, patience: float = PATIENCE) -> None:
         """
         Args:
             app: the Flask application.
@@ -42,7 +43,7 @@ class Gateway:
             patience: seconds that a body may take, however small.
         """
         self._app, self._keeper, self._spool, self._patience = app, keeper, spool, patience
-        self._lanes: dict[str, Lane] = {}
+        self._executors: dict[str, BoundedExecutor] = {}
         self._bodies: BodyReader | None = None
         self._answers: tuple[object, dict[str, Any], dict[str, Any], dict[str, Any]] | None = None
 
@@ -59,7 +60,7 @@ class Gateway:
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
-        self._lanes = {name: Lane(name, *sizes) for name, sizes in LANES.items()}
+        self._executors = {name: BoundedExecutor(name, *sizes) for name, sizes in EXECUTORS.items()}
         self._bodies = BodyReader(self._spool, self._patience)
         try:
             await asyncio.to_thread(self._keeper.start)
@@ -69,8 +70,8 @@ class Gateway:
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await asyncio.to_thread(self._keeper.stop)
-        for lane in self._lanes.values():
-            lane.close()
+        for executor in self._executors.values():
+            executor.close()
         self._bodies.close()
         await send({"type": "lifespan.shutdown.complete"})
 
@@ -96,7 +97,7 @@ class Gateway:
 
     async def _request(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         try:
-            answer, lane = await self._ask(scope, receive)
+            answer, executor = await self._ask(scope, receive)
         except Refused as refused:
             await _refuse(scope, refused, send)
         except Disconnected:
@@ -106,23 +107,23 @@ class Gateway:
             await _refuse(scope, Refused(500, "broken", "Something went wrong on the server: try again."), send)
         else:
             try:
-                await send_answer(answer, lane, send, READER_PATIENCE)
+                await send_answer(answer, executor, send, READER_PATIENCE)
             except TimeoutError:
                 log.info("%s was not read to its end", scope["path"])
 
-    async def _ask(self, scope: dict[str, Any], receive: Receive) -> tuple[Answer, Lane]:
+    async def _ask(self, scope: dict[str, Any], receive: Receive) -> tuple[Answer, BoundedExecutor]:
         """Read the request whole, and let the application answer it."""
         if self._bodies is None:
             raise RuntimeError("the gateway was not started: it needs a server that speaks ASGI's lifespan")
-        kind = kind_of(scope["method"], scope["path"])
-        lane = self._lanes[kind.lane]
-        body, size = await self._bodies.read(kind, _declared(scope["headers"]), receive)
+        limits = request_limits(scope["method"], scope["path"])
+        executor = self._executors[limits.executor]
+        body, size = await self._bodies.read(limits, _declared(scope["headers"]), receive)
         try:
             answer = Answer()
-            await lane.run(answer.begin, self._app, environ_of(scope, body, size))
+            await executor.run(answer.begin, self._app, environ_of(scope, body, size))
         finally:
             body.close()
-        return answer, lane
+        return answer, executor
 
 
 NO_BODY = {"type": "http.response.body", "body": b""}

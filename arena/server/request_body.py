@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import io
-import re
 import tempfile
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-KIB, MIB = 2**10, 2**20
+from arena.web.limits import MIB, REQUEST_LIMITS, RequestLimits
+
 IN_MEMORY = MIB + 8  # bytes of a body kept in memory; what is larger goes to a file
 PATIENCE = 10.0  # seconds that any body may take, however small
 LINGER = 2.0  # seconds that a refused body is still read, so that its sender gets to see the answer
@@ -38,35 +37,6 @@ class Disconnected(Exception):
     """Whoever asked has left."""
 
 
-@dataclass(frozen=True)
-class Kind:
-    """What one kind of request may send, and who works on it."""
-
-    name: str
-    method: str
-    path: re.Pattern[str]
-    limit: int  # bytes
-    rate: int  # bytes a second that must arrive on average, after PATIENCE
-    at_once: int  # bodies being read
-    lane: str  # see `gateway.LANES`
-
-
-# The first that fits counts. 64 bodies of 1 MiB are the memory that uploads may take; a claim is at most 1 MiB of
-# header with its length before it. A piece at its slowest takes 2 minutes, a form 53.
-KINDS = (
-    Kind("vote", "POST", re.compile(r"/vote"), 64 * KIB, KIB, 4_000, "votes"),
-    Kind("claim", "POST", re.compile(r"/api/entries"), MIB + 8, 8 * KIB, 32, "uploads"),
-    Kind("piece", "PATCH", re.compile(r"/api/entries/[^/]*"), MIB, 8 * KIB, 32, "uploads"),
-    Kind("form", "POST", re.compile(r"/enter"), 193 * MIB, 64 * KIB, 8, "forms"),
-    Kind("page", "", re.compile(r"(?s).*"), 64 * KIB, KIB, 1_000, "pages"),
-)
-
-
-def kind_of(method: str, path: str) -> Kind:
-    """The first kind that this request is."""
-    return next(kind for kind in KINDS if kind.method in ("", method) and kind.path.fullmatch(path))
-
-
 class BodyReader:
     """Reads bodies on the event loop, and counts those that are on their way."""
 
@@ -78,13 +48,13 @@ class BodyReader:
         """
         self._folder, self._patience = folder, patience
         self._disk = ThreadPoolExecutor(2, "spool")  # a disk that is slow to write must not stop the loop
-        self._reading: dict[str, int] = {kind.name: 0 for kind in KINDS}
+        self._reading: dict[str, int] = {limits.name: 0 for limits in REQUEST_LIMITS}
         self._lingering = 0
 
     def close(self) -> None:
         self._disk.shutdown(wait=False, cancel_futures=True)
 
-    async def read(self, kind: Kind, declared: int | None, receive: Receive) -> tuple[IO[bytes], int]:
+    async def read(self, limits: RequestLimits, declared: int | None, receive: Receive) -> tuple[IO[bytes], int]:
         """Read a body to its end.
 
         Args:
@@ -101,34 +71,34 @@ class BodyReader:
             return io.BytesIO(), 0
         # The errors are not kept in variables: one that refers to this frame, and is referred to by it, would keep the
         # connection open until the garbage is collected.
-        if declared is not None and declared > kind.limit:
+        if declared is not None and declared > limits.max_bytes:
             await self._linger(receive)
-            raise _too_large(kind)
-        if self._reading[kind.name] >= kind.at_once:
+            raise _too_large(limits)
+        if self._reading[limits.name] >= limits.max_concurrent:
             await self._linger(receive)
             raise Refused(503, "busy", "The server is taking as much as it can: try again in a moment.", 3)
-        self._reading[kind.name] += 1
+        self._reading[limits.name] += 1
         try:
-            return await self._read(kind, receive)
+            return await self._read(limits, receive)
         finally:
-            self._reading[kind.name] -= 1
+            self._reading[limits.name] -= 1
 
-    async def _read(self, kind: Kind, receive: Receive) -> tuple[IO[bytes], int]:
+    async def _read(self, limits: RequestLimits, receive: Receive) -> tuple[IO[bytes], int]:
         started, size = asyncio.get_running_loop().time(), 0
         file: IO[bytes] = io.BytesIO()
         try:
             while True:
                 try:
-                    async with asyncio.timeout_at(started + self._patience + size / kind.rate):
+                    async with asyncio.timeout_at(started + self._patience + size / limits.min_rate):
                         message = await receive()
                 except TimeoutError:
                     raise Refused(408, "too-slow", "The request arrived too slowly: try again.") from None
                 if message["type"] == "http.disconnect":
                     raise Disconnected
                 chunk = message.get("body", b"")
-                if size + len(chunk) > kind.limit:
+                if size + len(chunk) > limits.max_bytes:
                     await self._linger(receive)
-                    raise _too_large(kind)
+                    raise _too_large(limits)
                 file = await self._write(file, size, chunk)
                 size += len(chunk)
                 if not message.get("more_body", False):
@@ -176,5 +146,5 @@ class BodyReader:
             self._lingering -= 1
 
 
-def _too_large(kind: Kind) -> Refused:
-    return Refused(413, "too-large", f"That is too large: at most {kind.limit:,} bytes are taken here.")
+def _too_large(limits: RequestLimits) -> Refused:
+    return Refused(413, "too-large", f"That is too large: at most {limits.max_bytes:,} bytes are taken here.")

@@ -44,7 +44,7 @@ RESTART_AFTER = 1.0  # seconds before a process that died is started again
 READY_WITHIN = 30.0  # seconds until the server answers
 ROOT = str(Path(__file__).resolve().parents[2])
 # -P: the current folder is not on its path. It runs the code its parent runs, installed or not.
-START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from arena.worker import attached; attached()"
+START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from arena.worker import run_as_child; run_as_child()"
 log = logging.getLogger(__name__)
 
 
@@ -57,7 +57,9 @@ class PortTaken(ArenaError):
         super().__init__(f"cannot listen on {host} port {port} ({reason}): choose another with --port", port=port)
 
 
-def reach(settings: Settings, *, lan: str | None = None, port: int | None = None, public_url: str = "") -> Settings:
+def with_address(
+    settings: Settings, *, lan: str | None = None, port: int | None = None, public_url: str = ""
+) -> Settings:
     """The settings with an address to listen on and one for links.
 
     Args:
@@ -129,7 +131,7 @@ def serve(
     """Serve the event until Ctrl-C.
 
     Args:
-        settings: see `reach` for the address.
+        settings: see `with_address` for the address.
         jobs: bundles checked at once; None: as many as there are cores, less one.
         console_remote: let the console answer other machines; behind TLS only.
         say: prints a line.
@@ -188,13 +190,12 @@ def load_gateway(settings: Settings, console_remote: bool = False) -> Any:
     """The web process's application; runs there."""
     from arena.bootstrap import open_event
     from arena.server.gateway import Gateway
-    from arena.server.snapshot import Keeper
-    from arena.server.source import DatabaseSource
+    from arena.server.snapshot import DatabaseSource, SnapshotKeeper
     from arena.web.app import create_app
 
     end_with_main_process()
     event = open_event(settings.database_url, settings.dir, settings.min_free_bytes)
-    keeper = Keeper(partial(DatabaseSource, event.db))
+    keeper = SnapshotKeeper(partial(DatabaseSource, event.db))
     app = create_app(settings, event.db, event.store, time.time, console_remote, snapshot=keeper.data)
     return Gateway(app, keeper, settings.incoming)
 

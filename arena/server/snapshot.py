@@ -10,13 +10,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from sqlalchemy.orm import Session, sessionmaker
+
+from arena.bootstrap import Watch
+from arena.services import queries
 from trainer.verse import strictjson
 
 LOOK_EVERY = 0.1  # seconds between two looks at the database: a look is some 20 microseconds
 log = logging.getLogger(__name__)
 
 
-class Source(Protocol):
+class SnapshotSource(Protocol):
     """Where snapshots come from. Used by one thread only."""
 
     def changed(self) -> bool:
@@ -27,6 +31,22 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Nobody will ask again."""
+
+
+class DatabaseSource:
+    """Snapshots of the event's database."""
+
+    def __init__(self, db: sessionmaker[Session]) -> None:
+        self._db, self._watch = db, Watch(db)
+
+    def changed(self) -> bool:
+        return self._watch.changed()
+
+    def build(self, now: float) -> dict[str, Any]:
+        return queries.snapshot(self._db, now=now)
+
+    def close(self) -> None:
+        self._watch.close()
 
 
 @dataclass(frozen=True)
@@ -48,10 +68,10 @@ class Snapshot:
         return any(self.built_at < moment <= now for moment in _moments(self.data))
 
 
-class Keeper:
+class SnapshotKeeper:
     """Keeps the latest snapshot: rebuilt when the database changes, and when a time in it comes."""
 
-    def __init__(self, open_source: Callable[[], Source], clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, open_source: Callable[[], SnapshotSource], clock: Callable[[], float] = time.time) -> None:
         """
         Args:
             open_source: called in the thread that will use it.
@@ -105,7 +125,7 @@ class Keeper:
         finally:
             self._ready.set()
 
-    def _follow(self, source: Source) -> None:
+    def _follow(self, source: SnapshotSource) -> None:
         owed = False  # a change was seen and not yet shown
         while not self._stop.wait(LOOK_EVERY):
             try:
@@ -116,7 +136,7 @@ class Keeper:
             except Exception:  # the old one stays; the next look tries again
                 log.exception("the snapshot could not be rebuilt")
 
-    def _build(self, source: Source) -> None:
+    def _build(self, source: SnapshotSource) -> None:
         now = self._clock()
         self._latest = Snapshot.of(source.build(now), now)
 

@@ -23,19 +23,19 @@ T = TypeVar("T")
 WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
-class Lane:
+class BoundedExecutor:
     """Some threads, and a queue of bounded length before them."""
 
     def __init__(self, name: str, threads: int, most: int) -> None:
         """
         Args:
-            most: requests in the lane at once, running or waiting.
+            most: requests in the executor at once, running or waiting.
         """
         self._pool = ThreadPoolExecutor(threads, name)
         self._most, self._inside = most, 0
 
     async def run(self, function: Callable[..., T], *args: object) -> T:
-        """Run it in a thread of this lane.
+        """Run it in a thread of this executor.
 
         Raises:
             Refused: the queue is full.
@@ -65,7 +65,7 @@ class Answer:
     _close: Callable[[], None] = lambda: None
 
     def begin(self, app: WSGIApp, environ: dict[str, Any]) -> None:
-        """Call the application. In a thread of a lane."""
+        """Call the application. In a thread of a executor."""
         written: list[bytes] = []
 
         def start_response(status: str, headers: list[tuple[str, str]], _error: object = None) -> Callable[..., None]:
@@ -79,7 +79,7 @@ class Answer:
         self.fetch(written)
 
     def fetch(self, before: Iterable[bytes] = ()) -> None:
-        """Get the next chunk. In a thread of a lane."""
+        """Get the next chunk. In a thread of a executor."""
         parts, size = list(before), 0
         try:
             for part in self._rest:
@@ -118,7 +118,7 @@ def environ_of(scope: Mapping[str, Any], body: IO[bytes], size: int) -> dict[str
 
 
 async def send_answer(
-    answer: Answer, lane: Lane, send: Callable[[dict[str, Any]], Awaitable[None]], patience: float
+    answer: Answer, executor: BoundedExecutor, send: Callable[[dict[str, Any]], Awaitable[None]], patience: float
 ) -> None:
     """Send it as fast as its reader takes it; no thread waits for that.
 
@@ -132,7 +132,7 @@ async def send_answer(
                 await send({"type": "http.response.body", "body": answer.chunk, "more_body": not answer.ended})
             if answer.ended:
                 return
-            await lane.run(answer.fetch)
+            await executor.run(answer.fetch)
     finally:
         if not answer.ended:
-            await lane.run(answer.close)
+            await executor.run(answer.close)

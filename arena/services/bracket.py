@@ -1,7 +1,7 @@
 """The bracket: drawn, its matches opened, closed and undone.
 
-Who meets whom is never edited. `rules.bracket.settle` says it from the decisions so far, and `_settle` writes down what
-has changed: after a closed match, a disqualification, or a decision taken back.
+Who meets whom is never edited. `rules.bracket.resolve_bracket` computes it from the decisions so far, and `_settle`
+writes what has changed: after a closed match, a disqualification, or a decision taken back.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from arena.errors import (
     TooManyEntries,
     WrongState,
 )
-from arena.rules.bracket import MAX_PLACES, Decision, plan, settle
-from arena.rules.draw import draw_tie, lot
+from arena.rules.bracket import MAX_PLACES, Decision, build_bracket, resolve_bracket
+from arena.rules.draw import draw_seeds, draw_tie
 from arena.rules.tally import outcome
 from arena.services.entries import LIVE, UNDECIDED, expire, expire_claims
 from arena.services.events import STATE_CHANGES, clean_name, close, require, the_event, view_of
 from arena.services.log import append, require_unchanged
-from arena.services.queries import VOTED, Scene
+from arena.services.queries import VOTED, BracketView
 from arena.services.schemas import EventView, MatchResult, MatchView
 from arena.store.schema import Entry, Event, Match, Vote
 from arena.store.unit_of_work import reading, writing
@@ -83,14 +83,14 @@ def draw_bracket(
         verified = session.scalars(select(Entry).where(Entry.state == "verified")).all()
         if len(verified) > MAX_PLACES:
             raise TooManyEntries(len(verified), MAX_PLACES)
-        order = lot(event.draw_word, [entry.id for entry in verified])
+        order = draw_seeds(event.draw_word, [entry.id for entry in verified])
         event.drawn_at = now
         event.state = "drawn" if order else "void"
         append(session, "bracket-drawn", {"draw_word": event.draw_word, "entries": order}, now=now)
         for entry in verified:
             entry.seed = order.index(entry.id) + 1
         session.flush()
-        for position, match in enumerate(plan(len(order)), start=1):
+        for position, match in enumerate(build_bracket(len(order)), start=1):
             session.add(
                 Match(
                     id=match.id,
@@ -99,8 +99,8 @@ def draw_bracket(
                     slot=match.slot,
                     kind=match.kind,
                     state="pending",
-                    run=0,
-                    ballot=0,
+                    poll=0,
+                    poll_round=0,
                 )
             )
         session.flush()
@@ -139,31 +139,31 @@ def open_match(
             if not (match.upper_id and match.lower_id):
                 raise MatchNotReady(match_id)
             if match.opened_at is not None:
-                match.run += 1  # earlier votes on this match stay, and do not count
-            match.state, match.ballot, match.opened_at = "open", 0, now
+                match.poll += 1  # earlier votes on this match stay, and do not count
+            match.state, match.poll_round, match.opened_at = "open", 0, now
             match.closes_at = now + length if length else None
             data = {
                 "match": match_id,
-                "run": match.run,
+                "poll": match.poll,
                 "upper": match.upper_id,
                 "lower": match.lower_id,
                 "closes_at": match.closes_at,
             }
             append(session, "match-opened", data, now=now)
             session.flush()
-        return Scene.load(session).find(match_id)
+        return BracketView.load(session).find(match_id)
 
 
 def close_match(
-    db: sessionmaker[Session], match_id: str, *, ballot: int, seen: int | None = None, now: float
+    db: sessionmaker[Session], match_id: str, *, poll_round: int, seen: int | None = None, now: float
 ) -> MatchResult:
     """Count the votes. A tie opens the re-vote, another one is decided by the public draw.
 
     Args:
         db: the event's database.
         match_id: which one.
-        ballot: which ballot is meant; if another is open by now, nothing happens. So a second tap does not end the
-            re-vote that the first began.
+        poll_round: the round to close; if another is open by now, nothing happens: a second tap does not end the
+            re-vote that the first one began.
         seen: as in `log.require_unchanged`.
         now: seconds since the epoch.
 
@@ -175,7 +175,7 @@ def close_match(
         require_unchanged(session, seen, MATCH_CHANGES, match=match_id)
         if match.state == "pending":
             raise MatchNotOpen(match_id)
-        if match.state == "open" and ballot == match.ballot:
+        if match.state == "open" and poll_round == match.poll_round:
             _count(session, event, match, now)
         return _result(session, match)
 
@@ -198,9 +198,9 @@ def undo_match(db: sessionmaker[Session], match_id: str, *, seen: int | None = N
         match.state, match.winner_id, match.decided_by, match.closes_at, match.closed_at = "pending", *[None] * 4
         match.decided_upper_id = match.decided_lower_id = match.decided_winner_id = None
         match.decision = match.tallies = None
-        append(session, "match-undone", {"match": match_id, "run": match.run}, now=now)
+        append(session, "match-undone", {"match": match_id, "poll": match.poll}, now=now)
         _settle(session, event, now)
-        return Scene.load(session).find(match_id)
+        return BracketView.load(session).find(match_id)
 
 
 def disqualify(db: sessionmaker[Session], entry_id: str, reason: str, *, seen: int | None = None, now: float) -> None:
@@ -260,7 +260,7 @@ def close_due(db: sessionmaker[Session], *, now: float) -> list[MatchResult]:
     with reading(db) as session:
         event = the_event(session)
         submissions = event.state == "open" and event.closes_at is not None and event.closes_at <= now
-        query = select(Match.id, Match.ballot).where(Match.state == "open", Match.closes_at <= now)
+        query = select(Match.id, Match.poll_round).where(Match.state == "open", Match.closes_at <= now)
         due = session.execute(query).all()
     if submissions:
         with writing(db) as session:
@@ -268,7 +268,7 @@ def close_due(db: sessionmaker[Session], *, now: float) -> list[MatchResult]:
             if event.state == "open" and event.closes_at is not None and event.closes_at <= now:
                 close(session, event, event.closes_at, now=now)
     expire_claims(db, now=now)
-    return [close_match(db, match.id, ballot=match.ballot, now=now) for match in due]
+    return [close_match(db, match.id, poll_round=match.poll_round, now=now) for match in due]
 
 
 def _match(session: Session, match_id: str) -> tuple[Event, Match]:
@@ -279,20 +279,20 @@ def _match(session: Session, match_id: str) -> tuple[Event, Match]:
 
 
 def _count(session: Session, event: Event, match: Match, now: float) -> None:
-    """Count the open ballot of an open match, and go on."""
+    """Count the open poll of an open match, and go on."""
     if match.upper_id is None or match.lower_id is None:
         raise MatchNotReady(match.id)
     query = select(Vote.choice, func.count()).where(
-        Vote.match_id == match.id, Vote.run == match.run, Vote.ballot == match.ballot
+        Vote.match_id == match.id, Vote.poll == match.poll, Vote.poll_round == match.poll_round
     )
     votes = dict(session.execute(query.group_by(Vote.choice)).all())
     upper, lower = votes.get("upper", 0), votes.get("lower", 0)
-    match.tallies = [*(match.tallies or [])[: match.ballot], [upper, lower]]
-    result = outcome(upper, lower, match.ballot)
-    data = {"match": match.id, "run": match.run, "ballot": match.ballot, "upper": upper, "lower": lower}
+    match.tallies = [*(match.tallies or [])[: match.poll_round], [upper, lower]]
+    result = outcome(upper, lower, match.poll_round)
+    data = {"match": match.id, "poll": match.poll, "poll_round": match.poll_round, "upper": upper, "lower": lower}
     append(session, "votes-counted", data | {"outcome": result}, now=now)
     if result == "revote":
-        match.ballot += 1
+        match.poll_round += 1
         match.closes_at = now + event.revote_seconds if event.revote_seconds else None
         return
     if result == "draw":
@@ -300,7 +300,7 @@ def _count(session: Session, event: Event, match: Match, now: float) -> None:
     else:
         winner = match.upper_id if result == "upper" else match.lower_id
     match.decided_upper_id, match.decided_lower_id, match.decided_winner_id = match.upper_id, match.lower_id, winner
-    match.decision = "draw" if result == "draw" else "revote" if match.ballot else "votes"
+    match.decision = "draw" if result == "draw" else "revote" if match.poll_round else "votes"
     _settle(session, event, now)
 
 
@@ -322,7 +322,9 @@ def _settle(session: Session, event: Event, now: float) -> None:
         if row.decided_upper_id and row.decided_lower_id and row.decided_winner_id
     }
     out = [entry.id for entry in entries if entry.state == "disqualified"]
-    for match_id, standing in settle(plan(len(entries)), [entry.id for entry in entries], decisions, out).items():
+    for match_id, standing in resolve_bracket(
+        build_bracket(len(entries)), [entry.id for entry in entries], decisions, out
+    ).items():
         row = rows[match_id]
         upper, lower, winner = standing.upper or None, standing.lower or None, standing.winner or None
         before = (row.state, row.upper_id, row.lower_id, row.winner_id, row.decided_by)
@@ -352,7 +354,7 @@ def _result(session: Session, match: Match) -> MatchResult:
     return MatchResult(
         match=match.id,
         state=match.state,
-        ballot=match.ballot,
+        poll_round=match.poll_round,
         tallies=[list(pair) for pair in match.tallies or []],
         winner=match.winner_id,
         decided_by=match.decided_by,

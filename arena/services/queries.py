@@ -40,7 +40,7 @@ def snapshot(db: sessionmaker[Session], *, now: float) -> dict[str, Any]:
 
     Returns:
         event: its name. state: as in the database. phase: before, entering, checking, between, voting, champion,
-        published or void. closes_at, grace_ends_at: of submissions. match: the open one (id, title, round, ballot,
+        published or void. closes_at, grace_ends_at: of submissions. match: the open one (id, title, round, poll_round,
         closes_at, votes) or None. last: id of the match decided most recently by people. next: title of the next one.
         entries: number by state. matches: closed and total, byes apart. champion: entry id, once there is one.
         version: number of the latest record of the log, which goes up with every change that anybody may see.
@@ -51,7 +51,7 @@ def snapshot(db: sessionmaker[Session], *, now: float) -> dict[str, Any]:
         rounds = session.scalar(select(func.max(Match.round))) or 0
         shape = (Match.id, Match.round, Match.slot)
         opened = session.execute(
-            select(*shape, Match.run, Match.ballot, Match.closes_at).where(Match.state == "open").limit(1)
+            select(*shape, Match.poll, Match.poll_round, Match.closes_at).where(Match.state == "open").limit(1)
         ).first()
         last = session.scalar(
             select(Match.id)
@@ -80,9 +80,9 @@ def snapshot(db: sessionmaker[Session], *, now: float) -> dict[str, Any]:
                 "id": opened.id,
                 "title": title_of(opened.id, opened.round, opened.slot, rounds),
                 "round": opened.round,
-                "ballot": opened.ballot,
+                "poll_round": opened.poll_round,
                 "closes_at": opened.closes_at,
-                "votes": _votes(session, opened.id, opened.run, opened.ballot),
+                "votes": _votes(session, opened.id, opened.poll, opened.poll_round),
             }
             if opened
             else None,
@@ -115,18 +115,18 @@ def phase_of(event: Event, voting: bool, now: float) -> str:
 def stage_view(db: sessionmaker[Session], *, now: float) -> StageView:
     """All that the projector shows."""
     with reading(db) as session:
-        scene = Scene.load(session)
+        bracket_view = BracketView.load(session)
         number, digest = head(session)
         return StageView(
-            event=view_of(scene.event),
-            phase=phase_of(scene.event, scene.open is not None, now),
+            event=view_of(bracket_view.event),
+            phase=phase_of(bracket_view.event, bracket_view.open is not None, now),
             counts=_counts(session),
-            open=scene.open,
-            last=max(scene.voted, key=lambda match: match.closed_at or 0.0, default=None),
-            next=scene.next,
-            rounds=scene.rounds(),
-            champion=scene.first,
-            third=scene.third,
+            open=bracket_view.open,
+            last=max(bracket_view.voted, key=lambda match: match.closed_at or 0.0, default=None),
+            next=bracket_view.next,
+            rounds=bracket_view.rounds(),
+            champion=bracket_view.first,
+            third=bracket_view.third,
             log_number=number,
             log_hash=digest,
         )
@@ -135,17 +135,17 @@ def stage_view(db: sessionmaker[Session], *, now: float) -> StageView:
 def results_view(db: sessionmaker[Session], *, now: float) -> ResultsView:
     """What is public for good: closed matches with their verses and tallies, and names where they are known."""
     with reading(db) as session:
-        scene = Scene.load(session)
+        bracket_view = BracketView.load(session)
         number, digest = head(session)
-        closed = [match for match in scene.matches if match.state == "closed" and match.upper and match.lower]
+        closed = [match for match in bracket_view.matches if match.state == "closed" and match.upper and match.lower]
         return ResultsView(
-            event=view_of(scene.event),
-            phase=phase_of(scene.event, scene.open is not None, now),
+            event=view_of(bracket_view.event),
+            phase=phase_of(bracket_view.event, bracket_view.open is not None, now),
             matches=sorted(closed, key=lambda match: match.closed_at or 0.0, reverse=True),
-            rounds=scene.rounds(),
-            champion=scene.first,
-            second=scene.second,
-            third=scene.third,
+            rounds=bracket_view.rounds(),
+            champion=bracket_view.first,
+            second=bracket_view.second,
+            third=bracket_view.third,
             log_number=number,
             log_hash=digest,
         )
@@ -158,9 +158,9 @@ def entry_view(db: sessionmaker[Session], entry_id: str, *, now: float) -> Entry
         EntryNotFound: there is none, it is still secret, or it was disqualified.
     """
     with reading(db) as session:
-        scene = Scene.load(session)
+        bracket_view = BracketView.load(session)
         entry = session.get(Entry, entry_id)
-        if entry is None or entry.seed is None or entry.bundle is None or not scene.is_done(entry_id):
+        if entry is None or entry.seed is None or entry.bundle is None or not bracket_view.is_done(entry_id):
             raise EntryNotFound
         return EntryView(
             entry=entry.id,
@@ -170,30 +170,32 @@ def entry_view(db: sessionmaker[Session], entry_id: str, *, now: float) -> Entry
             prompt=entry.prompt,
             bundle=entry.bundle,
             facts=entry.facts,
-            matches=[m for m in scene.matches if entry_id in (side.entry for side in (m.upper, m.lower) if side)],
-            champion=scene.first is not None and scene.first.entry == entry_id,
+            matches=[
+                m for m in bracket_view.matches if entry_id in (side.entry for side in (m.upper, m.lower) if side)
+            ],
+            champion=bracket_view.first is not None and bracket_view.first.entry == entry_id,
         )
 
 
 def console_view(db: sessionmaker[Session], *, now: float) -> ConsoleView:
     """All that the organizer runs the evening from."""
     with reading(db) as session:
-        scene = Scene.load(session)
+        bracket_view = BracketView.load(session)
         number, digest = head(session)
         counts = _counts(session)
         recent = session.scalars(select(LogRecord).order_by(LogRecord.number.desc()).limit(RECENT))
         return ConsoleView(
-            event=view_of(scene.event),
-            phase=phase_of(scene.event, scene.open is not None, now),
-            draw_word=scene.event.draw_word,
+            event=view_of(bracket_view.event),
+            phase=phase_of(bracket_view.event, bracket_view.open is not None, now),
+            draw_word=bracket_view.event.draw_word,
             counts=counts,
             pending=sum(counts[state] for state in UNDECIDED),
             entries=_console_entries(session),
-            matches=scene.matches,
-            open=scene.open,
-            next=scene.next,
-            champion=scene.first,
-            third=scene.third,
+            matches=bracket_view.matches,
+            open=bracket_view.open,
+            next=bracket_view.next,
+            champion=bracket_view.first,
+            third=bracket_view.third,
             log_number=number,
             log_hash=digest,
             recent=[
@@ -204,7 +206,7 @@ def console_view(db: sessionmaker[Session], *, now: float) -> ConsoleView:
 
 
 @dataclass(frozen=True)
-class Scene:
+class BracketView:
     """The bracket as it may be seen now."""
 
     event: Event
@@ -212,7 +214,7 @@ class Scene:
     done: frozenset[str]  # entries whose last match is closed, but for the disqualified
 
     @classmethod
-    def load(cls, session: Session) -> Scene:
+    def load(cls, session: Session) -> BracketView:
         """Read matches and the entries in them."""
         event = the_event(session)
         rows = session.scalars(select(Match).order_by(Match.position)).all()
@@ -256,11 +258,11 @@ class Scene:
                 upper=side(row, row.upper_id),
                 lower=side(row, row.lower_id),
                 ready=row.state == "pending" and bool(row.upper_id and row.lower_id),
-                ballot=row.ballot,
+                poll_round=row.poll_round,
                 opened_at=row.opened_at,
                 closes_at=row.closes_at if row.state == "open" else None,
                 closed_at=row.closed_at if closed else None,
-                votes=_votes(session, row.id, row.run, row.ballot) if row.state == "open" else None,
+                votes=_votes(session, row.id, row.poll, row.poll_round) if row.state == "open" else None,
                 tallies=row.tallies if closed and row.decided_by in VOTED else None,
                 decided_by=row.decided_by if closed else None,
                 winner=row.winner_id if closed else None,
@@ -322,9 +324,9 @@ class Scene:
         return next((side for side in sides if side and side.mark == "won"), None)
 
 
-def _votes(session: Session, match_id: str, run: int, ballot: int) -> int:
+def _votes(session: Session, match_id: str, poll: int, poll_round: int) -> int:
     query = select(func.count()).select_from(Vote)
-    return session.scalar(query.where(Vote.match_id == match_id, Vote.run == run, Vote.ballot == ballot)) or 0
+    return session.scalar(query.where(Vote.match_id == match_id, Vote.poll == poll, Vote.poll_round == poll_round)) or 0
 
 
 def _counts(session: Session) -> dict[str, int]:
@@ -361,7 +363,7 @@ def _console_entries(session: Session) -> list[ConsoleEntry]:
             claimed_at=row.claimed_at,
             text=row.text,
             seed=row.seed,
-            twins=[twin.id for twin in same[row.claim_digest] if twin.owner_id != row.owner_id],
+            duplicates=[duplicate.id for duplicate in same[row.claim_digest] if duplicate.owner_id != row.owner_id],
         )
         for row in rows
     ]

@@ -101,7 +101,7 @@ class Ballot:
 
     match: str  # id
     title: str  # "Final"
-    number: int  # 0: first vote, 1: re-vote after a tie
+    poll_round: int  # 0: first vote, 1: re-vote after a tie
     left: str  # the two verses, in this voter's order
     right: str
     choice: Literal["left", "right"] | None  # this voter's vote so far
@@ -115,7 +115,7 @@ class VoteReceipt:
     """That a vote counts, until it is changed."""
 
     match: str
-    number: int  # of the ballot
+    poll_round: int
     choice: Literal["left", "right"]
     changed: bool  # an earlier vote was replaced
     cast_at: float
@@ -128,8 +128,8 @@ class MatchResult:
 
     match: str
     state: str  # "closed", or "open": a tie, and the re-vote runs
-    ballot: int  # the one now open or last counted
-    tallies: list[list[int]]  # [upper, lower] of each ballot so far
+    poll_round: int  # the one now open or last counted
+    tallies: list[list[int]]  # [upper, lower] of each round of the poll so far
     winner: str | None  # entry id
     decided_by: str | None  # votes, revote, draw, walkover, bye
     closes_at: float | None  # of the re-vote
@@ -169,12 +169,12 @@ class MatchView:
     upper: Side | None
     lower: Side | None
     ready: bool  # two sides and not closed: it can be opened
-    ballot: int
+    poll_round: int
     opened_at: float | None
     closes_at: float | None
     closed_at: float | None
-    votes: int | None  # cast in the open ballot
-    tallies: list[list[int]] | None  # [upper, lower] of each ballot
+    votes: int | None  # cast in the open round of the poll
+    tallies: list[list[int]] | None  # [upper, lower] of each round of the poll
     decided_by: str | None
     winner: str | None  # entry id
 
@@ -255,7 +255,7 @@ class ConsoleEntry:
     claimed_at: float
     text: str
     seed: int | None
-    twins: list[str]  # entries of other owners with the same claim
+    duplicates: list[str]  # entries of other owners with the same claim
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from sqlalchemy import Row, Select, Table, bindparam, select, true
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, sessionmaker
 
-from arena.errors import BadSide, BallotOver, MatchClosed, MatchNotFound, MatchNotOpen, OwnMatch
+from arena.errors import BadSide, MatchClosed, MatchNotFound, MatchNotOpen, OwnMatch, PollRoundOver
 from arena.rules.bracket import title_of
 from arena.rules.draw import left_side
 from arena.services.identity import owner_id_of, voter_id_of
@@ -19,21 +19,21 @@ from arena.store.unit_of_work import grouped, reading
 
 _MATCH, _VOTE, _EVENT = (cast(Table, model.__table__) for model in (Match, Vote, Event))
 _UPPER, _LOWER = (cast(Table, Entry.__table__).alias(name) for name in ("upper", "lower"))
-_KEY = ("match_id", "run", "ballot", "voter_id")  # the database keeps it unique
+_KEY = ("match_id", "poll", "poll_round", "voter_id")  # the database keeps it unique
 _VALUES = ("choice", "shown_left", "cast_at")
 
 
 def _question(*more: Any) -> Select[*tuple[Any, ...]]:
-    """A match, the owners of its two entries, and one voter's vote in its present ballot, all at once.
+    """A match, the owners of its two entries, and one voter's vote in its present poll, all at once.
 
     Put together once, because a room votes within seconds.
     """
     mine = _VOTE.c.voter_id == bindparam("voter")
-    for name in ("run", "ballot"):
+    for name in ("poll", "poll_round"):
         mine &= _VOTE.c[name] == _MATCH.c[name]
     return (
         select(
-            *(_MATCH.c[name] for name in ("state", "round", "slot", "run", "ballot", "opened_at", "closes_at")),
+            *(_MATCH.c[name] for name in ("state", "round", "slot", "poll", "poll_round", "opened_at", "closes_at")),
             *(_UPPER.c.owner_id.label("upper_owner"), _LOWER.c.owner_id.label("lower_owner")),
             *(_VOTE.c.choice, _VOTE.c.cast_at),
             *more,
@@ -59,7 +59,7 @@ _CAST = _question(_EVENT.c.salt).join(_EVENT, true())
 _UPSERT_SQLITE, _UPSERT_POSTGRES = _upsert(sqlite.insert), _upsert(postgresql.insert)
 
 
-def ballot(db: sessionmaker[Session], match_id: str, secret: str, *, now: float) -> Ballot:
+def get_ballot(db: sessionmaker[Session], match_id: str, secret: str, *, now: float) -> Ballot:
     """The two verses of a match in this voter's order, and the voter's choice so far.
 
     Raises:
@@ -74,7 +74,7 @@ def ballot(db: sessionmaker[Session], match_id: str, secret: str, *, now: float)
         return Ballot(
             match=match_id,
             title=title_of(match_id, row.round, row.slot, _rounds(session)),
-            number=row.ballot,
+            poll_round=row.poll_round,
             left=row.upper if left == "upper" else row.lower,
             right=row.lower if left == "upper" else row.upper,
             choice=_side(row.choice, left) if row.choice else None,
@@ -85,16 +85,16 @@ def ballot(db: sessionmaker[Session], match_id: str, secret: str, *, now: float)
 
 
 def cast_vote(
-    db: sessionmaker[Session], match_id: str, secret: str, side: str, number: int, *, now: float
+    db: sessionmaker[Session], match_id: str, secret: str, side: str, poll_round: int, *, now: float
 ) -> VoteReceipt:
     """Count a vote, or change it, until the match closes. The same vote again changes nothing.
 
     Args:
         side: "left" or "right", as this voter sees them.
-        number: of the ballot voted in: 0 first, 1 after a tie.
+        poll_round: the one voted in: 0 first, 1 after a tie.
 
     Raises:
-        BadSecret, BadSide, MatchNotFound, MatchNotOpen, MatchClosed, BallotOver, OwnMatch.
+        BadSecret, BadSide, MatchNotFound, MatchNotOpen, MatchClosed, PollRoundOver, OwnMatch.
     """
     owner, voter = owner_id_of(secret), voter_id_of(secret)
     if side not in ("left", "right"):
@@ -108,21 +108,21 @@ def cast_vote(
             raise MatchNotOpen(match_id)
         if not _counts(row, now):
             raise MatchClosed(match_id)
-        if number != row.ballot:
-            raise BallotOver(match_id, row.ballot)
+        if poll_round != row.poll_round:
+            raise PollRoundOver(match_id, row.poll_round)
         if owner in (row.upper_owner, row.lower_owner):
             raise OwnMatch
         if row.choice != choice:
-            vote = {"match_id": match_id, "run": row.run, "ballot": number, "voter_id": voter}
+            vote = {"match_id": match_id, "poll": row.poll, "poll_round": poll_round, "voter_id": voter}
             values = vote | {"choice": choice, "shown_left": left, "cast_at": now}
             postgres = session.get_bind().dialect.name == "postgresql"
             session.execute(_UPSERT_POSTGRES if postgres else _UPSERT_SQLITE, values)
-            digest = salted(row.salt, match_id, row.run, number, voter, choice)
-            data = {"match": match_id, "run": row.run, "ballot": number, "voter": voter, "vote": digest}
+            digest = salted(row.salt, match_id, row.poll, poll_round, voter, choice)
+            data = {"match": match_id, "poll": row.poll, "poll_round": poll_round, "voter": voter, "vote": digest}
             append(session, "vote", data, now=now)
         return VoteReceipt(
             match=match_id,
-            number=number,
+            poll_round=poll_round,
             choice=_side(choice, left),
             changed=row.choice not in (None, choice),
             cast_at=row.cast_at if row.choice == choice else now,

@@ -151,8 +151,8 @@ class Match(Base):
     lower_id: Mapped[str | None] = mapped_column(ForeignKey("entries.id"))
     winner_id: Mapped[str | None] = mapped_column(ForeignKey("entries.id"))  # once closed
     decided_by: Mapped[str | None] = mapped_column(String(8))  # votes, revote, draw, walkover, bye
-    run: Mapped[int] = mapped_column(default=0)  # goes up when the vote is started over; old votes stay
-    ballot: Mapped[int] = mapped_column(default=0)  # 0: first vote, 1: re-vote
+    poll: Mapped[int] = mapped_column(default=0)  # goes up when the vote is started over; old votes stay
+    poll_round: Mapped[int] = mapped_column(default=0)  # 0: first vote, 1: re-vote
     opened_at: Mapped[float | None]
     closes_at: Mapped[float | None]
     closed_at: Mapped[float | None]
@@ -160,23 +160,23 @@ class Match(Base):
     decided_lower_id: Mapped[str | None] = mapped_column(ForeignKey("entries.id"))
     decided_winner_id: Mapped[str | None] = mapped_column(ForeignKey("entries.id"))
     decision: Mapped[str | None] = mapped_column(String(8))  # votes, revote, draw
-    tallies: Mapped[list[list[int]] | None] = mapped_column(JSON)  # [upper, lower] of each ballot of the decision
+    tallies: Mapped[list[list[int]] | None] = mapped_column(JSON)  # [upper, lower] of each poll_round of the decision
 
 
 class Vote(Base):
-    """One counted vote a voter, match and ballot; the database sees to it."""
+    """One counted vote a voter, match and poll_round; the database sees to it."""
 
     __tablename__ = "votes"
     __table_args__ = (
-        UniqueConstraint("match_id", "run", "ballot", "voter_id"),
+        UniqueConstraint("match_id", "poll", "poll_round", "voter_id"),
         _one_of("choice", ("upper", "lower")),
         _one_of("shown_left", ("upper", "lower")),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     match_id: Mapped[str] = mapped_column(ForeignKey("matches.id"))
-    run: Mapped[int]
-    ballot: Mapped[int]
+    poll: Mapped[int]
+    poll_round: Mapped[int]
     voter_id: Mapped[str] = mapped_column(String(64))  # SHA-256("verse-voter-1" | t)
     choice: Mapped[str] = mapped_column(String(5))  # upper or lower
     shown_left: Mapped[str] = mapped_column(String(5))  # the side this voter saw on the left

@@ -21,8 +21,9 @@ from flask import Blueprint, Response, jsonify, make_response, request
 from arena.services import entries
 from arena.services.schemas import EntryStatus
 from arena.web import security
-from arena.web.app import house
+from arena.web.context import get_context
 from arena.web.public import link_of
+from arena.web.refusal import Refusal
 from trainer.verse import strictjson
 
 api = Blueprint("api", __name__, url_prefix="/api")
@@ -37,16 +38,16 @@ def _secret() -> str:
     if known is not None and token:
         security.check_form_token(token)
         return known
-    raise security.Refusal(401, "no-secret", "Say whose entry it is: send the header `Authorization: Bearer SECRET`.")
+    raise Refusal(401, "no-secret", "Say whose entry it is: send the header `Authorization: Bearer SECRET`.")
 
 
 @api.post("/entries")
 def claim() -> Response:
-    here = house()
+    ctx = get_context()
     secret = _secret()
     name = request.args.get("name", "")
     receipt = entries.take_claim(
-        here.db, here.store, request.get_data(), secret, name, key=here.settings.receipt_key, now=here.now
+        ctx.db, ctx.store, request.get_data(), secret, name, key=ctx.settings.receipt_key, now=ctx.now
     )
     response = jsonify(
         {
@@ -64,23 +65,23 @@ def claim() -> Response:
 
 @api.patch("/entries/<entry_id>")
 def piece(entry_id: str) -> Response:
-    here = house()
+    ctx = get_context()
     secret = _secret()
     offset = request.headers.get("Upload-Offset", "")
     if not (offset.isascii() and offset.isdigit() and len(offset) <= 12):
-        raise security.Refusal(400, "no-offset", "Say where the piece starts: send the header `Upload-Offset: N`.")
-    status = entries.take_piece(here.db, here.store, entry_id, secret, int(offset), request.get_data(), now=here.now)
+        raise Refusal(400, "no-offset", "Say where the piece starts: send the header `Upload-Offset: N`.")
+    status = entries.take_piece(ctx.db, ctx.store, entry_id, secret, int(offset), request.get_data(), now=ctx.now)
     return jsonify({"offset": status.received, "state": status.state})
 
 
 @api.get("/entries/<entry_id>")
 def status(entry_id: str) -> Response:
-    return jsonify(_shown(entries.entry_status(house().db, entry_id, _secret(), now=house().now)))
+    return jsonify(_shown(entries.entry_status(get_context().db, entry_id, _secret(), now=get_context().now)))
 
 
 @api.delete("/entries/<entry_id>")
 def withdraw(entry_id: str) -> Response:
-    return jsonify(_shown(entries.withdraw(house().db, entry_id, _secret(), now=house().now)))
+    return jsonify(_shown(entries.withdraw(get_context().db, entry_id, _secret(), now=get_context().now)))
 
 
 def _shown(found: EntryStatus) -> dict[str, Any]:
@@ -90,7 +91,7 @@ def _shown(found: EntryStatus) -> dict[str, Any]:
 @api.get("/state")
 def state() -> Response:
     """What all phones are told. The gateway answers this from memory; asked here, it is the same."""
-    body = strictjson.dump(house().snapshot())
+    body = strictjson.dump(get_context().snapshot())
     response = make_response(body)
     response.mimetype = "application/json"
     response.set_etag(hashlib.sha256(body).hexdigest()[:32])

@@ -2,85 +2,35 @@
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from flask import Flask, Response, abort, current_app, jsonify, render_template, request
+from sqlalchemy.orm import Session, sessionmaker
 from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntityTooLarge
 
+from arena.bootstrap import BundleStore
 from arena.errors import ArenaError
-from arena.server.request_body import KIB, kind_of
 from arena.services import queries
 from arena.settings import Settings
-from arena.web import filters, security
-
-T = TypeVar("T")
+from arena.web import api, console, filters, public, security, stage
+from arena.web.assets import compress, read_assets
+from arena.web.context import AppContext, get_context
+from arena.web.limits import KIB, request_limits
+from arena.web.refusal import Refusal
 
 DEFAULT_BODY = 64 * KIB  # bytes of a request: a vote, a login, a name
 FORM_MEMORY = 4 * DEFAULT_BODY  # bytes; Werkzeug counts the 64 KiB it reads of a file at a time, and some before them
-STATIC = Path(__file__).parent / "static"
-STATIC_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 COMPRESSED = ("text/html", "application/json")
 WORTH_COMPRESSING = 400  # bytes; below, a packet is a packet
 SAFE = ("GET", "HEAD", "OPTIONS")
 
 
-@dataclass(frozen=True)
-class Asset:
-    """A static file, in memory."""
-
-    data: bytes
-    squeezed: bytes  # by gzip
-    mimetype: str
-    digest: str  # part of its address, so that a browser may keep it for good
-
-    @classmethod
-    def read(cls, path: Path) -> Asset:
-        data = path.read_bytes()
-        return cls(data, _squeeze(data), STATIC_TYPES[path.suffix], hashlib.sha256(data).hexdigest()[:10])
-
-
-@dataclass(frozen=True)
-class House:
-    """What the routes need."""
-
-    settings: Settings
-    db: Any  # sessionmaker[Session]; only services look inside
-    store: Any  # BundleStore; likewise
-    clock: Callable[[], float]  # seconds since the epoch
-    snapshot: Callable[[], dict[str, Any]]  # what is the same for all phones
-    static: dict[str, Asset]  # by file name
-    logins: security.LoginLimit = field(default_factory=security.LoginLimit)
-    kept: dict[str, tuple[object, Any]] = field(default_factory=dict)  # see `keep`
-
-    @property
-    def now(self) -> float:
-        return self.clock()
-
-    def keep(self, what: str, version: object, make: Callable[[], T]) -> T:
-        """The answer to a question that is the same for everybody until the log grows: a room asks it in one breath."""
-        found = self.kept.get(what)
-        if found is None or found[0] != version:
-            found = self.kept[what] = (version, make())
-        value: T = found[1]
-        return value
-
-
-def house() -> House:
-    found = current_app.extensions["arena"]
-    assert isinstance(found, House)
-    return found
-
-
 def create_app(
     settings: Settings,
-    db: Any,
-    store: Any,
+    db: sessionmaker[Session],
+    store: BundleStore,
     clock: Callable[[], float] = time.time,
     console_remote: bool = False,
     snapshot: Callable[[], dict[str, Any]] | None = None,
@@ -95,29 +45,26 @@ def create_app(
         console_remote: let the console answer other machines; for servers behind TLS only.
         snapshot: the gateway's, from memory; without one the database is asked each time.
     """
-    from arena.web import api, console, public, stage
-
     app = Flask(__name__, static_folder=None)
-    app.config.update(CONSOLE_REMOTE=console_remote, MAX_CONTENT_LENGTH=DEFAULT_BODY, MAX_FORM_MEMORY_SIZE=FORM_MEMORY)
-    app.extensions["arena"] = House(
-        settings, db, store, clock, snapshot or (lambda: queries.snapshot(db, now=clock())), _assets()
-    )
+    app.config.update(MAX_CONTENT_LENGTH=DEFAULT_BODY, MAX_FORM_MEMORY_SIZE=FORM_MEMORY)
+    snapshot = snapshot or (lambda: queries.snapshot(db, now=clock()))
+    app.extensions["arena"] = AppContext(settings, db, store, clock, snapshot, read_assets(), console_remote)
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(
         verse_lines=filters.verse_lines,
-        incipit=filters.incipit,
-        plain=filters.plain,
+        first_words=filters.first_words,
+        sanitize=filters.sanitize,
         duration=filters.duration,
         iso_time=filters.iso_time,
-        sentence=sentence,
+        sentence=filters.sentence,
     )
     app.jinja_env.globals.update(
-        counted=filters.counted,
+        pluralize=filters.pluralize,
         qr=filters.qr,
         static=static_address,
         form_token=security.form_token,
-        event_name=filters.plain(settings.name),
+        event_name=filters.sanitize(settings.name),
     )
     for blueprint in (public.pages, api.api, stage.stage, console.console):
         app.register_blueprint(blueprint)
@@ -125,26 +72,22 @@ def create_app(
     app.before_request(_before)
     app.after_request(_after)
     app.register_error_handler(ArenaError, _on_arena_error)
-    app.register_error_handler(security.Refusal, _on_refusal)
+    app.register_error_handler(Refusal, _on_refusal)
     app.register_error_handler(HTTPException, _on_http_error)
     return app
 
 
 def static_address(name: str) -> str:
-    return f"/static/{name}?v={house().static[name].digest}"
-
-
-def _assets() -> dict[str, Asset]:
-    return {path.name: Asset.read(path) for path in sorted(STATIC.iterdir()) if path.suffix in STATIC_TYPES}
+    return f"/static/{name}?v={get_context().static[name].digest}"
 
 
 def _static(name: str) -> Response:
-    asset = house().static.get(name)
+    asset = get_context().static.get(name)
     if asset is None:
         abort(404)
-    squeezed = request.accept_encodings.quality("gzip") > 0
-    response = current_app.response_class(asset.squeezed if squeezed else asset.data, mimetype=asset.mimetype)
-    if squeezed:
+    compressed = request.accept_encodings.quality("gzip") > 0
+    response = current_app.response_class(asset.compressed if compressed else asset.data, mimetype=asset.mimetype)
+    if compressed:
         response.headers["Content-Encoding"] = "gzip"
     response.vary.add("Accept-Encoding")
     response.set_etag(asset.digest, weak=True)
@@ -154,18 +97,11 @@ def _static(name: str) -> Response:
     return response
 
 
-def sentence(text: str) -> str:
-    """An error's message as a sentence: a capital first, a full stop last.
-
-    >>> sentence("this match is closed")
-    'This match is closed.'
-    """
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
-
-
 def _before() -> None:
     """Limits, the console's door, and the token of every form. The API sees to its own."""
-    request.max_content_length = kind_of(request.method, request.path).limit  # as the gateway in front of this
+    request.max_content_length = request_limits(
+        request.method, request.path
+    ).max_bytes  # as the gateway in front of this
     if security.in_console(request):
         security.guard_console()
     if request.method not in SAFE and request.url_rule is not None and request.blueprint != "api":
@@ -189,13 +125,9 @@ def _compress(response: Response) -> Response:
         return response
     data = response.get_data()
     if len(data) >= WORTH_COMPRESSING:
-        response.set_data(_squeeze(data))
+        response.set_data(compress(data))
         response.headers["Content-Encoding"] = "gzip"
     return response
-
-
-def _squeeze(data: bytes) -> bytes:
-    return gzip.compress(data, compresslevel=6, mtime=0)
 
 
 def wants_json() -> bool:
@@ -205,7 +137,7 @@ def wants_json() -> bool:
 
 
 def _answer(status: int, code: str, message: str, facts: dict[str, Any]) -> Response:
-    message = sentence(message)
+    message = filters.sentence(message)
     if wants_json():
         response = jsonify({"error": code, "message": message, **facts})
     else:
@@ -221,7 +153,7 @@ def _on_arena_error(error: ArenaError) -> Response:
     return _answer(error.status, error.code, str(error), error.facts)
 
 
-def _on_refusal(error: security.Refusal) -> Response:
+def _on_refusal(error: Refusal) -> Response:
     response = _answer(error.status, error.code, str(error), {})
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)

@@ -11,7 +11,8 @@ from werkzeug.wrappers import Response
 from arena.errors import ArenaError, BadSetting
 from arena.services import bracket, events, queries
 from arena.web import security
-from arena.web.app import house, sentence
+from arena.web.context import get_context
+from arena.web.filters import sentence
 
 console = Blueprint("console", __name__, url_prefix="/console")
 
@@ -40,11 +41,11 @@ def _problem(error: ArenaError) -> Response:
 def login() -> str | Response:
     if request.method == "GET":
         return render_template("login.html", wrong=False)
-    here = house()
+    ctx = get_context()
     peer = request.remote_addr or ""
-    here.logins.check(peer, here.now)
+    ctx.logins.check(peer, ctx.now)
     if not security.right_password(request.form.get("password", "")):
-        here.logins.failed(peer, here.now)
+        ctx.logins.failed(peer, ctx.now)
         response = current_app.make_response(render_template("login.html", wrong=True))
         response.status_code = 403
         return response
@@ -66,76 +67,76 @@ def page() -> str:
 @console.post("/submissions/open")
 def open_submissions() -> Response:
     minutes = _number("minutes", 0, MAX_MINUTES)
-    now = house().now
-    events.open_submissions(house().db, closes_at=now + 60 * minutes if minutes else None, seen=_seen(), now=now)
+    now = get_context().now
+    events.open_submissions(get_context().db, closes_at=now + 60 * minutes if minutes else None, seen=_seen(), now=now)
     return _back()
 
 
 @console.post("/submissions/closing")
 def closing() -> Response:
     minutes = _number("minutes", 0, MAX_MINUTES)
-    now = house().now
-    events.set_closing_time(house().db, now + 60 * minutes if minutes else None, seen=_seen(), now=now)
+    now = get_context().now
+    events.set_closing_time(get_context().db, now + 60 * minutes if minutes else None, seen=_seen(), now=now)
     return _back()
 
 
 @console.post("/submissions/close")
 def close_submissions() -> Response:
-    events.close_submissions(house().db, seen=_seen(), now=house().now)
+    events.close_submissions(get_context().db, seen=_seen(), now=get_context().now)
     return _back()
 
 
 @console.post("/word")
 def word() -> Response:
-    events.set_draw_word(house().db, request.form.get("word", ""), seen=_seen(), now=house().now)
+    events.set_draw_word(get_context().db, request.form.get("word", ""), seen=_seen(), now=get_context().now)
     return _back()
 
 
 @console.post("/draw")
 def draw() -> Response:
     without_missing = "without_missing" in request.form
-    bracket.draw_bracket(house().db, without_missing=without_missing, seen=_seen(), now=house().now)
+    bracket.draw_bracket(get_context().db, without_missing=without_missing, seen=_seen(), now=get_context().now)
     return _back()
 
 
 @console.post("/matches/<match_id>/open")
 def open_match(match_id: str) -> Response:
     seconds = _number("seconds", 0, MAX_SECONDS)
-    bracket.open_match(house().db, match_id, seconds=seconds, seen=_seen(), now=house().now)
+    bracket.open_match(get_context().db, match_id, seconds=seconds, seen=_seen(), now=get_context().now)
     return _back()
 
 
 @console.post("/matches/<match_id>/close")
 def close_match(match_id: str) -> Response:
-    ballot = int(_number("ballot", 0, 1))
-    bracket.close_match(house().db, match_id, ballot=ballot, seen=_seen(), now=house().now)
+    poll_round = int(_number("poll_round", 0, 1))
+    bracket.close_match(get_context().db, match_id, poll_round=poll_round, seen=_seen(), now=get_context().now)
     return _back()
 
 
 @console.post("/matches/<match_id>/undo")
 def undo_match(match_id: str) -> Response:
-    bracket.undo_match(house().db, match_id, seen=_seen(), now=house().now)
+    bracket.undo_match(get_context().db, match_id, seen=_seen(), now=get_context().now)
     return _back()
 
 
 @console.post("/entries/<entry_id>/disqualify")
 def disqualify(entry_id: str) -> Response:
     reason = request.form.get("reason", "")
-    bracket.disqualify(house().db, entry_id, reason, seen=_seen(), now=house().now)
+    bracket.disqualify(get_context().db, entry_id, reason, seen=_seen(), now=get_context().now)
     return _back()
 
 
 @console.post("/publish")
 def publish() -> Response:
-    events.publish(house().db, seen=_seen(), now=house().now)
+    events.publish(get_context().db, seen=_seen(), now=get_context().now)
     return _back()
 
 
 def _page(problem: str | None = None) -> str:
-    here = house()
-    settings = here.settings
+    ctx = get_context()
+    settings = ctx.settings
     local = f"http://127.0.0.1:{settings.port}"
-    view = queries.console_view(here.db, now=here.now)
+    view = queries.console_view(ctx.db, now=ctx.now)
     return render_template(
         "console.html",
         view=view,
@@ -143,7 +144,7 @@ def _page(problem: str | None = None) -> str:
         phones=settings.base_url,
         stage=f"{settings.base_url if security.remote_console() else local}/stage",
         unreachable=any(name in settings.base_url for name in ("//127.", "//localhost", "//[::1]")),
-        now=here.now,
+        now=ctx.now,
         key=f"{view.log_number}",
         every=EVERY,
         by_itself=False,

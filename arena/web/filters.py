@@ -43,14 +43,14 @@ def verse_lines(text: str) -> Iterator[tuple[str, str]]:
             yield "", line
 
 
-def incipit(text: str, length: int = 40) -> str:
+def first_words(text: str, length: int = 40) -> str:
     """What a verse is called while its author is secret: its first words.
 
-    >>> incipit("HOBNET:\\nI boiled him. It is the custom", 20)
+    >>> first_words("HOBNET:\\nI boiled him. It is the custom", 20)
     'I boiled him. It is…'
     """
     spoken = [line.strip() for kind, line in verse_lines(text) if kind == ""] or [text.strip()]
-    line = plain(spoken[0])
+    line = sanitize(spoken[0])
     if len(line) <= length:
         return line
     cut = line[: length - 1].rstrip()
@@ -59,7 +59,7 @@ def incipit(text: str, length: int = 40) -> str:
     return cut.rstrip(" ,;:-") + "…"
 
 
-def plain(text: str) -> str:
+def sanitize(text: str) -> str:
     """A name on one line, without anything that steers a screen: such characters show as U+FFFD."""
     return "".join("\ufffd" if is_control(c) or c == "\n" else c for c in text)
 
@@ -95,9 +95,9 @@ def iso_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def counted(number: int, one: str, many: str | None = None) -> str:
+def pluralize(number: int, one: str, many: str | None = None) -> str:
     """
-    >>> counted(1, "vote"), counted(1200, "vote"), counted(0, "entry", "entries")
+    >>> pluralize(1, "vote"), pluralize(1200, "vote"), pluralize(0, "entry", "entries")
     ('1 vote', '1,200 votes', '0 entries')
     """
     return f"{number:,} {one if number == 1 else many or one + 's'}"
@@ -108,3 +108,12 @@ def qr(address: str) -> Markup:
     code = segno.make(address, error="m", micro=False)
     svg = code.svg_inline(border=4, scale=1, omitsize=True, dark="#000", light="#fff", svgclass="qr", lineclass=None)
     return Markup(svg.replace("<svg ", '<svg role="img" aria-label="QR code of the address" ', 1))
+
+
+def sentence(text: str) -> str:
+    """An error's message as a sentence: a capital first, a full stop last.
+
+    >>> sentence("this match is closed")
+    'This match is closed.'
+    """
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")

@@ -13,7 +13,8 @@ from arena.errors import MatchClosed, MatchNotFound, MatchNotOpen
 from arena.services import entries, events, identity, queries, voting
 from arena.services.schemas import Ballot, EntryStatus, StageView
 from arena.web import security
-from arena.web.app import house
+from arena.web.context import get_context
+from arena.web.refusal import Refusal
 
 pages = Blueprint("public", __name__)
 
@@ -28,7 +29,7 @@ def phase_key(state: dict[str, Any]) -> str:
     parts = [
         state["phase"],
         match.get("id"),
-        match.get("ballot"),
+        match.get("poll_round"),
         match.get("closes_at"),
         state["last"],
         state["matches"]["closed"],
@@ -41,10 +42,10 @@ def phase_key(state: dict[str, Any]) -> str:
 @pages.get("/")
 def index() -> str:
     """Where the evening stands, and the two verses when there is a vote."""
-    here = house()
+    ctx = get_context()
     secret = security.voter_secret()
-    state = here.snapshot()
-    now = here.now
+    state = ctx.snapshot()
+    now = ctx.now
     common = {"state": state, "key": phase_key(state), "now": now, "follow": True, "spread": SPREAD}
     if state["match"] is not None:
         ballot = _ballot(state["match"]["id"], secret, now)
@@ -52,14 +53,14 @@ def index() -> str:
             return render_template("vote.html", ballot=ballot, **common)
     shown: StageView | None = None
     if state["phase"] in ("between", "voting", "champion", "published"):
-        shown = here.keep("stage", (state["version"], state["phase"]), lambda: queries.stage_view(here.db, now=now))
+        shown = ctx.cached("stage", (state["version"], state["phase"]), lambda: queries.stage_view(ctx.db, now=now))
     return render_template("wait.html", shown=shown, **common)
 
 
 def _ballot(match_id: str, secret: str, now: float) -> Ballot | None:
     """None: it closed between two looks at the database."""
     try:
-        return voting.ballot(house().db, match_id, secret, now=now)
+        return voting.get_ballot(get_context().db, match_id, secret, now=now)
     except (MatchClosed, MatchNotOpen, MatchNotFound):
         return None
 
@@ -67,14 +68,14 @@ def _ballot(match_id: str, secret: str, now: float) -> Ballot | None:
 @pages.post("/vote")
 def vote() -> Response:
     secret = security.voter_secret()
-    number = request.form.get("ballot", "")
+    poll_round = request.form.get("poll_round", "")
     voting.cast_vote(
-        house().db,
+        get_context().db,
         request.form.get("match", "")[:40],
         secret,
         request.form.get("side", "")[:10],
-        int(number) if number in ("0", "1") else -1,
-        now=house().now,
+        int(poll_round) if poll_round in ("0", "1") else -1,
+        now=get_context().now,
     )
     return _see_other("public.index")
 
@@ -82,39 +83,39 @@ def vote() -> Response:
 @pages.route("/enter", methods=["GET", "POST"])
 def enter() -> str | Response:
     """A bundle dropped on the page: in pieces with JavaScript (upload.js), as one form without."""
-    here = house()
+    ctx = get_context()
     secret = security.voter_secret()
     if request.method == "POST":
         upload = request.files.get("bundle")
         if upload is None or not upload.filename:
-            raise security.Refusal(422, "no-file", "No file was chosen: choose the .verse file that the trainer wrote.")
+            raise Refusal(422, "no-file", "No file was chosen: choose the .verse file that the trainer wrote.")
         _take(upload, secret, request.form.get("name", ""))
         return _see_other("public.mine")
-    event = events.current_event(here.db)
-    return render_template("enter.html", event=event, now=here.now, max_author=entries.MAX_AUTHOR)
+    event = events.current_event(ctx.db)
+    return render_template("enter.html", event=event, now=ctx.now, max_author=entries.MAX_AUTHOR)
 
 
 def _take(upload: FileStorage, secret: str, name: str) -> None:
     """Give the form's file to the service; the copy on the way is gone afterwards, whatever happens."""
-    here = house()
-    path = here.settings.incoming / f"form-{secrets.token_hex(8)}"
+    ctx = get_context()
+    path = ctx.settings.incoming / f"form-{secrets.token_hex(8)}"
     try:
         upload.save(path)
-        entries.take_file(here.db, here.store, path, secret, name, key=here.settings.receipt_key, now=here.now)
+        entries.take_file(ctx.db, ctx.store, path, secret, name, key=ctx.settings.receipt_key, now=ctx.now)
     finally:
         path.unlink(missing_ok=True)
 
 
 @pages.get("/mine")
 def mine() -> str:
-    here = house()
+    ctx = get_context()
     secret = security.voter_secret()
-    found = entries.entries_of(here.db, secret, now=here.now)
+    found = entries.entries_of(ctx.db, secret, now=ctx.now)
     waits = any(entry.state in FOLLOWED for entry in found)
     return render_template(
         "mine.html",
         entries=found,
-        now=here.now,
+        now=ctx.now,
         key=_entries_key(found),
         every=MINE_EVERY if waits else None,
         link=link_of(secret) if found else None,
@@ -138,36 +139,36 @@ def tie() -> Response:
 
 
 def _entries_behind(secret: str) -> list[EntryStatus]:
-    found = entries.entries_of(house().db, identity.check_secret(secret), now=house().now)
+    found = entries.entries_of(get_context().db, identity.check_secret(secret), now=get_context().now)
     if not found:
-        raise security.Refusal(404, "no-entry", "This link belongs to no entry of this event: look at the receipt.")
+        raise Refusal(404, "no-entry", "This link belongs to no entry of this event: look at the receipt.")
     return found
 
 
 @pages.post("/mine/withdraw")
 def withdraw() -> Response:
-    entries.withdraw(house().db, request.form.get("entry", "")[:64], security.voter_secret(), now=house().now)
+    entries.withdraw(
+        get_context().db, request.form.get("entry", "")[:64], security.voter_secret(), now=get_context().now
+    )
     return _see_other("public.mine")
 
 
 @pages.get("/results")
 def results() -> str:
-    here = house()
-    state = here.snapshot()
-    found = here.keep(
-        "results", (state["version"], state["phase"]), lambda: queries.results_view(here.db, now=here.now)
-    )
-    return render_template("results.html", found=found, now=here.now, key=phase_key(state), follow=True)
+    ctx = get_context()
+    state = ctx.snapshot()
+    found = ctx.cached("results", (state["version"], state["phase"]), lambda: queries.results_view(ctx.db, now=ctx.now))
+    return render_template("results.html", found=found, now=ctx.now, key=phase_key(state), follow=True)
 
 
 @pages.get("/entries/<entry_id>")
 def entry(entry_id: str) -> str:
-    return render_template("entry.html", entry=queries.entry_view(house().db, entry_id, now=house().now))
+    return render_template("entry.html", entry=queries.entry_view(get_context().db, entry_id, now=get_context().now))
 
 
 def link_of(secret: str) -> str:
     """What a receipt leads to, for a phone."""
-    return f"{house().settings.base_url}/mine/{secret}"
+    return f"{get_context().settings.base_url}/mine/{secret}"
 
 
 def _see_other(endpoint: str) -> Response:

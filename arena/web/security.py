@@ -10,16 +10,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-import threading
-from collections import deque
-from dataclasses import dataclass, field
 from typing import Any
 
-from flask import Request, Response, current_app, g, request
+from flask import Request, Response, g, request
 from itsdangerous import BadData, URLSafeSerializer, URLSafeTimedSerializer
 
 from arena.services.identity import new_secret
-from arena.settings import Settings
+from arena.web.context import get_context
+from arena.web.refusal import Refusal
 
 VOTER_COOKIE = "t"
 CONSOLE_COOKIE = "console"
@@ -27,9 +25,6 @@ TOKEN_FIELD = "token"
 TOKEN_HEADER = "X-Form-Token"
 YEAR = 365 * 86_400  # seconds
 CONSOLE_SECONDS = 12 * 3_600  # a login lasts an evening
-LOGIN_TRIES = 8  # wrong passwords of one address ...
-LOGIN_WINDOW = 60.0  # ... in so many seconds
-MAX_PEERS = 1_000  # addresses remembered; beyond, the oldest is forgotten
 LOOPBACK = ("127.0.0.1", "::1")
 HEADERS = {
     "Content-Security-Policy": (
@@ -41,14 +36,6 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-
-
-class Refusal(Exception):
-    """A request turned down before any service saw it. `str(error)` is the sentence a person reads."""
-
-    def __init__(self, status: int, code: str, message: str, retry_after: int | None = None) -> None:
-        super().__init__(message)
-        self.status, self.code, self.retry_after = status, code, retry_after
 
 
 # The voter
@@ -89,7 +76,7 @@ def _cookie_secret() -> str | None:
 
 def set_cookies(response: Response) -> None:
     """Write the cookies this request changed."""
-    settings = _settings()
+    settings = get_context().settings
     if g.get("set_voter"):
         response.set_cookie(
             VOTER_COOKIE,
@@ -160,12 +147,12 @@ def guard_console() -> None:
         raise Refusal(
             403,
             "console-elsewhere",
-            f"The console answers on the organizer's machine only: open {_settings().console_url} there.",
+            f"The console answers on the organizer's machine only: open {get_context().settings.console_url} there.",
         )
 
 
 def remote_console() -> bool:
-    return bool(current_app.config["CONSOLE_REMOTE"])
+    return get_context().console_remote
 
 
 def console_session() -> dict[str, Any]:
@@ -189,48 +176,19 @@ def enter_console(inside: bool) -> None:
 
 
 def right_password(given: str) -> bool:
-    digests = [hashlib.sha256(text.encode()).digest() for text in (given, _settings().console_password)]
+    digests = [hashlib.sha256(text.encode()).digest() for text in (given, get_context().settings.console_password)]
     return hmac.compare_digest(*digests)
 
 
-@dataclass
-class LoginLimit:
-    """Counts wrong passwords by address."""
-
-    failures: dict[str, deque[float]] = field(default_factory=dict)  # seconds since the epoch, by address
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def check(self, peer: str, now: float) -> None:
-        """Raises Refusal while the address has used up its tries."""
-        with self.lock:
-            times = self.failures.get(peer, deque())
-            while times and times[0] <= now - LOGIN_WINDOW:
-                times.popleft()
-            if len(times) >= LOGIN_TRIES:
-                wait = int(times[0] + LOGIN_WINDOW - now) + 1
-                message = f"Too many wrong passwords: try again in {wait} seconds."
-                raise Refusal(429, "login-limit", message, retry_after=wait)
-
-    def failed(self, peer: str, now: float) -> None:
-        with self.lock:
-            self.failures.setdefault(peer, deque()).append(now)
-            while len(self.failures) > MAX_PEERS:
-                del self.failures[next(iter(self.failures))]
-
-
-def _settings() -> Settings:
-    settings = current_app.extensions["arena"].settings
-    assert isinstance(settings, Settings)
-    return settings
-
-
 def _serializer(purpose: str) -> URLSafeSerializer:
-    return URLSafeSerializer(_settings().secret_key, salt=f"verse-{purpose}-1", signer_kwargs=_SIGNER)
+    return URLSafeSerializer(get_context().settings.secret_key, salt=f"verse-{purpose}-1", signer_kwargs=_SIGNER)
 
 
 def _console_serializer() -> URLSafeTimedSerializer:
     """Bound to the password: whoever changes it has logged everybody out."""
-    secret = hashlib.sha256((_settings().secret_key + _settings().console_password).encode()).hexdigest()
+    secret = hashlib.sha256(
+        (get_context().settings.secret_key + get_context().settings.console_password).encode()
+    ).hexdigest()
     return URLSafeTimedSerializer(secret, salt="verse-console-1", signer_kwargs=_SIGNER)
 
 

@@ -7,7 +7,7 @@ from flask import Blueprint, render_template
 from arena.services import queries
 from arena.services.schemas import MatchView, StageView
 from arena.web import filters
-from arena.web.app import house
+from arena.web.context import get_context
 from arena.web.public import phase_key
 
 stage = Blueprint("stage", __name__)
@@ -19,16 +19,16 @@ LOG_DIGITS = 12  # of the log's head: enough to compare with a photograph of the
 
 @stage.get("/stage")
 def page() -> str:
-    here = house()
-    state = here.snapshot()
-    now = here.now
-    view = here.keep("stage", (state["version"], state["phase"]), lambda: queries.stage_view(here.db, now=now))
+    ctx = get_context()
+    state = ctx.snapshot()
+    now = ctx.now
+    view = ctx.cached("stage", (state["version"], state["phase"]), lambda: queries.stage_view(ctx.db, now=now))
     scene, turn = scene_of(view, now)
     if scene == "champion":
         size = filters.stage_size(_champion(view), filters.ALONE)
     else:
         size = filters.stage_size(_texts(view.open if scene == "vote" else view.last))
-    address = here.settings.base_url
+    address = ctx.settings.base_url
     return render_template(
         "stage.html",
         view=view,

@@ -15,7 +15,7 @@ from arena.services.events import close_submissions, create_event, open_submissi
 from arena.services.queries import console_view
 from arena.services.schemas import EntryStatus, EventRules, Job, MatchResult, Receipt
 from arena.services.verification import claim_next, record_verdict
-from arena.services.voting import ballot, cast_vote
+from arena.services.voting import cast_vote, get_ballot
 from arena.verification.check import check_bundle
 from tests.arena.bundles import RECIPE, VOCABULARY, Poet, random_weights, torn_poet
 from trainer.verse.claim import header_length
@@ -118,9 +118,9 @@ class Evening:
 
     def vote(self, voter: str, match: str, text: str) -> None:
         """Vote for the verse with this text, on whichever side the voter sees it."""
-        shown = ballot(self.db, match, secret_of(voter), now=self.now)
+        shown = get_ballot(self.db, match, secret_of(voter), now=self.now)
         side = "left" if shown.left == text else "right"
-        cast_vote(self.db, match, secret_of(voter), side, shown.number, now=self.now)
+        cast_vote(self.db, match, secret_of(voter), side, shown.poll_round, now=self.now)
 
     def decide(self, match: str, text: str, voters: int = 3) -> MatchResult:
         """Open a match, let everybody vote for one verse, close it."""
@@ -128,4 +128,4 @@ class Evening:
         for number in range(voters):
             self.vote(f"voter{number}", match, text)
         self.now += 1
-        return close_match(self.db, match, ballot=0, now=self.now)
+        return close_match(self.db, match, poll_round=0, now=self.now)

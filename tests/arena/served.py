@@ -18,7 +18,7 @@ from flask import Flask, Response, request
 
 from arena.server.gateway import Gateway
 from arena.server.server import end_with_main_process, raise_descriptor_limit, web_server
-from arena.server.snapshot import Keeper
+from arena.server.snapshot import SnapshotKeeper
 
 ROOT = Path(__file__).resolve().parents[2]
 ARENA = [sys.executable, "-c", "from arena.cli import main; main()"]
@@ -103,7 +103,7 @@ def small_app() -> Flask:
 def small_gateway(spool: str) -> Gateway:
     """In a server of its own: what the processes of `small_server` load."""
     end_with_main_process()
-    return Gateway(small_app(), Keeper(Notes), Path(spool))
+    return Gateway(small_app(), SnapshotKeeper(Notes), Path(spool))
 
 
 def small_server(spool: str, port: int) -> None:

@@ -15,9 +15,9 @@ from arena.rules.bracket import (
     Seed,
     Standing,
     WinnerOf,
-    places,
-    plan,
-    settle,
+    build_bracket,
+    resolve_bracket,
+    seed_positions,
     title_of,
 )
 
@@ -34,7 +34,7 @@ def play(
     """Decide every match as it becomes ready; without a generator the better seed wins."""
     decisions: dict[str, Decision] = {}
     while True:
-        found = settle(matches, seeds, decisions, out)
+        found = resolve_bracket(matches, seeds, decisions, out)
         ready = [match.id for match in matches if found[match.id].ready]
         if not ready:
             return decisions, found
@@ -50,32 +50,32 @@ def final_of(matches: list[PlannedMatch]) -> str:
 
 
 def test_no_entries_have_no_matches() -> None:
-    assert places(0) == [] and plan(0) == [] and settle([], [], {}) == {}
+    assert seed_positions(0) == [] and build_bracket(0) == [] and resolve_bracket([], [], {}) == {}
 
 
 def test_one_entry_is_champion_by_walk_over() -> None:
-    (match,) = plan(1)
+    (match,) = build_bracket(1)
     assert (match.kind, match.upper, match.lower) == ("final", Seed(1), None)
-    assert settle([match], ["a"], {})[match.id] == Standing("a", NOBODY, "a", NOBODY, "walkover")
+    assert resolve_bracket([match], ["a"], {})[match.id] == Standing("a", NOBODY, "a", NOBODY, "walkover")
 
 
 def test_two_entries_meet_in_a_final_and_there_is_no_third_place() -> None:
-    assert plan(2) == [PlannedMatch("r1m1", 1, 1, "final", Seed(1), Seed(2))]
+    assert build_bracket(2) == [PlannedMatch("r1m1", 1, 1, "final", Seed(1), Seed(2))]
 
 
 def test_with_three_the_loser_of_the_only_semi_final_is_third() -> None:
-    matches, seeds = plan(3), ["a", "b", "c"]
-    found = settle(matches, seeds, {})
+    matches, seeds = build_bracket(3), ["a", "b", "c"]
+    found = resolve_bracket(matches, seeds, {})
     assert (found["r1m1"].winner, found["r1m1"].decided_by) == ("a", "bye")
     assert (found["r1m2"].upper, found["r1m2"].lower, found["r1m2"].ready) == ("b", "c", True)
-    found = settle(matches, seeds, {"r1m2": Decision("b", "c", "c", "votes")})
+    found = resolve_bracket(matches, seeds, {"r1m2": Decision("b", "c", "c", "votes")})
     assert (found["third"].winner, found["third"].decided_by) == ("b", "walkover")
     assert (found["r2m1"].upper, found["r2m1"].lower, found["r2m1"].ready) == ("a", "c", True)
 
 
 def test_places_are_a_power_of_two_and_hold_every_seed_once() -> None:
     for n in SIZES:
-        order = places(n)
+        order = seed_positions(n)
         assert sorted(order) == list(range(1, len(order) + 1))
         assert len(order) & (len(order) - 1) == 0 and n <= len(order) < 2 * n
 
@@ -83,12 +83,12 @@ def test_places_are_a_power_of_two_and_hold_every_seed_once() -> None:
 @pytest.mark.parametrize("n", SIZES)
 def test_the_best_meet_last(n: int) -> None:
     """Where the better seed always wins, the two that meet in a round add up to one more than the places left."""
-    matches = plan(n)
+    matches = build_bracket(n)
     _, found = play(matches, entries(n))
     for match in matches:
         if match.kind == "third":
             continue
-        left = len(places(n)) // 2 ** (match.round - 1)
+        left = len(seed_positions(n)) // 2 ** (match.round - 1)
         sides = [int(side[1:]) for side in (found[match.id].upper, found[match.id].lower) if side]
         assert sum(sides) == left + 1 or (len(sides) == 1 and left + 1 - sides[0] > n)
     assert found[final_of(matches)].winner == "e1" and found[final_of(matches)].loser == "e2"
@@ -96,8 +96,8 @@ def test_the_best_meet_last(n: int) -> None:
 
 @pytest.mark.parametrize("n", SIZES)
 def test_every_size_plays_to_one_champion_with_as_many_votes_as_it_must(n: int) -> None:
-    matches, seeds = plan(n), entries(n)
-    assert len({match.id for match in matches}) == len(matches) == len(places(n)) - 1 + (n > 2)
+    matches, seeds = build_bracket(n), entries(n)
+    assert len({match.id for match in matches}) == len(matches) == len(seed_positions(n)) - 1 + (n > 2)
     for chance in range(5):
         decisions, found = play(matches, seeds, random.Random(chance))
         assert all(standing.closed for standing in found.values())
@@ -112,70 +112,72 @@ def test_every_size_plays_to_one_champion_with_as_many_votes_as_it_must(n: int) 
 
 @pytest.mark.parametrize("n", SIZES)
 def test_byes_stand_in_the_first_round_only_and_go_to_the_best(n: int) -> None:
-    _, found = play(plan(n), entries(n))
+    _, found = play(build_bracket(n), entries(n))
     byes = {standing.winner for standing in found.values() if standing.decided_by == "bye"}
-    assert byes == {f"e{seed}" for seed in range(1, len(places(n)) - n + 1)}
+    assert byes == {f"e{seed}" for seed in range(1, len(seed_positions(n)) - n + 1)}
     assert all(match.startswith("r1") for match, standing in found.items() if standing.decided_by == "bye")
 
 
 def test_matches_come_after_those_they_wait_for() -> None:
     for n in (3, 8, 23, 64, MAX_PLACES):
         known: set[str] = set()
-        for match in plan(n):
+        for match in build_bracket(n):
             needs = {side.match for side in (match.upper, match.lower) if isinstance(side, WinnerOf | LoserOf)}
             assert needs <= known
             known.add(match.id)
-        assert plan(n)[-1].kind == "final"
+        assert build_bracket(n)[-1].kind == "final"
 
 
 def test_more_than_the_places_are_refused() -> None:
     for n in (-1, MAX_PLACES + 1):
         with pytest.raises(ValueError, match="0 to 1024"):
-            plan(n)
+            build_bracket(n)
 
 
 def test_a_disqualified_side_loses_by_walk_over() -> None:
-    matches, seeds = plan(4), entries(4)
-    found = settle(matches, seeds, {}, {"e1"})
+    matches, seeds = build_bracket(4), entries(4)
+    found = resolve_bracket(matches, seeds, {}, {"e1"})
     assert (found["r1m1"].winner, found["r1m1"].loser, found["r1m1"].decided_by) == ("e4", "e1", "walkover")
-    found = settle(matches, seeds, {"r1m2": Decision("e2", "e3", "e2", "votes")}, {"e1"})
+    found = resolve_bracket(matches, seeds, {"r1m2": Decision("e2", "e3", "e2", "votes")}, {"e1"})
     assert (found["third"].winner, found["third"].decided_by) == ("e3", "walkover")
     assert found["r2m1"].ready
 
 
 def test_what_a_disqualified_entry_had_won_stays_won_and_its_next_match_is_lost() -> None:
-    matches, seeds = plan(4), entries(4)
+    matches, seeds = build_bracket(4), entries(4)
     decisions = {"r1m1": Decision("e1", "e4", "e1", "votes"), "r1m2": Decision("e2", "e3", "e2", "votes")}
-    found = settle(matches, seeds, decisions, {"e1"})
+    found = resolve_bracket(matches, seeds, decisions, {"e1"})
     assert (found["r1m1"].winner, found["r1m1"].decided_by) == ("e1", "votes")
     assert (found["r2m1"].winner, found["r2m1"].decided_by) == ("e2", "walkover")
     assert found["third"].ready
 
 
 def test_a_disqualified_champion_is_none() -> None:
-    decisions, _ = play(plan(2), entries(2))
-    assert settle(plan(2), entries(2), decisions, {"e1"})["r1m1"] == Standing("e1", "e2", "e2", "e1", "walkover")
+    decisions, _ = play(build_bracket(2), entries(2))
+    assert resolve_bracket(build_bracket(2), entries(2), decisions, {"e1"})["r1m1"] == Standing(
+        "e1", "e2", "e2", "e1", "walkover"
+    )
 
 
 def test_where_both_are_disqualified_nobody_goes_on() -> None:
-    found = settle(plan(4), entries(4), {"r1m2": Decision("e2", "e3", "e2", "votes")}, {"e1", "e4"})
+    found = resolve_bracket(build_bracket(4), entries(4), {"r1m2": Decision("e2", "e3", "e2", "votes")}, {"e1", "e4"})
     assert found["r1m1"] == Standing("e1", "e4", NOBODY, NOBODY, "walkover")
     assert (found["r2m1"].winner, found["r2m1"].decided_by) == ("e2", "walkover")
     assert found["third"].winner == "e3"
-    found = settle(plan(2), entries(2), {}, {"e1", "e2"})
+    found = resolve_bracket(build_bracket(2), entries(2), {}, {"e1", "e2"})
     assert found["r1m1"].winner == NOBODY and found["r1m1"].closed
 
 
 @pytest.mark.parametrize("n", SIZES)
 def test_disqualifications_at_any_moment_leave_a_bracket_that_can_be_played_to_its_end(n: int) -> None:
-    matches, seeds = plan(n), entries(n)
+    matches, seeds = build_bracket(n), entries(n)
     for chance in range(6):
         rng = random.Random(chance)
         decisions, _ = play(matches, seeds, rng)
         kept = dict(list(decisions.items())[: rng.randrange(len(decisions) + 1)])
         out = frozenset(rng.sample(seeds, rng.randrange(n + 1)))
         while True:
-            found = settle(matches, seeds, kept, out)
+            found = resolve_bracket(matches, seeds, kept, out)
             ready = [match.id for match in matches if found[match.id].ready]
             if not ready:
                 break
@@ -189,13 +191,13 @@ def test_disqualifications_at_any_moment_leave_a_bracket_that_can_be_played_to_i
 
 def test_a_decision_taken_back_and_made_again_brings_back_what_followed() -> None:
     for n in SIZES:
-        matches, seeds = plan(n), entries(n)
+        matches, seeds = build_bracket(n), entries(n)
         decisions, found = play(matches, seeds, random.Random(n))
         for undone in list(decisions)[:4]:
             without = {match: decision for match, decision in decisions.items() if match != undone}
-            then = settle(matches, seeds, without)
+            then = resolve_bracket(matches, seeds, without)
             assert not then[undone].closed and (undone == "third" or not then[final_of(matches)].closed)
-            assert settle(matches, seeds, without | {undone: decisions[undone]}) == found
+            assert resolve_bracket(matches, seeds, without | {undone: decisions[undone]}) == found
 
 
 def test_a_decision_between_others_does_not_count() -> None:
@@ -205,7 +207,7 @@ def test_a_decision_between_others_does_not_count() -> None:
         "r2m1": Decision("e1", "e2", "e1", "votes"),
     }
     changed = decisions | {"r1m1": Decision("e1", "e4", "e4", "votes")}
-    found = settle(plan(4), entries(4), changed)
+    found = resolve_bracket(build_bracket(4), entries(4), changed)
     assert (found["r2m1"].upper, found["r2m1"].lower, found["r2m1"].ready) == ("e4", "e2", True)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 
-from arena.rules.draw import draw_key, draw_tie, left_side, lot
+from arena.rules.draw import draw_key, draw_seeds, draw_tie, left_side
 from arena.rules.tally import outcome
 
 
@@ -16,14 +16,14 @@ def test_the_draw_key_is_the_published_one() -> None:
 
 def test_the_lot_depends_on_the_word_and_the_entries_only() -> None:
     ids = [f"{n:032x}" for n in range(50)]
-    first = lot("thimble", ids)
-    assert first == lot("thimble", reversed(ids)) and sorted(first) == ids
-    assert first != lot("thimbles", ids)
+    first = draw_seeds("thimble", ids)
+    assert first == draw_seeds("thimble", reversed(ids)) and sorted(first) == ids
+    assert first != draw_seeds("thimbles", ids)
 
 
 def test_over_many_words_every_entry_is_first_about_as_often() -> None:
     ids = ["a", "b", "c", "d"]
-    firsts = Counter(lot(f"word {n}", ids)[0] for n in range(4_000))
+    firsts = Counter(draw_seeds(f"word {n}", ids)[0] for n in range(4_000))
     assert all(900 < firsts[entry] < 1_100 for entry in ids)
 
 

@@ -23,7 +23,7 @@ from arena.errors import (
     TooManyEntries,
     WrongState,
 )
-from arena.rules.draw import draw_tie, lot
+from arena.rules.draw import draw_seeds, draw_tie
 from arena.services.bracket import (
     close_due,
     close_match,
@@ -71,7 +71,7 @@ def match_of(evening: Evening, match: str) -> Match:
 
 def test_the_lot_follows_from_the_word_and_nothing_else(four: Four) -> None:
     evening, ids, _ = four
-    assert ids == lot("thimble", ids)
+    assert ids == draw_seeds("thimble", ids)
     record = next(r for r in console_view(evening.db, now=evening.now).recent if r["kind"] == "bracket-drawn")
     assert record["data"] == {"draw_word": "thimble", "entries": ids}
     assert current_event(evening.db).draw_word == "thimble"
@@ -82,7 +82,7 @@ def test_the_room_may_choose_the_word_until_the_draw(evening: Evening) -> None:
     assert current_event(evening.db).draw_word is None
     set_draw_word(evening.db, "  the room's own ", now=evening.now)
     ids = evening.drawn(verses(3))
-    assert ids == lot("the room's own", ids)
+    assert ids == draw_seeds("the room's own", ids)
     with pytest.raises(WrongState):
         set_draw_word(evening.db, "too late", now=evening.now)
 
@@ -158,7 +158,7 @@ def test_one_match_is_open_at_a_time_and_only_when_two_verses_are_known(four: Fo
     with pytest.raises(MatchNotFound):
         open_match(evening.db, "r7m1", now=evening.now)
     with pytest.raises(MatchNotOpen):
-        close_match(evening.db, "r1m2", ballot=0, now=evening.now)
+        close_match(evening.db, "r1m2", poll_round=0, now=evening.now)
     undo_match(evening.db, "r1m1", now=evening.now)
     with pytest.raises(MatchNotReady):
         open_match(evening.db, "r2m1", now=evening.now)
@@ -173,10 +173,10 @@ def test_a_tie_is_voted_on_again_and_then_drawn_in_public(four: Four) -> None:
     open_match(evening.db, "r1m1", now=evening.now)
     evening.vote("a", "r1m1", texts[ids[0]])
     evening.vote("b", "r1m1", texts[ids[3]])
-    first = close_match(evening.db, "r1m1", ballot=0, now=evening.now)
-    assert (first.state, first.ballot, first.winner, first.tallies) == ("open", 1, None, [[1, 1]])
+    first = close_match(evening.db, "r1m1", poll_round=0, now=evening.now)
+    assert (first.state, first.poll_round, first.winner, first.tallies) == ("open", 1, None, [[1, 1]])
     assert first.closes_at == evening.now + 30
-    second = close_match(evening.db, "r1m1", ballot=1, now=evening.now)
+    second = close_match(evening.db, "r1m1", poll_round=1, now=evening.now)
     assert (second.state, second.decided_by, second.tallies) == ("closed", "draw", [[1, 1], [0, 0]])
     assert second.winner == draw_tie("thimble", "r1m1", ids[0], ids[3])
 
@@ -188,14 +188,14 @@ def test_a_double_tap_on_close_does_not_end_the_re_vote(four: Four) -> None:
 
     def tap(_: int) -> tuple[str, int]:
         start.wait()
-        result = close_match(evening.db, "r1m1", ballot=0, now=evening.now)
-        return result.state, result.ballot
+        result = close_match(evening.db, "r1m1", poll_round=0, now=evening.now)
+        return result.state, result.poll_round
 
     with ThreadPoolExecutor(4) as pool:
         assert set(pool.map(tap, range(4))) == {("open", 1)}
-    close_match(evening.db, "r1m1", ballot=1, now=evening.now)
+    close_match(evening.db, "r1m1", poll_round=1, now=evening.now)
     before = verify_chain(evening.db)
-    assert close_match(evening.db, "r1m1", ballot=1, now=evening.now).state == "closed"
+    assert close_match(evening.db, "r1m1", poll_round=1, now=evening.now).state == "closed"
     assert verify_chain(evening.db) == before
 
 
@@ -266,7 +266,7 @@ def test_votes_of_an_undone_match_stay_and_do_not_count(four: Four) -> None:
     undo_match(evening.db, "r1m1", now=evening.now)
     open_match(evening.db, "r1m1", now=evening.now)
     evening.vote("voter0", "r1m1", texts[ids[3]])
-    result = close_match(evening.db, "r1m1", ballot=0, now=evening.now)
+    result = close_match(evening.db, "r1m1", poll_round=0, now=evening.now)
     assert (result.winner, result.tallies) == (ids[3], [[0, 1]])
     with reading(evening.db) as session:
         assert session.scalar(select(func.count()).select_from(Vote)) == 6

@@ -440,8 +440,8 @@ def test_two_people_with_one_bundle_both_enter_and_the_organizer_sees_it(evening
     evening.begin()
     ann, bob = evening.enter("ann", bundle), evening.enter("bob", bundle)
     assert ann != bob and evening.verify_all() == 2
-    twins = {entry.entry: entry.twins for entry in console_view(evening.db, now=evening.now).entries}
-    assert twins == {ann: [bob], bob: [ann]}
+    duplicates = {entry.entry: entry.duplicates for entry in console_view(evening.db, now=evening.now).entries}
+    assert duplicates == {ann: [bob], bob: [ann]}
 
 
 def test_every_refusal_has_a_code_a_status_and_a_sentence() -> None:

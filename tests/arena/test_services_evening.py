@@ -41,7 +41,7 @@ def test_an_evening_from_the_first_claim_to_the_champion(evening: Evening) -> No
         for n in range(4):
             evening.vote(f"phone{n}", match, shown.text or "")
         evening.now += 60
-        result = close_match(evening.db, match, ballot=0, now=evening.now)
+        result = close_match(evening.db, match, poll_round=0, now=evening.now)
         assert (result.state, result.winner, result.decided_by) == ("closed", best.entry, "votes")
 
     assert played == ["r1m2", "r2m1", "r2m2", "third", "r3m1"]  # five entries: three byes

@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import func, select
 
-from arena.errors import BadSecret, BadSide, BallotOver, MatchClosed, MatchNotFound, MatchNotOpen, OwnMatch
+from arena.errors import BadSecret, BadSide, MatchClosed, MatchNotFound, MatchNotOpen, OwnMatch, PollRoundOver
 from arena.services.bracket import close_match, open_match
 from arena.services.log import verify_chain
 from arena.services.queries import snapshot, stage_view
-from arena.services.voting import ballot, cast_vote
+from arena.services.voting import cast_vote, get_ballot
 from arena.store.schema import Vote
 from arena.store.unit_of_work import reading
 from tests.arena.evening import Evening, secret_of, verses
@@ -35,9 +35,9 @@ def votes(evening: Evening) -> int:
 def test_voters_see_the_two_verses_in_orders_of_their_own_and_always_the_same(final: Evening) -> None:
     texts = set()
     for number in range(20):
-        shown = ballot(final.db, "r1m1", secret_of(f"v{number}"), now=final.now)
-        assert shown == ballot(final.db, "r1m1", secret_of(f"v{number}"), now=final.now)
-        assert (shown.title, shown.number, shown.choice, shown.mine, shown.open) == ("Final", 0, None, False, True)
+        shown = get_ballot(final.db, "r1m1", secret_of(f"v{number}"), now=final.now)
+        assert shown == get_ballot(final.db, "r1m1", secret_of(f"v{number}"), now=final.now)
+        assert (shown.title, shown.poll_round, shown.choice, shown.mine, shown.open) == ("Final", 0, None, False, True)
         texts.add((shown.left, shown.right))
     assert len(texts) == 2 and {left for left, _ in texts} == {right for _, right in texts}
 
@@ -47,7 +47,7 @@ def test_a_vote_goes_to_the_verse_that_was_seen_there(final: Evening) -> None:
     assert stage.open and stage.open.lower and stage.open.lower.text
     for number in range(10):
         final.vote(f"v{number}", "r1m1", stage.open.lower.text)
-    result = close_match(final.db, "r1m1", ballot=0, now=final.now)
+    result = close_match(final.db, "r1m1", poll_round=0, now=final.now)
     assert result.tallies == [[0, 10]] and result.winner == stage.open.lower.entry
     with reading(final.db) as session:
         rows = session.scalars(select(Vote)).all()
@@ -60,8 +60,8 @@ def test_a_vote_can_be_changed_until_the_match_closes(final: Evening) -> None:
     two = cast_vote(final.db, "r1m1", secret_of("v"), "right", 0, now=final.now)
     again = cast_vote(final.db, "r1m1", secret_of("v"), "right", 0, now=final.now + 1)
     assert (one.changed, two.changed, again.changed) == (False, True, False) and again.cast_at == two.cast_at
-    assert ballot(final.db, "r1m1", secret_of("v"), now=final.now).choice == "right"
-    assert votes(final) == 1 and sum(close_match(final.db, "r1m1", ballot=0, now=final.now).tallies[0]) == 1
+    assert get_ballot(final.db, "r1m1", secret_of("v"), now=final.now).choice == "right"
+    assert votes(final) == 1 and sum(close_match(final.db, "r1m1", poll_round=0, now=final.now).tallies[0]) == 1
 
 
 def test_a_double_tap_is_one_vote(final: Evening) -> None:
@@ -86,13 +86,13 @@ def test_many_voters_at_once_are_all_counted_once(final: Evening) -> None:
         )
     assert votes(final) == 100
     match = snapshot(final.db, now=final.now)["match"]
-    assert match["votes"] == 100 and sum(close_match(final.db, "r1m1", ballot=0, now=final.now).tallies[0]) == 100
+    assert match["votes"] == 100 and sum(close_match(final.db, "r1m1", poll_round=0, now=final.now).tallies[0]) == 100
     verify_chain(final.db)
 
 
 def test_nobody_votes_in_their_own_match(final: Evening) -> None:
     for poet in ("poet0", "poet1"):
-        assert ballot(final.db, "r1m1", secret_of(poet), now=final.now).mine
+        assert get_ballot(final.db, "r1m1", secret_of(poet), now=final.now).mine
         with pytest.raises(OwnMatch):
             cast_vote(final.db, "r1m1", secret_of(poet), "left", 0, now=final.now)
     assert votes(final) == 0
@@ -102,7 +102,7 @@ def test_the_clock_closes_a_match_even_before_anybody_counts(final: Evening) -> 
     final.now += 59.9
     cast_vote(final.db, "r1m1", secret_of("v"), "left", 0, now=final.now)
     final.now += 0.1
-    assert not ballot(final.db, "r1m1", secret_of("v"), now=final.now).open
+    assert not get_ballot(final.db, "r1m1", secret_of("v"), now=final.now).open
     with pytest.raises(MatchClosed):
         cast_vote(final.db, "r1m1", secret_of("w"), "left", 0, now=final.now)
     with pytest.raises(MatchClosed):
@@ -113,13 +113,13 @@ def test_votes_on_unknown_unopened_and_closed_matches_are_refused(final: Evening
     with pytest.raises(MatchNotFound):
         cast_vote(final.db, "r9m9", secret_of("v"), "left", 0, now=final.now)
     with pytest.raises(MatchNotFound):
-        ballot(final.db, "'; DROP TABLE votes", secret_of("v"), now=final.now)
+        get_ballot(final.db, "'; DROP TABLE votes", secret_of("v"), now=final.now)
     with pytest.raises(BadSide):
         cast_vote(final.db, "r1m1", secret_of("v"), "upper", 0, now=final.now)
     with pytest.raises(BadSecret):
         cast_vote(final.db, "r1m1", "short", "left", 0, now=final.now)
     cast_vote(final.db, "r1m1", secret_of("v"), "left", 0, now=final.now)
-    close_match(final.db, "r1m1", ballot=0, now=final.now)
+    close_match(final.db, "r1m1", poll_round=0, now=final.now)
     with pytest.raises(MatchClosed):
         cast_vote(final.db, "r1m1", secret_of("v"), "right", 0, now=final.now)
 
@@ -128,20 +128,20 @@ def test_verses_are_secret_until_their_match_is_opened(evening: Evening) -> None
     evening.begin()
     evening.drawn(verses(2))
     with pytest.raises(MatchNotOpen):
-        ballot(evening.db, "r1m1", secret_of("v"), now=evening.now)
+        get_ballot(evening.db, "r1m1", secret_of("v"), now=evening.now)
     with pytest.raises(MatchNotOpen):
         cast_vote(evening.db, "r1m1", secret_of("v"), "left", 0, now=evening.now)
 
 
 def test_a_vote_for_the_first_ballot_does_not_slip_into_the_re_vote(final: Evening) -> None:
-    assert close_match(final.db, "r1m1", ballot=0, now=final.now).ballot == 1
-    with pytest.raises(BallotOver) as refused:
+    assert close_match(final.db, "r1m1", poll_round=0, now=final.now).poll_round == 1
+    with pytest.raises(PollRoundOver) as refused:
         cast_vote(final.db, "r1m1", secret_of("v"), "left", 0, now=final.now)
     assert refused.value.facts["now"] == 1
-    shown = ballot(final.db, "r1m1", secret_of("v"), now=final.now)
-    assert (shown.number, shown.choice, shown.open) == (1, None, True)
+    shown = get_ballot(final.db, "r1m1", secret_of("v"), now=final.now)
+    assert (shown.poll_round, shown.choice, shown.open) == (1, None, True)
     cast_vote(final.db, "r1m1", secret_of("v"), "left", 1, now=final.now)
-    assert close_match(final.db, "r1m1", ballot=1, now=final.now).decided_by == "revote"
+    assert close_match(final.db, "r1m1", poll_round=1, now=final.now).decided_by == "revote"
 
 
 def test_no_answer_tells_who_leads_while_a_match_is_open(final: Evening) -> None:

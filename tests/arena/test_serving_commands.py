@@ -73,9 +73,9 @@ class Desk:
         match = queries.console_view(event.db, now=now).open
         assert match and match.upper and match.lower
         wanted = match.upper.text if side == "upper" else match.lower.text
-        seen = voting.ballot(event.db, match.id, secret_of(999), now=now)
+        seen = voting.get_ballot(event.db, match.id, secret_of(999), now=now)
         choice = "left" if seen.left == wanted else "right"
-        voting.cast_vote(event.db, match.id, secret_of(999), choice, seen.number, now=now)
+        voting.cast_vote(event.db, match.id, secret_of(999), choice, seen.poll_round, now=now)
         event.db.kw["bind"].dispose()
 
 
@@ -204,7 +204,7 @@ def test_closing_by_command_after_the_clock_leaves_the_second_vote_open(desk: De
     bracket.close_due(event.db, now=time.time() + 2)  # the clock counts a tie while the organizer types
     assert "the second vote is open" in desk.does("match", "close")
     match = queries.console_view(event.db, now=time.time()).open
-    assert match and match.ballot == 1
+    assert match and match.poll_round == 1
     assert "by draw" in desk.does("match", "close", "--revote")
     assert "is closed" in desk.does("match", "close", "r1m1")  # again, by name: as it is
     event.db.kw["bind"].dispose()
@@ -232,11 +232,11 @@ def test_a_command_that_asked_first_does_not_undo_what_changed_meanwhile(
     event = desk.open()
 
     def while_it_asks(*_: object, **__: object) -> bool:
-        bracket.close_match(event.db, "r1m1", ballot=0, now=time.time())
+        bracket.close_match(event.db, "r1m1", poll_round=0, now=time.time())
         return True
 
     monkeypatch.setattr(click, "confirm", while_it_asks)
     assert "already done: the votes of r1m1 were counted" in desk.refuses("match", "undo", "r1m1")
     match = queries.console_view(event.db, now=time.time()).open
-    assert match and match.ballot == 1
+    assert match and match.poll_round == 1
     event.db.kw["bind"].dispose()

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from arena.server import request_body
-from arena.server.gateway import LANES, Gateway
-from arena.server.request_body import KINDS, kind_of
-from arena.server.snapshot import Keeper
+from arena.server.gateway import EXECUTORS, Gateway
+from arena.server.snapshot import SnapshotKeeper
+from arena.web.limits import REQUEST_LIMITS, request_limits
 from tests.arena.served import Notes, small_app, within
 
 MIB = 2**20
@@ -73,7 +73,7 @@ class Seat:
 async def seated(tmp_path: Path, patience: float = 10.0) -> AsyncIterator[Seat]:
     """Started and stopped as a server does it."""
     notes, app = Notes(), small_app()
-    gateway = Gateway(app, Keeper(lambda: notes), tmp_path, patience)
+    gateway = Gateway(app, SnapshotKeeper(lambda: notes), tmp_path, patience)
     inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     outbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     task = asyncio.create_task(gateway({"type": "lifespan"}, inbox.get, outbox.put))
@@ -186,7 +186,7 @@ def test_each_route_takes_its_limit_and_not_a_byte_more(
 
 
 def test_a_form_may_hold_the_largest_bundle() -> None:
-    assert kind_of("POST", "/enter").limit == 193 * MIB
+    assert request_limits("POST", "/enter").max_bytes == 193 * MIB
 
 
 def test_what_is_larger_than_a_piece_goes_to_a_file_that_leaves_nothing(
@@ -210,7 +210,7 @@ def test_a_stalled_body_is_given_up_and_its_place_is_free_again(
     monkeypatch.setattr(request_body, "LINGER", 0.05)
 
     async def story(it: Seat) -> None:
-        most = kind_of("PATCH", "/api/entries/a").at_once
+        most = request_limits("PATCH", "/api/entries/a").max_concurrent
         headers = {"Content-Length": "1000"}
         stalled = [
             asyncio.create_task(it.ask("PATCH", "/api/entries/a", b"x", headers=headers, stalls=True))
@@ -228,15 +228,15 @@ def test_a_stalled_body_is_given_up_and_its_place_is_free_again(
 
 
 def test_a_body_that_keeps_coming_fast_enough_has_its_time(seat: Callable[..., None]) -> None:
-    kind = kind_of("POST", "/vote")
-    assert kind.limit / kind.rate < 120, "a vote at its slowest"
-    assert all(kind.limit / kind.rate < 3_600 for kind in KINDS)
+    limits = request_limits("POST", "/vote")
+    assert limits.max_bytes / limits.min_rate < 120, "a vote at its slowest"
+    assert all(limits.max_bytes / limits.min_rate < 3_600 for limits in REQUEST_LIMITS)
 
 
 def test_a_full_lane_says_so_and_leaves_the_others_free(
     seat: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(LANES, "pages", (1, 2))
+    monkeypatch.setitem(EXECUTORS, "pages", (1, 2))
 
     async def story(it: Seat) -> None:
         held = [asyncio.create_task(it.ask("GET", "/hold")) for _ in range(2)]
@@ -281,7 +281,7 @@ def test_a_gateway_whose_first_snapshot_fails_does_not_start(tmp_path: Path) -> 
         raise RuntimeError("no event here")
 
     async def story() -> None:
-        gateway = Gateway(small_app(), Keeper(broken), tmp_path)
+        gateway = Gateway(small_app(), SnapshotKeeper(broken), tmp_path)
         inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         outbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         inbox.put_nowait({"type": "lifespan.startup"})

@@ -18,7 +18,7 @@ import pytest
 from arena.bootstrap import open_event
 from arena.cli.event import make_event
 from arena.server.lock import EventHeld, EventLock
-from arena.server.server import PortTaken, free_port, lan_address, reach
+from arena.server.server import PortTaken, free_port, lan_address, with_address
 from arena.services.events import close_submissions, open_submissions
 from arena.settings import SettingsError, create_event_folder, load_settings
 from tests.arena.served import ARENA, Process, ask, within
@@ -226,20 +226,23 @@ def test_the_lock_is_held_by_one_and_free_after_it(tmp_path: Path) -> None:
 
 def test_it_listens_on_this_machine_until_told_otherwise(tmp_path: Path) -> None:
     settings = create_event_folder(tmp_path / "event")
-    assert reach(settings, port=0).host == "127.0.0.1"
-    out = reach(settings, port=0, public_url="https://verses.example.org/")
+    assert with_address(settings, port=0).host == "127.0.0.1"
+    out = with_address(settings, port=0, public_url="https://verses.example.org/")
     assert (out.host, out.base_url) == ("127.0.0.1", "https://verses.example.org")
 
 
 def test_lan_lets_the_network_in_and_links_name_its_address(tmp_path: Path) -> None:
     settings = create_event_folder(tmp_path / "event")
-    named = reach(settings, lan="192.168.1.5", port=0)
+    named = with_address(settings, lan="192.168.1.5", port=0)
     assert (named.host, named.base_url) == ("0.0.0.0", f"http://192.168.1.5:{named.port}")
-    assert reach(settings, lan="192.168.1.5", port=0, public_url="https://v.example").base_url == "https://v.example"
+    assert (
+        with_address(settings, lan="192.168.1.5", port=0, public_url="https://v.example").base_url
+        == "https://v.example"
+    )
     set_before = replace(settings, public_url="https://set.example")
-    assert reach(set_before, lan="auto", port=0).base_url == "https://set.example"
+    assert with_address(set_before, lan="auto", port=0).base_url == "https://set.example"
     with pytest.raises(SettingsError):
-        reach(settings, lan="no address/", port=0)
+        with_address(settings, lan="no address/", port=0)
     try:
         address = lan_address()
     except SettingsError as error:

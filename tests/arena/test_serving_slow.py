@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from arena.server.request_body import kind_of
+from arena.server.request_body import request_limits
 from arena.server.server import free_port
 from tests.arena.served import Process, Wire, ask, within
 
@@ -86,7 +86,7 @@ def test_stalled_uploads_stop_neither_polls_nor_pages_nor_votes(port: int, reque
 
 
 def test_beyond_the_places_an_upload_is_told_when_to_come_again(port: int) -> None:
-    places = kind_of("POST", "/enter").at_once
+    places = request_limits("POST", "/enter").at_once
     stalled = [stall(port, "POST /enter", 1_000) for _ in range(places + 1)]
     try:
         ready, _, _ = select.select([wire.socket for wire in stalled], [], [], 8)  # whichever came last

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from arena.bootstrap import open_event, sqlite_url
-from arena.server.snapshot import Keeper, Snapshot
-from arena.server.source import DatabaseSource
+from arena.server.snapshot import DatabaseSource, Snapshot, SnapshotKeeper
 from arena.services.events import close_submissions, create_event, open_submissions
 from tests.arena.served import Notes, within
 
@@ -24,9 +23,9 @@ class Clock:
 
 
 @pytest.fixture
-def kept() -> Iterator[tuple[Keeper, Notes, Clock]]:
+def kept() -> Iterator[tuple[SnapshotKeeper, Notes, Clock]]:
     notes, clock = Notes(), Clock()
-    keeper = Keeper(lambda: notes, clock)
+    keeper = SnapshotKeeper(lambda: notes, clock)
     keeper.start()
     yield keeper, notes, clock
     keeper.stop()
@@ -39,13 +38,13 @@ def test_the_tag_is_the_digest_of_the_body() -> None:
     assert one.etag == Snapshot.of({"a": [1.5, None], "b": 1}, now=2.0).etag
 
 
-def test_a_change_shows_soon(kept: tuple[Keeper, Notes, Clock]) -> None:
+def test_a_change_shows_soon(kept: tuple[SnapshotKeeper, Notes, Clock]) -> None:
     keeper, notes, _ = kept
     notes.say(version=9)
     assert within(5, lambda: keeper.data()["version"] == 9)
 
 
-def test_nothing_is_built_when_nothing_changed(kept: tuple[Keeper, Notes, Clock]) -> None:
+def test_nothing_is_built_when_nothing_changed(kept: tuple[SnapshotKeeper, Notes, Clock]) -> None:
     keeper, notes, clock = kept
     before = keeper.latest
     clock.now += 3_600
@@ -53,7 +52,7 @@ def test_nothing_is_built_when_nothing_changed(kept: tuple[Keeper, Notes, Clock]
     assert keeper.latest is before
 
 
-def test_a_closing_time_that_comes_shows_without_a_write(kept: tuple[Keeper, Notes, Clock]) -> None:
+def test_a_closing_time_that_comes_shows_without_a_write(kept: tuple[SnapshotKeeper, Notes, Clock]) -> None:
     _, notes, clock = kept
     notes.say(match={"closes_at": 1_060.0})
     assert within(5, lambda: notes.builds == 2)
@@ -65,7 +64,7 @@ def test_a_closing_time_that_comes_shows_without_a_write(kept: tuple[Keeper, Not
 
 
 def test_trouble_with_the_database_keeps_the_old_one_and_is_made_good(
-    kept: tuple[Keeper, Notes, Clock], caplog: pytest.LogCaptureFixture
+    kept: tuple[SnapshotKeeper, Notes, Clock], caplog: pytest.LogCaptureFixture
 ) -> None:
     keeper, notes, _ = kept
     good = notes.said
@@ -82,7 +81,7 @@ def test_a_write_by_anybody_shows(tmp_path: Path) -> None:
     url = sqlite_url(tmp_path / "arena.sqlite3")
     event, other = open_event(url, tmp_path), open_event(url, tmp_path)
     create_event(event.db, name="Evening", draw_word="word", now=1.0)
-    keeper = Keeper(lambda: DatabaseSource(event.db))
+    keeper = SnapshotKeeper(lambda: DatabaseSource(event.db))
     keeper.start()
     try:
         assert keeper.data()["state"] == "draft"

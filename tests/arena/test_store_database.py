@@ -78,7 +78,7 @@ def test_a_database_of_the_first_version_opens_and_the_evening_goes_on(tmp_path:
         "withdrawn",
         "expired",
     }
-    assert close_match(opened.db, stage.open.id, ballot=0, now=2_000_000.0).ballot == 1
+    assert close_match(opened.db, stage.open.id, poll_round=0, now=2_000_000.0).poll_round == 1
     opened.db.kw["bind"].dispose()
 
 
@@ -94,7 +94,7 @@ def test_every_connection_is_set_for_safety(evening: Evening) -> None:
 def test_the_database_itself_keeps_votes_at_one_a_voter(evening: Evening) -> None:
     evening.begin()
     evening.drawn(verses(2))
-    row = {"match_id": "r1m1", "run": 0, "ballot": 0, "voter_id": "v", "choice": "upper", "shown_left": "upper"}
+    row = {"match_id": "r1m1", "poll": 0, "poll_round": 0, "voter_id": "v", "choice": "upper", "shown_left": "upper"}
     with pytest.raises(IntegrityError), writing(evening.db) as session:
         session.execute(insert(Vote).values(**row, cast_at=1.0))
         session.execute(insert(Vote).values(**row | {"choice": "lower"}, cast_at=2.0))

@@ -11,7 +11,7 @@ from itsdangerous import URLSafeSerializer
 from werkzeug.test import TestResponse
 
 from arena.services import bracket, events
-from arena.web.security import LOGIN_TRIES, LOGIN_WINDOW
+from arena.web.login_limit import LOGIN_TRIES, LOGIN_WINDOW
 from tests.arena.web_evening import Evening, Tags, bundle, header_of, post, token_of, vote
 
 EVIL_NAME = "<img src=x onerror=alert(1)>\"'&{{7*7}}"
@@ -94,7 +94,9 @@ def test_a_token_of_one_browser_is_none_of_another(evening: Evening) -> None:
     evening.voting()
     one, other = evening.phone(), evening.phone()
     other.get("/")
-    answer = other.post("/vote", data={"token": token_of(one.get("/")), "match": "r1m1", "ballot": "0", "side": "left"})
+    answer = other.post(
+        "/vote", data={"token": token_of(one.get("/")), "match": "r1m1", "poll_round": "0", "side": "left"}
+    )
     assert answer.status_code == 403
     assert "0</span> votes cast" in evening.phone().get("/").text
 
@@ -109,7 +111,7 @@ def test_a_forged_cookie_is_nobodys(evening: Evening) -> None:
         "",
     ):
         client.set_cookie("t", value)
-        answer = client.post("/vote", data={"match": "r1m1", "ballot": "0", "side": "left"})
+        answer = client.post("/vote", data={"match": "r1m1", "poll_round": "0", "side": "left"})
         assert answer.status_code == 403
         client.set_cookie("t", value)
         fresh = client.get("/")
@@ -217,7 +219,7 @@ def test_markup_and_escapes_in_names_and_verses_stay_text(evening: Evening) -> N
     bracket.draw_bracket(evening.db, now=evening.now)
     bracket.open_match(evening.db, "r1m1", seconds=10, now=evening.now)
     vote(evening.phone(), "left")
-    bracket.close_match(evening.db, "r1m1", ballot=0, now=evening.now)
+    bracket.close_match(evening.db, "r1m1", poll_round=0, now=evening.now)
     evening.now += 60
     shown = 0
     for client, address in ((evening.phone(), "/"), (evening.phone(), "/results"), (evening.phone(), "/stage")):

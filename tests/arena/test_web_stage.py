@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 from arena.demo.simulated_voters import Form
 from arena.services import bracket, events
 from arena.services.queries import console_view, stage_view
-from arena.web.filters import PAIR, STAGE_SIZES, incipit, plain, stage_size, verse_lines
+from arena.web.filters import PAIR, STAGE_SIZES, first_words, sanitize, stage_size, verse_lines
 from arena.web.stage import REVEAL_SECONDS
 from tests.arena.web_evening import START, Evening, Tags, hidden, token_of, vote
 
@@ -26,8 +26,8 @@ def act(client: FlaskClient, action: str, page: str | None = None, **fields: obj
     """Send a form of the console; from an older page, if one is given."""
     page = page or client.get("/console").text
     shown = {"token": token_of(page), "seen": hidden(page, "seen")}
-    ballot = Form(page, f"/console/{action}").fields.get("ballot")
-    return client.post(f"/console/{action}", data={**shown, **({"ballot": ballot} if ballot else {}), **fields})
+    ballot = Form(page, f"/console/{action}").fields.get("poll_round")
+    return client.post(f"/console/{action}", data={**shown, **({"poll_round": ballot} if ballot else {}), **fields})
 
 
 def test_the_stage_follows_a_match(evening: Evening) -> None:
@@ -155,8 +155,8 @@ def test_a_verse_keeps_its_lines_and_its_spaces() -> None:
 
 
 def test_names_cannot_steer_a_screen() -> None:
-    assert plain("a\x1b[2Jb\u202ec\nd") == "a\ufffd[2Jb\ufffdc\ufffdd"
-    assert incipit("\x1b]0;x\x07 word") == "\ufffd]0;x\ufffd word"
+    assert sanitize("a\x1b[2Jb\u202ec\nd") == "a\ufffd[2Jb\ufffdc\ufffdd"
+    assert first_words("\x1b]0;x\x07 word") == "\ufffd]0;x\ufffd word"
 
 
 def test_a_second_tap_on_close_leaves_the_second_vote_open(evening: Evening) -> None:
@@ -167,7 +167,7 @@ def test_a_second_tap_on_close_leaves_the_second_vote_open(evening: Evening) -> 
     again = act(client, "matches/r1m1/close", page)
     assert again.status_code == 409 and "Already done: the votes of r1m1 were counted" in again.text
     match = stage_view(evening.db, now=evening.now).open
-    assert match and (match.id, match.ballot) == ("r1m1", 1)
+    assert match and (match.id, match.poll_round) == ("r1m1", 1)
 
 
 def test_a_tap_just_after_the_clock_closed_a_tie_leaves_the_second_vote_open(evening: Evening) -> None:
@@ -178,7 +178,7 @@ def test_a_tap_just_after_the_clock_closed_a_tie_leaves_the_second_vote_open(eve
     bracket.close_due(evening.db, now=evening.now)
     assert act(client, "matches/r1m1/close", page).status_code == 409
     match = stage_view(evening.db, now=evening.now).open
-    assert match and match.ballot == 1 and match.votes == 0
+    assert match and match.poll_round == 1 and match.votes == 0
 
 
 def test_votes_make_no_page_of_the_console_too_old(evening: Evening) -> None:

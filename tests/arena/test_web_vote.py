@@ -74,7 +74,7 @@ def test_a_double_tap_counts_once(evening: Evening) -> None:
     evening.voting()
     phone = evening.phone()
     page = phone.get("/")
-    fields = {name: hidden(page, name) for name in ("token", "match", "ballot")}
+    fields = {name: hidden(page, name) for name in ("token", "match", "poll_round")}
     assert [phone.post("/vote", data={**fields, "side": "left"}).status_code for _ in range(2)] == [303, 303]
     assert cast(evening) == 1
 
@@ -92,14 +92,14 @@ def test_bad_votes_get_a_clear_answer_and_change_nothing(evening: Evening) -> No
     phone = evening.phone()
     token = token_of(phone.get("/"))
     bad = [
-        ({"match": "r1m1", "ballot": "0", "side": "middle"}, 422),
-        ({"match": "r1m1", "ballot": "0"}, 422),
-        ({"match": "r9m9", "ballot": "0", "side": "left"}, 404),
+        ({"match": "r1m1", "poll_round": "0", "side": "middle"}, 422),
+        ({"match": "r1m1", "poll_round": "0"}, 422),
+        ({"match": "r9m9", "poll_round": "0", "side": "left"}, 404),
         ({"side": "left"}, 404),
-        ({"match": "r1m2", "ballot": "0", "side": "left"}, 409),
-        ({"match": "r1m1", "ballot": "1", "side": "left"}, 409),
-        ({"match": "r1m1", "ballot": "x", "side": "left"}, 409),
-        ({"match": "r1m1" + "x" * 70_000, "ballot": "0", "side": "left"}, 413),
+        ({"match": "r1m2", "poll_round": "0", "side": "left"}, 409),
+        ({"match": "r1m1", "poll_round": "1", "side": "left"}, 409),
+        ({"match": "r1m1", "poll_round": "x", "side": "left"}, 409),
+        ({"match": "r1m1" + "x" * 70_000, "poll_round": "0", "side": "left"}, 413),
     ]
     for fields, status in bad:
         answer = phone.post("/vote", data={"token": token, **fields})
@@ -115,7 +115,7 @@ def test_a_vote_after_closing_is_refused_and_the_one_before_counts(evening: Even
     page = late.get("/")
     evening.now += 60.5
     assert "The vote is over" in phone.get("/").text
-    fields = {name: hidden(page, name) for name in ("token", "match", "ballot")}
+    fields = {name: hidden(page, name) for name in ("token", "match", "poll_round")}
     answer = late.post("/vote", data={**fields, "side": "left"})
     assert answer.status_code == 409 and "closed" in answer.text
     bracket.close_due(evening.db, now=evening.now)
@@ -129,7 +129,7 @@ def test_nobody_votes_in_the_match_of_their_own_verse(evening: Evening) -> None:
     post(phone, f"/mine/{authors[0].secret}", "/mine/tie", secret=authors[0].secret)
     page = phone.get("/")
     assert "One of these is yours" in page.text and "<button" not in page.text
-    answer = phone.post("/vote", data={"token": token_of(page), "match": "r1m1", "ballot": "0", "side": "left"})
+    answer = phone.post("/vote", data={"token": token_of(page), "match": "r1m1", "poll_round": "0", "side": "left"})
     assert answer.status_code == 403 and "yours" in answer.text
     assert cast(evening) == 0
 
@@ -141,8 +141,8 @@ def test_a_tie_is_voted_on_again_and_the_page_says_so(evening: Evening) -> None:
     evening.now += 61
     bracket.close_due(evening.db, now=evening.now)
     page = phone.get("/")
-    assert "voted on again" in page.text and hidden(page, "ballot") == "1"
-    stale = {name: hidden(old, name) for name in ("token", "match", "ballot")}
+    assert "voted on again" in page.text and hidden(page, "poll_round") == "1"
+    stale = {name: hidden(old, name) for name in ("token", "match", "poll_round")}
     assert phone.post("/vote", data={**stale, "side": "left"}).status_code == 409
     assert vote(phone, "right").status_code == 303
     evening.now += 61
@@ -194,7 +194,7 @@ def test_a_winner_that_plays_on_stays_unnamed_and_the_loser_is_named(evening: Ev
     vote(phone, "left")
     winner = next(author for author in authors if squeezed(author.text) == squeezed(cards(page)[0]))
     loser = next(author for author in authors if squeezed(author.text) == squeezed(cards(page)[1]))
-    bracket.close_match(evening.db, "r1m1", ballot=0, now=evening.now)
+    bracket.close_match(evening.db, "r1m1", poll_round=0, now=evening.now)
     for address in ("/", "/results", "/stage"):
         text = phone.get(address).text
         assert winner.name not in text, address
@@ -266,7 +266,7 @@ def test_the_state_is_told_with_an_etag(evening: Evening) -> None:
     second = phone.get("/api/state", headers={"If-None-Match": etag})
     assert second.status_code == 200 and second.json["match"]["votes"] == 1
     assert phase_key(first.json) == phase_key(second.json)
-    bracket.close_match(evening.db, "r1m1", ballot=0, now=evening.now)
+    bracket.close_match(evening.db, "r1m1", poll_round=0, now=evening.now)
     assert phase_key(phone.get("/api/state").json) != phase_key(first.json)
 
 

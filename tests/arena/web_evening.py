@@ -134,7 +134,7 @@ def hidden(page: TestResponse | str, name: str) -> str:
 
 def vote(client: FlaskClient, side: str) -> TestResponse:
     page = client.get("/")
-    fields = {name: hidden(page, name) for name in ("token", "match", "ballot")}
+    fields = {name: hidden(page, name) for name in ("token", "match", "poll_round")}
     return client.post("/vote", data={**fields, "side": side})
 
 

@@ -87,7 +87,7 @@ def test_a_match_is_voted_on_a_phone_without_javascript(browser: Any, drawn: Hou
     page.locator("#vote-right").tap()  # another opinion, as long as it is open
     page.locator('article.mine[aria-label="Second verse"]').wait_for(timeout=SOON)
     chosen = page.locator("article.mine .verse").inner_text()
-    result = bracket.close_match(drawn.db, match.id, ballot=0, now=time.time())
+    result = bracket.close_match(drawn.db, match.id, poll_round=0, now=time.time())
     assert sorted(result.tallies[0]) == [0, 1]
     console = queries.console_view(drawn.db, now=time.time())
     winner = next(one for one in console.entries if one.entry == result.winner)
@@ -118,7 +118,7 @@ def test_the_stage_follows_a_match_by_itself(browser: Any, drawn: House) -> None
     page.locator(".cast b", has_text="1").wait_for(timeout=SOON)
     assert page.locator(".tally").count() == 0  # nobody sees who leads
 
-    bracket.close_match(drawn.db, match.id, ballot=0, now=time.time())
+    bracket.close_match(drawn.db, match.id, poll_round=0, now=time.time())
     page.locator(".verdict", has_text="won").wait_for(timeout=SOON)
     assert page.locator(".tally").count() == 2
     hand.get_by_role("heading", name="Your vote is in").wait_for(state="detached", timeout=SOON)  # the phone, too

@@ -58,4 +58,4 @@ def test_two_taps_on_close_a_fifth_of_a_second_apart_count_once(final: House) ->
     with ThreadPoolExecutor(2) as taps:
         assert list(taps.map(tap, (0.0, 0.2))) == ["done", "/console/matches/r1m1/close answered 409"]
     match = queries.console_view(final.db, now=time.time()).open
-    assert match is not None and (match.id, match.ballot) == ("r1m1", 1)
+    assert match is not None and (match.id, match.poll_round) == ("r1m1", 1)

@@ -67,7 +67,7 @@ def undisturbed(folder: Path) -> tuple[tuple[str, str], ...]:
         texts = [shown.upper.text or "", shown.lower.text or ""]
         for voter in range(VOTERS):
             evening.vote(f"voter{voter}", match.id, favourite(voter, texts))
-        bracket.close_match(evening.db, match.id, ballot=0, now=evening.now)
+        bracket.close_match(evening.db, match.id, poll_round=0, now=evening.now)
     found = winners(evening.db)
     evening.dispose()
     return found
@@ -256,7 +256,7 @@ def play_with_kills(house: House, folder: Path, kills: int, seed: int) -> None:
         assert view.next is not None
         match = bracket.open_match(house.db, view.next.id, seconds=0, now=time.time())
         confirmed += [(match.id, n, vote(phone, n, match.id, killer)) for n, phone in enumerate(phones)]
-        bracket.close_match(house.db, match.id, ballot=0, now=time.time())
+        bracket.close_match(house.db, match.id, poll_round=0, now=time.time())
     killer.finish()
 
     assert len(killer.killed) == kills, killer.killed

@@ -18,7 +18,7 @@ ARENA = {
     "cli": {"cli", "demo", "server", "worker", "bootstrap", "services", "verification", "errors", "settings"},
     "demo": {"demo", "cli", "server", "bootstrap", "services", "verification", "errors", "settings"},
     "server": {"server", "web", "bootstrap", "services", "errors", "settings"},
-    "web": {"web", "server", "services", "errors", "settings"},
+    "web": {"web", "bootstrap", "services", "errors", "settings"},
     "worker": {"worker", "bootstrap", "services", "verification", "errors", "settings"},
     "bootstrap": {"store"},
     "services": {"services", "store", "rules", "verification", "errors", "settings"},

@@ -102,8 +102,8 @@ def upgrade() -> None:
         sa.Column("lower_id", sa.String(length=32), nullable=True),
         sa.Column("winner_id", sa.String(length=32), nullable=True),
         sa.Column("decided_by", sa.String(length=8), nullable=True),
-        sa.Column("run", sa.Integer(), nullable=False),
-        sa.Column("ballot", sa.Integer(), nullable=False),
+        sa.Column("poll", sa.Integer(), nullable=False),
+        sa.Column("poll_round", sa.Integer(), nullable=False),
         sa.Column("opened_at", sa.Double(), nullable=True),
         sa.Column("closes_at", sa.Double(), nullable=True),
         sa.Column("closed_at", sa.Double(), nullable=True),
@@ -140,8 +140,8 @@ def upgrade() -> None:
         "votes",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("match_id", sa.String(length=12), nullable=False),
-        sa.Column("run", sa.Integer(), nullable=False),
-        sa.Column("ballot", sa.Integer(), nullable=False),
+        sa.Column("poll", sa.Integer(), nullable=False),
+        sa.Column("poll_round", sa.Integer(), nullable=False),
         sa.Column("voter_id", sa.String(length=64), nullable=False),
         sa.Column("choice", sa.String(length=5), nullable=False),
         sa.Column("shown_left", sa.String(length=5), nullable=False),
@@ -151,7 +151,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["match_id"], ["matches.id"], name=op.f("fk_votes_match_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_votes")),
         sa.UniqueConstraint(
-            "match_id", "run", "ballot", "voter_id", name=op.f("uq_votes_match_id_run_ballot_voter_id")
+            "match_id", "poll", "poll_round", "voter_id", name=op.f("uq_votes_match_id_poll_poll_round_voter_id")
         ),
     )
     if op.get_bind().dialect.name == "sqlite":

@@ -1,0 +1,38 @@
+"""A limit on wrong passwords for the console, by address."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+
+from arena.web.refusal import Refusal
+
+LOGIN_TRIES = 8  # wrong passwords of one address ...
+LOGIN_WINDOW = 60.0  # ... in so many seconds
+MAX_PEERS = 1_000  # addresses remembered; beyond, the oldest is forgotten
+
+
+@dataclass
+class LoginLimit:
+    """Counts wrong passwords by address."""
+
+    failures: dict[str, deque[float]] = field(default_factory=dict)  # seconds since the epoch, by address
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def check(self, peer: str, now: float) -> None:
+        """Raises Refusal while the address has used up its tries."""
+        with self.lock:
+            times = self.failures.get(peer, deque())
+            while times and times[0] <= now - LOGIN_WINDOW:
+                times.popleft()
+            if len(times) >= LOGIN_TRIES:
+                wait = int(times[0] + LOGIN_WINDOW - now) + 1
+                message = f"Too many wrong passwords: try again in {wait} seconds."
+                raise Refusal(429, "login-limit", message, retry_after=wait)
+
+    def failed(self, peer: str, now: float) -> None:
+        with self.lock:
+            self.failures.setdefault(peer, deque()).append(now)
+            while len(self.failures) > MAX_PEERS:
+                del self.failures[next(iter(self.failures))]
