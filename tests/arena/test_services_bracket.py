@@ -48,7 +48,7 @@ from arena.services.verification import record_verdict
 from arena.store.schema import Entry, Match, Owner, Vote
 from arena.store.unit_of_work import reading, writing
 from arena.verification.check import check_bundle
-from tests.arena.evening import Evening, verses
+from tests.support.evening import Evening, verses
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from arena.services.queries import snapshot, stage_view
 from arena.services.voting import cast_vote, get_ballot
 from arena.store.schema import Vote
 from arena.store.unit_of_work import reading
-from tests.arena.evening import Evening, secret_of, verses
+from tests.support.evening import Evening, secret_of, verses
 
 
 @pytest.fixture
