@@ -58,7 +58,7 @@ def test_the_stage_sets_no_cookie_and_has_no_form(evening: Evening) -> None:
 
 def test_the_stage_shows_the_logs_head(evening: Evening) -> None:
     evening.draw(2)
-    with evening.db() as session:
+    with evening.db.reading() as session:
         from arena.services.log import head
 
         number, digest = head(session)

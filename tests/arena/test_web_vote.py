@@ -157,7 +157,7 @@ def test_an_open_match_tells_nothing_but_the_two_verses(evening: Evening, voted:
     for index, phone in enumerate(voters):
         vote(phone, "left" if index < 5 else "right")
     phone = voters[0] if voted else evening.phone()
-    with evening.db() as session:
+    with evening.db.reading() as session:
         from arena.store.schema import Entry
 
         rows = session.query(Entry).all()
