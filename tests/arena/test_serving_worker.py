@@ -22,8 +22,8 @@ from arena.settings import Settings, load_settings
 from arena.verification.check import Report
 from arena.verification.runner import Cancelled
 from arena.worker import LEASE_SECONDS, Worker
-from tests.arena.bundles import RECIPE, Poet, random_weights
-from tests.arena.served import Process, within
+from tests.support.bundles import RECIPE, Poet, random_weights
+from tests.support.server import Process, within
 from trainer.verse.claim import header_length
 
 SECRET = "a-secret-of-twenty-two-letters-and-more"

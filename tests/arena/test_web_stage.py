@@ -14,7 +14,7 @@ from arena.services import bracket, events
 from arena.services.queries import console_view, stage_view
 from arena.web.filters import PAIR, STAGE_SIZES, first_words, sanitize, stage_size, verse_lines
 from arena.web.stage import REVEAL_SECONDS
-from tests.arena.web_evening import START, Evening, Tags, hidden, token_of, vote
+from tests.support.web import START, Evening, Tags, hidden, token_of, vote
 
 
 @pytest.fixture

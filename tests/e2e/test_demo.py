@@ -13,7 +13,7 @@ import pytest
 from arena.cli.event import open_folder
 from arena.services import queries
 from arena.services.log import verify_chain
-from tests.arena.served import ARENA, Process, ask, within
+from tests.support.server import ARENA, Process, ask, within
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")]
 A_WHOLE_DEMO = 180.0  # seconds; what it may take on two cores

@@ -28,9 +28,9 @@ from arena.services.identity import voter_id_of
 from arena.services.log import verify_chain
 from arena.store.schema import Match, Vote
 from arena.web.security import _SIGNER
-from tests.arena.evening import Evening, secret_of, verses
-from tests.arena.served import ask, within
-from tests.e2e.house import House
+from tests.support.evening import Evening, secret_of, verses
+from tests.support.served import House
+from tests.support.server import ask, within
 from trainer.errors import EventRefused, UploadError
 from trainer.upload import send
 from trainer.wire import Address, Wire
