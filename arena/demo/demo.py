@@ -72,7 +72,7 @@ POETS = (
 class DemoError(ArenaError):
     """A part of the demo that did not work."""
 
-    code, status = "demo", 500
+    code = "demo"
 
 
 def play(

@@ -51,7 +51,7 @@ log = logging.getLogger(__name__)
 class PortTaken(ArenaError):
     """Another program listens where the server should."""
 
-    code, status = "port-taken", 409
+    code = "port-taken"
 
     def __init__(self, host: str, port: int, reason: str) -> None:
         super().__init__(f"cannot listen on {host} port {port} ({reason}): choose another with --port", port=port)
