@@ -7,9 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, Response, abort, current_app, request
-from sqlalchemy.orm import Session, sessionmaker
 
-from arena.bootstrap import BundleStore
+from arena.bootstrap import BundleStore, Database
 from arena.services import queries
 from arena.settings import Settings
 from arena.web import api, console, errors, filters, public, security, stage
@@ -26,7 +25,7 @@ SAFE = ("GET", "HEAD", "OPTIONS")
 
 def create_app(
     settings: Settings,
-    db: sessionmaker[Session],
+    db: Database,
     store: BundleStore,
     clock: Callable[[], float] = time.time,
     console_remote: bool = False,
@@ -36,7 +35,7 @@ def create_app(
 
     Args:
         settings: of the event folder; its secrets sign cookies and forms, its address is what links begin with.
-        db: the database's sessions, as `services` takes them.
+        db: the event's database.
         store: the bundle files, likewise.
         clock: seconds since the epoch; every service is told the time.
         console_remote: let the console answer other machines; for servers behind TLS only.

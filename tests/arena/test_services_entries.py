@@ -43,8 +43,8 @@ from arena.services.log import verify_chain
 from arena.services.queries import console_view
 from arena.services.receipts import public_key_of, verify_receipt
 from arena.services.schemas import EventRules
-from tests.arena.bundles import RECIPE, Poet, edit_claim
-from tests.arena.evening import KEY, Evening, header_of, secret_of, undecided_verse, verses
+from tests.support.bundles import RECIPE, Poet, edit_claim
+from tests.support.evening import KEY, Evening, header_of, secret_of, undecided_verse, verses
 
 
 @pytest.fixture

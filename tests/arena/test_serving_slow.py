@@ -17,13 +17,13 @@ import pytest
 
 from arena.server.network import free_port
 from arena.web.limits import request_limits
-from tests.arena.served import Process, Wire, ask, within
+from tests.support.server import Process, Wire, ask, within
 
 pytestmark = pytest.mark.slow
 MIB = 2**20
 STALLED = 200
 GENEROUS = 5.0  # seconds for a poll: this is no measurement, the bench is
-START = "import sys; from tests.arena.served import small_server; small_server(sys.argv[1], int(sys.argv[2]))"
+START = "import sys; from tests.support.server import small_server; small_server(sys.argv[1], int(sys.argv[2]))"
 
 
 @pytest.fixture(scope="module")

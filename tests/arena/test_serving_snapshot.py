@@ -11,7 +11,7 @@ import pytest
 from arena.bootstrap import open_event, sqlite_url
 from arena.server.snapshot import DatabaseSource, Snapshot, SnapshotKeeper
 from arena.services.events import close_submissions, create_event, open_submissions
-from tests.arena.served import Notes, within
+from tests.support.server import Notes, within
 
 
 class Clock:
@@ -94,4 +94,4 @@ def test_a_write_by_anybody_shows(tmp_path: Path) -> None:
     finally:
         keeper.stop()
         for one in (event, other):
-            one.db.kw["bind"].dispose()
+            one.db.dispose()

@@ -32,9 +32,9 @@ from arena.server.server import web_server
 from arena.services import bracket, entries, events, queries, verification
 from arena.settings import load_settings
 from arena.verification.check import check_bundle
-from tests.arena.bundles import RECIPE, Poet, random_weights
-from tests.arena.served import ARENA, Process, ask, within
 from tests.bench.load import Line, Outcome, Planned, as_fast_as_it_goes, by_the_clock, hang_up, lines
+from tests.support.bundles import RECIPE, Poet, random_weights
+from tests.support.server import ARENA, Process, ask, within
 from trainer.verse.claim import header_length
 
 SECONDS = 3.0  # of each run at full speed
@@ -315,4 +315,4 @@ def main() -> None:
             forms = votes(port, event, meter)
             room(port, forms, PHONES)
             stalled(port, STALLED)
-        event.db.kw["bind"].dispose()
+        event.db.dispose()

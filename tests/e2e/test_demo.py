@@ -13,7 +13,7 @@ import pytest
 from arena.cli.event import open_folder
 from arena.services import queries
 from arena.services.log import verify_chain
-from tests.arena.served import ARENA, Process, ask, within
+from tests.support.server import ARENA, Process, ask, within
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")]
 A_WHOLE_DEMO = 180.0  # seconds; what it may take on two cores
@@ -52,7 +52,7 @@ def test_the_demo_plays_to_a_champion_in_three_minutes_and_leaves_no_process(tmp
     assert all(f"    {line}" in demo.lines for line in text.split("\n"))
     assert demo.said(f"The log's {verify_chain(event.db)} records are whole.")
     assert all(match.state == "closed" for match in view.matches)
-    event.db.kw["bind"].dispose()
+    event.db.dispose()
 
 
 @pytest.mark.parametrize("how", ["ctrl-c", "kill"])

@@ -17,8 +17,8 @@ from arena.bootstrap import open_event
 from arena.cli.event import make_event
 from arena.services import events
 from arena.settings import load_settings
-from tests.arena.bundles import VOCABULARY
-from tests.arena.served import ARENA, Process, within
+from tests.support.bundles import VOCABULARY
+from tests.support.server import ARENA, Process, within
 from trainer.verse.bundle import pack
 from trainer.verse.config import ModelConfig
 from trainer.verse.generate import regenerate
@@ -81,7 +81,7 @@ class House:
     def end(self) -> None:
         if self.process is not None:
             self.process.end()
-        self.event.db.kw["bind"].dispose()
+        self.event.db.dispose()
 
 
 class Wires:
