@@ -23,7 +23,8 @@ from arena.cli.event import make_event, open_folder
 from arena.cli.text import visible
 from arena.demo.simulated_voters import Phone, a_coin
 from arena.errors import ArenaError
-from arena.server.server import PortTaken, answers, serve, with_address
+from arena.server.network import PortTaken, with_address
+from arena.server.server import answers, serve
 from arena.services import bracket, events, identity, queries
 from arena.services.log import verify_chain
 from arena.settings import Settings, load_settings
@@ -72,7 +73,7 @@ POETS = (
 class DemoError(ArenaError):
     """A part of the demo that did not work."""
 
-    code, status = "demo", 500
+    code = "demo"
 
 
 def play(

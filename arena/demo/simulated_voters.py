@@ -21,7 +21,7 @@ LOOK_EVERY = 0.05  # seconds between two looks for it
 class VoterError(ArenaError):
     """A page that is not what a voter needs."""
 
-    code, status = "voter", 500
+    code = "voter"
 
 
 class Form(HTMLParser):

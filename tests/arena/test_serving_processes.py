@@ -18,7 +18,7 @@ import pytest
 from arena.bootstrap import open_event
 from arena.cli.event import make_event
 from arena.server.lock import EventHeld, EventLock
-from arena.server.server import PortTaken, free_port, lan_address, with_address
+from arena.server.network import PortTaken, free_port, lan_address, with_address
 from arena.services.events import close_submissions, open_submissions
 from arena.settings import SettingsError, create_event_folder, load_settings
 from tests.support.server import ARENA, Process, ask, within

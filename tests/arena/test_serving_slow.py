@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from arena.server.server import free_port
+from arena.server.network import free_port
 from arena.web.limits import request_limits
 from tests.support.server import Process, Wire, ask, within
 
@@ -208,7 +208,7 @@ def test_more_connections_than_it_has_descriptors_for_wait_and_break_nothing(spo
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit there")
 def test_the_limit_of_descriptors_is_raised_as_far_as_it_goes() -> None:
-    code = "import resource as r; from arena.server.server import raise_descriptor_limit as raised;"
+    code = "import resource as r; from arena.server.network import raise_descriptor_limit as raised;"
     code += "hard = r.getrlimit(r.RLIMIT_NOFILE)[1]; r.setrlimit(r.RLIMIT_NOFILE, (200, hard)); found = raised();"
     code += "soft = r.getrlimit(r.RLIMIT_NOFILE)[0]; print(200 < found < soft if hard > 1000 else found)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -16,7 +16,7 @@ import pytest
 
 from arena.bootstrap import OpenEvent, open_event
 from arena.cli.event import make_event
-from arena.server.server import ROOT, START
+from arena.server.supervisor import ROOT, START
 from arena.services import entries, events, queries
 from arena.settings import Settings, load_settings
 from arena.verification.check import Report

@@ -27,7 +27,8 @@ import psutil
 
 from arena.bootstrap import OpenEvent, open_event
 from arena.cli.event import make_event
-from arena.server.server import free_port, raise_descriptor_limit, web_server
+from arena.server.network import free_port, raise_descriptor_limit
+from arena.server.server import web_server
 from arena.services import bracket, entries, events, queries, verification
 from arena.settings import load_settings
 from arena.verification.check import check_bundle

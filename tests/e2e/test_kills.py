@@ -21,7 +21,7 @@ from itsdangerous import URLSafeSerializer
 from sqlalchemy import select
 
 from arena.demo.simulated_voters import Form, Phone, VoterError
-from arena.server.server import PortTaken, free_port
+from arena.server.network import PortTaken, free_port
 from arena.services import bracket, queries
 from arena.services.entries import entry_status
 from arena.services.identity import voter_id_of

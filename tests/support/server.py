@@ -17,7 +17,8 @@ from typing import Any
 from flask import Flask, Response, request
 
 from arena.server.gateway import Gateway
-from arena.server.server import end_with_main_process, raise_descriptor_limit, web_server
+from arena.server.network import raise_descriptor_limit
+from arena.server.server import end_with_main_process, web_server
 from arena.server.snapshot import SnapshotKeeper
 
 ROOT = Path(__file__).resolve().parents[2]
