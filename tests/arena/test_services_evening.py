@@ -14,7 +14,8 @@ from arena.services.events import close_submissions, publish
 from arena.services.log import verify_chain
 from arena.services.verification import record_verdict
 from arena.verification.runner import check_watched, limits_of
-from tests.support.evening import START, Evening, secret_of, verses
+from tests.support.bundles import verses
+from tests.support.evening import START, Evening, secret_of
 from trainer.verse.bundle import read_claim
 
 
@@ -62,7 +63,7 @@ def test_the_same_bundles_votes_and_word_give_the_same_champion(tmp_path_factory
         again = Evening(tmp_path_factory.mktemp("again"), now=START + n)
         again.begin()
         lots.append(again.drawn(bundles))
-        again.dispose()
+        again.end()
     assert lots[0] == lots[1]
 
 
