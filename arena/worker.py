@@ -15,11 +15,11 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from arena.bootstrap import BundleStore, open_event
+from arena.processes import end_with_parent
 from arena.services import bracket, verification
 from arena.services.schemas import Job
 from arena.settings import load_settings
@@ -177,19 +177,4 @@ def run_as_child() -> None:
     """The whole life of the worker that `arena serve` starts: it ends when its standard input does."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to everybody; the main process tells us
-    work(Path(sys.argv[1]), int(sys.argv[2]), ready=_end_with_main_process)
-
-
-def _end_with_main_process(worker: Worker) -> None:
-    threading.Thread(target=partial(_wait_for_end, worker), name="parent", daemon=True).start()
-
-
-def _wait_for_end(worker: Worker) -> None:
-    try:
-        while os.read(0, 1):
-            pass
-    except OSError:
-        pass
-    worker.stop()
-    time.sleep(PARTING)
-    os._exit(1)
+    work(Path(sys.argv[1]), int(sys.argv[2]), ready=lambda worker: end_with_parent(worker.stop, seconds=PARTING))

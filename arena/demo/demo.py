@@ -11,7 +11,6 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +22,7 @@ from arena.cli.event import make_event, open_folder
 from arena.cli.text import visible
 from arena.demo.simulated_voters import Phone, a_coin
 from arena.errors import ArenaError
+from arena.processes import end_with_parent, python_command
 from arena.server.server import PortTaken, answers, serve, with_address
 from arena.services import bracket, events, identity, queries
 from arena.services.log import verify_chain
@@ -30,10 +30,8 @@ from arena.settings import Settings, load_settings
 from arena.verification.runner import available_cores
 from trainer.verse.bundle import read_claim
 
-ROOT = str(Path(__file__).resolve().parents[2])
-FIRST = "import sys; sys.path.insert(0, sys.argv.pop(1)); "  # children run the code their parent runs, installed or not
-TRAINER = (sys.executable, "-c", FIRST + "from trainer.cli import main; main()", ROOT)
-SERVER = (sys.executable, "-c", FIRST + "from arena.demo.demo import server; server()", ROOT)
+TRAINER = "trainer.cli:main"
+SERVER = "arena.demo.demo:serve_as_child"
 SUBMISSIONS = Path("submissions")
 READY_WITHIN = 60.0  # seconds until the server answers
 VERDICTS_WITHIN = 300.0  # seconds for eight small verses, on a slow machine
@@ -105,7 +103,7 @@ def play(
         length = ["--steps", str(steps)] if steps else ["--minutes", f"{minutes / len(RUNS):.4g}"]
         options = ["--arch", arch, "--preset", "tiny", "--seed", str(number + 1), "--out", str(folder / "runs" / run)]
         say(f"Training checkpoint {number + 1} of {len(RUNS)} ({arch})")
-        _run([*TRAINER, "train", *length, *options], f"training {run}")
+        _run(python_command(TRAINER, "train", *length, *options), f"training {run}")
     settings = _with_port(settings, lan)
     event = open_folder(folder)
     with _serving(settings, lan) as child:
@@ -131,24 +129,17 @@ def play(
                 raise DemoError("the server has ended: what it said is above")
 
 
-def server() -> None:
-    """The whole life of the demo's server; it ends when its standard input does. Arguments: folder, port, LAN."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+def serve_as_child() -> None:
+    """Serve as the demo's child process. Arguments: folder, port, address in the local network or ""."""
+    end_with_parent(lambda: os.kill(os.getpid(), signal.SIGTERM), seconds=ENDING)
     settings = load_settings(Path(sys.argv[1]))
     serve(with_address(settings, port=int(sys.argv[2]), lan=sys.argv[3] or None), say=lambda line: None)
-
-
-def _end_with_parent() -> None:
-    with contextlib.suppress(OSError):
-        while os.read(0, 1):
-            pass
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 @contextlib.contextmanager
 def _serving(settings: Settings, lan: str | None) -> Iterator[subprocess.Popen[bytes]]:
     """The server within, as a process of its own."""
-    command = [*SERVER, str(settings.dir), str(settings.port), lan or ""]
+    command = python_command(SERVER, str(settings.dir), str(settings.port), lan or "")
     child = subprocess.Popen(command, stdin=subprocess.PIPE)
     try:
         deadline = time.monotonic() + READY_WITHIN
@@ -227,7 +218,7 @@ def _enter(folder: Path, url: str, poet: Poet) -> str:
     for seed in range(poet.seed, poet.seed + 100 * TRIES, 100):
         recipe = ["--prompt", poet.prompt, "--temperature", poet.temperature, "--seed", str(seed), "--out", str(bundle)]
         to = ["--to", url, "--name", poet.name, "--ticket-file", str(ticket), "--no-wait"]
-        command = [*TRAINER, "submit", "--ckpt", str(folder / "runs" / poet.run), *recipe, *to]
+        command = python_command(TRAINER, "submit", "--ckpt", str(folder / "runs" / poet.run), *recipe, *to)
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8")
         if done.returncode == 0:
             return next(line for line in read_claim(bundle).text.splitlines() if line.strip())

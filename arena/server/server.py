@@ -15,8 +15,6 @@ import errno
 import http.client
 import logging
 import multiprocessing
-import multiprocessing.connection
-import os
 import socket
 import subprocess
 import sys
@@ -25,10 +23,10 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from arena.errors import ArenaError
+from arena.processes import end_with_parent, python_command
 from arena.server.lock import EventLock
 from arena.settings import Settings, SettingsError, check_public_url
 
@@ -42,9 +40,7 @@ ENDING = 4  # seconds the web process may take to end
 WORKER_ENDING = 3.0  # seconds the verifying process may take
 RESTART_AFTER = 1.0  # seconds before a process that died is started again
 READY_WITHIN = 30.0  # seconds until the server answers
-ROOT = str(Path(__file__).resolve().parents[2])
-# -P: the current folder is not on its path. It runs the code its parent runs, installed or not.
-START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from arena.worker import run_as_child; run_as_child()"
+WORKER = "arena.worker:run_as_child"
 log = logging.getLogger(__name__)
 
 
@@ -203,14 +199,8 @@ def load_gateway(settings: Settings, console_remote: bool = False) -> Any:
 def end_with_main_process() -> None:
     """Called in a process that multiprocessing started: end when its parent does."""
     parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def wait() -> None:
-        multiprocessing.connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=wait, name="parent", daemon=True).start()
+    if parent is not None:
+        end_with_parent(sentinel=parent.sentinel)
 
 
 def web_server(host: str, port: int, connections: int) -> Any:
@@ -255,7 +245,7 @@ class Verifying:
     """The verifying process: started, started again when it dies, and ended."""
 
     def __init__(self, settings: Settings, jobs: int | None) -> None:
-        self._command = [sys.executable, "-P", "-c", START, ROOT, str(settings.dir), str(jobs or 0)]
+        self._command = python_command(WORKER, str(settings.dir), str(jobs or 0))
         self._stop = threading.Event()
         self._child: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._watch, name="verifying", daemon=True)

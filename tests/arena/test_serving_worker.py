@@ -16,7 +16,8 @@ import pytest
 
 from arena.bootstrap import OpenEvent, open_event
 from arena.cli.event import make_event
-from arena.server.server import ROOT, START
+from arena.processes import CODE_FOLDER, python_command
+from arena.server.server import WORKER
 from arena.services import entries, events, queries
 from arena.settings import Settings, load_settings
 from arena.verification.check import Report
@@ -93,7 +94,7 @@ def test_a_killed_worker_costs_one_lease_and_no_entry(evening: Evening) -> None:
     stalled = "import sys, threading, time; sys.path.insert(0, sys.argv.pop(1)); import arena.worker as w;"
     stalled += "from pathlib import Path; w.Worker.__init__.__kwdefaults__['check'] = lambda *a: time.sleep(600);"
     stalled += f"w.Worker.__init__.__kwdefaults__['clock'] = lambda: {evening.now}; w.work(Path(sys.argv[1]), 1)"
-    process = Process([sys.executable, "-P", "-c", stalled, ROOT, str(evening.folder)])
+    process = Process([sys.executable, "-P", "-c", stalled, CODE_FOLDER, str(evening.folder)])
     try:
         assert within(60, lambda: evening.entry(entry).state == "verifying"), process.lines
     finally:
@@ -209,7 +210,7 @@ def test_the_command_works_until_ctrl_c(evening: Evening) -> None:
 def test_the_attached_worker_ends_when_its_input_closes(evening: Evening) -> None:
     import subprocess
 
-    process = Process([sys.executable, "-P", "-c", START, ROOT, str(evening.folder), "1"], stdin=subprocess.PIPE)
+    process = Process(python_command(WORKER, str(evening.folder), "1"), stdin=subprocess.PIPE)
     try:
         entry = evening.enter(bundle())
         assert within(60, lambda: evening.entry(entry).state == "verified"), process.lines
