@@ -5,20 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy.orm import Session, sessionmaker
-
 from arena.store.bundles import MIN_FREE, BundleStore
 from arena.store.migrations import upgrade
-from arena.store.unit_of_work import Watch, open_database, sqlite_url
+from arena.store.unit_of_work import ChangeDetector, Database, sqlite_url
 
-__all__ = ["BundleStore", "OpenEvent", "Watch", "open_event", "sqlite_url"]
+__all__ = ["BundleStore", "ChangeDetector", "Database", "OpenEvent", "open_event", "sqlite_url"]
 
 
 @dataclass(frozen=True)
 class OpenEvent:
     """What services work on."""
 
-    db: sessionmaker[Session]
+    db: Database
     store: BundleStore
 
 
@@ -31,4 +29,4 @@ def open_event(url: str, folder: Path, min_free: int = MIN_FREE) -> OpenEvent:
     upgrade(url)
     store = BundleStore(folder, min_free)
     store.prepare()
-    return OpenEvent(open_database(url), store)
+    return OpenEvent(Database.open(url), store)

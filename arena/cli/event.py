@@ -44,8 +44,8 @@ class Opened:
     """What a command works on."""
 
     settings: Settings
-    db: Any  # sessionmaker[Session]; only services look inside
-    store: Any  # BundleStore; likewise
+    db: Any  # bootstrap.Database
+    store: Any  # bootstrap.BundleStore
 
 
 def handle_errors(command: Callable[P, R]) -> Callable[P, R]:

@@ -10,9 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy.orm import Session, sessionmaker
-
-from arena.bootstrap import Watch
+from arena.bootstrap import Database
 from arena.services import queries
 from trainer.verse import strictjson
 
@@ -36,17 +34,17 @@ class SnapshotSource(Protocol):
 class DatabaseSource:
     """Snapshots of the event's database."""
 
-    def __init__(self, db: sessionmaker[Session]) -> None:
-        self._db, self._watch = db, Watch(db)
+    def __init__(self, db: Database) -> None:
+        self._db, self._detector = db, db.change_detector()
 
     def changed(self) -> bool:
-        return self._watch.changed()
+        return self._detector.changed()
 
     def build(self, now: float) -> dict[str, Any]:
         return queries.snapshot(self._db, now=now)
 
     def close(self) -> None:
-        self._watch.close()
+        self._detector.close()
 
 
 @dataclass(frozen=True)

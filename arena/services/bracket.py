@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal, cast
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session
 
 from arena.errors import (
     AnotherMatchOpen,
@@ -33,7 +33,7 @@ from arena.services.log import append, require_unchanged
 from arena.services.queries import VOTED, BracketView
 from arena.services.schemas import EventView, MatchResult, MatchView
 from arena.store.schema import Entry, Event, Match, Vote
-from arena.store.unit_of_work import reading, writing
+from arena.store.unit_of_work import Database
 
 MATCH_CHANGES = {  # kinds of records that change a match, in words
     "match-opened": "{match} was opened",
@@ -51,9 +51,7 @@ MAX_REASON = 200  # characters of a disqualification's reason
 MAX_SECONDS = 86_400.0  # a match open longer than a day was a slip of the finger
 
 
-def draw_bracket(
-    db: sessionmaker[Session], *, without_missing: bool = False, seen: int | None = None, now: float
-) -> EventView:
+def draw_bracket(db: Database, *, without_missing: bool = False, seen: int | None = None, now: float) -> EventView:
     """Draw lots among the verified entries and plan every match. Without entries the event ends void.
 
     Args:
@@ -65,7 +63,7 @@ def draw_bracket(
     Raises:
         AlreadyDone, EntriesPending; WrongState: submissions are not closed; TooManyEntries: more than places.
     """
-    with writing(db) as session:
+    with db.writing() as session:
         event = the_event(session)
         require_unchanged(session, seen, STATE_CHANGES)
         require(event, "drawing the bracket", "closed")
@@ -109,7 +107,7 @@ def draw_bracket(
 
 
 def open_match(
-    db: sessionmaker[Session], match_id: str, *, seconds: float | None = None, seen: int | None = None, now: float
+    db: Database, match_id: str, *, seconds: float | None = None, seen: int | None = None, now: float
 ) -> MatchView:
     """Let the room vote on a match. Opening an open one changes nothing.
 
@@ -123,7 +121,7 @@ def open_match(
     Raises:
         AlreadyDone, MatchNotFound, MatchNotReady, MatchDecided, AnotherMatchOpen, BadSetting, WrongState.
     """
-    with writing(db) as session:
+    with db.writing() as session:
         event, match = _match(session, match_id)
         require_unchanged(session, seen, MATCH_CHANGES, match=match_id)
         require(event, "opening a match", "drawn", "champion")
@@ -154,9 +152,7 @@ def open_match(
         return BracketView.load(session).find(match_id)
 
 
-def close_match(
-    db: sessionmaker[Session], match_id: str, *, poll_round: int, seen: int | None = None, now: float
-) -> MatchResult:
+def close_match(db: Database, match_id: str, *, poll_round: int, seen: int | None = None, now: float) -> MatchResult:
     """Count the votes. A tie opens the re-vote, another one is decided by the public draw.
 
     Args:
@@ -170,7 +166,7 @@ def close_match(
     Raises:
         AlreadyDone; MatchNotFound; MatchNotOpen: it was not opened yet.
     """
-    with writing(db) as session:
+    with db.writing() as session:
         event, match = _match(session, match_id)
         require_unchanged(session, seen, MATCH_CHANGES, match=match_id)
         if match.state == "pending":
@@ -180,7 +176,7 @@ def close_match(
         return _result(session, match)
 
 
-def undo_match(db: sessionmaker[Session], match_id: str, *, seen: int | None = None, now: float) -> MatchView:
+def undo_match(db: Database, match_id: str, *, seen: int | None = None, now: float) -> MatchView:
     """Take back the vote on a match, open or decided, so that it can be opened anew; its votes no longer count.
 
     What followed is played again from what is known: a later match between the same two keeps its decision until they
@@ -189,7 +185,7 @@ def undo_match(db: sessionmaker[Session], match_id: str, *, seen: int | None = N
     Raises:
         AlreadyDone; MatchNotFound; NothingToUndo: it was not voted on; WrongState: the event is over.
     """
-    with writing(db) as session:
+    with db.writing() as session:
         event, match = _match(session, match_id)
         require_unchanged(session, seen, MATCH_CHANGES, match=match_id)
         require(event, "undoing a match", "drawn", "champion")
@@ -203,7 +199,7 @@ def undo_match(db: sessionmaker[Session], match_id: str, *, seen: int | None = N
         return BracketView.load(session).find(match_id)
 
 
-def disqualify(db: sessionmaker[Session], entry_id: str, reason: str, *, seen: int | None = None, now: float) -> None:
+def disqualify(db: Database, entry_id: str, reason: str, *, seen: int | None = None, now: float) -> None:
     """Put an entry out, for a reason its author reads. Its open or next match goes to the other side.
 
     Args:
@@ -217,7 +213,7 @@ def disqualify(db: sessionmaker[Session], entry_id: str, reason: str, *, seen: i
         AlreadyDone; EntryNotFound; BadSetting: no reason; WrongState: it is not in, or the event is over.
     """
     reason = clean_name(reason, MAX_REASON, "a reason")
-    with writing(db) as session:
+    with db.writing() as session:
         event = the_event(session)
         require_unchanged(session, seen, ENTRY_CHANGES, entry=entry_id)
         require(event, "disqualifying", "open", "closed", "drawn", "champion")
@@ -233,14 +229,14 @@ def disqualify(db: sessionmaker[Session], entry_id: str, reason: str, *, seen: i
         _settle(session, event, now)
 
 
-def reinstate(db: sessionmaker[Session], entry_id: str, *, seen: int | None = None, now: float) -> None:
+def reinstate(db: Database, entry_id: str, *, seen: int | None = None, now: float) -> None:
     """Let a disqualified entry in again, and settle what followed. `seen` as in `log.require_unchanged`.
 
     Raises:
         AlreadyDone, EntryNotFound; WrongState: it was not disqualified after it was verified, or the event has gone on
             without it.
     """
-    with writing(db) as session:
+    with db.writing() as session:
         event = the_event(session)
         require_unchanged(session, seen, ENTRY_CHANGES, entry=entry_id)
         require(event, "reinstating", "open", "closed", "drawn", "champion")
@@ -255,15 +251,15 @@ def reinstate(db: sessionmaker[Session], entry_id: str, *, seen: int | None = No
         _settle(session, event, now)
 
 
-def close_due(db: sessionmaker[Session], *, now: float) -> list[MatchResult]:
+def close_due(db: Database, *, now: float) -> list[MatchResult]:
     """Close what is due by the clock: submissions, claims out of grace, the open match. Call it about once a second."""
-    with reading(db) as session:
+    with db.reading() as session:
         event = the_event(session)
         submissions = event.state == "open" and event.closes_at is not None and event.closes_at <= now
         query = select(Match.id, Match.poll_round).where(Match.state == "open", Match.closes_at <= now)
         due = session.execute(query).all()
     if submissions:
-        with writing(db) as session:
+        with db.writing() as session:
             event = the_event(session)
             if event.state == "open" and event.closes_at is not None and event.closes_at <= now:
                 close(session, event, event.closes_at, now=now)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from sqlalchemy import CursorResult, func, select, update
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session
 
 from arena.errors import (
     BadClaim,
@@ -33,7 +33,7 @@ from arena.services.receipts import sign
 from arena.services.schemas import EntryStatus, Receipt
 from arena.store.bundles import BundleStore
 from arena.store.schema import Entry, Event, Owner
-from arena.store.unit_of_work import reading, writing
+from arena.store.unit_of_work import Database
 from trainer.verse import strictjson
 from trainer.verse.bundle import read_claim
 from trainer.verse.claim import LENGTH_BYTES, Claim, header_length, parse_claim
@@ -49,7 +49,7 @@ TOO_CLOSE = "too-close"  # code of an UNDECIDED verdict, which is nobody's fault
 
 
 def take_claim(
-    db: sessionmaker[Session],
+    db: Database,
     store: BundleStore,
     header: bytes,
     secret: str,
@@ -77,7 +77,7 @@ def take_claim(
     claim = _parse(header)
     store.start(entry_id, header)  # bytes before the row; a part that no row speaks of is swept away
     try:
-        with writing(db) as session:
+        with db.writing() as session:
             event = the_event(session)
             entry = session.get(Entry, entry_id)
             repeated = entry is not None
@@ -92,7 +92,7 @@ def take_claim(
             kept = entry.state == "receiving"
             receipt = _receipt(entry, repeated, key)
     except BaseException:
-        with reading(db) as session:
+        with db.reading() as session:
             if (entry := session.get(Entry, entry_id)) is None or entry.state != "receiving":
                 store.drop(entry_id)
         raise
@@ -102,7 +102,7 @@ def take_claim(
 
 
 def take_piece(
-    db: sessionmaker[Session],
+    db: Database,
     store: BundleStore,
     entry_id: str,
     secret: str,
@@ -124,7 +124,7 @@ def take_piece(
     owner = owner_id_of(secret)
     if len(data) > PIECE_BYTES:
         raise PieceTooLarge(len(data), PIECE_BYTES)
-    with reading(db) as session:
+    with db.reading() as session:
         event, entry = the_event(session), _own(session, entry_id, owner)
         if entry.state != "receiving":
             raise NotReceiving(entry.state)
@@ -140,7 +140,7 @@ def take_piece(
         return _after_lost_part(db, entry_id, secret, now)
     if offset + len(data) == entry.size:
         return _complete(db, store, entry, secret, now)
-    with writing(db) as session:
+    with db.writing() as session:
         count = _update(session, Entry.received == offset, entry_id, received=offset + len(data))
         current = _own(session, entry_id, owner)
         if not count and current.state == "receiving":  # the same piece, sent twice at once: one of them counts
@@ -149,7 +149,7 @@ def take_piece(
 
 
 def take_file(
-    db: sessionmaker[Session],
+    db: Database,
     store: BundleStore,
     path: Path,
     secret: str,
@@ -167,7 +167,7 @@ def take_file(
         header = file.read(claim.header_bytes)
     receipt = take_claim(db, store, header, secret, name, key=key, now=now)
     if receipt.state == "receiving":
-        with reading(db) as session:
+        with db.reading() as session:
             entry = _own(session, receipt.entry, owner_id_of(secret))
         try:
             store.fill(receipt.entry, path)
@@ -175,35 +175,35 @@ def take_file(
             _after_lost_part(db, receipt.entry, secret, now)
         else:
             _complete(db, store, entry, secret, now)
-        with reading(db) as session:
+        with db.reading() as session:
             return _receipt(_own(session, receipt.entry, owner_id_of(secret)), receipt.repeated, key)
     return receipt
 
 
-def entry_status(db: sessionmaker[Session], entry_id: str, secret: str, *, now: float) -> EntryStatus:
+def entry_status(db: Database, entry_id: str, secret: str, *, now: float) -> EntryStatus:
     """What has become of an entry, for its owner; `EntryNotFound` for anybody else."""
     owner = owner_id_of(secret)
-    with reading(db) as session:
+    with db.reading() as session:
         return _status(session, the_event(session), _own(session, entry_id, owner), now)
 
 
-def entries_of(db: sessionmaker[Session], secret: str, *, now: float) -> list[EntryStatus]:
+def entries_of(db: Database, secret: str, *, now: float) -> list[EntryStatus]:
     """All entries of one owner, the latest claim first."""
     owner = owner_id_of(secret)
-    with reading(db) as session:
+    with db.reading() as session:
         event = the_event(session)
         query = select(Entry).where(Entry.owner_id == owner).order_by(Entry.claimed_at.desc(), Entry.id)
         return [_status(session, event, entry, now) for entry in session.scalars(query)]
 
 
-def withdraw(db: sessionmaker[Session], entry_id: str, secret: str, *, now: float) -> EntryStatus:
+def withdraw(db: Database, entry_id: str, secret: str, *, now: float) -> EntryStatus:
     """Take an entry back, until the bracket is drawn.
 
     Raises:
         EntryNotFound; WrongState: the bracket is drawn, or the entry is out already.
     """
     owner = owner_id_of(secret)
-    with writing(db) as session:
+    with db.writing() as session:
         event, entry = the_event(session), _own(session, entry_id, owner)
         if entry.state != "withdrawn":
             if not _may_withdraw(event, entry):
@@ -213,12 +213,12 @@ def withdraw(db: sessionmaker[Session], entry_id: str, secret: str, *, now: floa
         return _status(session, event, entry, now)
 
 
-def expire_claims(db: sessionmaker[Session], *, now: float) -> int:
+def expire_claims(db: Database, *, now: float) -> int:
     """Give up claims whose tensors did not follow within the grace time; how many."""
-    with reading(db) as session:
+    with db.reading() as session:
         if not _grace_over(the_event(session), now) or not session.scalar(_count(Entry.state == "receiving")):
             return 0
-    with writing(db) as session:
+    with db.writing() as session:
         if not _grace_over(the_event(session), now):
             return 0
         return expire(session, session.scalars(select(Entry).where(Entry.state == "receiving")).all(), now=now)
@@ -232,9 +232,9 @@ def expire(session: Session, entries: Sequence[Entry], *, now: float) -> int:
     return len(entries)
 
 
-def sweep_parts(db: sessionmaker[Session], store: BundleStore) -> int:
+def sweep_parts(db: Database, store: BundleStore) -> int:
     """Remove parts of entries that wait for no bytes, as crashes leave them; how many. For a server's start."""
-    with reading(db) as session:
+    with db.reading() as session:
         wanted = set(session.scalars(select(Entry.id).where(Entry.state == "receiving")))
     unwanted = [path for path in store.parts() if path.stem not in wanted] + store.leftovers()
     for path in unwanted:
@@ -411,7 +411,7 @@ def _facts(claim: Claim) -> dict[str, Any]:
     }
 
 
-def _complete(db: sessionmaker[Session], store: BundleStore, entry: Entry, secret: str, now: float) -> EntryStatus:
+def _complete(db: Database, store: BundleStore, entry: Entry, secret: str, now: float) -> EntryStatus:
     """All bytes of an entry are on the disk: name the file by its digest and queue the entry."""
     try:
         digests = store.digests(store.part(entry.id), entry.header_bytes, entry.size)
@@ -420,7 +420,7 @@ def _complete(db: sessionmaker[Session], store: BundleStore, entry: Entry, secre
             store.take(entry.id, digests.file, entry.size)
     except FileNotFoundError:
         return _after_lost_part(db, entry.id, secret, now)
-    with writing(db) as session:
+    with db.writing() as session:
         if right:
             values = {"received": entry.size, "bundle": digests.file, "state": "waiting", "queued_at": now}
             if _update(session, Entry.state == "receiving", entry.id, **values):
@@ -436,7 +436,7 @@ def _complete(db: sessionmaker[Session], store: BundleStore, entry: Entry, secre
     return entry_status(db, entry.id, secret, now=now)
 
 
-def _after_lost_part(db: sessionmaker[Session], entry_id: str, secret: str, now: float) -> EntryStatus:
+def _after_lost_part(db: Database, entry_id: str, secret: str, now: float) -> EntryStatus:
     """There was no part to write to: because the bundle is complete since a moment ago, or because it is lost."""
     status = entry_status(db, entry_id, secret, now=now)
     if status.state == "receiving":

@@ -6,14 +6,14 @@ import math
 from dataclasses import fields
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session
 
 from arena.errors import BadName, BadSetting, EventExists, NoEvent, WrongState
 from arena.services.identity import new_secret
 from arena.services.log import append, require_unchanged, salted
 from arena.services.schemas import EventRules, EventView
 from arena.store.schema import THE_EVENT, Event
-from arena.store.unit_of_work import reading, writing
+from arena.store.unit_of_work import Database
 from trainer.verse.text import is_control
 
 STATE_CHANGES = {  # kinds of records that change the event's state, in words
@@ -27,7 +27,7 @@ MAX_NAME = 80  # characters of an event's name or a draw word
 
 
 def create_event(
-    db: sessionmaker[Session],
+    db: Database,
     *,
     name: str,
     draw_word: str,
@@ -46,7 +46,7 @@ def create_event(
     """
     name = clean_name(name, MAX_NAME, "an event's name")
     check_rules(rules)
-    with writing(db) as session:
+    with db.writing() as session:
         if existing := session.get(Event, THE_EVENT):
             raise EventExists(existing.name)
         event = Event(
@@ -64,16 +64,16 @@ def create_event(
         return view_of(event)
 
 
-def current_event(db: sessionmaker[Session]) -> EventView:
+def current_event(db: Database) -> EventView:
     """The event; `NoEvent` where there is none."""
-    with reading(db) as session:
+    with db.reading() as session:
         return view_of(the_event(session))
 
 
-def set_draw_word(db: sessionmaker[Session], word: str, *, seen: int | None = None, now: float) -> EventView:
+def set_draw_word(db: Database, word: str, *, seen: int | None = None, now: float) -> EventView:
     """Use the room's word instead, until the bracket is drawn; `seen` as in `log.require_unchanged`."""
     word = _clean_word(word)
-    with writing(db) as session:
+    with db.writing() as session:
         event = the_event(session)
         require_unchanged(session, seen, {**STATE_CHANGES, "draw-word-set": "another draw word was set"})
         require(event, "setting the draw word", "draft", "open", "closed")
@@ -82,9 +82,7 @@ def set_draw_word(db: sessionmaker[Session], word: str, *, seen: int | None = No
         return view_of(event)
 
 
-def open_submissions(
-    db: sessionmaker[Session], *, closes_at: float | None = None, seen: int | None = None, now: float
-) -> EventView:
+def open_submissions(db: Database, *, closes_at: float | None = None, seen: int | None = None, now: float) -> EventView:
     """Take claims, until `closes_at` or until they are closed by hand. Also opens again what was closed too early.
 
     Args:
@@ -93,7 +91,7 @@ def open_submissions(
         seen: as in `log.require_unchanged`.
         now: seconds since the epoch.
     """
-    with writing(db) as session:
+    with db.writing() as session:
         event = the_event(session)
         require_unchanged(session, seen, STATE_CHANGES)
         require(event, "opening submissions", "draft", "closed")
@@ -104,11 +102,9 @@ def open_submissions(
         return view_of(event)
 
 
-def set_closing_time(
-    db: sessionmaker[Session], closes_at: float | None, *, seen: int | None = None, now: float
-) -> EventView:
+def set_closing_time(db: Database, closes_at: float | None, *, seen: int | None = None, now: float) -> EventView:
     """Say when submissions close by themselves; None: by hand only. `seen` as in `log.require_unchanged`."""
-    with writing(db) as session:
+    with db.writing() as session:
         event = the_event(session)
         require_unchanged(session, seen, {**STATE_CHANGES, "closing-time-set": "another closing time was set"})
         require(event, "setting the closing time", "draft", "open")
@@ -120,12 +116,12 @@ def set_closing_time(
         return view_of(event)
 
 
-def close_submissions(db: sessionmaker[Session], *, seen: int | None = None, now: float) -> EventView:
+def close_submissions(db: Database, *, seen: int | None = None, now: float) -> EventView:
     """Take no more claims. Tensors of those that are in may follow until the grace time is over.
 
     `seen` as in `log.require_unchanged`.
     """
-    with writing(db) as session:
+    with db.writing() as session:
         event = the_event(session)
         require_unchanged(session, seen, STATE_CHANGES)
         require(event, "closing submissions", "open")
@@ -133,9 +129,9 @@ def close_submissions(db: sessionmaker[Session], *, seen: int | None = None, now
         return view_of(event)
 
 
-def publish(db: sessionmaker[Session], *, seen: int | None = None, now: float) -> EventView:
+def publish(db: Database, *, seen: int | None = None, now: float) -> EventView:
     """End the evening: from now on everything about it is public. `seen` as in `log.require_unchanged`."""
-    with writing(db) as session:
+    with db.writing() as session:
         event = the_event(session)
         require_unchanged(session, seen, STATE_CHANGES | {"match-undone": "a match was undone"})
         require(event, "publishing", "champion", "void")

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from sqlalchemy import Table, insert, select
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session
 
 from arena.errors import AlreadyDone, LogBroken
 from arena.store.schema import LogRecord
-from arena.store.unit_of_work import reading
+from arena.store.unit_of_work import Database
 from trainer.verse import strictjson
 
 START = "0" * 64  # stands for the hash before the first record
@@ -79,14 +79,14 @@ def require_unchanged(session: Session, seen: int | None, what: Mapping[str, str
             raise AlreadyDone(what[record.kind].format(**subject), record.at, record.number)
 
 
-def verify_chain(db: sessionmaker[Session]) -> int:
+def verify_chain(db: Database) -> int:
     """Recompute every hash; the number of records.
 
     Raises:
         LogBroken: a record was changed, added or taken out.
     """
     previous, count = START, 0
-    with reading(db) as session:
+    with db.reading() as session:
         for record in session.scalars(select(LogRecord).order_by(LogRecord.number)).yield_per(1_000):
             count += 1
             if record.number != count:

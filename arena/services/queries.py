@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session
 
 from arena.errors import EntryNotFound
 from arena.rules.bracket import THIRD, round_title, title_of
@@ -28,14 +28,14 @@ from arena.services.schemas import (
     StageView,
 )
 from arena.store.schema import ENTRY_STATES, Entry, Event, LogRecord, Match, Vote
-from arena.store.unit_of_work import reading
+from arena.store.unit_of_work import Database
 from trainer.verse import strictjson
 
 VOTED = ("votes", "revote", "draw")  # ways a match is decided by people
 RECENT = 30  # records of the log on the console
 
 
-def snapshot(db: sessionmaker[Session], *, now: float) -> dict[str, Any]:
+def snapshot(db: Database, *, now: float) -> dict[str, Any]:
     """What every phone is told: the same for all, and nothing secret. A few small queries.
 
     Returns:
@@ -45,7 +45,7 @@ def snapshot(db: sessionmaker[Session], *, now: float) -> dict[str, Any]:
         entries: number by state. matches: closed and total, byes apart. champion: entry id, once there is one.
         version: number of the latest record of the log, which goes up with every change that anybody may see.
     """
-    with reading(db) as session:
+    with db.reading() as session:
         event = the_event(session)
         number, _ = head(session)
         rounds = session.scalar(select(func.max(Match.round))) or 0
@@ -112,9 +112,9 @@ def phase_of(event: Event, voting: bool, now: float) -> str:
             return event.state  # champion, published, void
 
 
-def stage_view(db: sessionmaker[Session], *, now: float) -> StageView:
+def stage_view(db: Database, *, now: float) -> StageView:
     """All that the projector shows."""
-    with reading(db) as session:
+    with db.reading() as session:
         bracket_view = BracketView.load(session)
         number, digest = head(session)
         return StageView(
@@ -132,9 +132,9 @@ def stage_view(db: sessionmaker[Session], *, now: float) -> StageView:
         )
 
 
-def results_view(db: sessionmaker[Session], *, now: float) -> ResultsView:
+def results_view(db: Database, *, now: float) -> ResultsView:
     """What is public for good: closed matches with their verses and tallies, and names where they are known."""
-    with reading(db) as session:
+    with db.reading() as session:
         bracket_view = BracketView.load(session)
         number, digest = head(session)
         closed = [match for match in bracket_view.matches if match.state == "closed" and match.upper and match.lower]
@@ -151,13 +151,13 @@ def results_view(db: sessionmaker[Session], *, now: float) -> ResultsView:
         )
 
 
-def entry_view(db: sessionmaker[Session], entry_id: str, *, now: float) -> EntryView:
+def entry_view(db: Database, entry_id: str, *, now: float) -> EntryView:
     """One entry for everybody, after its last match.
 
     Raises:
         EntryNotFound: there is none, it is still secret, or it was disqualified.
     """
-    with reading(db) as session:
+    with db.reading() as session:
         bracket_view = BracketView.load(session)
         entry = session.get(Entry, entry_id)
         if entry is None or entry.seed is None or entry.bundle is None or not bracket_view.is_done(entry_id):
@@ -177,9 +177,9 @@ def entry_view(db: sessionmaker[Session], entry_id: str, *, now: float) -> Entry
         )
 
 
-def console_view(db: sessionmaker[Session], *, now: float) -> ConsoleView:
+def console_view(db: Database, *, now: float) -> ConsoleView:
     """All that the organizer runs the evening from."""
-    with reading(db) as session:
+    with db.reading() as session:
         bracket_view = BracketView.load(session)
         number, digest = head(session)
         counts = _counts(session)

@@ -10,12 +10,12 @@ from dataclasses import asdict
 from typing import Any, cast
 
 from sqlalchemy import CursorResult, or_, select, update
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session
 
 from arena.services.log import append
 from arena.services.schemas import Job
 from arena.store.schema import Entry, Verification
-from arena.store.unit_of_work import reading, writing
+from arena.store.unit_of_work import Database
 from arena.verification.check import Report
 
 BACK_OFF = (1.0, 5.0, 20.0, 60.0)  # seconds before a check that could not be done is tried again, then always the last
@@ -24,11 +24,11 @@ LIMIT_FAILURES = 3  # so often it must do so, on a machine that may have been bu
 MAX_REASON = 400  # characters
 
 
-def claim_next(db: sessionmaker[Session], *, worker: str, lease_seconds: float, now: float) -> Job | None:
+def claim_next(db: Database, *, worker: str, lease_seconds: float, now: float) -> Job | None:
     """Lease the oldest entry that waits, or whose lease has run out, to a worker; None if there is none."""
     if not _anything(db, now):
         return None  # without a write: workers ask again and again
-    with writing(db) as session:
+    with db.writing() as session:
         job = _lease(session, worker, lease_seconds, now)
         if job is None:
             return None
@@ -41,9 +41,9 @@ def claim_next(db: sessionmaker[Session], *, worker: str, lease_seconds: float, 
         return job
 
 
-def renew(db: sessionmaker[Session], job: Job, *, lease_seconds: float, now: float) -> bool:
+def renew(db: Database, job: Job, *, lease_seconds: float, now: float) -> bool:
     """Keep the lease; False if the entry is no longer this attempt's, and the check may stop."""
-    with writing(db) as session:
+    with db.writing() as session:
         entry = _leased(session, job)
         if entry is None:
             return False
@@ -51,14 +51,14 @@ def renew(db: sessionmaker[Session], job: Job, *, lease_seconds: float, now: flo
         return True
 
 
-def record_verdict(db: sessionmaker[Session], job: Job, report: Report, *, now: float) -> bool:
+def record_verdict(db: Database, job: Job, report: Report, *, now: float) -> bool:
     """Take the report on an entry; False if it came too late to count.
 
     PASS lets the entry in, and it replaces an earlier one of its owner. FAIL, MALFORMED and UNDECIDED refuse it. ERROR
     says nothing about the verse, and the check is tried again, except that a bundle that went over the limits of its
     own header three times is refused.
     """
-    with writing(db) as session:
+    with db.writing() as session:
         entry = _leased(session, job)
         _end_attempt(session, job, report, now)
         if entry is None:
@@ -81,7 +81,7 @@ def record_verdict(db: sessionmaker[Session], job: Job, report: Report, *, now: 
         return True
 
 
-def release(db: sessionmaker[Session], job: Job, reason: str, *, now: float) -> bool:
+def release(db: Database, job: Job, reason: str, *, now: float) -> bool:
     """Give an entry back unchecked, for trouble that is not its own; False if the lease was lost already."""
     return record_verdict(db, job, Report("ERROR", code="released", reason=reason[:MAX_REASON]), now=now)
 
@@ -117,8 +117,8 @@ def _due(now: float) -> Any:
     )
 
 
-def _anything(db: sessionmaker[Session], now: float) -> bool:
-    with reading(db) as session:
+def _anything(db: Database, now: float) -> bool:
+    with db.reading() as session:
         return session.scalar(select(Entry.id).where(_due(now)).limit(1)) is not None
 
 

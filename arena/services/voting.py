@@ -6,7 +6,7 @@ from typing import Any, Literal, cast
 
 from sqlalchemy import Row, Select, Table, bindparam, select, true
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session
 
 from arena.errors import BadSide, MatchClosed, MatchNotFound, MatchNotOpen, OwnMatch, PollRoundOver
 from arena.rules.bracket import title_of
@@ -15,7 +15,7 @@ from arena.services.identity import owner_id_of, voter_id_of
 from arena.services.log import append, salted
 from arena.services.schemas import Ballot, VoteReceipt
 from arena.store.schema import Entry, Event, Match, Vote
-from arena.store.unit_of_work import grouped, reading
+from arena.store.unit_of_work import Database
 
 _MATCH, _VOTE, _EVENT = (cast(Table, model.__table__) for model in (Match, Vote, Event))
 _UPPER, _LOWER = (cast(Table, Entry.__table__).alias(name) for name in ("upper", "lower"))
@@ -59,14 +59,14 @@ _CAST = _question(_EVENT.c.salt).join(_EVENT, true())
 _UPSERT_SQLITE, _UPSERT_POSTGRES = _upsert(sqlite.insert), _upsert(postgresql.insert)
 
 
-def get_ballot(db: sessionmaker[Session], match_id: str, secret: str, *, now: float) -> Ballot:
+def get_ballot(db: Database, match_id: str, secret: str, *, now: float) -> Ballot:
     """The two verses of a match in this voter's order, and the voter's choice so far.
 
     Raises:
         BadSecret, MatchNotFound; MatchNotOpen: its verses are still secret.
     """
     owner, voter = owner_id_of(secret), voter_id_of(secret)
-    with reading(db) as session:
+    with db.reading() as session:
         row = _row(session, _SHOW, match_id, voter)
         if row.state == "pending" or row.opened_at is None:
             raise MatchNotOpen(match_id)
@@ -84,9 +84,7 @@ def get_ballot(db: sessionmaker[Session], match_id: str, secret: str, *, now: fl
         )
 
 
-def cast_vote(
-    db: sessionmaker[Session], match_id: str, secret: str, side: str, poll_round: int, *, now: float
-) -> VoteReceipt:
+def cast_vote(db: Database, match_id: str, secret: str, side: str, poll_round: int, *, now: float) -> VoteReceipt:
     """Count a vote, or change it, until the match closes. The same vote again changes nothing.
 
     Args:
@@ -129,7 +127,7 @@ def cast_vote(
             closes_at=row.closes_at,
         )
 
-    return grouped(db, count)
+    return db.submit(count)
 
 
 def _row(session: Session, query: Select[*tuple[Any, ...]], match_id: str, voter: str) -> Row[*tuple[Any, ...]]:

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, Response, abort, current_app, jsonify, render_template, request
-from sqlalchemy.orm import Session, sessionmaker
 from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntityTooLarge
 
-from arena.bootstrap import BundleStore
+from arena.bootstrap import BundleStore, Database
 from arena.errors import ArenaError
 from arena.services import queries
 from arena.settings import Settings
@@ -29,7 +28,7 @@ SAFE = ("GET", "HEAD", "OPTIONS")
 
 def create_app(
     settings: Settings,
-    db: sessionmaker[Session],
+    db: Database,
     store: BundleStore,
     clock: Callable[[], float] = time.time,
     console_remote: bool = False,
@@ -39,7 +38,7 @@ def create_app(
 
     Args:
         settings: of the event folder; its secrets sign cookies and forms, its address is what links begin with.
-        db: the database's sessions, as `services` takes them.
+        db: the event's database.
         store: the bundle files, likewise.
         clock: seconds since the epoch; every service is told the time.
         console_remote: let the console answer other machines; for servers behind TLS only.

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from flask import current_app
-from sqlalchemy.orm import Session, sessionmaker
 
-from arena.bootstrap import BundleStore
+from arena.bootstrap import BundleStore, Database
 from arena.settings import Settings
 from arena.web.assets import Asset
 from arena.web.login_limit import LoginLimit
@@ -22,7 +21,7 @@ class AppContext:
     """What one application works on."""
 
     settings: Settings
-    db: sessionmaker[Session]
+    db: Database
     store: BundleStore
     clock: Callable[[], float]  # seconds since the epoch
     snapshot: Callable[[], dict[str, Any]]  # what is the same for all phones

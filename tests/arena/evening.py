@@ -6,9 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
-from sqlalchemy.orm import Session, sessionmaker
-
-from arena.bootstrap import BundleStore, open_event, sqlite_url
+from arena.bootstrap import BundleStore, Database, open_event, sqlite_url
 from arena.services.bracket import close_match, draw_bracket, open_match
 from arena.services.entries import PIECE_BYTES, take_claim, take_piece
 from arena.services.events import close_submissions, create_event, open_submissions
@@ -66,7 +64,7 @@ class Evening:
 
     folder: Path
     now: float = START
-    db: sessionmaker[Session] = field(init=False)
+    db: Database = field(init=False)
     store: BundleStore = field(init=False)
 
     def __post_init__(self) -> None:
@@ -74,7 +72,7 @@ class Evening:
         self.db, self.store = opened.db, opened.store
 
     def dispose(self) -> None:
-        self.db.kw["bind"].dispose()
+        self.db.dispose()
 
     def begin(self, rules: EventRules | None = None, word: str = "thimble") -> None:
         create_event(self.db, name="Evening", draw_word=word, rules=rules or EventRules(), salt="salt", now=self.now)

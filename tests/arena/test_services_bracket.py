@@ -46,7 +46,6 @@ from arena.services.queries import console_view, entry_view, results_view, snaps
 from arena.services.schemas import EventRules
 from arena.services.verification import record_verdict
 from arena.store.schema import Entry, Match, Owner, Vote
-from arena.store.unit_of_work import reading, writing
 from arena.verification.check import check_bundle
 from tests.arena.evening import Evening, verses
 
@@ -63,7 +62,7 @@ Four = tuple[Evening, list[str], dict[str, str]]
 
 
 def match_of(evening: Evening, match: str) -> Match:
-    with reading(evening.db) as session:
+    with evening.db.reading() as session:
         found = session.get(Match, match)
         assert found
         return found
@@ -125,7 +124,7 @@ def test_more_entries_than_places_are_a_clear_error(evening: Evening) -> None:
     evening.begin()
     evening.enter("ann", verses(1)[0])
     evening.verify_all()
-    with writing(evening.db) as session:  # 1,024 more, as if they had entered
+    with evening.db.writing() as session:  # 1,024 more, as if they had entered
         one = session.scalars(select(Entry)).one()
         kept = {c.key: getattr(one, c.key) for c in Entry.__table__.columns}
         for number in range(1_024):
@@ -137,7 +136,7 @@ def test_more_entries_than_places_are_a_clear_error(evening: Evening) -> None:
     with pytest.raises(TooManyEntries, match="1,025 verified entries"):
         draw_bracket(evening.db, now=evening.now)
     assert current_event(evening.db).state == "closed"
-    with writing(evening.db) as session:
+    with evening.db.writing() as session:
         session.execute(update(Entry).where(Entry.id == f"{0:032x}").values(state="withdrawn"))
     assert draw_bracket(evening.db, now=evening.now).state == "drawn"
     now = snapshot(evening.db, now=evening.now)
@@ -268,7 +267,7 @@ def test_votes_of_an_undone_match_stay_and_do_not_count(four: Four) -> None:
     evening.vote("voter0", "r1m1", texts[ids[3]])
     result = close_match(evening.db, "r1m1", poll_round=0, now=evening.now)
     assert (result.winner, result.tallies) == (ids[3], [[0, 1]])
-    with reading(evening.db) as session:
+    with evening.db.reading() as session:
         assert session.scalar(select(func.count()).select_from(Vote)) == 6
 
 

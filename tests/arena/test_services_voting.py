@@ -14,7 +14,6 @@ from arena.services.log import verify_chain
 from arena.services.queries import snapshot, stage_view
 from arena.services.voting import cast_vote, get_ballot
 from arena.store.schema import Vote
-from arena.store.unit_of_work import reading
 from tests.arena.evening import Evening, secret_of, verses
 
 
@@ -28,7 +27,7 @@ def final(evening: Evening) -> Evening:
 
 
 def votes(evening: Evening) -> int:
-    with reading(evening.db) as session:
+    with evening.db.reading() as session:
         return session.scalar(select(func.count()).select_from(Vote)) or 0
 
 
@@ -49,7 +48,7 @@ def test_a_vote_goes_to_the_verse_that_was_seen_there(final: Evening) -> None:
         final.vote(f"v{number}", "r1m1", stage.open.lower.text)
     result = close_match(final.db, "r1m1", poll_round=0, now=final.now)
     assert result.tallies == [[0, 10]] and result.winner == stage.open.lower.entry
-    with reading(final.db) as session:
+    with final.db.reading() as session:
         rows = session.scalars(select(Vote)).all()
     assert {row.choice for row in rows} == {"lower"} and {row.shown_left for row in rows} == {"upper", "lower"}
 

@@ -64,7 +64,7 @@ class Desk:
         job = claim_next(event.db, worker="test", lease_seconds=30, now=now)
         assert job
         assert record_verdict(event.db, job, check_bundle(event.store.path(job.bundle)), now=now)
-        event.db.kw["bind"].dispose()
+        event.db.dispose()
         return receipt.entry
 
     def vote(self, side: str) -> None:
@@ -76,7 +76,7 @@ class Desk:
         seen = voting.get_ballot(event.db, match.id, secret_of(999), now=now)
         choice = "left" if seen.left == wanted else "right"
         voting.cast_vote(event.db, match.id, secret_of(999), choice, seen.poll_round, now=now)
-        event.db.kw["bind"].dispose()
+        event.db.dispose()
 
 
 @pytest.fixture
@@ -207,7 +207,7 @@ def test_closing_by_command_after_the_clock_leaves_the_second_vote_open(desk: De
     assert match and match.poll_round == 1
     assert "by draw" in desk.does("match", "close", "--revote")
     assert "is closed" in desk.does("match", "close", "r1m1")  # again, by name: as it is
-    event.db.kw["bind"].dispose()
+    event.db.dispose()
 
 
 def test_the_second_vote_is_not_closed_by_command_before_there_is_one(desk: Desk) -> None:
@@ -239,4 +239,4 @@ def test_a_command_that_asked_first_does_not_undo_what_changed_meanwhile(
     assert "already done: the votes of r1m1 were counted" in desk.refuses("match", "undo", "r1m1")
     match = queries.console_view(event.db, now=time.time()).open
     assert match and match.poll_round == 1
-    event.db.kw["bind"].dispose()
+    event.db.dispose()

@@ -130,7 +130,7 @@ def test_what_another_process_writes_reaches_the_polls(shared: Served) -> None:
     open_submissions(event.db, now=time.time())
     assert within(5, lambda: json.loads(ask(shared.port, "GET /api/state")[2])["state"] == "open")
     close_submissions(event.db, now=time.time())
-    event.db.kw["bind"].dispose()
+    event.db.dispose()
     assert within(5, lambda: json.loads(ask(shared.port, "GET /api/state")[2])["state"] == "closed")
 
 
@@ -138,7 +138,7 @@ def test_submissions_close_by_themselves(shared: Served) -> None:
     settings = load_settings(shared.folder)
     event = open_event(settings.database_url, settings.dir)
     open_submissions(event.db, closes_at=time.time() + 1.0, now=time.time())
-    event.db.kw["bind"].dispose()
+    event.db.dispose()
     assert within(30, lambda: json.loads(ask(shared.port, "GET /api/state")[2])["state"] == "closed")
 
 

@@ -94,4 +94,4 @@ def test_a_write_by_anybody_shows(tmp_path: Path) -> None:
     finally:
         keeper.stop()
         for one in (event, other):
-            one.db.kw["bind"].dispose()
+            one.db.dispose()

@@ -76,7 +76,7 @@ class Evening:
 def evening(tmp_path: Path) -> Iterator[Evening]:
     made = Evening(tmp_path / "event")
     yield made
-    made.event.db.kw["bind"].dispose()
+    made.event.db.dispose()
 
 
 def test_an_honest_verse_is_verified_and_a_forged_one_refused_with_its_reason(evening: Evening) -> None:
@@ -90,7 +90,7 @@ def test_an_honest_verse_is_verified_and_a_forged_one_refused_with_its_reason(ev
 def test_a_killed_worker_costs_one_lease_and_no_entry(evening: Evening) -> None:
     """A real worker process is killed in the middle of a check; after its lease another does the work."""
     entry = evening.enter(bundle())
-    evening.event.db.kw["bind"].dispose()
+    evening.event.db.dispose()
     stalled = "import sys, threading, time; sys.path.insert(0, sys.argv.pop(1)); import arena.worker as w;"
     stalled += "from pathlib import Path; w.Worker.__init__.__kwdefaults__['check'] = lambda *a: time.sleep(600);"
     stalled += f"w.Worker.__init__.__kwdefaults__['clock'] = lambda: {evening.now}; w.work(Path(sys.argv[1]), 1)"

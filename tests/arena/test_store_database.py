@@ -17,14 +17,14 @@ from sqlalchemy import event, insert, select, text, update
 from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.orm import Session
 
-from arena.bootstrap import Watch, open_event, sqlite_url
+from arena.bootstrap import open_event, sqlite_url
 from arena.errors import DatabaseTooNew, EntryNotFound, LogBroken
 from arena.services.bracket import close_match
 from arena.services.log import START, append, head, record_hash, verify_chain
 from arena.services.queries import console_view, snapshot, stage_view
 from arena.store.migrations import upgrade
 from arena.store.schema import Base, Entry, LogRecord, Vote
-from arena.store.unit_of_work import create_database_engine, grouped, reading, writing
+from arena.store.unit_of_work import create_database_engine
 from tests.arena.evening import Evening, verses
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,11 +79,11 @@ def test_a_database_of_the_first_version_opens_and_the_evening_goes_on(tmp_path:
         "expired",
     }
     assert close_match(opened.db, stage.open.id, poll_round=0, now=2_000_000.0).poll_round == 1
-    opened.db.kw["bind"].dispose()
+    opened.db.dispose()
 
 
 def test_every_connection_is_set_for_safety(evening: Evening) -> None:
-    with reading(evening.db) as session:
+    with evening.db.reading() as session:
         found = {
             name: session.execute(text(f"PRAGMA {name}")).scalar()
             for name in ("journal_mode", "synchronous", "foreign_keys")
@@ -95,13 +95,13 @@ def test_the_database_itself_keeps_votes_at_one_a_voter(evening: Evening) -> Non
     evening.begin()
     evening.drawn(verses(2))
     row = {"match_id": "r1m1", "poll": 0, "poll_round": 0, "voter_id": "v", "choice": "upper", "shown_left": "upper"}
-    with pytest.raises(IntegrityError), writing(evening.db) as session:
+    with pytest.raises(IntegrityError), evening.db.writing() as session:
         session.execute(insert(Vote).values(**row, cast_at=1.0))
         session.execute(insert(Vote).values(**row | {"choice": "lower"}, cast_at=2.0))
     for wrong in ({"choice": "both"}, {"match_id": "r9m9"}):
-        with pytest.raises(IntegrityError), writing(evening.db) as session:
+        with pytest.raises(IntegrityError), evening.db.writing() as session:
             session.execute(insert(Vote).values(**row | wrong, cast_at=1.0))
-    with reading(evening.db) as session:
+    with evening.db.reading() as session:
         assert session.scalars(select(Vote)).all() == []
 
 
@@ -109,14 +109,14 @@ def test_the_database_itself_refuses_unknown_states_and_more_bytes_than_a_bundle
     evening.begin()
     evening.claim("ann", verses(1)[0])
     for values in ({"state": "winning"}, {"received": 10**9}):
-        with pytest.raises(IntegrityError), writing(evening.db) as session:
+        with pytest.raises(IntegrityError), evening.db.writing() as session:
             session.execute(update(Entry).values(**values))
 
 
 def test_a_transaction_that_fails_leaves_nothing(evening: Evening) -> None:
     evening.begin()
     before = verify_chain(evening.db)
-    with pytest.raises(ZeroDivisionError), writing(evening.db) as session:
+    with pytest.raises(ZeroDivisionError), evening.db.writing() as session:
         append(session, "nothing", {}, now=1.0)
         _ = 1 // 0
     assert verify_chain(evening.db) == before
@@ -124,11 +124,11 @@ def test_a_transaction_that_fails_leaves_nothing(evening: Evening) -> None:
 
 def test_a_reader_sees_one_state_while_others_write(evening: Evening) -> None:
     evening.begin()
-    with reading(evening.db) as session:
+    with evening.db.reading() as session:
         before = head(session)
         evening.claim("ann", verses(1)[0])
         assert head(session) == before
-    with reading(evening.db) as session:
+    with evening.db.reading() as session:
         assert head(session) != before
 
 
@@ -146,7 +146,7 @@ def test_writers_from_two_processes_take_turns(evening: Evening, tmp_path: Path)
 
 def test_the_watch_notices_what_others_write_and_nothing_else(evening: Evening) -> None:
     evening.begin()
-    watch = Watch(evening.db)
+    watch = evening.db.change_detector()
     assert [watch.changed(), watch.changed()] == [True, False]
     snapshot(evening.db, now=evening.now)
     assert not watch.changed()
@@ -160,9 +160,9 @@ def test_the_watch_notices_what_others_write_and_nothing_else(evening: Evening) 
 
 def test_the_chain_is_what_anybody_can_recompute(evening: Evening) -> None:
     evening.begin()
-    with writing(evening.db) as session:
+    with evening.db.writing() as session:
         append(session, "note", {"b": [1, "ö"], "a": None}, now=5)
-    with reading(evening.db) as session:
+    with evening.db.reading() as session:
         records = session.scalars(select(LogRecord).order_by(LogRecord.number)).all()
     assert records[-1].data == '{"a":null,"b":[1,"ö"]}'
     previous = START
@@ -177,7 +177,7 @@ def test_the_chain_is_what_anybody_can_recompute(evening: Evening) -> None:
 def test_the_log_cannot_be_changed_through_the_database(evening: Evening) -> None:
     evening.begin()
     for statement in ("UPDATE log SET kind = 'x'", "DELETE FROM log"):
-        with pytest.raises(DatabaseError, match="append-only"), writing(evening.db) as session:
+        with pytest.raises(DatabaseError, match="append-only"), evening.db.writing() as session:
             session.execute(text(statement))
 
 
@@ -193,7 +193,7 @@ def test_the_log_cannot_be_changed_through_the_database(evening: Evening) -> Non
 def test_whoever_changes_the_log_behind_its_back_breaks_the_chain(evening: Evening, statement: str) -> None:
     evening.begin()
     evening.claim("ann", verses(1)[0])
-    with writing(evening.db) as session:
+    with evening.db.writing() as session:
         session.execute(text("DROP TRIGGER log_no_update"))
         session.execute(text("DROP TRIGGER log_no_delete"))
         session.execute(text(statement))
@@ -205,7 +205,7 @@ def test_many_threads_write_one_chain(evening: Evening) -> None:
     evening.begin()
 
     def write(number: int) -> None:
-        with writing(evening.db) as session:
+        with evening.db.writing() as session:
             append(session, "note", {"number": number}, now=1.0)
 
     with ThreadPoolExecutor(8) as pool:
@@ -217,7 +217,7 @@ def test_a_snapshot_takes_few_questions(evening: Evening) -> None:
     evening.begin()
     evening.drawn(verses(4))
     asked: list[str] = []
-    engine = evening.db.kw["bind"]
+    engine = evening.db.engine
     event.listen(engine, "before_cursor_execute", lambda *args: asked.append(args[2]))
     snapshot(evening.db, now=evening.now)
     assert len(asked) <= 10
@@ -236,7 +236,7 @@ def test_threads_that_share_a_transaction_all_get_their_own_answer(evening: Even
             return append(session, "note", {"number": number}, now=1.0)
 
         try:
-            return grouped(evening.db, work)
+            return evening.db.submit(work)
         except EntryNotFound as refused:
             return refused.code
 
@@ -260,7 +260,7 @@ def test_work_that_breaks_a_rule_of_the_database_fails_alone(evening: Evening) -
 
         together.wait()
         try:
-            return grouped(evening.db, work)
+            return evening.db.submit(work)
         except IntegrityError:
             return "refused"
 
@@ -273,13 +273,12 @@ def test_work_that_breaks_a_rule_of_the_database_fails_alone(evening: Evening) -
 def test_waiting_threads_share_commits(evening: Evening) -> None:
     evening.begin()
     commits: list[object] = []
-    event.listen(evening.db.kw["bind"], "commit", commits.append)
-    lock = evening.db.kw["info"]["writer"]
+    event.listen(evening.db.engine, "commit", commits.append)
     with ThreadPoolExecutor(12) as pool:
-        with lock:  # somebody writes; meanwhile twelve come
-            writing = [pool.submit(grouped, evening.db, lambda s: append(s, "note", {}, now=1.0)) for _ in range(12)]
-            while len(evening.db.kw["info"]["group"]._waiting) < 12:
+        with evening.db.writing():  # meanwhile twelve come
+            jobs = [pool.submit(evening.db.submit, lambda s: append(s, "note", {}, now=1.0)) for _ in range(12)]
+            while len(evening.db._group._waiting) < 12:
                 pass
-        for one in writing:
-            one.result()
-    assert len(commits) == 1 and verify_chain(evening.db) == 14
+        for job in jobs:
+            job.result()
+    assert len(commits) == 1 + 1 and verify_chain(evening.db) == 14

@@ -314,4 +314,4 @@ def main() -> None:
             forms = votes(port, event, meter)
             room(port, forms, PHONES)
             stalled(port, STALLED)
-        event.db.kw["bind"].dispose()
+        event.db.dispose()

@@ -81,7 +81,7 @@ class House:
     def end(self) -> None:
         if self.process is not None:
             self.process.end()
-        self.event.db.kw["bind"].dispose()
+        self.event.db.dispose()
 
 
 class Wires:

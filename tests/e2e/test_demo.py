@@ -52,7 +52,7 @@ def test_the_demo_plays_to_a_champion_in_three_minutes_and_leaves_no_process(tmp
     assert all(f"    {line}" in demo.lines for line in text.split("\n"))
     assert demo.said(f"The log's {verify_chain(event.db)} records are whole.")
     assert all(match.state == "closed" for match in view.matches)
-    event.db.kw["bind"].dispose()
+    event.db.dispose()
 
 
 @pytest.mark.parametrize("how", ["ctrl-c", "kill"])

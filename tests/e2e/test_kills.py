@@ -27,7 +27,6 @@ from arena.services.entries import entry_status
 from arena.services.identity import voter_id_of
 from arena.services.log import verify_chain
 from arena.store.schema import Match, Vote
-from arena.store.unit_of_work import reading
 from arena.web.security import _SIGNER
 from tests.arena.evening import Evening, secret_of, verses
 from tests.arena.served import ask, within
@@ -263,7 +262,7 @@ def play_with_kills(house: House, folder: Path, kills: int, seed: int) -> None:
     assert winners(house.db) == undisturbed(folder / "undisturbed")
     assert len(confirmed) == matches * VOTERS
     voters = [voter_id_of(secret_in(phone, house)) for phone in phones]
-    with reading(house.db) as session:
+    with house.db.reading() as session:
         rows = session.scalars(select(Vote)).all()
         counted = {(row.match_id, row.voter_id): row.choice for row in rows}
         sides = {match.id: match for match in session.scalars(select(Match))}
