@@ -145,7 +145,7 @@ def serve(
         raise SettingsError("--console-remote needs an address with TLS: name it with --public-url https://...")
     with EventLock(settings.lock, settings.base_url):
         free_port(settings.host, settings.port)
-        event = open_event(settings.database_url, settings.dir, settings.min_free_bytes)
+        event = open_event(settings)
         current_event(event.db)
         sweep_parts(event.db, event.store)
         for left in settings.incoming.glob("form-*"):  # copies of forms that a crash left behind
@@ -190,7 +190,7 @@ def load_gateway(settings: Settings, console_remote: bool = False) -> Any:
     from arena.web.app import create_app
 
     end_with_main_process()
-    event = open_event(settings.database_url, settings.dir, settings.min_free_bytes)
+    event = open_event(settings)
     keeper = SnapshotKeeper(partial(DatabaseSource, event.db))
     app = create_app(settings, event.db, event.store, time.time, console_remote, snapshot=keeper.data)
     return Gateway(app, keeper, settings.incoming)
