@@ -1,6 +1,6 @@
-"""What the arena refuses. Each error carries its facts; its message is one sentence that says what to do.
+"""Domain errors of the arena. Each has a code and facts; its message is one sentence that says what to do.
 
-The edges map them: web to `status` and `code`, command line to one line. No message holds a secret.
+The edges show them: `web.errors` with an HTTP status, the command line as one line. No message holds a secret.
 """
 
 from __future__ import annotations
@@ -9,16 +9,14 @@ import time
 
 
 class ArenaError(Exception):
-    """Base of everything the arena refuses.
+    """Base of all domain errors.
 
     Attributes:
         code: a short stable name of the rule.
-        status: the HTTP status that says the same.
         facts: plain data for programs, e.g. {"offset": 1048576}.
     """
 
     code = "arena"
-    status = 400
 
     def __init__(self, message: str, **facts: object) -> None:
         super().__init__(message)
@@ -29,14 +27,18 @@ class ArenaError(Exception):
 
 
 class NoEvent(ArenaError):
-    code, status = "no-event", 409
+    """The database holds no event."""
+
+    code = "no-event"
 
     def __init__(self) -> None:
         super().__init__("this database holds no event yet: run `arena init` first")
 
 
 class EventExists(ArenaError):
-    code, status = "event-exists", 409
+    """The database already holds an event."""
+
+    code = "event-exists"
 
     def __init__(self, name: str) -> None:
         super().__init__(f"this database already holds the event {name!r}: choose another folder", name=name)
@@ -45,7 +47,7 @@ class EventExists(ArenaError):
 class WrongState(ArenaError):
     """Something that the event's state does not allow now."""
 
-    code, status = "wrong-state", 409
+    code = "wrong-state"
 
     def __init__(self, what: str, state: str, wanted: str) -> None:
         super().__init__(
@@ -56,7 +58,7 @@ class WrongState(ArenaError):
 class AlreadyDone(ArenaError):
     """An action on something that has changed since the page or command that asks for it was shown its state."""
 
-    code, status = "already-done", 409
+    code = "already-done"
 
     def __init__(self, what: str, at: float, record: int) -> None:
         clock = time.strftime("%H:%M:%S", time.localtime(at))
@@ -66,27 +68,31 @@ class AlreadyDone(ArenaError):
 class BadSetting(ArenaError):
     """A name, a draw word, a time or another setting out of bounds."""
 
-    code, status = "bad-setting", 422
+    code = "bad-setting"
 
 
 # Entering
 
 
 class BadSecret(ArenaError):
-    code, status = "bad-secret", 401
+    """The secret does not have the form of one."""
+
+    code = "bad-secret"
 
     def __init__(self) -> None:
         super().__init__("the secret must have 22 to 64 letters, digits, - or _: use the one the trainer made for you")
 
 
 class BadName(ArenaError):
-    code, status = "bad-name", 422
+    """An author's name is empty, too long or not printable."""
+
+    code = "bad-name"
 
 
 class BadClaim(ArenaError):
     """The header is no claim; `facts["rule"]` names the rule of the bundle's format that it breaks."""
 
-    code, status = "bad-claim", 422
+    code = "bad-claim"
 
     def __init__(self, rule: str, message: str) -> None:
         super().__init__(f"this is no bundle that can enter: {message}", rule=rule)
@@ -95,29 +101,37 @@ class BadClaim(ArenaError):
 class OverLimits(ArenaError):
     """A verse longer than the event allows, or without a line."""
 
-    code, status = "over-limits", 422
+    code = "over-limits"
 
 
 class SubmissionsNotOpen(ArenaError):
-    code, status = "not-open", 409
+    """An entry before submissions are open."""
+
+    code = "not-open"
 
     def __init__(self) -> None:
         super().__init__("submissions are not open yet: try again when the organizer opens them")
 
 
 class SubmissionsClosed(ArenaError):
-    code, status = "closed", 409
+    """An entry after submissions have closed."""
+
+    code = "closed"
 
     def __init__(self, closed_at: float | None) -> None:
         super().__init__("submissions are closed: this verse came too late to enter", closed_at=closed_at)
 
 
 class QuotaReached(ArenaError):
-    code, status = "quota", 429
+    """More entries than one owner, or the event, may have."""
+
+    code = "quota"
 
 
 class LittleSpace(ArenaError):
-    code, status = "little-space", 507
+    """The disk has too little free space for another entry."""
+
+    code = "little-space"
 
     def __init__(self, free: int, needed: int) -> None:
         super().__init__(
@@ -128,7 +142,7 @@ class LittleSpace(ArenaError):
 class EntryNotFound(ArenaError):
     """No such entry, or it is somebody else's, or still secret: the answer does not say which."""
 
-    code, status = "no-entry", 404
+    code = "no-entry"
 
     def __init__(self, prefix: str | None = None) -> None:
         super().__init__(
@@ -141,14 +155,16 @@ class EntryNotFound(ArenaError):
 class AmbiguousEntry(ArenaError):
     """Several entries whose ids begin with what was given."""
 
-    code, status = "ambiguous-entry", 409
+    code = "ambiguous-entry"
 
     def __init__(self, prefix: str, count: int) -> None:
         super().__init__(f"{count} entries start with {prefix!r}: give more characters of the id", count=count)
 
 
 class PieceTooLarge(ArenaError):
-    code, status = "piece-too-large", 413
+    """A piece with more bytes than allowed, or than the bundle still lacks."""
+
+    code = "piece-too-large"
 
     def __init__(self, size: int, limit: int) -> None:
         super().__init__(f"a piece has at most {limit:,} bytes, not {size:,}: send smaller ones", limit=limit)
@@ -157,7 +173,7 @@ class PieceTooLarge(ArenaError):
 class WrongOffset(ArenaError):
     """A piece that does not start where the bytes received so far end."""
 
-    code, status = "wrong-offset", 409
+    code = "wrong-offset"
 
     def __init__(self, expected: int) -> None:
         super().__init__(f"go on with the bytes from {expected:,}", offset=expected)
@@ -167,7 +183,7 @@ class WrongOffset(ArenaError):
 class NotReceiving(ArenaError):
     """A piece for an entry that waits for none."""
 
-    code, status = "not-receiving", 409
+    code = "not-receiving"
 
     def __init__(self, state: str) -> None:
         super().__init__(f"this entry takes no more bytes: it is {state}", state=state)
@@ -176,7 +192,7 @@ class NotReceiving(ArenaError):
 class BytesLost(ArenaError):
     """The row says that bytes are here, and the disk has none."""
 
-    code, status = "bytes-lost", 410
+    code = "bytes-lost"
 
     def __init__(self) -> None:
         super().__init__("the server lost the bytes of this entry: send the claim again, and go on from there")
@@ -185,7 +201,7 @@ class BytesLost(ArenaError):
 class TensorsDiffer(ArenaError):
     """All bytes are in, and they are not those that the claim speaks of. They were dropped: send them again."""
 
-    code, status = "tensors-differ", 422
+    code = "tensors-differ"
 
     def __init__(self, expected: int) -> None:
         super().__init__(
@@ -198,7 +214,9 @@ class TensorsDiffer(ArenaError):
 
 
 class EntriesPending(ArenaError):
-    code, status = "entries-pending", 409
+    """A draw while entries have no verdict."""
+
+    code = "entries-pending"
 
     def __init__(self, count: int) -> None:
         super().__init__(
@@ -207,7 +225,9 @@ class EntriesPending(ArenaError):
 
 
 class TooManyEntries(ArenaError):
-    code, status = "too-many-entries", 409
+    """A draw with more verified entries than a bracket has places."""
+
+    code = "too-many-entries"
 
     def __init__(self, count: int, limit: int) -> None:
         super().__init__(
@@ -218,21 +238,27 @@ class TooManyEntries(ArenaError):
 
 
 class MatchNotFound(ArenaError):
-    code, status = "no-match", 404
+    """There is no match with this id."""
+
+    code = "no-match"
 
     def __init__(self, match_id: str) -> None:
         super().__init__("there is no such match: look at the bracket for its name", match=match_id)
 
 
 class MatchNotReady(ArenaError):
-    code, status = "match-not-ready", 409
+    """Opening a match that does not have two verses yet."""
+
+    code = "match-not-ready"
 
     def __init__(self, match_id: str) -> None:
         super().__init__(f"{match_id} has no two verses yet: play the matches before it first", match=match_id)
 
 
 class AnotherMatchOpen(ArenaError):
-    code, status = "another-open", 409
+    """Opening a match while another one is open."""
+
+    code = "another-open"
 
     def __init__(self, match_id: str) -> None:
         super().__init__(f"{match_id} is still open: close it first", match=match_id)
@@ -241,7 +267,7 @@ class AnotherMatchOpen(ArenaError):
 class MatchDecided(ArenaError):
     """A match that is closed, when it is to be opened."""
 
-    code, status = "match-decided", 409
+    code = "match-decided"
 
     def __init__(self, match_id: str) -> None:
         super().__init__(f"{match_id} is decided: undo it to vote on it again", match=match_id)
@@ -250,21 +276,25 @@ class MatchDecided(ArenaError):
 class NothingToUndo(ArenaError):
     """A match that nobody voted on, when it is to be undone."""
 
-    code, status = "nothing-to-undo", 409
+    code = "nothing-to-undo"
 
     def __init__(self, match_id: str) -> None:
         super().__init__(f"no vote of {match_id} can be undone: it was not voted on", match=match_id)
 
 
 class MatchNotOpen(ArenaError):
-    code, status = "match-not-open", 409
+    """A vote in a match that is not open yet."""
+
+    code = "match-not-open"
 
     def __init__(self, match_id: str) -> None:
         super().__init__("this match is not open yet: wait for the next one", match=match_id)
 
 
 class MatchClosed(ArenaError):
-    code, status = "match-closed", 409
+    """A vote in a match that is closed."""
+
+    code = "match-closed"
 
     def __init__(self, match_id: str) -> None:
         super().__init__("this match is closed: your vote before that counts, this one does not", match=match_id)
@@ -273,7 +303,7 @@ class MatchClosed(ArenaError):
 class PollRoundOver(ArenaError):
     """A vote in a round of the poll that is no longer, or not yet, the open one."""
 
-    code, status = "poll-round-over", 409
+    code = "poll-round-over"
 
     def __init__(self, match_id: str, poll_round: int) -> None:
         super().__init__(
@@ -282,14 +312,18 @@ class PollRoundOver(ArenaError):
 
 
 class OwnMatch(ArenaError):
-    code, status = "own-match", 403
+    """A vote in a match in which the voter's own verse plays."""
+
+    code = "own-match"
 
     def __init__(self) -> None:
         super().__init__("one of the two verses is yours: the room decides this one without you")
 
 
 class BadSide(ArenaError):
-    code, status = "bad-side", 422
+    """A vote for something else than one of the two sides."""
+
+    code = "bad-side"
 
     def __init__(self) -> None:
         super().__init__('a vote is for "left" or "right": tap one of the two verses')
@@ -299,14 +333,18 @@ class BadSide(ArenaError):
 
 
 class LogBroken(ArenaError):
-    code, status = "log-broken", 500
+    """A record of the log that was changed after it was written."""
+
+    code = "log-broken"
 
     def __init__(self, number: int, what: str) -> None:
         super().__init__(f"record {number} of the log {what}: somebody changed it afterwards", number=number)
 
 
 class DatabaseTooNew(ArenaError):
-    code, status = "database-too-new", 500
+    """A later version of the arena wrote the database."""
+
+    code = "database-too-new"
 
     def __init__(self, found: str) -> None:
         super().__init__("this event was written by a newer version of the arena: install that one", revision=found)

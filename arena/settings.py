@@ -34,7 +34,7 @@ PASSWORD_LENGTH = 16  # letters, 80 bits
 class SettingsError(ArenaError):
     """An event folder that cannot be made or used."""
 
-    code, status = "settings", 500
+    code = "settings"
 
 
 @dataclass(frozen=True)

@@ -36,8 +36,8 @@ def serve(
       arena serve --lan
       arena serve --public-url https://verses.example.org
     """
+    from arena.server.network import with_address
     from arena.server.server import serve as run
-    from arena.server.server import with_address
     from arena.settings import load_settings
 
     settings = with_address(load_settings(folder), lan=lan, port=port, public_url=public_url)

@@ -22,7 +22,8 @@ from arena.cli.text import sanitize
 from arena.demo.simulated_voters import SimulatedVoter
 from arena.errors import ArenaError
 from arena.processes import end_with_parent, python_command
-from arena.server.server import PortTaken, answers, serve, with_address
+from arena.server.network import PortTaken, with_address
+from arena.server.server import answers, serve
 from arena.services import bracket, events, identity, queries
 from arena.services.entries import UNDECIDED
 from arena.services.log import verify_chain
@@ -71,7 +72,7 @@ AUTHORS = (
 class DemoError(ArenaError):
     """A part of the demo that failed."""
 
-    code, status = "demo", 500
+    code = "demo"
 
 
 def run_demo(

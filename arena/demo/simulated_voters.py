@@ -20,7 +20,7 @@ POLL_SECONDS = 0.05  # between two requests for the page
 class VoterError(ArenaError):
     """A page that a voter cannot use."""
 
-    code, status = "voter", 500
+    code = "voter"
 
 
 class Form(HTMLParser):

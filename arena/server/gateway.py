@@ -15,10 +15,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from arena.server.request_body import PATIENCE, BodyReader, Disconnected, Receive, Refused
+from arena.server.request_body import PATIENCE, BodyReader, Disconnected, Receive
 from arena.server.snapshot import SnapshotKeeper
 from arena.server.wsgi import Answer, BoundedExecutor, WSGIApp, environ_of, send_answer
 from arena.web.limits import request_limits
+from arena.web.refusal import Refusal
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 STATE = "/api/state"
@@ -98,13 +99,13 @@ class Gateway:
     async def _request(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         try:
             answer, executor = await self._ask(scope, receive)
-        except Refused as refused:
-            await _refuse(scope, refused, send)
+        except Refusal as refusal:
+            await _refuse(scope, refusal, send)
         except Disconnected:
             pass
         except Exception:
             log.exception("%s %s", scope["method"], scope["path"])
-            await _refuse(scope, Refused(500, "broken", "Something went wrong on the server: try again."), send)
+            await _refuse(scope, Refusal(500, "broken", "Something went wrong on the server: try again."), send)
         else:
             try:
                 await send_answer(answer, executor, send, READER_PATIENCE)
@@ -133,7 +134,7 @@ def _declared(headers: list[tuple[bytes, bytes]]) -> int | None:
     """The length of the body by its header: 0 without one, None for a body in chunks.
 
     Raises:
-        Refused: no number.
+        Refusal: no number.
     """
     length = 0
     for name, value in headers:
@@ -141,23 +142,23 @@ def _declared(headers: list[tuple[bytes, bytes]]) -> int | None:
             return None
         if name == b"content-length":
             if not (value.isdigit() and len(value) <= 15):
-                raise Refused(400, "bad-length", "The request's Content-Length is no number.")
+                raise Refusal(400, "bad-length", "The request's Content-Length is no number.")
             length = int(value)
     return length
 
 
-async def _refuse(scope: Mapping[str, Any], refused: Refused, send: Send) -> None:
+async def _refuse(scope: Mapping[str, Any], refusal: Refusal, send: Send) -> None:
     """Answer in the gateway's own words, and close: the rest of the body may still be on its way."""
     headers = [*ALWAYS, (b"connection", b"close"), (b"content-security-policy", b"default-src 'none'")]
-    if refused.retry_after is not None:
-        headers.append((b"retry-after", str(refused.retry_after).encode()))
+    if refusal.retry_after is not None:
+        headers.append((b"retry-after", str(refusal.retry_after).encode()))
     if scope["path"].startswith("/api/"):
         headers.append((b"content-type", b"application/json"))
-        body = json.dumps({"error": refused.code, "message": str(refused)}).encode()
+        body = json.dumps({"error": refusal.code, "message": str(refusal)}).encode()
     else:
         headers.append((b"content-type", b"text/html; charset=utf-8"))
-        body = PAGE.format(message=html.escape(str(refused))).encode()
-    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
+        body = PAGE.format(message=html.escape(str(refusal))).encode()
+    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 

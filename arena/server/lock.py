@@ -16,7 +16,7 @@ BUSY_MS = 250  # two that start together: the loser waits so long before it beli
 class EventHeld(ArenaError):
     """Another process serves this event."""
 
-    code, status = "event-held", 409
+    code = "event-held"
 
     def __init__(self, folder: Path, pid: int | None, address: str) -> None:
         who = f"process {pid}, at {address}" if pid else "a process that is just starting"

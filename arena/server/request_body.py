@@ -11,26 +11,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from arena.web.limits import MIB, REQUEST_LIMITS, RequestLimits
+from arena.web.refusal import Refusal
 
 IN_MEMORY = MIB + 8  # bytes of a body kept in memory; what is larger goes to a file
 PATIENCE = 10.0  # seconds that any body may take, however small
 LINGER = 2.0  # seconds that a refused body is still read, so that its sender gets to see the answer
 LINGERING = 64  # refused bodies read so at once; when there are more, they do not come from honest senders
 Receive = Callable[[], Awaitable[dict[str, Any]]]
-
-
-class Refused(Exception):
-    """A request that the gateway answers itself.
-
-    Attributes:
-        status: HTTP.
-        code: a short name of the rule.
-        retry_after: seconds, for 503.
-    """
-
-    def __init__(self, status: int, code: str, message: str, retry_after: int | None = None) -> None:
-        super().__init__(message)
-        self.status, self.code, self.retry_after = status, code, retry_after
 
 
 class Disconnected(Exception):
@@ -64,7 +51,7 @@ class BodyReader:
             A file at its start, and its length in bytes. The caller closes it.
 
         Raises:
-            Refused: too large, too slow, or too many at once.
+            Refusal: too large, too slow, or too many at once.
             Disconnected
         """
         if declared == 0:
@@ -76,7 +63,7 @@ class BodyReader:
             raise _too_large(limits)
         if self._reading[limits.name] >= limits.max_concurrent:
             await self._linger(receive)
-            raise Refused(503, "busy", "The server is taking as much as it can: try again in a moment.", 3)
+            raise Refusal(503, "busy", "The server is taking as much as it can: try again in a moment.", 3)
         self._reading[limits.name] += 1
         try:
             return await self._read(limits, receive)
@@ -92,7 +79,7 @@ class BodyReader:
                     async with asyncio.timeout_at(started + self._patience + size / limits.min_rate):
                         message = await receive()
                 except TimeoutError:
-                    raise Refused(408, "too-slow", "The request arrived too slowly: try again.") from None
+                    raise Refusal(408, "too-slow", "The request arrived too slowly: try again.") from None
                 if message["type"] == "http.disconnect":
                     raise Disconnected
                 chunk = message.get("body", b"")
@@ -146,5 +133,5 @@ class BodyReader:
             self._lingering -= 1
 
 
-def _too_large(limits: RequestLimits) -> Refused:
-    return Refused(413, "too-large", f"That is too large: at most {limits.max_bytes:,} bytes are taken here.")
+def _too_large(limits: RequestLimits) -> Refusal:
+    return Refusal(413, "too-large", f"That is too large: at most {limits.max_bytes:,} bytes are taken here.")

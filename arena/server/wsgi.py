@@ -15,7 +15,7 @@ from urllib.parse import quote_from_bytes
 
 from a2wsgi.wsgi import build_environ
 
-from arena.server.request_body import Refused
+from arena.web.refusal import Refusal
 
 ASCII = bytes(range(33, 127))  # what a query string may hold as it is
 FETCHED = 2**18  # bytes of an answer that are in memory at once
@@ -38,10 +38,10 @@ class BoundedExecutor:
         """Run it in a thread of this executor.
 
         Raises:
-            Refused: the queue is full.
+            Refusal: the queue is full.
         """
         if self._inside >= self._most:
-            raise Refused(503, "busy", "Many are asking at once: try again in a moment.", 1)
+            raise Refusal(503, "busy", "Many are asking at once: try again in a moment.", 1)
         self._inside += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, function, *args)

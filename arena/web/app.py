@@ -6,18 +6,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from flask import Flask, Response, abort, current_app, jsonify, render_template, request
-from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntityTooLarge
+from flask import Flask, Response, abort, current_app, request
 
 from arena.bootstrap import BundleStore, Database
-from arena.errors import ArenaError
 from arena.services import queries
 from arena.settings import Settings
-from arena.web import api, console, filters, public, security, stage
+from arena.web import api, console, errors, filters, public, security, stage
 from arena.web.assets import compress, read_assets
 from arena.web.context import AppContext, get_context
 from arena.web.limits import KIB, request_limits
-from arena.web.refusal import Refusal
 
 DEFAULT_BODY = 64 * KIB  # bytes of a request: a vote, a login, a name
 FORM_MEMORY = 4 * DEFAULT_BODY  # bytes; Werkzeug counts the 64 KiB it reads of a file at a time, and some before them
@@ -63,6 +60,7 @@ def create_app(
         qr=filters.qr,
         static=static_address,
         form_token=security.form_token,
+        home=errors.home,
         event_name=filters.sanitize(settings.name),
     )
     for blueprint in (public.pages, api.api, stage.stage, console.console):
@@ -70,9 +68,7 @@ def create_app(
     app.add_url_rule("/static/<name>", "static", _static)
     app.before_request(_before)
     app.after_request(_after)
-    app.register_error_handler(ArenaError, _on_arena_error)
-    app.register_error_handler(Refusal, _on_refusal)
-    app.register_error_handler(HTTPException, _on_http_error)
+    errors.register(app)
     return app
 
 
@@ -126,53 +122,4 @@ def _compress(response: Response) -> Response:
     if len(data) >= WORTH_COMPRESSING:
         response.set_data(compress(data))
         response.headers["Content-Encoding"] = "gzip"
-    return response
-
-
-def wants_json() -> bool:
-    if request.path.startswith("/api/"):
-        return True
-    return request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json"
-
-
-def _answer(status: int, code: str, message: str, facts: dict[str, Any]) -> Response:
-    message = filters.sentence(message)
-    if wants_json():
-        response = jsonify({"error": code, "message": message, **facts})
-    else:
-        back = "/console" if security.in_console(request) else "/"
-        response = current_app.make_response(render_template("error.html", message=message, status=status, back=back))
-    response.status_code = status
-    if status == 401:
-        response.headers["WWW-Authenticate"] = "Bearer"
-    return response
-
-
-def _on_arena_error(error: ArenaError) -> Response:
-    return _answer(error.status, error.code, str(error), error.facts)
-
-
-def _on_refusal(error: Refusal) -> Response:
-    response = _answer(error.status, error.code, str(error), {})
-    if error.retry_after is not None:
-        response.headers["Retry-After"] = str(error.retry_after)
-    return response
-
-
-def _on_http_error(error: HTTPException) -> Response:
-    status = error.code or 500
-    if isinstance(error, InternalServerError):
-        message = "Something went wrong on the server; nothing that was confirmed is lost. Try again in a moment."
-    elif isinstance(error, RequestEntityTooLarge):
-        message = f"That is too large: at most {request.max_content_length or DEFAULT_BODY:,} bytes are taken here."
-    elif status == 404:
-        message = "There is no such page here. Look at the address again, or start from the first page."
-    elif status == 405:
-        message = "This address is not to be used that way. Start from the first page."
-    else:
-        message = error.description or error.name
-    response = _answer(status, (error.name or "error").lower().replace(" ", "-"), message, {})
-    for name, value in error.get_headers():
-        if name not in ("Content-Type", "Content-Length"):
-            response.headers[name] = value
     return response

@@ -12,6 +12,7 @@ from arena.errors import ArenaError, BadSetting
 from arena.services import bracket, events, queries
 from arena.web import security
 from arena.web.context import get_context
+from arena.web.errors import status_of
 from arena.web.filters import sentence
 
 console = Blueprint("console", __name__, url_prefix="/console")
@@ -33,7 +34,7 @@ def _only_inside() -> Response | str | None:
 @console.errorhandler(ArenaError)
 def _problem(error: ArenaError) -> Response:
     response = current_app.make_response(_page(problem=sentence(str(error))))
-    response.status_code = error.status
+    response.status_code = status_of(error)
     return response
 
 

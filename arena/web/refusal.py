@@ -1,10 +1,16 @@
-"""The error of a request that is turned down before any service sees it."""
+"""The error of a request that is turned down before any service sees it, by a route or by the gateway."""
 
 from __future__ import annotations
 
 
 class Refusal(Exception):
-    """A request turned down before any service saw it. `str(error)` is the sentence a person reads."""
+    """A request that is turned down. `str(error)` is the sentence a person reads.
+
+    Attributes:
+        status: the HTTP status.
+        code: a short stable name of the rule.
+        retry_after: seconds after which the same request may succeed, for 429 and 503.
+    """
 
     def __init__(self, status: int, code: str, message: str, retry_after: int | None = None) -> None:
         super().__init__(message)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.arena.bundles import RECIPE, Poet, random_weights, torn_poet
-from tests.arena.evening import Evening
+from tests.support.bundles import RECIPE, Poet, random_weights, torn_poet
+from tests.support.evening import Evening
 from trainer.verse.generate import Written
 
 

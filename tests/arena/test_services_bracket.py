@@ -47,7 +47,7 @@ from arena.services.schemas import EventRules
 from arena.services.verification import record_verdict
 from arena.store.schema import Entry, Match, Owner, Vote
 from arena.verification.check import check_bundle
-from tests.arena.evening import Evening, verses
+from tests.support.evening import Evening, verses
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from arena.services.events import close_submissions, publish
 from arena.services.log import verify_chain
 from arena.services.verification import record_verdict
 from arena.verification.runner import check_watched, limits_of
-from tests.arena.evening import START, Evening, secret_of, verses
+from tests.support.evening import START, Evening, secret_of, verses
 from trainer.verse.bundle import read_claim
 
 

@@ -11,8 +11,8 @@ from arena.services.queries import console_view
 from arena.services.schemas import EntryStatus, Job
 from arena.services.verification import claim_next, record_verdict, release, renew
 from arena.verification.check import Report, check_bundle
-from tests.arena.bundles import Poet, edit_claim
-from tests.arena.evening import Evening, secret_of, undecided_verse, verses
+from tests.support.bundles import Poet, edit_claim
+from tests.support.evening import Evening, secret_of, undecided_verse, verses
 from trainer.verse.generate import Written
 
 

@@ -14,7 +14,7 @@ from arena.services.log import verify_chain
 from arena.services.queries import snapshot, stage_view
 from arena.services.voting import cast_vote, get_ballot
 from arena.store.schema import Vote
-from tests.arena.evening import Evening, secret_of, verses
+from tests.support.evening import Evening, secret_of, verses
 
 
 @pytest.fixture

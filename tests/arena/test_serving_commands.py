@@ -19,7 +19,7 @@ from arena.services import bracket, entries, queries, voting
 from arena.services.verification import claim_next, record_verdict
 from arena.settings import load_settings
 from arena.verification.check import check_bundle
-from tests.arena.bundles import RECIPE, Poet, random_weights
+from tests.support.bundles import RECIPE, Poet, random_weights
 from trainer.verse.claim import header_length
 
 

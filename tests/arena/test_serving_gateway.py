@@ -16,7 +16,7 @@ from arena.server import request_body
 from arena.server.gateway import EXECUTORS, Gateway
 from arena.server.snapshot import SnapshotKeeper
 from arena.web.limits import REQUEST_LIMITS, request_limits
-from tests.arena.served import Notes, small_app, within
+from tests.support.server import Notes, small_app, within
 
 MIB = 2**20
 Answer = tuple[int, dict[str, str], bytes]

@@ -17,10 +17,10 @@ import pytest
 
 from arena.bootstrap import make_event, open_event
 from arena.server.lock import EventHeld, EventLock
-from arena.server.server import PortTaken, free_port, lan_address, with_address
+from arena.server.network import PortTaken, free_port, lan_address, with_address
 from arena.services.events import close_submissions, open_submissions
 from arena.settings import SettingsError, create_event_folder, load_settings
-from tests.arena.served import ARENA, Process, ask, within
+from tests.support.server import ARENA, Process, ask, within
 
 pytestmark = pytest.mark.slow
 START_WITHIN = 60.0  # seconds; a cold machine with every core busy

@@ -15,15 +15,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from arena.server.request_body import request_limits
-from arena.server.server import free_port
-from tests.arena.served import Process, Wire, ask, within
+from arena.server.network import free_port
+from arena.web.limits import request_limits
+from tests.support.server import Process, Wire, ask, within
 
 pytestmark = pytest.mark.slow
 MIB = 2**20
 STALLED = 200
 GENEROUS = 5.0  # seconds for a poll: this is no measurement, the bench is
-START = "import sys; from tests.arena.served import small_server; small_server(sys.argv[1], int(sys.argv[2]))"
+START = "import sys; from tests.support.server import small_server; small_server(sys.argv[1], int(sys.argv[2]))"
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_stalled_uploads_stop_neither_polls_nor_pages_nor_votes(port: int, reque
 
 
 def test_beyond_the_places_an_upload_is_told_when_to_come_again(port: int) -> None:
-    places = request_limits("POST", "/enter").at_once
+    places = request_limits("POST", "/enter").max_concurrent
     stalled = [stall(port, "POST /enter", 1_000) for _ in range(places + 1)]
     try:
         ready, _, _ = select.select([wire.socket for wire in stalled], [], [], 8)  # whichever came last
@@ -208,7 +208,7 @@ def test_more_connections_than_it_has_descriptors_for_wait_and_break_nothing(spo
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit there")
 def test_the_limit_of_descriptors_is_raised_as_far_as_it_goes() -> None:
-    code = "import resource as r; from arena.server.server import raise_descriptor_limit as raised;"
+    code = "import resource as r; from arena.server.network import raise_descriptor_limit as raised;"
     code += "hard = r.getrlimit(r.RLIMIT_NOFILE)[1]; r.setrlimit(r.RLIMIT_NOFILE, (200, hard)); found = raised();"
     code += "soft = r.getrlimit(r.RLIMIT_NOFILE)[0]; print(200 < found < soft if hard > 1000 else found)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

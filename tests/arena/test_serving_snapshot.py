@@ -11,7 +11,7 @@ import pytest
 from arena.bootstrap import open_database, sqlite_url
 from arena.server.snapshot import DatabaseSource, Snapshot, SnapshotKeeper
 from arena.services.events import close_submissions, create_event, open_submissions
-from tests.arena.served import Notes, within
+from tests.support.server import Notes, within
 
 
 class Clock:

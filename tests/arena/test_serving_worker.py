@@ -17,15 +17,15 @@ import pytest
 from arena.bootstrap import EventContext, make_event, open_event
 from arena.processes import CODE_FOLDER, python_command
 from arena.scheduler import Scheduler
-from arena.server.server import WORKER
+from arena.server.supervisor import WORKER
 from arena.services import entries, events, queries
 from arena.services.schemas import EventRules
 from arena.settings import Settings
 from arena.verification.check import Report
 from arena.verification.runner import Cancelled
 from arena.worker import LEASE_SECONDS, Worker
-from tests.arena.bundles import RECIPE, Poet, random_weights
-from tests.arena.served import Process, within
+from tests.support.bundles import RECIPE, Poet, random_weights
+from tests.support.server import Process, within
 from trainer.verse.claim import header_length
 
 SECRET = "a-secret-of-twenty-two-letters-and-more"

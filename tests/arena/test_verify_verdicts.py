@@ -12,7 +12,7 @@ import pytest
 from arena.verification.check import Report
 from arena.verification.runner import Cancelled, check_watched, limits_of, report_of, verify_file, verify_files
 from arena.verification.sandbox import Ending, Limits
-from tests.arena.bundles import CONFIG, RECIPE, VOCABULARY, Poet, edit_claim, random_weights, torn_poet
+from tests.support.bundles import CONFIG, RECIPE, VOCABULARY, Poet, edit_claim, random_weights, torn_poet
 from trainer.verse.bundle import read_claim
 from trainer.verse.config import ModelConfig
 from trainer.verse.generate import Written

@@ -13,8 +13,8 @@ from werkzeug.test import TestResponse
 from arena.services import events
 from arena.services.identity import new_secret
 from arena.services.receipts import public_key_of, verify_receipt
-from tests.arena.bundles import edit_claim
-from tests.arena.web_evening import START, Evening, bundle, header_of, post, token_of
+from tests.support.bundles import edit_claim
+from tests.support.web import START, Evening, bundle, header_of, post, token_of
 
 MIB = 2**20
 

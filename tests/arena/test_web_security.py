@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 
 from arena.services import bracket, events
 from arena.web.login_limit import LOGIN_TRIES, LOGIN_WINDOW
-from tests.arena.web_evening import Evening, Tags, bundle, header_of, post, token_of, vote
+from tests.support.web import Evening, Tags, bundle, header_of, post, token_of, vote
 
 EVIL_NAME = "<img src=x onerror=alert(1)>\"'&{{7*7}}"
 TEMPLATES = Path(__file__).resolve().parents[2] / "arena" / "web" / "templates"

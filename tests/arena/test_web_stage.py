@@ -14,7 +14,7 @@ from arena.services import bracket, events
 from arena.services.queries import console_view, stage_view
 from arena.web.filters import PAIR, STAGE_SIZES, first_words, sanitize, stage_size, verse_lines
 from arena.web.stage import REVEAL_SECONDS
-from tests.arena.web_evening import START, Evening, Tags, hidden, token_of, vote
+from tests.support.web import START, Evening, Tags, hidden, token_of, vote
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_the_stage_sets_no_cookie_and_has_no_form(evening: Evening) -> None:
 
 def test_the_stage_shows_the_logs_head(evening: Evening) -> None:
     evening.draw(2)
-    with evening.db() as session:
+    with evening.db.reading() as session:
         from arena.services.log import head
 
         number, digest = head(session)

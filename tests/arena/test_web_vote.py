@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 from arena.services import bracket, events
 from arena.services.identity import voter_id_of
 from arena.web.public import phase_key
-from tests.arena.web_evening import START, Evening, Tags, hidden, post, token_of, vote
+from tests.support.web import START, Evening, Tags, hidden, post, token_of, vote
 
 FIRST_PAGE_BYTES = 13_000  # compressed, with its CSS and JavaScript: what a first round trip of TCP brings
 
@@ -157,7 +157,7 @@ def test_an_open_match_tells_nothing_but_the_two_verses(evening: Evening, voted:
     for index, phone in enumerate(voters):
         vote(phone, "left" if index < 5 else "right")
     phone = voters[0] if voted else evening.phone()
-    with evening.db() as session:
+    with evening.db.reading() as session:
         from arena.store.schema import Entry
 
         rows = session.query(Entry).all()

@@ -26,12 +26,13 @@ from typing import Any
 import psutil
 
 from arena.bootstrap import EventContext, make_event, open_event
-from arena.server.server import free_port, raise_descriptor_limit, web_server
+from arena.server.network import free_port, raise_descriptor_limit
+from arena.server.server import web_server
 from arena.services import bracket, entries, events, queries, verification
 from arena.verification.check import check_bundle
-from tests.arena.bundles import RECIPE, Poet, random_weights
-from tests.arena.served import ARENA, Process, ask, within
 from tests.bench.load import Line, Outcome, Planned, as_fast_as_it_goes, by_the_clock, hang_up, lines
+from tests.support.bundles import RECIPE, Poet, random_weights
+from tests.support.server import ARENA, Process, ask, within
 from trainer.verse.claim import header_length
 
 SECONDS = 3.0  # of each run at full speed

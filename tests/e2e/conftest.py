@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.house import House
+from tests.support.served import House
 
 
 @pytest.fixture(scope="module")

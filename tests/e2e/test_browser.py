@@ -12,9 +12,9 @@ import pytest
 
 from arena.services import bracket, entries, identity, queries
 from arena.services.schemas import MatchView
-from tests.arena.evening import verses
-from tests.arena.served import ask, within
-from tests.e2e.house import House, large_verse
+from tests.support.evening import verses
+from tests.support.served import House, large_verse
+from tests.support.server import ask, within
 from trainer.upload import PIECE
 from trainer.verse.claim import header_length
 

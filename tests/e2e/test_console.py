@@ -12,9 +12,9 @@ import pytest
 
 from arena.demo.simulated_voters import Form, SimulatedVoter, VoterError
 from arena.services import bracket, entries, identity, queries
-from tests.arena.evening import verses
-from tests.arena.served import within
-from tests.e2e.house import House
+from tests.support.evening import verses
+from tests.support.served import House
+from tests.support.server import within
 
 pytestmark = pytest.mark.slow
 

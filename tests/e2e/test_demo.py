@@ -14,7 +14,7 @@ from arena.bootstrap import open_event
 from arena.services import queries
 from arena.services.log import verify_chain
 from arena.settings import load_settings
-from tests.arena.served import ARENA, Process, ask, within
+from tests.support.server import ARENA, Process, ask, within
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")]
 A_WHOLE_DEMO = 180.0  # seconds; what it may take on two cores

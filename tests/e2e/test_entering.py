@@ -16,8 +16,8 @@ from click.testing import CliRunner
 
 from arena.services import entries
 from arena.services.receipts import public_key_of, verify_receipt
-from tests.arena.bundles import RECIPE, Poet, random_weights
-from tests.e2e.house import House, Wires, large_verse
+from tests.support.bundles import RECIPE, Poet, random_weights
+from tests.support.served import House, Wires, large_verse
 from tests.trainer.test_submit import checkpoint
 from trainer.checkpoint import write_checkpoint
 from trainer.cli import cli

@@ -21,16 +21,16 @@ from itsdangerous import URLSafeSerializer
 from sqlalchemy import select
 
 from arena.demo.simulated_voters import Form, SimulatedVoter, VoterError
-from arena.server.server import PortTaken, free_port
+from arena.server.network import PortTaken, free_port
 from arena.services import bracket, queries
 from arena.services.entries import entry_status
 from arena.services.identity import voter_id_of
 from arena.services.log import verify_chain
 from arena.store.schema import Match, Vote
 from arena.web.security import _SIGNER
-from tests.arena.evening import Evening, secret_of, verses
-from tests.arena.served import ask, within
-from tests.e2e.house import House
+from tests.support.evening import Evening, secret_of, verses
+from tests.support.served import House
+from tests.support.server import ask, within
 from trainer.errors import EventRefused, UploadError
 from trainer.upload import send
 from trainer.wire import Address, Wire

@@ -21,7 +21,7 @@ from nbformat.v4 import new_code_cell
 
 from arena.cli import main as arena
 from arena.services import queries
-from tests.e2e.house import House
+from tests.support.served import House
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.arena.bundles import Poet, random_weights
+from tests.support.bundles import Poet, random_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slow

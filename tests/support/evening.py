@@ -15,7 +15,7 @@ from arena.services.schemas import EntryStatus, EventRules, Job, MatchResult, Re
 from arena.services.verification import claim_next, record_verdict
 from arena.services.voting import cast_vote, get_ballot
 from arena.verification.check import check_bundle
-from tests.arena.bundles import RECIPE, VOCABULARY, Poet, random_weights, torn_poet
+from tests.support.bundles import RECIPE, VOCABULARY, Poet, random_weights, torn_poet
 from trainer.verse.claim import header_length
 from trainer.verse.text import verse_text
 

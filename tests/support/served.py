@@ -17,8 +17,8 @@ import numpy as np
 from arena.bootstrap import make_event, open_event
 from arena.services import events
 from arena.settings import load_settings
-from tests.arena.bundles import VOCABULARY
-from tests.arena.served import ARENA, Process, within
+from tests.support.bundles import VOCABULARY
+from tests.support.server import ARENA, Process, within
 from trainer.verse.bundle import pack
 from trainer.verse.config import ModelConfig
 from trainer.verse.generate import regenerate

@@ -17,7 +17,8 @@ from typing import Any
 from flask import Flask, Response, request
 
 from arena.server.gateway import Gateway
-from arena.server.server import end_with_main_process, raise_descriptor_limit, web_server
+from arena.server.network import raise_descriptor_limit
+from arena.server.server import end_with_main_process, web_server
 from arena.server.snapshot import SnapshotKeeper
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,7 +109,7 @@ def small_gateway(spool: str) -> Gateway:
 
 def small_server(spool: str, port: int) -> None:
     """Granian over the small application, as `serving` starts it over the real one."""
-    from tests.arena.served import small_gateway as load  # as its own process will find it
+    from tests.support.server import small_gateway as load  # as its own process will find it
 
     server = web_server("127.0.0.1", port, raise_descriptor_limit())
     server.serve(target_loader=partial(load, spool), wrap_loader=False)

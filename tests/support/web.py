@@ -18,7 +18,7 @@ from arena.services.identity import new_secret
 from arena.settings import Settings, create_event_folder
 from arena.verification.check import check_bundle
 from arena.web.app import create_app
-from tests.arena.bundles import RECIPE, Poet, random_weights
+from tests.support.bundles import RECIPE, Poet, random_weights
 from trainer.verse.claim import header_length
 
 START = 1_795_000_000.0

@@ -1,0 +1,108 @@
+"""Addresses and ports of a served event, and the number of connections that the system allows."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+import sys
+from dataclasses import replace
+
+from arena.errors import ArenaError
+from arena.settings import Settings, SettingsError, check_public_url
+
+RESERVED = 256  # descriptors for databases, bundles, libraries and a body each of uploads on their way to disk
+WITHOUT_LIMIT = 16_384  # connections where the system names no limit
+MAX_CONNECTIONS = 65_536  # beyond, memory is the limit
+
+
+class PortTaken(ArenaError):
+    """Another program listens where the server should."""
+
+    code = "port-taken"
+
+    def __init__(self, host: str, port: int, reason: str) -> None:
+        super().__init__(f"cannot listen on {host} port {port} ({reason}): choose another with --port", port=port)
+
+
+def with_address(
+    settings: Settings, *, lan: str | None = None, port: int | None = None, public_url: str = ""
+) -> Settings:
+    """The settings with an address to listen on and one for links.
+
+    Args:
+        lan: None: this machine only. Else the address that phones of the local network use; "auto": as set, or the one
+            that is found.
+        port: None: as set; 0: any that is free.
+        public_url: the outside address, of a tunnel or a proxy.
+
+    Raises:
+        SettingsError: no such address.
+    """
+    check_public_url(public_url)
+    if lan is not None:
+        address = lan_address() if lan == "auto" else lan
+        settings = replace(settings, host="::" if ":" in address else "0.0.0.0")
+    settings = replace(settings, port=free_port(settings.host, settings.port if port is None else port))
+    if lan is not None and (lan != "auto" or not settings.public_url):
+        shown = f"[{address}]" if ":" in address else address
+        settings = replace(settings, public_url=f"http://{shown}:{settings.port}")
+    if public_url:
+        settings = replace(settings, public_url=public_url.rstrip("/"))
+    check_public_url(settings.public_url)
+    return settings
+
+
+def lan_address() -> str:
+    """The address by which other machines of the local network reach this one.
+
+    Raises:
+        SettingsError: it has none.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
+        probe.connect(("192.0.2.1", 9))  # an address for documentation: nothing is sent, the system chooses the way
+        address = str(probe.getsockname()[0])
+        if not address.startswith(("127.", "0.")):
+            return address
+    raise SettingsError("this machine's address in the network was not found: name it, as in --lan 192.168.1.5")
+
+
+def free_port(host: str, port: int) -> int:
+    """The port, if nobody listens on it; for 0, one that is free now.
+
+    Raises:
+        PortTaken
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        if sys.platform == "win32":
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:  # connections of a server that has ended may linger; a server that listens is still in the way
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OverflowError:
+            raise PortTaken(host, port, "there is no such port") from None
+        except OSError as error:
+            reason = "another program uses it" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
+            raise PortTaken(host, port, reason) from None
+        return int(probe.getsockname()[1])
+
+
+def raise_descriptor_limit() -> int:
+    """Let this process and its children open as many files as the system allows; how many connections that carries."""
+    if sys.platform == "win32":
+        return WITHOUT_LIMIT  # sockets are not counted there
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for wanted in (MAX_CONNECTIONS + RESERVED, 10_240):  # the second is what macOS allows when it says "no limit"
+        goal = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        if soft == resource.RLIM_INFINITY or soft >= goal:
+            break
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (goal, hard))
+            soft = goal
+            break
+    found = MAX_CONNECTIONS + RESERVED if soft == resource.RLIM_INFINITY else soft
+    return max(16, min(found - RESERVED, MAX_CONNECTIONS))

@@ -1,0 +1,58 @@
+"""Keeps the verification process running beside the server."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import subprocess
+import threading
+
+from arena.processes import python_command
+from arena.settings import Settings
+
+STOP_SECONDS = 3.0  # that the verification process may take to end
+RESTART_SECONDS = 1.0  # before a process that died is started again
+WORKER = "arena.worker:run_as_child"
+log = logging.getLogger(__name__)
+
+
+class Supervisor:
+    """The verifying process: started, started again when it dies, and ended."""
+
+    def __init__(self, settings: Settings, jobs: int | None) -> None:
+        self._command = python_command(WORKER, str(settings.dir), str(jobs or 0))
+        self._stop = threading.Event()
+        self._child: subprocess.Popen[bytes] | None = None
+        self._thread = threading.Thread(target=self._watch, name="verifying", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End it: its standard input closes, which it takes as the end of the evening."""
+        self._stop.set()
+        child = self._child
+        if child is not None and child.stdin is not None:
+            with contextlib.suppress(OSError):
+                child.stdin.close()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._stop.is_set():
+            self._child = subprocess.Popen(self._command, stdin=subprocess.PIPE)
+            while self._child.poll() is None and not self._stop.is_set():
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._child.wait(0.2)
+            if self._stop.is_set():
+                break
+            log.error("the verifying process ended with status %s; starting another", self._child.returncode)
+            self._stop.wait(RESTART_SECONDS)
+        if self._child is not None:
+            if self._child.stdin is not None:
+                with contextlib.suppress(OSError):
+                    self._child.stdin.close()
+            try:
+                self._child.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._child.kill()
+                self._child.wait()

@@ -1,0 +1,133 @@
+"""Error handlers, and the one table from domain errors to HTTP statuses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flask import Flask, Response, current_app, jsonify, render_template, request
+from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntityTooLarge
+
+from arena import errors
+from arena.errors import ArenaError
+from arena.web import security
+from arena.web.filters import sentence
+from arena.web.refusal import Refusal
+
+# Every error of arena.errors has a row. Errors of other modules that reach a page are faults of the server.
+STATUSES: dict[type[ArenaError], int] = {
+    errors.NoEvent: 409,
+    errors.EventExists: 409,
+    errors.WrongState: 409,
+    errors.AlreadyDone: 409,
+    errors.BadSetting: 422,
+    errors.BadSecret: 401,
+    errors.BadName: 422,
+    errors.BadClaim: 422,
+    errors.OverLimits: 422,
+    errors.SubmissionsNotOpen: 409,
+    errors.SubmissionsClosed: 409,
+    errors.QuotaReached: 429,
+    errors.LittleSpace: 507,
+    errors.EntryNotFound: 404,
+    errors.AmbiguousEntry: 409,
+    errors.PieceTooLarge: 413,
+    errors.WrongOffset: 409,
+    errors.NotReceiving: 409,
+    errors.BytesLost: 410,
+    errors.TensorsDiffer: 422,
+    errors.EntriesPending: 409,
+    errors.TooManyEntries: 409,
+    errors.MatchNotFound: 404,
+    errors.MatchNotReady: 409,
+    errors.AnotherMatchOpen: 409,
+    errors.MatchDecided: 409,
+    errors.NothingToUndo: 409,
+    errors.MatchNotOpen: 409,
+    errors.MatchClosed: 409,
+    errors.PollRoundOver: 409,
+    errors.OwnMatch: 403,
+    errors.BadSide: 422,
+    errors.LogBroken: 500,
+    errors.DatabaseTooNew: 500,
+}
+
+
+def status_of(error: ArenaError) -> int:
+    """Return the HTTP status of a domain error."""
+    return STATUSES.get(type(error), 500)
+
+
+def register(app: Flask) -> None:
+    """Register the error handlers of an application."""
+    app.register_error_handler(ArenaError, on_arena_error)
+    app.register_error_handler(Refusal, on_refusal)
+    app.register_error_handler(HTTPException, on_http_error)
+
+
+def on_arena_error(error: ArenaError) -> Response:
+    """Answer with a domain error's status, code and facts."""
+    return error_response(status_of(error), error.code, str(error), error.facts)
+
+
+def on_refusal(error: Refusal) -> Response:
+    """Answer a request that a route turned down."""
+    response = error_response(error.status, error.code, str(error))
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
+
+
+def on_http_error(error: HTTPException) -> Response:
+    """Answer an error of Flask or Werkzeug in our own words."""
+    status = error.code or 500
+    if isinstance(error, InternalServerError):
+        message = "Something went wrong on the server; nothing that was confirmed is lost. Try again in a moment."
+    elif isinstance(error, RequestEntityTooLarge):
+        limit = request.max_content_length or current_app.config["MAX_CONTENT_LENGTH"]
+        message = f"That is too large: at most {limit:,} bytes are accepted here."
+    elif status == 404:
+        message = "There is no such page. Check the address, or start from the first page."
+    elif status == 405:
+        message = "This address cannot be used in this way. Start from the first page."
+    else:
+        message = error.description or error.name
+    response = error_response(status, (error.name or "error").lower().replace(" ", "-"), message)
+    for name, value in error.get_headers():
+        if name not in ("Content-Type", "Content-Length"):
+            response.headers[name] = value
+    return response
+
+
+def error_response(status: int, code: str, message: str, facts: Mapping[str, object] | None = None) -> Response:
+    """Make the answer to an error: JSON for programs, a page for people.
+
+    Args:
+        status: the HTTP status.
+        code: a short stable name of the rule.
+        message: one sentence that says what to do.
+        facts: plain data for programs.
+
+    Returns:
+        The response. The page leads to the console from an address of the console, else to the first page.
+    """
+    message = sentence(message)
+    if wants_json():
+        response = jsonify({"error": code, "message": message, **(facts or {})})
+    else:
+        response = current_app.make_response(render_template("error.html", message=message, status=status))
+    response.status_code = status
+    if status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def wants_json() -> bool:
+    """Whether the request comes from a program."""
+    if request.path.startswith("/api/"):
+        return True
+    return request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json"
+
+
+def home() -> str:
+    """Return the address that the header and the error page lead to."""
+    return "/console" if security.in_console(request) else "/"
