@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from arena.verification.check import Report
+    from arena.verification.report import Report
 
 
 @click.command()

@@ -21,7 +21,7 @@ from arena.server.supervisor import WORKER
 from arena.services import entries, events, queries
 from arena.services.schemas import EventRules
 from arena.settings import Settings
-from arena.verification.check import Report
+from arena.verification.report import Report
 from arena.verification.runner import Cancelled
 from arena.worker import LEASE_SECONDS, Worker
 from tests.support.bundles import RECIPE, Poet, random_weights
