@@ -53,6 +53,9 @@ class Settings:
     host: str = "127.0.0.1"  # the address listened on
     port: int = 8000
     public_url: str = ""  # what links and QR codes begin with, without a slash at its end; "": http://host:port
+    # what models are trained on by default
+    corpus: str = "folio"  # a name that `trainer --corpus` knows
+    corpus_sha256: str = "e283980c42f060a9ee4509ef63e65f3f423ebdd85f8b44b8a5d20f9a6f37e8b1"  # of its file
     # this machine
     min_free_bytes: int = 2_000_000_000  # of disk, below which no claim is taken
 
@@ -181,6 +184,8 @@ def _check(path: Path, values: Mapping[str, Any]) -> None:
         raise SettingsError(f"{path}: name must have 1 to 80 characters")
     if values.get("port", 1) > 65_535:
         raise SettingsError(f"{path}: port must be at most 65,535")
+    if not _is_hex(values.get("corpus_sha256", Settings.corpus_sha256)):
+        raise SettingsError(f"{path}: corpus_sha256 must be 64 hexadecimal digits")
     check_public_url(values.get("public_url", ""))
 
 
