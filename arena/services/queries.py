@@ -12,7 +12,7 @@ from typing import Literal
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from arena.errors import EntryNotFound
+from arena.errors import AmbiguousEntry, EntryNotFound
 from arena.rules.bracket import THIRD, round_title, title_of
 from arena.services.entries import UNDECIDED, reason_of
 from arena.services.events import the_event, view_of
@@ -198,6 +198,49 @@ def console_view(db: Database, *, now: float) -> ConsoleView:
                 for one in recent
             ],
         )
+
+
+def list_entries(db: Database) -> list[ConsoleEntry]:
+    """List all entries for the organizer, in the order of their claims."""
+    with db.reading() as session:
+        return _console_entries(session)
+
+
+def find_entry(db: Database, prefix: str) -> str:
+    """Find the one entry whose id begins with `prefix`.
+
+    Returns:
+        The whole id.
+
+    Raises:
+        EntryNotFound: No id begins so.
+        AmbiguousEntry: Several ids begin so.
+    """
+    with db.reading() as session:
+        ids = session.scalars(select(Entry.id).where(Entry.id.startswith(prefix.lower(), autoescape=True))).all()
+    if not ids:
+        raise EntryNotFound(prefix)
+    if len(ids) > 1:
+        raise AmbiguousEntry(prefix, len(ids))
+    return ids[0]
+
+
+def get_open_match(db: Database) -> MatchView | None:
+    """Return the match that is open for votes."""
+    with db.reading() as session:
+        return BracketView.load(session).open
+
+
+def get_next_match(db: Database) -> MatchView | None:
+    """Return the first match that can be opened."""
+    with db.reading() as session:
+        return BracketView.load(session).next
+
+
+def latest_record(db: Database) -> int:
+    """Return the number of the log's latest record; 0 before the first."""
+    with db.reading() as session:
+        return head(session)[0]
 
 
 @dataclass(frozen=True)

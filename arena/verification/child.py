@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from arena.verification.sandbox import end_with_parent
+from arena.processes import end_with_parent
 
 
 def main() -> None:
     """The child's whole life; its one argument is the file."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; the parent decides
     end_with_parent()
     from arena.verification.check import Report, check_bundle  # NumPy loads under the limits, like all that follows
 

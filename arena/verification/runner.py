@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 
+from arena.processes import python_command
 from arena.verification.check import Report, malformed, unreadable
 from arena.verification.sandbox import Ending, Limits, run_watched
 from trainer.verse.bundle import read_claim
@@ -26,11 +27,8 @@ SLOWEST = 2e8  # float64 operations a second: a tenth of one core of a small boa
 SECONDS_A_DIGEST = 2e-5  # noise: SHA-256 through Python takes 1e-6, one digest for four tokens of the vocabulary
 PATIENCE = 0.2  # seconds between two chances for Ctrl-C, which Windows does not let interrupt a wait
 
-# The child is isolated (-I: no PYTHON* variables, no user site, no current folder on its path) and runs the code its
-# parent runs, installed or not, so it is told where that lies. It writes no bytecode (-B), nor any other file.
-ROOT = str(Path(__file__).resolve().parents[2])
-START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from arena.verification.child import main; main()"
-CHILD = (sys.executable, "-I", "-B", "-c", START, ROOT)
+CHILD = "arena.verification.child:main"
+CHILD_FLAGS = ("-I", "-B")  # isolated: no PYTHON* variables, no user site, no current folder; and it writes no bytecode
 
 
 class Cancelled(Exception):
@@ -80,7 +78,7 @@ def verify_file(path: Path, cancelled: threading.Event) -> Report:
 def check_watched(path: Path, limits: Limits, cancelled: threading.Event) -> Report:
     """Check one bundle in a child of its own; raises as `verify_file` does."""
     try:
-        ending = run_watched([*CHILD, str(path)], limits, cancelled)
+        ending = run_watched(python_command(CHILD, str(path), flags=CHILD_FLAGS), limits, cancelled)
     except OSError as error:
         return Report("ERROR", code="crash", reason=f"no process could be started: {error.strerror}")
     return report_of(ending, limits)

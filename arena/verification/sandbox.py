@@ -2,14 +2,13 @@
 
 The parent looks at the child's clock and resident memory, on every system. On Linux the kernel enforces the limits too.
 A child is started with its standard input on a pipe that nobody writes to: when it closes, the parent is gone, and the
-child ends itself (`end_with_parent`), whatever killed the parent.
+child ends itself (`processes.end_with_parent`), whatever killed the parent.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -83,18 +82,6 @@ def run_watched(argv: Sequence[str], limits: Limits, cancelled: threading.Event 
     if how == "exited" and reader.overflow:
         how = "output"
     return Ending(how, status, bytes(reader.output))
-
-
-def end_with_parent() -> None:
-    """Called in a child: end when the parent does, and leave Ctrl-C to it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_wait_for_parent, daemon=True).start()
-
-
-def _wait_for_parent() -> None:
-    with contextlib.suppress(OSError):
-        os.read(0, 1)
-    os._exit(1)
 
 
 def _watch(

@@ -31,6 +31,7 @@ STATUSES: dict[type[ArenaError], int] = {
     errors.QuotaReached: 429,
     errors.LittleSpace: 507,
     errors.EntryNotFound: 404,
+    errors.AmbiguousEntry: 409,
     errors.PieceTooLarge: 413,
     errors.WrongOffset: 409,
     errors.NotReceiving: 409,

@@ -15,8 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from arena.bootstrap import open_event
-from arena.cli.event import make_event
+from arena.bootstrap import make_event, open_event
 from arena.server.lock import EventHeld, EventLock
 from arena.server.network import PortTaken, free_port, lan_address, with_address
 from arena.services.events import close_submissions, open_submissions
@@ -65,7 +64,7 @@ class Served:
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One server for the tests that only look."""
     folder = tmp_path_factory.mktemp("shared") / "event"
-    make_event(folder, "Poets of the lab", "thimble", {"port": 8000})
+    make_event(folder, name="Poets of the lab", draw_word="thimble", now=time.time())
     served = Served(folder)
     yield served
     served.process.end()
@@ -73,7 +72,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    make_event(tmp_path / "event", "Poets of the lab", "thimble", {"port": 8000})
+    make_event(tmp_path / "event", name="Poets of the lab", draw_word="thimble", now=time.time())
     return tmp_path / "event"
 
 
@@ -126,7 +125,7 @@ def test_a_second_start_names_the_process_that_holds_the_event(shared: Served) -
 
 def test_what_another_process_writes_reaches_the_polls(shared: Served) -> None:
     settings = load_settings(shared.folder)
-    event = open_event(settings.database_url, settings.dir)
+    event = open_event(settings)
     open_submissions(event.db, now=time.time())
     assert within(5, lambda: json.loads(ask(shared.port, "GET /api/v1/state")[2])["state"] == "open")
     close_submissions(event.db, now=time.time())
@@ -136,7 +135,7 @@ def test_what_another_process_writes_reaches_the_polls(shared: Served) -> None:
 
 def test_submissions_close_by_themselves(shared: Served) -> None:
     settings = load_settings(shared.folder)
-    event = open_event(settings.database_url, settings.dir)
+    event = open_event(settings)
     open_submissions(event.db, closes_at=time.time() + 1.0, now=time.time())
     event.db.dispose()
     assert within(30, lambda: json.loads(ask(shared.port, "GET /api/v1/state")[2])["state"] == "closed")

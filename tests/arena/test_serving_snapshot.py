@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from arena.bootstrap import open_event, sqlite_url
+from arena.bootstrap import open_database, sqlite_url
 from arena.server.snapshot import DatabaseSource, EncodedSnapshot, SnapshotKeeper
 from arena.services.events import close_submissions, create_event, open_submissions
 from arena.services.schemas import OpenMatch
@@ -84,19 +84,19 @@ def test_trouble_with_the_database_keeps_the_old_one_and_is_made_good(
 def test_a_write_by_anybody_shows(tmp_path: Path) -> None:
     """Another connection, as another process has it; the keeper's own reads are no writes."""
     url = sqlite_url(tmp_path / "arena.sqlite3")
-    event, other = open_event(url, tmp_path), open_event(url, tmp_path)
-    create_event(event.db, name="Evening", draw_word="word", now=1.0)
-    keeper = SnapshotKeeper(lambda: DatabaseSource(event.db))
+    db, other = open_database(url), open_database(url)
+    create_event(db, name="Evening", draw_word="word", now=1.0)
+    keeper = SnapshotKeeper(lambda: DatabaseSource(db))
     keeper.start()
     try:
         assert keeper.snapshot().state == "draft"
-        open_submissions(other.db, now=2.0)
+        open_submissions(other, now=2.0)
         assert within(5, lambda: keeper.snapshot().state == "open")
-        close_submissions(event.db, now=3.0)
+        close_submissions(db, now=3.0)
         assert within(5, lambda: keeper.snapshot().state == "closed")
         before = keeper.latest
         assert not within(0.3, lambda: keeper.latest is not before)
     finally:
         keeper.stop()
-        for one in (event, other):
-            one.db.dispose()
+        for each in (db, other):
+            each.dispose()

@@ -14,11 +14,13 @@ from typing import Any
 
 import pytest
 
-from arena.bootstrap import OpenEvent, open_event
-from arena.cli.event import make_event
-from arena.server.supervisor import ROOT, START
+from arena.bootstrap import EventContext, make_event, open_event
+from arena.processes import CODE_FOLDER, python_command
+from arena.scheduler import Scheduler
+from arena.server.supervisor import WORKER
 from arena.services import entries, events, queries
-from arena.settings import Settings, load_settings
+from arena.services.schemas import EventRules
+from arena.settings import Settings
 from arena.verification.check import Report
 from arena.verification.runner import Cancelled
 from arena.worker import LEASE_SECONDS, Worker
@@ -42,11 +44,11 @@ class Evening:
     """An event that takes entries, and a clock."""
 
     def __init__(self, folder: Path) -> None:
-        make_event(folder, "Evening", "thimble", {"max_entries": 100})
-        self.folder = folder
-        self.settings: Settings = load_settings(folder)
-        self.event: OpenEvent = open_event(self.settings.database_url, folder, 0)
-        self.now = 2_000_000_000.0
+        self.folder, self.now = folder, 2_000_000_000.0
+        rules = EventRules(max_entries=100)
+        made = make_event(folder, name="Evening", draw_word="thimble", rules=rules, now=self.now)
+        self.settings: Settings = replace(made, min_free_bytes=0)
+        self.event: EventContext = open_event(self.settings)
         events.open_submissions(self.event.db, now=self.now)
 
     def enter(self, data: bytes, secret: str = SECRET) -> str:
@@ -57,8 +59,7 @@ class Evening:
         return receipt.entry
 
     def entry(self, entry_id: str) -> Any:
-        found = queries.console_view(self.event.db, now=self.now).entries
-        return next(one for one in found if one.entry == entry_id)
+        return next(one for one in queries.list_entries(self.event.db) if one.entry == entry_id)
 
     def worker(self, name: str = "one", **more: Any) -> Worker:
         return Worker(self.event.db, self.event.store, name=name, clock=lambda: self.now, **more)
@@ -92,8 +93,9 @@ def test_a_killed_worker_costs_one_lease_and_no_entry(evening: Evening) -> None:
     evening.event.db.dispose()
     stalled = "import sys, threading, time; sys.path.insert(0, sys.argv.pop(1)); import arena.worker as w;"
     stalled += "from pathlib import Path; w.Worker.__init__.__kwdefaults__['check'] = lambda *a: time.sleep(600);"
-    stalled += f"w.Worker.__init__.__kwdefaults__['clock'] = lambda: {evening.now}; w.work(Path(sys.argv[1]), 1)"
-    process = Process([sys.executable, "-P", "-c", stalled, ROOT, str(evening.folder)])
+    stalled += f"w.Worker.__init__.__kwdefaults__['clock'] = lambda: {evening.now};"
+    stalled += "w.run_worker(w.load_settings(Path(sys.argv[1])), 1)"
+    process = Process([sys.executable, "-P", "-c", stalled, CODE_FOLDER, str(evening.folder)])
     try:
         assert within(60, lambda: evening.entry(entry).state == "verifying"), process.lines
     finally:
@@ -177,7 +179,7 @@ def test_a_check_that_nobody_waits_for_is_stopped(evening: Evening, monkeypatch:
 def test_what_is_due_is_done_while_nothing_waits(evening: Evening) -> None:
     events.set_closing_time(evening.event.db, evening.now + 60, now=evening.now)
     evening.now += 61
-    evening.worker().step()
+    Scheduler(evening.event.db, clock=lambda: evening.now).step()
     assert events.current_event(evening.event.db).state == "closed"
 
 
@@ -209,7 +211,7 @@ def test_the_command_works_until_ctrl_c(evening: Evening) -> None:
 def test_the_attached_worker_ends_when_its_input_closes(evening: Evening) -> None:
     import subprocess
 
-    process = Process([sys.executable, "-P", "-c", START, ROOT, str(evening.folder), "1"], stdin=subprocess.PIPE)
+    process = Process(python_command(WORKER, str(evening.folder), "1"), stdin=subprocess.PIPE)
     try:
         entry = evening.enter(bundle())
         assert within(60, lambda: evening.entry(entry).state == "verified"), process.lines

@@ -25,12 +25,10 @@ from typing import Any
 
 import psutil
 
-from arena.bootstrap import OpenEvent, open_event
-from arena.cli.event import make_event
+from arena.bootstrap import EventContext, make_event, open_event
 from arena.server.network import free_port, raise_descriptor_limit
 from arena.server.server import web_server
 from arena.services import bracket, entries, events, queries, verification
-from arena.settings import load_settings
 from arena.verification.check import check_bundle
 from tests.bench.load import Line, Outcome, Planned, as_fast_as_it_goes, by_the_clock, hang_up, lines
 from tests.support.bundles import RECIPE, Poet, random_weights
@@ -110,11 +108,11 @@ def running(command: list[str], port: int) -> Iterator[Meter]:
         process.end()
 
 
-def prepare(folder: Path) -> OpenEvent:
+def prepare(folder: Path) -> EventContext:
     """An event with two verses and their match open until it is closed by hand."""
-    make_event(folder, "Bench", "thimble", {})
-    settings = load_settings(folder)
-    event, now = open_event(settings.database_url, folder, 0), time.time()
+    now = time.time()
+    settings = make_event(folder, name="Bench", draw_word="thimble", now=now)
+    event = open_event(replace(settings, min_free_bytes=0))
     events.open_submissions(event.db, now=now)
     poet = Poet(random_weights(1))
     for number in (1, 2):
@@ -213,7 +211,7 @@ class Voters:
 SIDES = ("left", "right")
 
 
-def votes(port: int, event: OpenEvent, meter: Meter) -> list[bytes]:
+def votes(port: int, event: EventContext, meter: Meter) -> list[bytes]:
     """Durable votes a second through the whole application."""
     forms = Voters(port, VOTERS, meter).ready
     for count, first, last in ((1, 0, 300), (32, 300, 2_000), (256, 2_000, VOTERS)):
@@ -234,7 +232,7 @@ def votes(port: int, event: OpenEvent, meter: Meter) -> list[bytes]:
     return forms
 
 
-def counted(event: OpenEvent) -> int:
+def counted(event: EventContext) -> int:
     """Votes in the open match."""
     match = queries.console_view(event.db, now=time.time()).open
     return match.votes or 0 if match else 0

@@ -20,7 +20,7 @@ import pytest
 from itsdangerous import URLSafeSerializer
 from sqlalchemy import select
 
-from arena.demo.simulated_voters import Form, Phone, VoterError
+from arena.demo.simulated_voters import Form, SimulatedVoter, VoterError
 from arena.server.network import PortTaken, free_port
 from arena.services import bracket, queries
 from arena.services.entries import entry_status
@@ -195,7 +195,7 @@ def enter(house: House, folder: Path, number: int, killer: Killer) -> str:
             wire.close()
 
 
-def vote(phone: Phone, voter: int, match: str, killer: Killer) -> str:
+def vote(phone: SimulatedVoter, voter: int, match: str, killer: Killer) -> str:
     """Vote as a person does who reloads the page until it says that the vote is in; the verse voted for."""
     deadline = time.monotonic() + AT_LAST
     killer.next_step()
@@ -216,7 +216,7 @@ def vote(phone: Phone, voter: int, match: str, killer: Killer) -> str:
     raise AssertionError(f"no vote on {match} was taken within {AT_LAST:g} seconds")
 
 
-def secret_in(phone: Phone, house: House) -> str:
+def secret_in(phone: SimulatedVoter, house: House) -> str:
     """The secret of a phone, from its cookie."""
     [cookie] = [cookie for cookie in phone.cookies if cookie.name == "t"]
     key = URLSafeSerializer(house.settings.secret_key, salt="verse-voter-1", signer_kwargs=_SIGNER)
@@ -249,7 +249,7 @@ def play_with_kills(house: House, folder: Path, kills: int, seed: int) -> None:
     house.close()
     bracket.draw_bracket(house.db, now=time.time())
 
-    phones = [Phone(house.url) for _ in range(VOTERS)]
+    phones = [SimulatedVoter(house.url) for _ in range(VOTERS)]
     confirmed: list[tuple[str, int, str]] = []
     while (view := queries.console_view(house.db, now=time.time())).champion is None:
         assert view.next is not None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
-from arena.bootstrap import BundleStore, Database, open_event, sqlite_url
+from arena.bootstrap import BundleStore, Database, open_database, sqlite_url
 from arena.services.bracket import close_match, draw_bracket, open_match
 from arena.services.entries import PIECE_BYTES, take_claim, take_piece
 from arena.services.events import close_submissions, create_event, open_submissions
@@ -68,8 +68,9 @@ class Evening:
     store: BundleStore = field(init=False)
 
     def __post_init__(self) -> None:
-        opened = open_event(sqlite_url(self.folder / "arena.sqlite3"), self.folder, min_free=0)
-        self.db, self.store = opened.db, opened.store
+        self.db = open_database(sqlite_url(self.folder / "arena.sqlite3"))
+        self.store = BundleStore(self.folder, min_free=0)
+        self.store.prepare()
 
     def dispose(self) -> None:
         self.db.dispose()

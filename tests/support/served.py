@@ -7,14 +7,14 @@ import os
 import socket
 import threading
 import time
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from arena.bootstrap import open_event
-from arena.cli.event import make_event
+from arena.bootstrap import make_event, open_event
 from arena.services import events
 from arena.settings import load_settings
 from tests.support.bundles import VOCABULARY
@@ -49,11 +49,11 @@ def large_verse(number: int) -> bytes:
 class House:
     """An event folder, and `arena serve` on it, which can be killed and started again at the same port."""
 
-    def __init__(self, folder: Path, **options: Any) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        make_event(folder, "Poets of the lab", "thimble", options)
+        make_event(folder, name="Poets of the lab", draw_word="thimble", now=time.time())
         self.settings = load_settings(folder)
-        self.event = open_event(self.settings.database_url, self.settings.dir, min_free=0)
+        self.event = open_event(replace(self.settings, min_free_bytes=0))
         self.port = 0
         self.process: Process | None = None
 

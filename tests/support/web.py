@@ -48,7 +48,7 @@ class Evening:
 
     def __init__(self, dir: Path, **options: Any) -> None:
         self.settings: Settings = create_event_folder(dir / "event", name="Evening <of> verses", **options)
-        self.event = open_event(self.settings.database_url, self.settings.dir, min_free=0)
+        self.event = open_event(replace(self.settings, min_free_bytes=0))
         self.now = START
         self.app = self.make_app()
         events.create_event(self.db, name=self.settings.name, draw_word="moonlight", now=self.now)
