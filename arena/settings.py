@@ -29,6 +29,7 @@ SECRETS_FILE = "secrets.json"
 SECRET_FIELDS = ("console_password", "secret_key", "receipt_key")
 PASSWORD_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # without l, o, 0 and 1, which look like another
 PASSWORD_LENGTH = 16  # letters, 80 bits
+HEX_32_BYTES = "[0-9a-f]{64}"
 
 
 class SettingsError(ArenaError):
@@ -52,6 +53,8 @@ class Settings:
     host: str = "127.0.0.1"  # the address that the server listens on
     port: int = 8000  # the port that the server listens on
     public_url: str = ""  # the beginning of links and QR codes, without a slash at its end; "": http://host:port
+    corpus: str = "folio"  # what models are trained on by default; a name that `trainer --corpus` knows
+    corpus_sha256: str = "e283980c42f060a9ee4509ef63e65f3f423ebdd85f8b44b8a5d20f9a6f37e8b1"  # of the corpus file
     min_free_bytes: int = 2_000_000_000  # of disk, below which no claim is accepted
 
     @property
@@ -94,6 +97,8 @@ PUBLIC_FIELDS: dict[str, tuple[type, int, int]] = {
     "host": (str, 1, 1_000),
     "port": (int, 0, 65_535),
     "public_url": (str, 0, 1_000),
+    "corpus": (str, 0, 1_000),
+    "corpus_sha256": (str, 0, 1_000),
     "min_free_bytes": (int, 0, 2**53),
 }
 
@@ -201,6 +206,8 @@ def _check_public(path: Path, values: Mapping[str, Any]) -> None:
             wanted = f"a whole number from {low} to {high:,}"
         if not valid:
             raise SettingsError(f"{path}: {name} must be {wanted}, not {value!r}")
+    if not re.fullmatch(HEX_32_BYTES, values.get("corpus_sha256", Settings.corpus_sha256)):
+        raise SettingsError(f"{path}: corpus_sha256 must be 64 hexadecimal digits")
     check_public_url(values.get("public_url", ""))
 
 
@@ -210,7 +217,7 @@ def _check_private(path: Path, values: Mapping[str, Any]) -> None:
         value = values.get(name)
         if not isinstance(value, str) or len(value) < PASSWORD_LENGTH:
             raise SettingsError(f"{path}: {name} is missing or too short; put the file back from a backup")
-        if name.endswith("_key") and not re.fullmatch("[0-9a-f]{64}", value):
+        if name.endswith("_key") and not re.fullmatch(HEX_32_BYTES, value):
             raise SettingsError(f"{path}: {name} is not 64 hexadecimal digits; put the file back from a backup")
 
 

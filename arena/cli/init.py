@@ -14,10 +14,8 @@ from arena.services.schemas import EventRules
 @click.argument("positional", metavar="[DIR]", required=False, type=click.Path(path_type=Path, file_okay=False))
 @click.option("--name", default="An evening of verses", show_default=True, help="The name of the event on every page.")
 @click.option("--word", help="The draw word: it seeds the draw and decides ties.  [default: a random word]")
-@click.option("--lines", default=EventRules.lines, show_default=True, help="Maximum number of lines of a verse.")
-@click.option(
-    "--characters", default=EventRules.characters, show_default=True, help="Maximum number of characters of a verse."
-)
+@click.option("--lines", default=EventRules.lines, show_default=True, help="Maximum lines of a verse.")
+@click.option("--characters", default=EventRules.characters, show_default=True, help="Maximum characters of a verse.")
 @click.option(
     "--grace",
     default=EventRules.grace_seconds / 60,
@@ -37,7 +35,7 @@ from arena.services.schemas import EventRules
     "--max-entries",
     default=EventRules.max_entries,
     show_default=True,
-    help="Maximum number of entries, replaced ones included.",
+    help="Maximum entries, replaced ones included.",
 )
 @click.option("--port", type=click.IntRange(1, 65_535), default=8000, show_default=True, help="The server's port.")
 @click.option("--public-url", default="", help="The address that phones use, e.g. https://verses.example.org.")

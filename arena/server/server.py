@@ -87,7 +87,7 @@ def load_gateway(settings: Settings, console_remote: bool = False) -> Any:
     end_with_main_process()
     event = open_event(settings)
     keeper = SnapshotKeeper(partial(DatabaseSource, event.db))
-    app = create_app(settings, event.db, event.store, time.time, console_remote, snapshot=keeper.data)
+    app = create_app(settings, event.db, event.store, time.time, console_remote, snapshot=keeper.snapshot)
     return Gateway(app, keeper, settings.incoming)
 
 
@@ -157,10 +157,12 @@ def _announce(settings: Settings, connections: int, say: Callable[[str], None], 
 
 def answers(settings: Settings) -> bool:
     """Whether the server answers polls."""
+    from arena.web.routes import STATE
+
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
     connection = http.client.HTTPConnection(host, settings.port, timeout=2)
     try:
-        connection.request("GET", "/api/state")
+        connection.request(STATE.method, STATE.path)
         return connection.getresponse().status == 200
     except (OSError, http.client.HTTPException):
         return False

@@ -55,7 +55,7 @@ class Served:
 
     def answers(self) -> bool:
         try:
-            return ask(self.port, "GET /api/state")[0] == 200
+            return ask(self.port, "GET /api/v1/state")[0] == 200
         except (OSError, ConnectionError):
             return False
 
@@ -103,9 +103,9 @@ def test_it_says_where_everything_is_and_never_the_password(shared: Served) -> N
 
 
 def test_it_answers_polls_and_pages(shared: Served) -> None:
-    status, headers, body = ask(shared.port, "GET /api/state")
+    status, headers, body = ask(shared.port, "GET /api/v1/state")
     assert (status, json.loads(body)["event"]) == (200, "Poets of the lab")
-    assert ask(shared.port, f"GET /api/state\nIf-None-Match: {headers['etag']}")[0] == 304
+    assert ask(shared.port, f"GET /api/v1/state\nIf-None-Match: {headers['etag']}")[0] == 304
     status, headers, body = ask(shared.port, "GET /")
     assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert b"Poets of the lab" in body
@@ -127,10 +127,10 @@ def test_what_another_process_writes_reaches_the_polls(shared: Served) -> None:
     settings = load_settings(shared.folder)
     event = open_event(settings)
     open_submissions(event.db, now=time.time())
-    assert within(5, lambda: json.loads(ask(shared.port, "GET /api/state")[2])["state"] == "open")
+    assert within(5, lambda: json.loads(ask(shared.port, "GET /api/v1/state")[2])["state"] == "open")
     close_submissions(event.db, now=time.time())
     event.db.dispose()
-    assert within(5, lambda: json.loads(ask(shared.port, "GET /api/state")[2])["state"] == "closed")
+    assert within(5, lambda: json.loads(ask(shared.port, "GET /api/v1/state")[2])["state"] == "closed")
 
 
 def test_submissions_close_by_themselves(shared: Served) -> None:
@@ -138,7 +138,7 @@ def test_submissions_close_by_themselves(shared: Served) -> None:
     event = open_event(settings)
     open_submissions(event.db, closes_at=time.time() + 1.0, now=time.time())
     event.db.dispose()
-    assert within(30, lambda: json.loads(ask(shared.port, "GET /api/state")[2])["state"] == "closed")
+    assert within(30, lambda: json.loads(ask(shared.port, "GET /api/v1/state")[2])["state"] == "closed")
 
 
 @posix
@@ -176,7 +176,7 @@ def test_it_ends_cleanly_with_phones_still_connected(serve: Callable[[], Served]
     served = serve()
     phones = [http.client.HTTPConnection("127.0.0.1", served.port, timeout=20) for _ in range(5)]
     for phone in phones:
-        phone.request("GET", "/api/state")
+        phone.request("GET", "/api/v1/state")
         assert phone.getresponse().read()
     children = served.children
     served.process.popen.send_signal(signal.Signals[how])

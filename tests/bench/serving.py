@@ -96,7 +96,7 @@ def running(command: list[str], port: int) -> Iterator[Meter]:
 
     def answers() -> bool:
         try:
-            return ask(port, "GET /api/state")[0] == 200
+            return ask(port, "GET /api/v1/state")[0] == 200
         except OSError:
             return False
 
@@ -141,11 +141,11 @@ def get(path: str, *headers: str) -> bytes:
 
 def polls(empty_port: int, port: int, meters: dict[int, Meter]) -> None:
     """Polls a second, alternating with the empty application."""
-    etag = ask(port, "GET /api/state")[1]["etag"]
+    etag = ask(port, "GET /api/v1/state")[1]["etag"]
     cases = {
-        "empty application": (empty_port, get("/api/state")),
-        "state poll, unchanged (304)": (port, get("/api/state", f"If-None-Match: {etag}")),
-        "state poll, changed (200)": (port, get("/api/state")),
+        "empty application": (empty_port, get("/api/v1/state")),
+        "state poll, unchanged (304)": (port, get("/api/v1/state", f"If-None-Match: {etag}")),
+        "state poll, changed (200)": (port, get("/api/v1/state")),
     }
     for count in (64, 2_000):
         found: dict[str, list[tuple[Outcome, float]]] = {name: [] for name in cases}
@@ -240,8 +240,8 @@ def counted(event: EventContext) -> int:
 
 def room(port: int, forms: list[bytes], count: int) -> None:
     """Phones that poll every 4 seconds and all vote within 30; latencies from when each request was due."""
-    etag = ask(port, "GET /api/state")[1]["etag"]
-    poll, chance = get("/api/state", f"If-None-Match: {etag}"), random.Random(1)
+    etag = ask(port, "GET /api/v1/state")[1]["etag"]
+    poll, chance = get("/api/v1/state", f"If-None-Match: {etag}"), random.Random(1)
     connected, plan, number = lines(port, count), [], 0
     for phone, line in enumerate(connected):
         at = chance.uniform(0, POLL_EVERY)
@@ -266,14 +266,17 @@ def stalled(port: int, count: int) -> None:
     for name, begin in (
         ("none", ""),
         ("votes", "POST /vote HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nx"),
-        ("pieces", "PATCH /api/entries/0 HTTP/1.1\r\nHost: x\r\nUpload-Offset: 0\r\nContent-Length: 1000000\r\n\r\nx"),
+        (
+            "pieces",
+            "PATCH /api/v1/entries/0 HTTP/1.1\r\nHost: x\r\nUpload-Offset: 0\r\nContent-Length: 1000000\r\n\r\nx",
+        ),
         ("forms", "POST /enter HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\nx"),
     ):
         holding = [Line(port) for _ in range(count if begin else 0)]
         for line in holding:
             line.send(begin.encode())
         asking = lines(port, 20)
-        plan = [Planned(i * 0.01, i, asking[i % 20], get("/api/state"), "polls") for i in range(500)]
+        plan = [Planned(i * 0.01, i, asking[i % 20], get("/api/v1/state"), "polls") for i in range(500)]
         one = by_the_clock(plan)["polls"]
         hang_up([*holding, *asking])
         print(

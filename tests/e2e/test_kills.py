@@ -299,6 +299,6 @@ def test_a_web_process_killed_as_soon_as_it_starts_does_not_end_the_server(house
 
 def _answers(house: House) -> bool:
     try:
-        return ask(house.port, "GET /api/state")[0] == 200
+        return ask(house.port, "GET /api/v1/state")[0] == 200
     except OSError:
         return False
