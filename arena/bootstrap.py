@@ -1,32 +1,96 @@
-"""Opens an event's database and files, for the edges of the house, which know services only."""
+"""Opens an event and makes new ones, for the command line, the server, the pages and the worker."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from arena.store.bundles import MIN_FREE, BundleStore
+from arena.services import events
+from arena.services.schemas import EventRules
+from arena.settings import Settings, create_event_folder
+from arena.store.bundles import BundleStore
 from arena.store.migrations import upgrade
 from arena.store.unit_of_work import ChangeDetector, Database, sqlite_url
 
-__all__ = ["BundleStore", "ChangeDetector", "Database", "OpenEvent", "open_event", "sqlite_url"]
+__all__ = [
+    "BundleStore",
+    "ChangeDetector",
+    "Database",
+    "EventContext",
+    "make_event",
+    "open_database",
+    "open_event",
+    "sqlite_url",
+]
 
 
 @dataclass(frozen=True)
-class OpenEvent:
-    """What services work on."""
+class EventContext:
+    """One opened event: everything that services need."""
 
+    settings: Settings
     db: Database
     store: BundleStore
 
+    def close(self) -> None:
+        """Close the connections to the database."""
+        self.db.dispose()
 
-def open_event(url: str, folder: Path, min_free: int = MIN_FREE) -> OpenEvent:
-    """Open the database at `url`, with the tables of this version, and the bundles under `folder`.
+
+def open_event(settings: Settings) -> EventContext:
+    """Open the database and the files of an event.
 
     Raises:
-        DatabaseTooNew: a later version wrote it.
+        DatabaseTooNew: A later version wrote the database.
+    """
+    store = BundleStore(settings.dir, settings.min_free_bytes)
+    store.prepare()
+    return EventContext(settings, open_database(settings.database_url), store)
+
+
+def open_database(url: str) -> Database:
+    """Open a database and bring its tables to the schema of this version.
+
+    Raises:
+        DatabaseTooNew: A later version wrote the database.
     """
     upgrade(url)
-    store = BundleStore(folder, min_free)
-    store.prepare()
-    return OpenEvent(Database.open(url), store)
+    return Database.open(url)
+
+
+def make_event(
+    folder: Path,
+    *,
+    name: str,
+    draw_word: str,
+    rules: EventRules = EventRules(),  # noqa: B008  (frozen)
+    port: int = Settings.port,
+    public_url: str = Settings.public_url,
+    now: float,
+) -> Settings:
+    """Make a new event: its folder, its database and the event's row.
+
+    Args:
+        folder: new, or an empty folder.
+        name: what every page calls the event.
+        draw_word: the word that seeds the draw and decides ties.
+        rules: limits of entries and lengths of votes.
+        port: the port that the server listens on.
+        public_url: what links begin with; "": the address listened on.
+        now: seconds since the epoch.
+
+    Returns:
+        The settings of the new event.
+
+    Raises:
+        SettingsError: The folder holds an event already, or an option is out of bounds.
+        BadName: The name is empty, too long or has control characters.
+        BadSetting: A rule is out of bounds.
+    """
+    events.check_rules(rules)  # before there is a folder
+    name = events.clean_name(name, events.MAX_NAME, "an event's name")
+    settings = create_event_folder(folder, name, port=port, public_url=public_url)
+    event = open_event(settings)
+    events.create_event(event.db, name=name, draw_word=draw_word, rules=rules, now=now)
+    event.close()
+    return settings

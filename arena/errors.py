@@ -144,8 +144,21 @@ class EntryNotFound(ArenaError):
 
     code = "no-entry"
 
-    def __init__(self) -> None:
-        super().__init__("there is no such entry here, or it is not shown yet: check the link and the secret")
+    def __init__(self, prefix: str | None = None) -> None:
+        super().__init__(
+            "there is no such entry here, or it is not shown yet: check the link and the secret"
+            if prefix is None
+            else f"no entry starts with {prefix!r}: `arena event entries` lists the ids"
+        )
+
+
+class AmbiguousEntry(ArenaError):
+    """Several entries whose ids begin with what was given."""
+
+    code = "ambiguous-entry"
+
+    def __init__(self, prefix: str, count: int) -> None:
+        super().__init__(f"{count} entries start with {prefix!r}: give more characters of the id", count=count)
 
 
 class PieceTooLarge(ArenaError):

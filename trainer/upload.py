@@ -82,7 +82,7 @@ def follow(
     """
     told = ""
     while True:
-        answer = wire.ask("GET", f"/api/entries/{entry}")
+        answer = wire.ask("GET", f"/api/v1/entries/{entry}")
         if answer.status != 200:
             raise refused(answer)
         state, reason = _text(answer, "state"), plain(_text(answer, "reason"))
@@ -101,7 +101,7 @@ def follow(
 
 def _claim(bundle: Path, wire: Wire, name: str, event: str, header: bytes, size: int) -> tuple[Entered, int, str]:
     """Send the claim and keep its receipt; also the offset to go on from, and the entry's state."""
-    answer = wire.ask("POST", f"/api/entries?name={quote(name, safe='', errors='replace')}", header, _kind())
+    answer = wire.ask("POST", f"/api/v1/entries?name={quote(name, safe='', errors='replace')}", header, _kind())
     if answer.status not in (200, 201):
         raise refused(answer)
     receipt = answer.data.get("receipt")
@@ -122,7 +122,7 @@ def _send_pieces(file: BinaryIO, wire: Wire, entry: str, offset: int, size: int)
         while offset < size:
             file.seek(offset)
             piece = file.read(PIECE)
-            answer = wire.ask("PATCH", f"/api/entries/{entry}", piece, {**_kind(), "Upload-Offset": str(offset)})
+            answer = wire.ask("PATCH", f"/api/v1/entries/{entry}", piece, {**_kind(), "Upload-Offset": str(offset)})
             if answer.status == 410 or answer.data.get("error") == "not-receiving":
                 return False  # the claim, sent again, tells what has become of the entry
             if answer.status == 200 or "offset" in answer.data:  # also: it has more, or less, than we thought

@@ -1,69 +1,180 @@
-"""Reports as lines for people. Names and verses come from strangers: nothing in them may steer a terminal."""
+"""What commands print. Names and verses come from strangers: nothing in them may control a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
-from arena.verification.check import Report
+import click
 
-COLOURS = {"PASS": "green", "FAIL": "red", "UNDECIDED": "yellow", "MALFORMED": "red", "ERROR": "magenta"}
+if TYPE_CHECKING:
+    from arena.services.schemas import ConsoleEntry, ConsoleView, EventView, MatchResult, MatchView, Side
+    from arena.verification.report import Report, Token
+
+VERDICT_COLORS = {"PASS": "green", "FAIL": "red", "UNDECIDED": "yellow", "MALFORMED": "red", "ERROR": "magenta"}
 INDENT = " " * 11
 MAX_SHOWN = 300  # characters of one piece of untrusted text
+SHORT_ID = 8  # characters of an entry's id
 
 
-def visible(text: str) -> str:
-    r"""Text with everything that does not print, or that reorders other text, made visible.
+def sanitize(text: str) -> str:
+    r"""Replace characters that do not print, or that reorder text, by escapes, and shorten long text.
 
-    >>> visible("a\x1b[2Jb")
+    >>> sanitize("a\x1b[2Jb")
     'a\\x1b[2Jb'
     """
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
     return shown if len(shown) <= MAX_SHOWN else shown[: MAX_SHOWN - 1] + "…"
 
 
-def lines_of(report: Report) -> Iterator[str]:
-    """What people read: the first line has verdict, name and the main fact; further ones are indented."""
-    head = f"{report.verdict:<{len(INDENT) - 1}} {visible(report.file)}"
-    match report.verdict:
-        case "PASS":
-            yield f"{head}  {_tokens(report)}, {_gap(report.certificate)}"
-        case "FAIL" | "UNDECIDED" if report.expected and report.got:
-            yield f"{head}  {visible(report.reason or '')}"
+def echo_lines(lines: Iterable[str]) -> None:
+    """Print lines."""
+    for line in lines:
+        click.echo(line)
+
+
+def short_id(entry_id: str) -> str:
+    """Shorten an entry's id to what commands show and accept."""
+    return entry_id[:SHORT_ID]
+
+
+# Reports of `arena verify`
+
+
+def report_lines(report: Report) -> Iterator[str]:
+    """Write a report: a line with verdict, file and main fact, and indented lines with further facts."""
+    head = f"{report.verdict:<{len(INDENT) - 1}} {sanitize(report.file)}"
+    if report.verdict == "PASS":
+        yield f"{head}  {_tokens(report)}, {_gap(report.certificate)}"
+    else:
+        yield f"{head}  {sanitize(report.reason or '')}"
+        if report.expected and report.got:
             yield INDENT + _difference(report, report.expected, report.got)
-        case _:
-            yield f"{head}  {visible(report.reason or '')}"
     if report.certificate_agrees is False:
         claimed = _gap(report.claimed_certificate, "engine")
         yield f"{INDENT}remark: the file's certificate says {claimed}; here it is {_gap(report.certificate, 'engine')}"
 
 
-def exit_status(reports: Sequence[Report]) -> int:
-    """0: all PASS; 1: at least one FAIL or malformed file; 2: anything else."""
-    verdicts = {report.verdict for report in reports}
-    if verdicts & {"FAIL", "MALFORMED"}:
-        return 1
-    return 0 if verdicts == {"PASS"} else 2
-
-
-def _difference(report: Report, expected: dict[str, Any], got: dict[str, Any]) -> str:
-    where = f"at token {report.position} of {report.tokens}, "
-    where += f"after {_quoted(report.before)}, " if report.before else "the first one, "
+def _difference(report: Report, expected: Token, got: Token) -> str:
+    place = f"at token {report.position} of {report.tokens}, "
+    place += f"after {_quote(report.before)}, " if report.before else "the first one, "
     if expected == got:
-        return f"{where}{_quoted(got['text'])} is chosen, but only just"
-    return f"{where}expected {_quoted(expected['text'])}, got {_quoted(got['text'])}"
+        return f"{place}{_quote(got['text'])} is chosen, but only just"
+    return f"{place}expected {_quote(expected['text'])}, got {_quote(got['text'])}"
 
 
-def _quoted(text: str | None) -> str:
-    return visible(repr(text))
+def _quote(text: str | None) -> str:
+    return sanitize(repr(text))
 
 
 def _tokens(report: Report) -> str:
     return f"{report.tokens:,} token{'' if report.tokens == 1 else 's'}"
 
 
-def _gap(certificate: dict[str, Any] | None, *also: str) -> str:
+def _gap(certificate: dict[str, Any] | None, *further_keys: str) -> str:
     if certificate is None:
         return "no gap"
     text = f"smallest gap {certificate['smallest_gap']:.3g} at token {certificate['position']}"
-    return text + "".join(f" ({visible(str(certificate[key]))})" for key in also)
+    return text + "".join(f" ({sanitize(str(certificate[key]))})" for key in further_keys)
+
+
+# The event
+
+
+def event_lines(view: ConsoleView) -> Iterator[str]:
+    """Write the state of the event, its entries and its matches."""
+    yield f"{sanitize(view.event.name)}: {view.event.state}"
+    yield from _time_lines(view.event)
+    counts = [f"{count} {state}" for state, count in view.counts.items() if count]
+    yield "entries: " + (", ".join(counts) or "none")
+    if view.matches:
+        closed = sum(match.state == "closed" for match in view.matches)
+        yield f"matches: {closed} of {len(view.matches)} closed"
+    if view.open is not None:
+        yield "open: " + match_line(view.open)
+    if view.next is not None:
+        yield "next: " + match_line(view.next)
+    for title, side in (("champion", view.champion), ("third", view.third)):
+        if side is not None:
+            yield f"{title}: {_side(side)}"
+    yield f"log: record {view.log_number}, {view.log_hash[:16]}"
+
+
+def state_lines(view: EventView) -> Iterator[str]:
+    """Write the state of the event and the times that follow from it."""
+    yield f"the event is {view.state}"
+    yield from _time_lines(view)
+
+
+def entry_lines(entries: Sequence[ConsoleEntry]) -> Iterator[str]:
+    """Write every entry: a line with id, state, author and first line, and one with the reason of an unusual state."""
+    for entry in entries:
+        first_line = next((line for line in entry.text.splitlines() if line.strip()), "")
+        duplicate = "  (another owner has entered the same verse)" if entry.duplicates else ""
+        author = sanitize(entry.name)
+        yield f"{short_id(entry.entry)}  {entry.state:<12} {author}: {sanitize(first_line)}{duplicate}"
+        if entry.state not in ("verified", "waiting", "verifying"):
+            yield f"{'':<{SHORT_ID}}  {'':<12} {sanitize(entry.reason)}"
+    if not entries:
+        yield "no entries yet"
+
+
+def _time_lines(view: EventView) -> Iterator[str]:
+    for title, moment in (("closes", view.closes_at), ("grace time ends", view.grace_ends_at)):
+        if moment is not None and view.state in ("draft", "open", "closed"):
+            yield f"{title} at {_clock(moment)}"
+
+
+def _clock(moment: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(moment))
+
+
+# The bracket and its matches
+
+
+def bracket_lines(view: ConsoleView) -> Iterator[str]:
+    """Write every match, and the champion."""
+    if not view.matches:
+        yield ("there is no bracket yet" if view.event.state != "void" else "there is no bracket: nobody entered")
+    for match in view.matches:
+        yield match_line(match)
+    if view.champion is not None:
+        yield f"champion: {_side(view.champion)}"
+
+
+def match_line(match: MatchView) -> str:
+    """Write a match: its name, its state, its two sides and its result."""
+    result = ""
+    if match.state == "open":
+        round_name = "second vote, " if match.poll_round else ""
+        until = f" until {_clock(match.closes_at)}" if match.closes_at else ""
+        result = f"  ({round_name}{match.votes or 0} votes{until})"
+    elif match.decided_by is not None:
+        tallies = _tallies(match.tallies or [])
+        result = f"  ({match.decided_by}{' ' + tallies if tallies else ''})"
+    return f"{match.id:<6} {match.state:<8} {_side(match.upper)} | {_side(match.lower)}{result}"
+
+
+def result_lines(result: MatchResult) -> Iterator[str]:
+    """Write what closing a match led to."""
+    tallies = _tallies(result.tallies)
+    if result.state == "open":
+        until = f" until {_clock(result.closes_at)}" if result.closes_at else ""
+        yield f"{result.match} is a tie ({tallies}): the second vote is open{until}"
+    else:
+        winner = short_id(result.winner or "?")
+        yield f"{result.match} is closed ({tallies}): entry {winner} wins, by {result.decided_by}"
+    if result.champion is not None:
+        yield f"the champion is entry {short_id(result.champion)}"
+
+
+def _tallies(tallies: Sequence[Sequence[int]]) -> str:
+    return ", ".join(f"{upper}:{lower}" for upper, lower in tallies)
+
+
+def _side(side: Side | None) -> str:
+    if side is None:
+        return "?"
+    author = f" by {sanitize(side.name)}" if side.name else ""
+    return f"{side.seed}. {sanitize(side.label)}{author}{' *' if side.mark == 'won' else ''}"

@@ -1,6 +1,6 @@
-"""A whole evening from nothing: trains, submits, verifies, draws and serves; headless, it also plays to a champion.
+"""Runs a whole event: trains two checkpoints, submits eight verses, verifies them, draws the bracket, and serves it.
 
-Everything is what people use: the `trainer` command, the server, its pages and its API. Only the voters are simulated.
+It uses what people use: the `trainer` command, the server, its pages and its API. Only the voters are simulated.
 """
 
 from __future__ import annotations
@@ -11,187 +11,181 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from arena.cli.event import make_event, open_folder
-from arena.cli.text import visible
-from arena.demo.simulated_voters import Phone, a_coin
+from arena.bootstrap import Database, make_event, open_event
+from arena.cli.text import sanitize
+from arena.demo.simulated_voters import SimulatedVoter
 from arena.errors import ArenaError
+from arena.processes import end_with_parent, python_command
 from arena.server.network import PortTaken, with_address
 from arena.server.server import answers, serve
 from arena.services import bracket, events, identity, queries
+from arena.services.entries import UNDECIDED
 from arena.services.log import verify_chain
 from arena.settings import Settings, load_settings
 from arena.verification.runner import available_cores
 from trainer.verse.bundle import read_claim
 
-ROOT = str(Path(__file__).resolve().parents[2])
-FIRST = "import sys; sys.path.insert(0, sys.argv.pop(1)); "  # children run the code their parent runs, installed or not
-TRAINER = (sys.executable, "-c", FIRST + "from trainer.cli import main; main()", ROOT)
-SERVER = (sys.executable, "-c", FIRST + "from arena.demo.demo import server; server()", ROOT)
+TRAINER = "trainer.cli:main"
+SERVER = "arena.demo.demo:serve_as_child"
 SUBMISSIONS = Path("submissions")
-READY_WITHIN = 60.0  # seconds until the server answers
-VERDICTS_WITHIN = 300.0  # seconds for eight small verses, on a slow machine
-LOOK_EVERY = 0.1  # seconds
-ENDING = 10.0  # seconds a child may take to end
-VOTERS = 6  # an even number: ties happen, and the second vote and the lot are seen
-SHOWN = 60  # characters of a first line
-TRIES = 6  # seeds for a verse before we give up: a young model sometimes writes what is no verse
+READY_SECONDS = 60.0  # until the server answers
+VERDICT_SECONDS = 300.0  # until eight small verses have verdicts, on a slow machine
+POLL_SECONDS = 0.1
+STOP_SECONDS = 10.0  # that a child may take to end
+N_VOTERS = 6  # an even number: ties happen, so the second vote and the draw are seen
+FIRST_LINE_CHARACTERS = 60  # shown of a verse
+MAX_SEEDS = 6  # per author: a model trained for a minute sometimes writes no verse
+SEED_STEP = 100  # between two seeds of one author; more than the number of authors
+CANNOT_SUBMIT = 3  # exit status of `trainer submit` where another seed may succeed
 
 
 @dataclass(frozen=True)
-class Poet:
-    """One who enters the demo."""
+class Author:
+    """One participant of the demo and the recipe of the verse."""
 
     name: str
-    run: str  # the checkpoint
-    prompt: str
+    checkpoint: str
+    prompt: str  # one that ends with a line feed lets the verse begin with a line of its own
     temperature: str
     seed: int
 
 
-RUNS = {"first": "modern", "second": "gpt2"}  # checkpoints and their architectures
-# A prompt that ends a line lets the verse begin with one: the room sees the verse alone.
-POETS = (
-    Poet("Aurora", "first", "THE MOON:\n", "0.8", 1),
-    Poet("Bram", "first", "LOVE:\n", "0.6", 2),
-    Poet("Chandra", "first", "", "0.9", 3),
-    Poet("Dilys", "first", "THE SEA:\n", "0.7", 4),
-    Poet("Emeka", "second", "THE MOON:\n", "0.8", 5),
-    Poet("Freya", "second", "A HEART:\n", "0.6", 6),
-    Poet("Goro", "second", "", "0.9", 7),
-    Poet("Hana", "second", "NIGHT:\n", "0.7", 8),
+ARCHITECTURES = {"first": "modern", "second": "gpt2"}  # by checkpoint
+AUTHORS = (
+    Author("Aurora", "first", "THE MOON:\n", "0.8", 1),
+    Author("Bram", "first", "LOVE:\n", "0.6", 2),
+    Author("Chandra", "first", "", "0.9", 3),
+    Author("Dilys", "first", "THE SEA:\n", "0.7", 4),
+    Author("Emeka", "second", "THE MOON:\n", "0.8", 5),
+    Author("Freya", "second", "A HEART:\n", "0.6", 6),
+    Author("Goro", "second", "", "0.9", 7),
+    Author("Hana", "second", "NIGHT:\n", "0.7", 8),
 )
 
 
 class DemoError(ArenaError):
-    """A part of the demo that did not work."""
+    """A part of the demo that failed."""
 
     code = "demo"
 
 
-def play(
+def run_demo(
     folder: Path | None,
+    *,
     minutes: float,
-    headless: bool,
+    headless: bool = False,
     steps: int | None = None,
     lan: str | None = None,
     say: Callable[[str], None] = print,
 ) -> None:
-    """Play the evening.
+    """Run the demo.
 
     Args:
-        folder: where to; new or empty. None: a fresh one in `SUBMISSIONS`.
+        folder: a new or empty folder for the event; None: a new one in `SUBMISSIONS`.
         minutes: of training, for both checkpoints together.
-        headless: play on to the champion and end, instead of serving until Ctrl-C.
-        steps: of each training, instead of minutes.
-        lan: see `with_address`.
+        headless: vote until there is a champion and end, instead of serving until Ctrl-C.
+        steps: of each training run, instead of minutes.
+        lan: as in `with_address`.
         say: prints a line.
 
     Raises:
-        ArenaError: some part did not work; the message says which.
-        KeyboardInterrupt: Ctrl-C before it is served; every child has ended then.
+        ArenaError: A part failed; the message says which.
+        KeyboardInterrupt: Ctrl-C before the event is served. Every child has ended then.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended from outside, it ends its children, too
-    folder = _fresh_folder() if folder is None else folder.absolute()
-    settings = make_event(folder, "A demonstration", None, {"port": 8000})
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM ends the children, too
+    folder = _new_folder() if folder is None else folder.absolute()
+    draw_word = identity.new_secret()
+    settings = make_event(folder, name="A demonstration", draw_word=draw_word, now=time.time())
     say(f"The demonstration is in {folder}")
-    for number, (run, arch) in enumerate(RUNS.items()):
-        length = ["--steps", str(steps)] if steps else ["--minutes", f"{minutes / len(RUNS):.4g}"]
-        options = ["--arch", arch, "--preset", "tiny", "--seed", str(number + 1), "--out", str(folder / "runs" / run)]
-        say(f"Training checkpoint {number + 1} of {len(RUNS)} ({arch})")
-        _run([*TRAINER, "train", *length, *options], f"training {run}")
+    for number, (checkpoint, arch) in enumerate(ARCHITECTURES.items(), start=1):
+        length = ["--steps", str(steps)] if steps else ["--minutes", f"{minutes / len(ARCHITECTURES):.4g}"]
+        options = ["--arch", arch, "--preset", "tiny", "--seed", str(number)]
+        options += ["--out", str(folder / "runs" / checkpoint)]
+        say(f"Training checkpoint {number} of {len(ARCHITECTURES)} ({arch})")
+        _run(python_command(TRAINER, "train", *length, *options), f"training {checkpoint}")
     settings = _with_port(settings, lan)
-    event = open_folder(folder)
-    with _serving(settings, lan) as child:
+    with contextlib.closing(open_event(settings)) as event, _serving(settings, lan) as server:
         events.open_submissions(event.db, now=time.time())
-        _enter_all(folder, f"http://127.0.0.1:{settings.port}", say)
+        _submit_all(folder, settings.local_url, say)
         _wait_for_verdicts(event.db, say)
         events.close_submissions(event.db, now=time.time())
         bracket.draw_bracket(event.db, now=time.time())
         say("The bracket is drawn.")
-        for line in (
-            f"  phones   {settings.base_url}/",
-            f"  stage    http://127.0.0.1:{settings.port}/stage",
-            f"  console  {settings.console_url}",
-        ):
-            say(line)
+        say(f"  phones   {settings.base_url}/")
+        say(f"  stage    {settings.local_url}/stage")
+        say(f"  console  {settings.console_url}")
         if headless:
-            _play_on(event.db, f"http://127.0.0.1:{settings.port}", random.Random(1), say)
+            _vote_to_the_end(event.db, settings.local_url, random.Random(1), say)
         else:
-            say(f'           its password is the "console_password" in {folder / "secrets.json"}')
-            say("Open the matches from the console, vote from the phones' page. Ctrl-C ends it.")
+            say(f'           its password is "console_password" in {folder / "secrets.json"}')
+            say("Open the matches in the console, and vote on the page for phones. Ctrl-C ends it.")
             with contextlib.suppress(KeyboardInterrupt):
-                child.wait()
-                raise DemoError("the server has ended: what it said is above")
+                server.wait()
+                raise DemoError("the server ended: its messages are above")
 
 
-def server() -> None:
-    """The whole life of the demo's server; it ends when its standard input does. Arguments: folder, port, LAN."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+def serve_as_child() -> None:
+    """Serve as the demo's child, until standard input ends. Arguments: folder, port, address in the LAN or ""."""
+    end_with_parent(lambda: os.kill(os.getpid(), signal.SIGTERM), seconds=STOP_SECONDS)
     settings = load_settings(Path(sys.argv[1]))
     serve(with_address(settings, port=int(sys.argv[2]), lan=sys.argv[3] or None), say=lambda line: None)
 
 
-def _end_with_parent() -> None:
-    with contextlib.suppress(OSError):
-        while os.read(0, 1):
-            pass
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
 @contextlib.contextmanager
 def _serving(settings: Settings, lan: str | None) -> Iterator[subprocess.Popen[bytes]]:
-    """The server within, as a process of its own."""
-    command = [*SERVER, str(settings.dir), str(settings.port), lan or ""]
-    child = subprocess.Popen(command, stdin=subprocess.PIPE)
+    """Start the server as a child process, and stop it at the end of the block."""
+    child = subprocess.Popen(
+        python_command(SERVER, str(settings.dir), str(settings.port), lan or ""), stdin=subprocess.PIPE
+    )
     try:
-        deadline = time.monotonic() + READY_WITHIN
+        deadline = time.monotonic() + READY_SECONDS
         while not answers(settings):
             if child.poll() is not None or time.monotonic() > deadline:
-                raise DemoError("the server did not start: what it said is above")
-            time.sleep(LOOK_EVERY)
+                raise DemoError("the server did not start: its messages are above")
+            time.sleep(POLL_SECONDS)
         yield child
     finally:
-        _end(child)
+        _stop(child)
 
 
-def _end(child: subprocess.Popen[Any]) -> None:
-    """End a child: its input closes, then it is asked to, then told to."""
+def _stop(child: subprocess.Popen[bytes]) -> None:
+    """Stop a child: close its input, then terminate it, then kill it."""
     with contextlib.suppress(OSError):
         if child.stdin is not None:
             child.stdin.close()
-    try:
-        child.wait(ENDING)
-    except subprocess.TimeoutExpired:
-        child.terminate()
+    for next_step in (child.terminate, child.kill):
         try:
-            child.wait(ENDING)
+            child.wait(STOP_SECONDS)
+            return
         except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
+            next_step()
+    child.wait()
 
 
-def _run(command: list[str], what: str) -> None:
-    """Run a command that people see."""
+def _run(command: list[str], task: str) -> None:
+    """Run a command whose output people see.
+
+    Raises:
+        DemoError: It failed.
+    """
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     try:
         status = child.wait()
     except BaseException:
         child.terminate()
-        _end(child)
+        _stop(child)
         raise
     if status:
-        raise DemoError(f"{what} ended with status {status}: what it said is above")
+        raise DemoError(f"{task} ended with status {status}: its messages are above")
 
 
-def _fresh_folder() -> Path:
+def _new_folder() -> Path:
     number = 1
     while (SUBMISSIONS / f"demo-{number}").exists():
         number += 1
@@ -199,80 +193,97 @@ def _fresh_folder() -> Path:
 
 
 def _with_port(settings: Settings, lan: str | None) -> Settings:
-    """The usual port, or any that is free."""
+    """Take the usual port, or a free one where another program has it."""
     try:
         return with_address(settings, lan=lan)
     except PortTaken:
         return with_address(settings, lan=lan, port=0)
 
 
-def _enter_all(folder: Path, url: str, say: Callable[[str], None]) -> None:
-    """Every poet submits, several at once, each as an owner of its own."""
+def _submit_all(folder: Path, url: str, say: Callable[[str], None]) -> None:
+    """Submit the verses of all authors, several at the same time, each with a secret of its own."""
     for name in ("tickets", "verses"):
         (folder / name).mkdir(mode=0o700)
-    pool = ThreadPoolExecutor(min(len(POETS), available_cores()))
+    pool = ThreadPoolExecutor(min(len(AUTHORS), available_cores()))
     try:
-        for poet, verse in zip(POETS, pool.map(lambda poet: _enter(folder, url, poet), POETS), strict=True):
-            say(f"{poet.name} has entered: {visible(verse[:SHOWN])}")
+        for author, line in zip(AUTHORS, pool.map(lambda author: _submit(folder, url, author), AUTHORS), strict=True):
+            say(f"{author.name} has entered: {sanitize(line[:FIRST_LINE_CHARACTERS])}")
     finally:
-        pool.shutdown(cancel_futures=True)  # Ctrl-C, or one who could not: the others need not
+        pool.shutdown(cancel_futures=True)  # after Ctrl-C or a failure, the other authors need not submit
 
 
-def _enter(folder: Path, url: str, poet: Poet) -> str:
-    """One poet submits; the first line of the verse."""
-    ticket = folder / "tickets" / poet.name
+def _submit(folder: Path, url: str, author: Author) -> str:
+    """Submit one author's verse, with the first seed that gives one.
+
+    Returns:
+        The first line of the verse.
+
+    Raises:
+        DemoError: No seed gives a verse, or the server refuses it.
+    """
+    ticket = folder / "tickets" / author.name
     with os.fdopen(os.open(ticket, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(identity.new_secret())
-    bundle = folder / "verses" / f"{poet.name}.verse"
-    said = ""
-    for seed in range(poet.seed, poet.seed + 100 * TRIES, 100):
-        recipe = ["--prompt", poet.prompt, "--temperature", poet.temperature, "--seed", str(seed), "--out", str(bundle)]
-        to = ["--to", url, "--name", poet.name, "--ticket-file", str(ticket), "--no-wait"]
-        command = [*TRAINER, "submit", "--ckpt", str(folder / "runs" / poet.run), *recipe, *to]
+    bundle = folder / "verses" / f"{author.name}.verse"
+    options = {
+        "--ckpt": str(folder / "runs" / author.checkpoint),
+        "--prompt": author.prompt,
+        "--temperature": author.temperature,
+        "--out": str(bundle),
+        "--to": url,
+        "--name": author.name,
+        "--ticket-file": str(ticket),
+    }
+    words = [word for option in options.items() for word in option]
+    message = ""
+    for seed in range(author.seed, author.seed + SEED_STEP * MAX_SEEDS, SEED_STEP):
+        command = python_command(TRAINER, "submit", *words, "--seed", str(seed), "--no-wait")
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8")
         if done.returncode == 0:
             return next(line for line in read_claim(bundle).text.splitlines() if line.strip())
-        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        if "Nothing was written" not in said:  # the words of `trainer submit` for a seed that writes no verse
+        message = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        if done.returncode != CANNOT_SUBMIT and "Nothing was written" not in message:
             break
-    raise DemoError(f"{poet.name} could not submit a verse: {said}")
+    raise DemoError(f"{author.name} could not submit a verse: {message}")
 
 
-def _wait_for_verdicts(db: Any, say: Callable[[str], None]) -> None:
-    deadline = time.monotonic() + VERDICTS_WITHIN
-    while (view := queries.console_view(db, now=time.time())).pending:
+def _wait_for_verdicts(db: Database, say: Callable[[str], None]) -> None:
+    deadline = time.monotonic() + VERDICT_SECONDS
+    while pending := sum(entry.state in UNDECIDED for entry in queries.list_entries(db)):
         if time.monotonic() > deadline:
-            raise DemoError(f"{view.pending} verses had no verdict after {VERDICTS_WITHIN:g} seconds")
-        time.sleep(LOOK_EVERY)
-    say(f"{view.counts['verified']} of {len(view.entries)} verses are verified, each written again by the server.")
-    for entry in view.entries:
-        if entry.state != "verified":
-            say(f"{visible(entry.name)}: {entry.state}, {visible(entry.reason)}")
+            raise DemoError(f"{pending} verses had no verdict after {VERDICT_SECONDS:g} seconds")
+        time.sleep(POLL_SECONDS)
+    entries = queries.list_entries(db)
+    others = [entry for entry in entries if entry.state != "verified"]
+    say(f"{len(entries) - len(others)} of {len(entries)} verses are verified: the server wrote each of them again.")
+    for entry in others:
+        say(f"{sanitize(entry.name)}: {entry.state}, {sanitize(entry.reason)}")
 
 
-def _play_on(db: Any, url: str, rng: random.Random, say: Callable[[str], None]) -> None:
-    """Open match after match, let the room vote, and show the champion."""
-    phones = [Phone(url) for _ in range(VOTERS)]
-    while (view := queries.console_view(db, now=time.time())).champion is None:
-        if view.next is None:
-            raise DemoError(f"no match is ready, and there is no champion: the event is {view.event.state!r}")
-        match = bracket.open_match(db, view.next.id, seconds=0, now=time.time())
-        number = match.poll_round
+def _vote_to_the_end(db: Database, url: str, rng: random.Random, say: Callable[[str], None]) -> None:
+    """Open match after match, let the simulated voters vote, and print the champion."""
+    voters = [SimulatedVoter(url) for _ in range(N_VOTERS)]
+    while match := queries.get_next_match(db):
+        opened = bracket.open_match(db, match.id, seconds=0, now=time.time())
+        poll_round = opened.poll_round
         while True:
-            for phone in phones:
-                phone.vote(match.id, number, a_coin(rng))
-            result = bracket.close_match(db, match.id, poll_round=number, now=time.time())
+            for voter in voters:
+                voter.vote(match.id, poll_round, rng.choice)
+            result = bracket.close_match(db, match.id, poll_round=poll_round, now=time.time())
             if result.state == "closed":
                 break
-            number = result.poll_round
+            poll_round = result.poll_round
         counts = ", then ".join(f"{upper}:{lower}" for upper, lower in result.tallies)
         say(f"{match.title}: {counts}, decided by {result.decided_by}")
-    page = phones[0].get("/results")
-    text = view.champion.text or ""
-    if view.event.state != "champion" or (view.champion.name or "") not in page:
-        raise DemoError("the results page does not know the champion")
+    results = queries.results_view(db, now=time.time())
+    champion = results.champion
+    if champion is None or results.event.state != "champion":
+        raise DemoError(f"no match is ready, and there is no champion: the event is {results.event.state!r}")
+    name, text = champion.name or "", champion.text or ""
+    if name not in voters[0].get("/results"):
+        raise DemoError("the results page does not name the champion")
     records = verify_chain(db)
-    say(f"\nThe champion, by {visible(view.champion.name or '')}:\n")
+    say(f"\nThe champion, by {sanitize(name)}:\n")
     for line in text.split("\n"):
-        say(f"    {visible(line)}")
-    say(f"\nThe log's {records} records are whole. The event is {visible(view.event.name)!r}.")
+        say(f"    {sanitize(line)}")
+    say(f"\nThe log's {records} records are whole. The event is {sanitize(results.event.name)!r}.")

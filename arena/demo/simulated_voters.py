@@ -1,9 +1,8 @@
-"""Simulated voters: browsers without JavaScript, which keep cookies, read pages and send the forms they find."""
+"""Simulated voters: browsers without JavaScript that keep cookies, read pages and send the forms in them."""
 
 from __future__ import annotations
 
 import http.cookiejar
-import random
 import time
 import urllib.error
 import urllib.parse
@@ -13,21 +12,27 @@ from html.parser import HTMLParser
 
 from arena.errors import ArenaError
 
-TIMEOUT = 20.0  # seconds of silence from the server
-WITHIN = 30.0  # seconds until a page shows the vote that was opened
-LOOK_EVERY = 0.05  # seconds between two looks for it
+TIMEOUT = 20.0  # seconds without a byte from the server
+POLL_OPEN_SECONDS = 30.0  # until the page shows the poll that was opened
+POLL_SECONDS = 0.05  # between two requests for the page
 
 
 class VoterError(ArenaError):
-    """A page that is not what a voter needs."""
+    """A page that a voter cannot use."""
 
     code = "voter"
 
 
 class Form(HTMLParser):
-    """The form of a page that posts to one address: its hidden fields, and what its buttons say."""
+    """The form of a page that posts to one address: its hidden fields and its buttons."""
 
     def __init__(self, page: str, action: str) -> None:
+        """Read a page.
+
+        Args:
+            page: HTML.
+            action: the address that the form posts to.
+        """
         super().__init__()
         self._action, self._inside = action, False
         self.fields: dict[str, str] = {}
@@ -35,23 +40,26 @@ class Form(HTMLParser):
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = {name: value or "" for name, value in attrs}
+        """Note the form's beginning, its hidden fields and its buttons."""
+        attributes = {name: value or "" for name, value in attrs}
         if tag == "form":
-            self._inside = found.get("action") == self._action
-        elif self._inside and tag == "input" and found.get("type") == "hidden":
-            self.fields[found["name"]] = found.get("value", "")
-        elif self._inside and tag == "button" and "name" in found:
-            self.buttons.append((found["name"], found.get("value", "")))
+            self._inside = attributes.get("action") == self._action
+        elif self._inside and tag == "input" and attributes.get("type") == "hidden":
+            self.fields[attributes["name"]] = attributes.get("value", "")
+        elif self._inside and tag == "button" and "name" in attributes:
+            self.buttons.append((attributes["name"], attributes.get("value", "")))
 
     def handle_endtag(self, tag: str) -> None:
+        """Note the form's end."""
         if tag == "form":
             self._inside = False
 
 
-class Phone:
+class SimulatedVoter:
     """One voter's browser."""
 
     def __init__(self, url: str) -> None:
+        """Create a browser without cookies for the server at `url`."""
         self._url = url
         self.cookies = http.cookiejar.CookieJar()
         self._browser = urllib.request.build_opener(
@@ -59,59 +67,55 @@ class Phone:
         )
 
     def get(self, path: str) -> str:
+        """Load a page."""
         return self._open(urllib.request.Request(self._url + path))
 
     def post(self, path: str, fields: dict[str, str]) -> str:
-        """Send a form; the page that it leads to."""
+        """Send a form, and return the page that follows."""
         return self._open(urllib.request.Request(self._url + path, urllib.parse.urlencode(fields).encode()))
 
     def vote(
         self,
         match: str,
-        number: int,
+        poll_round: int,
         choose: Callable[[list[str]], str],
         wait: Callable[[float], None] = time.sleep,
     ) -> str:
-        """Wait for a vote to be on the page, and take part.
+        """Wait until the page shows a poll, and vote.
 
         Args:
-            match: its id.
-            number: of the round of the poll.
+            match: the match's id.
+            poll_round: 0 for the first vote, 1 for the second.
             choose: picks one of the sides that the page has a button for.
-            wait: lets so many seconds pass.
+            wait: waits so many seconds.
 
         Returns:
-            the side voted for.
+            The side voted for.
 
         Raises:
-            VoterError: the vote does not come, or is not confirmed.
+            VoterError: The page does not show the poll in time, or does not confirm the vote.
         """
         waited = 0.0
         while True:
             form = Form(self.get("/"), "/vote")
-            if (form.fields.get("match"), form.fields.get("poll_round")) == (match, str(number)) and form.buttons:
+            if (form.fields.get("match"), form.fields.get("poll_round")) == (match, str(poll_round)) and form.buttons:
                 break
-            if waited > WITHIN:
-                raise VoterError(f"the vote on {match} did not come to a phone within {WITHIN:g} seconds")
-            wait(LOOK_EVERY)
-            waited += LOOK_EVERY
+            if waited > POLL_OPEN_SECONDS:
+                raise VoterError(f"the page did not show the vote on {match} within {POLL_OPEN_SECONDS:g} seconds")
+            wait(POLL_SECONDS)
+            waited += POLL_SECONDS
         side = choose([value for name, value in form.buttons if name == "side"])
-        after = self.post("/vote", {**form.fields, "side": side})
-        if 'class="voted"' not in after:
+        confirmation = self.post("/vote", {**form.fields, "side": side})
+        if 'class="voted"' not in confirmation:
             raise VoterError(f"a vote on {match} was not confirmed")
         return side
 
     def _open(self, request: urllib.request.Request) -> str:
         try:
-            with self._browser.open(request, timeout=TIMEOUT) as answer:
-                return str(answer.read().decode())
+            with self._browser.open(request, timeout=TIMEOUT) as response:
+                return str(response.read().decode())
         except urllib.error.HTTPError as error:
             with error:
                 raise VoterError(f"{request.selector} answered {error.code}") from None
         except (OSError, ValueError) as error:
             raise VoterError(f"{request.selector} gave no answer: {getattr(error, 'reason', error)}") from None
-
-
-def a_coin(rng: random.Random) -> Callable[[list[str]], str]:
-    """A voter without an opinion."""
-    return rng.choice

@@ -1,15 +1,14 @@
-"""The thin ASGI layer in front of Flask. It answers polls from memory, and lets nothing slow near a thread.
+"""A thin ASGI layer in front of Flask: it answers polls from memory and keeps slow clients away from threads.
 
-A poll (GET /api/state) costs a comparison of two strings. The gateway reads any other request whole, within limits of
-size and time (`request_body`); a bounded executor then calls Flask (`wsgi`), and the answer is sent as fast as its
-reader takes it.
+A poll (`web.routes.STATE`) costs a comparison of two strings. Any other request is read to its end, within limits of
+size and time (`request_body`); then a bounded executor calls Flask (`wsgi`), and the response is sent as fast as the
+client takes it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import html
-import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -18,11 +17,13 @@ from typing import Any
 from arena.server.request_body import PATIENCE, BodyReader, Disconnected, Receive
 from arena.server.snapshot import SnapshotKeeper
 from arena.server.wsgi import Answer, BoundedExecutor, WSGIApp, environ_of, send_answer
+from arena.services.schemas import to_json
 from arena.web.limits import request_limits
 from arena.web.refusal import Refusal
+from arena.web.routes import STATE
+from arena.web.schemas import ErrorResponse
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
-STATE = "/api/state"
 READER_PATIENCE = 60.0  # seconds a reader may take for one chunk of an answer
 ALWAYS = [(b"cache-control", b"no-cache"), (b"x-content-type-options", b"nosniff")]
 log = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ class Gateway:
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            if scope["path"] == STATE and scope["method"] == "GET":
+            if scope["path"] == STATE.path and scope["method"] == STATE.method:
                 await self._state(scope, send)
             else:
                 await self._request(scope, receive, send)
@@ -154,7 +155,7 @@ async def _refuse(scope: Mapping[str, Any], refusal: Refusal, send: Send) -> Non
         headers.append((b"retry-after", str(refusal.retry_after).encode()))
     if scope["path"].startswith("/api/"):
         headers.append((b"content-type", b"application/json"))
-        body = json.dumps({"error": refusal.code, "message": str(refusal)}).encode()
+        body = to_json(ErrorResponse(error=refusal.code, message=str(refusal)))
     else:
         headers.append((b"content-type", b"text/html; charset=utf-8"))
         body = PAGE.format(message=html.escape(str(refusal))).encode()

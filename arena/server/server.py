@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import http.client
 import multiprocessing
-import multiprocessing.connection
-import os
 import threading
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from arena.processes import end_with_parent
 from arena.server.lock import EventLock
 from arena.server.network import free_port, raise_descriptor_limit
 from arena.server.supervisor import Supervisor
@@ -60,7 +59,7 @@ def serve(
         raise SettingsError("--console-remote needs an address with TLS: name it with --public-url https://...")
     with EventLock(settings.lock, settings.base_url):
         free_port(settings.host, settings.port)
-        event = open_event(settings.database_url, settings.dir, settings.min_free_bytes)
+        event = open_event(settings)
         current_event(event.db)
         sweep_parts(event.db, event.store)
         for left in settings.incoming.glob("form-*"):  # copies of forms that a crash left behind
@@ -86,23 +85,17 @@ def load_gateway(settings: Settings, console_remote: bool = False) -> Any:
     from arena.web.app import create_app
 
     end_with_main_process()
-    event = open_event(settings.database_url, settings.dir, settings.min_free_bytes)
+    event = open_event(settings)
     keeper = SnapshotKeeper(partial(DatabaseSource, event.db))
-    app = create_app(settings, event.db, event.store, time.time, console_remote, snapshot=keeper.data)
+    app = create_app(settings, event.db, event.store, time.time, console_remote, snapshot=keeper.snapshot)
     return Gateway(app, keeper, settings.incoming)
 
 
 def end_with_main_process() -> None:
     """Called in a process that multiprocessing started: end when its parent does."""
     parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def wait() -> None:
-        multiprocessing.connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=wait, name="parent", daemon=True).start()
+    if parent is not None:
+        end_with_parent(sentinel=parent.sentinel)
 
 
 def web_server(host: str, port: int, connections: int) -> Any:
@@ -164,10 +157,12 @@ def _announce(settings: Settings, connections: int, say: Callable[[str], None], 
 
 def answers(settings: Settings) -> bool:
     """Whether the server answers polls."""
+    from arena.web.routes import STATE
+
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
     connection = http.client.HTTPConnection(host, settings.port, timeout=2)
     try:
-        connection.request("GET", "/api/state")
+        connection.request(STATE.method, STATE.path)
         return connection.getresponse().status == 200
     except (OSError, http.client.HTTPException):
         return False

@@ -1,4 +1,4 @@
-"""What all phones are told, kept in memory: one thread looks at the database, every poll is answered from here."""
+"""The snapshot in memory: one thread watches the database, and every poll is answered from here."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Protocol
 
 from arena.bootstrap import Database
 from arena.services import queries
-from trainer.verse import strictjson
+from arena.services.schemas import Snapshot, to_json
 
-LOOK_EVERY = 0.1  # seconds between two looks at the database: a look is some 20 microseconds
+POLL_SECONDS = 0.1  # between two checks of the database; a check takes some 20 microseconds
 log = logging.getLogger(__name__)
 
 
@@ -22,13 +22,13 @@ class SnapshotSource(Protocol):
     """Where snapshots come from. Used by one thread only."""
 
     def changed(self) -> bool:
-        """Whether somebody wrote since the last call; true the first time. Cheap."""
+        """Return whether anybody wrote since the last call; true the first time. Cheap."""
 
-    def build(self, now: float) -> dict[str, Any]:
-        """What holds at the time `now`."""
+    def build(self, now: float) -> Snapshot:
+        """Return the snapshot at the time `now`."""
 
     def close(self) -> None:
-        """Nobody will ask again."""
+        """Release what the source holds."""
 
 
 class DatabaseSource:
@@ -38,66 +38,72 @@ class DatabaseSource:
         self._db, self._detector = db, db.change_detector()
 
     def changed(self) -> bool:
+        """Return whether anybody wrote since the last call."""
         return self._detector.changed()
 
-    def build(self, now: float) -> dict[str, Any]:
+    def build(self, now: float) -> Snapshot:
+        """Return the snapshot at the time `now`."""
         return queries.snapshot(self._db, now=now)
 
     def close(self) -> None:
+        """Close the detector's connection."""
         self._detector.close()
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """One state of the evening."""
+class EncodedSnapshot:
+    """A snapshot and the bytes that polls are answered with."""
 
-    data: dict[str, Any]  # shared by everybody: not to be changed
-    body: bytes  # the same as JSON
+    snapshot: Snapshot
+    body: bytes  # JSON
     etag: bytes  # digest of the body, in quotes
-    built_at: float  # seconds since the epoch
+    times: tuple[float, ...]  # seconds since the epoch: every time in the snapshot that was still to come
 
     @classmethod
-    def of(cls, data: dict[str, Any], now: float) -> Snapshot:
-        body = strictjson.dump(data)
-        return cls(data, body, b'"' + hashlib.sha256(body).hexdigest()[:32].encode() + b'"', now)
+    def of(cls, snapshot: Snapshot, now: float) -> EncodedSnapshot:
+        """Encode a snapshot that was built at the time `now`."""
+        body = to_json(snapshot)
+        etag = b'"' + hashlib.sha256(body).hexdigest()[:32].encode() + b'"'
+        return cls(snapshot, body, etag, tuple(moment for moment in _times(snapshot) if moment > now))
 
     def stale(self, now: float) -> bool:
-        """Whether a time it speaks of, such as a match's closing, has come since."""
-        return any(self.built_at < moment <= now for moment in _moments(self.data))
+        """Return whether a time in it, such as a match's closing, has come since it was built."""
+        return any(moment <= now for moment in self.times)
 
 
 class SnapshotKeeper:
     """Keeps the latest snapshot: rebuilt when the database changes, and when a time in it comes."""
 
     def __init__(self, open_source: Callable[[], SnapshotSource], clock: Callable[[], float] = time.time) -> None:
-        """
+        """Make a keeper that is not started.
+
         Args:
-            open_source: called in the thread that will use it.
+            open_source: called in the thread that will use the source.
             clock: seconds since the epoch.
         """
         self._open, self._clock = open_source, clock
         self._stop = threading.Event()
         self._ready = threading.Event()
         self._error: BaseException | None = None
-        self._latest: Snapshot | None = None
+        self._latest: EncodedSnapshot | None = None
         self._thread = threading.Thread(target=self._run, name="snapshot", daemon=True)
 
     @property
-    def latest(self) -> Snapshot:
+    def latest(self) -> EncodedSnapshot:
         """The latest snapshot; there is one from `start` on."""
         if self._latest is None:
             raise RuntimeError("the keeper was not started")
         return self._latest
 
-    def data(self) -> dict[str, Any]:
-        """What the latest snapshot says."""
-        return self.latest.data
+    def snapshot(self) -> Snapshot:
+        """Return the latest snapshot."""
+        return self.latest.snapshot
 
     def start(self) -> None:
-        """Build the first snapshot, and follow from then on.
+        """Build the first snapshot, and start the thread that rebuilds it.
 
         Raises:
-            Exception: what building the first one raised.
+            Exception: The first snapshot could not be built.
         """
         self._thread.start()
         self._ready.wait()
@@ -105,6 +111,7 @@ class SnapshotKeeper:
             raise self._error
 
     def stop(self) -> None:
+        """End the thread."""
         self._stop.set()
         self._thread.join()
 
@@ -124,26 +131,26 @@ class SnapshotKeeper:
             self._ready.set()
 
     def _follow(self, source: SnapshotSource) -> None:
-        owed = False  # a change was seen and not yet shown
-        while not self._stop.wait(LOOK_EVERY):
+        outdated = False  # a change was seen, and the snapshot does not show it yet
+        while not self._stop.wait(POLL_SECONDS):
             try:
-                owed = source.changed() or owed
-                if owed or self.latest.stale(self._clock()):
+                outdated = source.changed() or outdated
+                if outdated or self.latest.stale(self._clock()):
                     self._build(source)
-                    owed = False
-            except Exception:  # the old one stays; the next look tries again
+                    outdated = False
+            except Exception:  # the old snapshot stays; the next round tries again
                 log.exception("the snapshot could not be rebuilt")
 
     def _build(self, source: SnapshotSource) -> None:
         now = self._clock()
-        self._latest = Snapshot.of(source.build(now), now)
+        self._latest = EncodedSnapshot.of(source.build(now), now)
 
 
-def _moments(value: object) -> Iterator[float]:
-    """Every time in a snapshot: the numbers whose names end in _at."""
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            if isinstance(inner, int | float) and name.endswith("_at"):
+def _times(value: object) -> Iterator[float]:
+    """Find every time in a snapshot: the numbers whose names end in _at."""
+    if is_dataclass(value):
+        for field in fields(value):
+            inner = getattr(value, field.name)
+            if field.name.endswith("_at") and inner is not None:
                 yield inner
-            elif isinstance(inner, dict):
-                yield from _moments(inner)
+            yield from _times(inner)

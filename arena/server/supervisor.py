@@ -5,17 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import subprocess
-import sys
 import threading
-from pathlib import Path
 
+from arena.processes import python_command
 from arena.settings import Settings
 
 STOP_SECONDS = 3.0  # that the verification process may take to end
 RESTART_SECONDS = 1.0  # before a process that died is started again
-ROOT = str(Path(__file__).resolve().parents[2])
-# -P: the current folder is not on its path. It runs the code its parent runs, installed or not.
-START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from arena.worker import run_as_child; run_as_child()"
+WORKER = "arena.worker:run_as_child"
 log = logging.getLogger(__name__)
 
 
@@ -23,7 +20,7 @@ class Supervisor:
     """The verifying process: started, started again when it dies, and ended."""
 
     def __init__(self, settings: Settings, jobs: int | None) -> None:
-        self._command = [sys.executable, "-P", "-c", START, ROOT, str(settings.dir), str(jobs or 0)]
+        self._command = python_command(WORKER, str(settings.dir), str(jobs or 0))
         self._stop = threading.Event()
         self._child: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._watch, name="verifying", daemon=True)

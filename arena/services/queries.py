@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from arena.errors import EntryNotFound
+from arena.errors import AmbiguousEntry, EntryNotFound
 from arena.rules.bracket import THIRD, round_title, title_of
 from arena.services.entries import UNDECIDED, reason_of
 from arena.services.events import the_event, view_of
@@ -20,11 +20,15 @@ from arena.services.log import head
 from arena.services.schemas import (
     ConsoleEntry,
     ConsoleView,
+    EntryCounts,
     EntryView,
+    MatchCounts,
     MatchView,
+    OpenMatch,
     ResultsView,
     RoundView,
     Side,
+    Snapshot,
     StageView,
 )
 from arena.store.schema import ENTRY_STATES, Entry, Event, LogRecord, Match, Vote
@@ -35,16 +39,8 @@ VOTED = ("votes", "revote", "draw")  # ways a match is decided by people
 RECENT = 30  # records of the log on the console
 
 
-def snapshot(db: Database, *, now: float) -> dict[str, Any]:
-    """What every phone is told: the same for all, and nothing secret. A few small queries.
-
-    Returns:
-        event: its name. state: as in the database. phase: before, entering, checking, between, voting, champion,
-        published or void. closes_at, grace_ends_at: of submissions. match: the open one (id, title, round, poll_round,
-        closes_at, votes) or None. last: id of the match decided most recently by people. next: title of the next one.
-        entries: number by state. matches: closed and total, byes apart. champion: entry id, once there is one.
-        version: number of the latest record of the log, which goes up with every change that anybody may see.
-    """
+def snapshot(db: Database, *, now: float) -> Snapshot:
+    """Return what every phone is told. A few small queries."""
     with db.reading() as session:
         event = the_event(session)
         number, _ = head(session)
@@ -70,29 +66,28 @@ def snapshot(db: Database, *, now: float) -> dict[str, Any]:
                 select(Match.state, func.count()).where(Match.decided_by.is_distinct_from("bye")).group_by(Match.state)
             ).all()
         )
-        return {
-            "event": event.name,
-            "state": event.state,
-            "phase": phase_of(event, opened is not None, now),
-            "closes_at": event.closes_at,
-            "grace_ends_at": event.grace_ends_at,
-            "match": {
-                "id": opened.id,
-                "title": title_of(opened.id, opened.round, opened.slot, rounds),
-                "round": opened.round,
-                "poll_round": opened.poll_round,
-                "closes_at": opened.closes_at,
-                "votes": _votes(session, opened.id, opened.poll, opened.poll_round),
-            }
-            if opened
-            else None,
-            "last": last,
-            "next": title_of(following.id, following.round, following.slot, rounds) if following else None,
-            "entries": _counts(session),
-            "matches": {"closed": by_state.get("closed", 0), "total": sum(by_state.values())},
-            "champion": _champion_id(session) if event.state in ("champion", "published") else None,
-            "version": number,
-        }
+        match = opened and OpenMatch(
+            id=opened.id,
+            title=title_of(opened.id, opened.round, opened.slot, rounds),
+            round=opened.round,
+            poll_round=opened.poll_round,
+            closes_at=opened.closes_at,
+            votes=_votes(session, opened.id, opened.poll, opened.poll_round),
+        )
+        return Snapshot(
+            event=event.name,
+            state=event.state,
+            phase=phase_of(event, opened is not None, now),
+            closes_at=event.closes_at,
+            grace_ends_at=event.grace_ends_at,
+            match=match,
+            last=last,
+            next=title_of(following.id, following.round, following.slot, rounds) if following else None,
+            entries=EntryCounts(**_counts(session)),
+            matches=MatchCounts(closed=by_state.get("closed", 0), total=sum(by_state.values())),
+            champion=_champion_id(session) if event.state in ("champion", "published") else None,
+            version=number,
+        )
 
 
 def phase_of(event: Event, voting: bool, now: float) -> str:
@@ -203,6 +198,49 @@ def console_view(db: Database, *, now: float) -> ConsoleView:
                 for one in recent
             ],
         )
+
+
+def list_entries(db: Database) -> list[ConsoleEntry]:
+    """List all entries for the organizer, in the order of their claims."""
+    with db.reading() as session:
+        return _console_entries(session)
+
+
+def find_entry(db: Database, prefix: str) -> str:
+    """Find the one entry whose id begins with `prefix`.
+
+    Returns:
+        The whole id.
+
+    Raises:
+        EntryNotFound: No id begins so.
+        AmbiguousEntry: Several ids begin so.
+    """
+    with db.reading() as session:
+        ids = session.scalars(select(Entry.id).where(Entry.id.startswith(prefix.lower(), autoescape=True))).all()
+    if not ids:
+        raise EntryNotFound(prefix)
+    if len(ids) > 1:
+        raise AmbiguousEntry(prefix, len(ids))
+    return ids[0]
+
+
+def get_open_match(db: Database) -> MatchView | None:
+    """Return the match that is open for votes."""
+    with db.reading() as session:
+        return BracketView.load(session).open
+
+
+def get_next_match(db: Database) -> MatchView | None:
+    """Return the first match that can be opened."""
+    with db.reading() as session:
+        return BracketView.load(session).next
+
+
+def latest_record(db: Database) -> int:
+    """Return the number of the log's latest record; 0 before the first."""
+    with db.reading() as session:
+        return head(session)[0]
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,19 @@ Times are seconds since the epoch. What is still secret is not in an answer at a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
+
+from trainer.verse import strictjson
+
+
+def to_json(answer: Any) -> bytes:
+    """Return an answer, or any other dataclass, as JSON in UTF-8; equal answers give equal bytes.
+
+    Raises:
+        ValueError: A number in it is not finite.
+    """
+    return strictjson.dump(asdict(answer))
 
 
 @dataclass(frozen=True)
@@ -134,6 +145,62 @@ class MatchResult:
     decided_by: str | None  # votes, revote, draw, walkover, bye
     closes_at: float | None  # of the re-vote
     champion: str | None  # entry id, if the event has one now
+
+
+# The snapshot
+
+
+@dataclass(frozen=True)
+class OpenMatch:
+    """The match that is voted on."""
+
+    id: str
+    title: str  # "Semi-final 2"
+    round: int  # of the bracket, from 1
+    poll_round: int  # 0: first vote, 1: second vote after a tie
+    closes_at: float | None  # seconds since the epoch
+    votes: int  # cast in this round of the poll
+
+
+@dataclass(frozen=True)
+class EntryCounts:
+    """Number of entries by state."""
+
+    receiving: int
+    waiting: int
+    verifying: int
+    verified: int
+    refused: int
+    expired: int
+    replaced: int
+    withdrawn: int
+    disqualified: int
+
+
+@dataclass(frozen=True)
+class MatchCounts:
+    """Number of matches, without byes."""
+
+    closed: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The state of the event for everybody: the same for all, and nothing secret."""
+
+    event: str  # name
+    state: str  # draft, open, closed, drawn, champion, published, void
+    phase: str  # before, entering, checking, between, voting, champion, published, void
+    closes_at: float | None  # seconds since the epoch, when submissions close by themselves
+    grace_ends_at: float | None  # seconds since the epoch, until when tensors may follow
+    match: OpenMatch | None
+    last: str | None  # id of the match decided most recently by a vote
+    next: str | None  # title of the next match
+    entries: EntryCounts
+    matches: MatchCounts
+    champion: str | None  # entry id
+    version: int  # number of the latest record of the log; grows with every change that anybody may see
 
 
 # Pages

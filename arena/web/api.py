@@ -1,35 +1,155 @@
-"""The API: what `trainer submit` and upload.js speak. Answers are JSON; errors have `error`, `message` and their facts.
+"""The API for `trainer submit`, upload.js and arena.js. `web.routes` has its routes, openapi.json describes it.
 
-POST   /api/entries?name=...   body: a bundle's header     201, or 200 when repeated
-PATCH  /api/entries/ID         Upload-Offset: N, a piece   200; 409 with the offset to go on from
-GET    /api/entries/ID                                     200
-DELETE /api/entries/ID         withdraw                    200
-GET    /api/state              the snapshot, with ETag     200 or 304
-
-Who asks is told by `Authorization: Bearer t`. A browser may use its cookie instead, with the token of a form in
-X-Form-Token, which no page of another site can know.
+`Authorization: Bearer SECRET` says whose entry it is. A browser may send its cookie instead, together with the token of
+a form in X-Form-Token, which a page of another site cannot know.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-from flask import Blueprint, Response, jsonify, make_response, request
+from flask import Blueprint, Response, request
 
-from arena.services import entries
-from arena.services.schemas import EntryStatus
-from arena.web import security
+from arena.services import entries, events
+from arena.services.receipts import public_key_of
+from arena.services.schemas import to_json
+from arena.web import openapi, routes, security
 from arena.web.context import get_context
 from arena.web.public import link_of
 from arena.web.refusal import Refusal
-from trainer.verse import strictjson
+from arena.web.routes import Route
+from arena.web.schemas import (
+    ClaimRequest,
+    ClaimResponse,
+    Corpus,
+    EntryRequest,
+    EventResponse,
+    Limits,
+    PieceRequest,
+    PieceResponse,
+    SignedReceipt,
+)
+from trainer.verse.bundle import MAX_BUNDLE_BYTES
 
-api = Blueprint("api", __name__, url_prefix="/api")
+api = Blueprint("api", __name__)
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+def answers(route: Route) -> Callable[[View], View]:
+    """Register a function that answers a route."""
+    return api.route(route.rule, methods=[route.method], endpoint=route.name)
+
+
+@answers(routes.ENTER)
+def enter() -> Response:
+    """Take a claim."""
+    ctx = get_context()
+    secret = _secret()
+    claim = ClaimRequest(header=request.get_data(), name=request.args.get("name", ""))
+    receipt = entries.take_claim(
+        ctx.db, ctx.store, claim.header, secret, claim.name, key=ctx.settings.receipt_key, now=ctx.now
+    )
+    response = ClaimResponse(
+        entry=receipt.entry,
+        offset=receipt.offset,
+        size=receipt.size,
+        state=receipt.state,
+        receipt=SignedReceipt(**receipt.fields(), signature=receipt.signature),
+        link=link_of(secret),
+    )
+    return _json(response, 200 if receipt.repeated else 201)
+
+
+@answers(routes.SEND_PIECE)
+def send_piece(entry_id: str) -> Response:
+    """Take a piece of a bundle."""
+    ctx = get_context()
+    secret = _secret()
+    piece = PieceRequest(entry_id=entry_id, offset=_offset(), piece=request.get_data())
+    status = entries.take_piece(ctx.db, ctx.store, piece.entry_id, secret, piece.offset, piece.piece, now=ctx.now)
+    return _json(PieceResponse(offset=status.received, state=status.state))
+
+
+@answers(routes.ENTRY_STATUS)
+def entry_status(entry_id: str) -> Response:
+    """Show an entry to its owner."""
+    ctx = get_context()
+    return _json(entries.entry_status(ctx.db, EntryRequest(entry_id).entry_id, _secret(), now=ctx.now))
+
+
+@answers(routes.WITHDRAW)
+def withdraw(entry_id: str) -> Response:
+    """Withdraw an entry."""
+    ctx = get_context()
+    return _json(entries.withdraw(ctx.db, EntryRequest(entry_id).entry_id, _secret(), now=ctx.now))
+
+
+@answers(routes.STATE)
+def state() -> Response:
+    """Show the snapshot. The gateway answers this from memory; asked here, it is the same."""
+    response = _json(get_context().snapshot())
+    response.set_etag(hashlib.sha256(response.get_data()).hexdigest()[:32])
+    response.headers["Cache-Control"] = "no-cache"
+    response.make_conditional(request)
+    return response
+
+
+@answers(routes.EVENT)
+def event() -> Response:
+    """Show what a verse must keep to."""
+    ctx = get_context()
+    event = events.current_event(ctx.db)
+    return _json(
+        EventResponse(
+            name=event.name,
+            state=event.state,
+            closes_at=event.closes_at,
+            grace_ends_at=event.grace_ends_at,
+            limits=Limits(
+                lines=event.rules.lines,
+                characters=event.rules.characters,
+                author_characters=entries.MAX_AUTHOR,
+                piece_bytes=entries.PIECE_BYTES,
+                bundle_bytes=MAX_BUNDLE_BYTES,
+                entries_without_verdict=event.rules.max_open,
+                entries_per_owner=event.rules.max_claims,
+            ),
+            corpus=Corpus(name=ctx.settings.corpus, sha256=ctx.settings.corpus_sha256),
+            receipt_key=public_key_of(ctx.settings.receipt_key),
+        )
+    )
+
+
+@api.get(routes.OPENAPI)
+def description() -> Response:
+    """Show the OpenAPI description."""
+    return Response(openapi.FILE.read_bytes(), mimetype="application/json")
+
+
+def _json(answer: object, status: int = 200) -> Response:
+    return Response(to_json(answer), status, mimetype="application/json")
+
+
+def _offset() -> int:
+    """Return the header Upload-Offset.
+
+    Raises:
+        Refusal: It is missing or no number.
+    """
+    text = request.headers.get("Upload-Offset", "")
+    if not (text.isascii() and text.isdigit() and len(text) <= 12):
+        raise Refusal(400, "no-offset", "Say where the piece starts: send the header `Upload-Offset: N`.")
+    return int(text)
 
 
 def _secret() -> str:
+    """Return the secret of whoever asks.
+
+    Raises:
+        Refusal: There is none, or a cookie without the token of a form.
+    """
     scheme, _, value = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer" and value.strip():
         return value.strip()
@@ -39,62 +159,3 @@ def _secret() -> str:
         security.check_form_token(token)
         return known
     raise Refusal(401, "no-secret", "Say whose entry it is: send the header `Authorization: Bearer SECRET`.")
-
-
-@api.post("/entries")
-def claim() -> Response:
-    ctx = get_context()
-    secret = _secret()
-    name = request.args.get("name", "")
-    receipt = entries.take_claim(
-        ctx.db, ctx.store, request.get_data(), secret, name, key=ctx.settings.receipt_key, now=ctx.now
-    )
-    response = jsonify(
-        {
-            "entry": receipt.entry,
-            "offset": receipt.offset,
-            "size": receipt.size,
-            "state": receipt.state,
-            "receipt": {**receipt.fields(), "signature": receipt.signature},
-            "link": link_of(secret),
-        }
-    )
-    response.status_code = 200 if receipt.repeated else 201
-    return response
-
-
-@api.patch("/entries/<entry_id>")
-def piece(entry_id: str) -> Response:
-    ctx = get_context()
-    secret = _secret()
-    offset = request.headers.get("Upload-Offset", "")
-    if not (offset.isascii() and offset.isdigit() and len(offset) <= 12):
-        raise Refusal(400, "no-offset", "Say where the piece starts: send the header `Upload-Offset: N`.")
-    status = entries.take_piece(ctx.db, ctx.store, entry_id, secret, int(offset), request.get_data(), now=ctx.now)
-    return jsonify({"offset": status.received, "state": status.state})
-
-
-@api.get("/entries/<entry_id>")
-def status(entry_id: str) -> Response:
-    return jsonify(_shown(entries.entry_status(get_context().db, entry_id, _secret(), now=get_context().now)))
-
-
-@api.delete("/entries/<entry_id>")
-def withdraw(entry_id: str) -> Response:
-    return jsonify(_shown(entries.withdraw(get_context().db, entry_id, _secret(), now=get_context().now)))
-
-
-def _shown(found: EntryStatus) -> dict[str, Any]:
-    return asdict(found)
-
-
-@api.get("/state")
-def state() -> Response:
-    """What all phones are told. The gateway answers this from memory; asked here, it is the same."""
-    body = strictjson.dump(get_context().snapshot())
-    response = make_response(body)
-    response.mimetype = "application/json"
-    response.set_etag(hashlib.sha256(body).hexdigest()[:32])
-    response.headers["Cache-Control"] = "no-cache"
-    response.make_conditional(request)
-    return response

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 from flask import Flask, Response, abort, current_app, request
 
 from arena.bootstrap import BundleStore, Database
 from arena.services import queries
+from arena.services.entries import PIECE_BYTES
+from arena.services.schemas import Snapshot
 from arena.settings import Settings
-from arena.web import api, console, errors, filters, public, security, stage
+from arena.web import api, console, errors, filters, public, routes, security, stage
 from arena.web.assets import compress, read_assets
 from arena.web.context import AppContext, get_context
 from arena.web.limits import KIB, request_limits
@@ -29,7 +30,7 @@ def create_app(
     store: BundleStore,
     clock: Callable[[], float] = time.time,
     console_remote: bool = False,
-    snapshot: Callable[[], dict[str, Any]] | None = None,
+    snapshot: Callable[[], Snapshot] | None = None,
 ) -> Flask:
     """Make the application.
 
@@ -61,6 +62,9 @@ def create_app(
         static=static_address,
         form_token=security.form_token,
         home=errors.home,
+        state_address=routes.STATE.path,
+        entries_address=routes.ENTRIES,
+        piece_bytes=PIECE_BYTES,
         event_name=filters.sanitize(settings.name),
     )
     for blueprint in (public.pages, api.api, stage.stage, console.console):

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from flask import current_app
 
 from arena.bootstrap import BundleStore, Database
+from arena.services.schemas import Snapshot
 from arena.settings import Settings
 from arena.web.assets import Asset
 from arena.web.login_limit import LoginLimit
@@ -24,7 +25,7 @@ class AppContext:
     db: Database
     store: BundleStore
     clock: Callable[[], float]  # seconds since the epoch
-    snapshot: Callable[[], dict[str, Any]]  # what is the same for all phones
+    snapshot: Callable[[], Snapshot]  # what is the same for all phones
     static: dict[str, Asset]  # by file name
     console_remote: bool = False  # the console answers other machines
     logins: LoginLimit = field(default_factory=LoginLimit)

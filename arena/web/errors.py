@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 
 from flask import Flask, Response, current_app, jsonify, render_template, request
 from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntityTooLarge
@@ -12,6 +13,7 @@ from arena.errors import ArenaError
 from arena.web import security
 from arena.web.filters import sentence
 from arena.web.refusal import Refusal
+from arena.web.schemas import ErrorResponse
 
 # Every error of arena.errors has a row. Errors of other modules that reach a page are faults of the server.
 STATUSES: dict[type[ArenaError], int] = {
@@ -29,6 +31,7 @@ STATUSES: dict[type[ArenaError], int] = {
     errors.QuotaReached: 429,
     errors.LittleSpace: 507,
     errors.EntryNotFound: 404,
+    errors.AmbiguousEntry: 409,
     errors.PieceTooLarge: 413,
     errors.WrongOffset: 409,
     errors.NotReceiving: 409,
@@ -111,7 +114,7 @@ def error_response(status: int, code: str, message: str, facts: Mapping[str, obj
     """
     message = sentence(message)
     if wants_json():
-        response = jsonify({"error": code, "message": message, **(facts or {})})
+        response = jsonify({**asdict(ErrorResponse(code, message)), **(facts or {})})
     else:
         response = current_app.make_response(render_template("error.html", message=message, status=status))
     response.status_code = status

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from arena.web import routes
+
 KIB, MIB = 2**10, 2**20
 
 
@@ -25,8 +27,8 @@ class RequestLimits:
 # header with its length before it. A piece at its slowest takes 2 minutes, a form 53.
 REQUEST_LIMITS = (
     RequestLimits("vote", "POST", re.compile(r"/vote"), 64 * KIB, KIB, 4_000, "votes"),
-    RequestLimits("claim", "POST", re.compile(r"/api/entries"), MIB + 8, 8 * KIB, 32, "uploads"),
-    RequestLimits("piece", "PATCH", re.compile(r"/api/entries/[^/]*"), MIB, 8 * KIB, 32, "uploads"),
+    RequestLimits("claim", routes.ENTER.method, routes.ENTER.pattern, MIB + 8, 8 * KIB, 32, "uploads"),
+    RequestLimits("piece", routes.SEND_PIECE.method, routes.SEND_PIECE.pattern, MIB, 8 * KIB, 32, "uploads"),
     RequestLimits("form", "POST", re.compile(r"/enter"), 193 * MIB, 64 * KIB, 8, "forms"),
     RequestLimits("page", "", re.compile(r"(?s).*"), 64 * KIB, KIB, 1_000, "pages"),
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any
 
 from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.datastructures import FileStorage
@@ -11,7 +10,7 @@ from werkzeug.wrappers import Response
 
 from arena.errors import MatchClosed, MatchNotFound, MatchNotOpen
 from arena.services import entries, events, identity, queries, voting
-from arena.services.schemas import Ballot, EntryStatus, StageView
+from arena.services.schemas import Ballot, EntryStatus, Snapshot, StageView
 from arena.web import security
 from arena.web.context import get_context
 from arena.web.refusal import Refusal
@@ -23,18 +22,18 @@ MINE_EVERY = 4  # seconds between two looks at an entry on its way
 SPREAD = 1_500  # ms over which phones fetch a page that has changed
 
 
-def phase_key(state: dict[str, Any]) -> str:
-    """Changes when a page of the evening is another page. arena.js makes the same from the same snapshot."""
-    match = state["match"] or {}
+def phase_key(state: Snapshot) -> str:
+    """Return a key that changes when the page is another one. arena.js makes the same from the same snapshot."""
+    match = state.match
     parts = [
-        state["phase"],
-        match.get("id"),
-        match.get("poll_round"),
-        match.get("closes_at"),
-        state["last"],
-        state["matches"]["closed"],
-        state["next"],
-        state["closes_at"],
+        state.phase,
+        match and match.id,
+        match and match.poll_round,
+        match and match.closes_at,
+        state.last,
+        state.matches.closed,
+        state.next,
+        state.closes_at,
     ]
     return "|".join("" if part is None else str(int(part) if isinstance(part, float) else part) for part in parts)
 
@@ -47,13 +46,13 @@ def index() -> str:
     state = ctx.snapshot()
     now = ctx.now
     common = {"state": state, "key": phase_key(state), "now": now, "follow": True, "spread": SPREAD}
-    if state["match"] is not None:
-        ballot = _ballot(state["match"]["id"], secret, now)
+    if state.match is not None:
+        ballot = _ballot(state.match.id, secret, now)
         if ballot is not None:
             return render_template("vote.html", ballot=ballot, **common)
     shown: StageView | None = None
-    if state["phase"] in ("between", "voting", "champion", "published"):
-        shown = ctx.cached("stage", (state["version"], state["phase"]), lambda: queries.stage_view(ctx.db, now=now))
+    if state.phase in ("between", "voting", "champion", "published"):
+        shown = ctx.cached("stage", (state.version, state.phase), lambda: queries.stage_view(ctx.db, now=now))
     return render_template("wait.html", shown=shown, **common)
 
 
@@ -157,7 +156,7 @@ def withdraw() -> Response:
 def results() -> str:
     ctx = get_context()
     state = ctx.snapshot()
-    found = ctx.cached("results", (state["version"], state["phase"]), lambda: queries.results_view(ctx.db, now=ctx.now))
+    found = ctx.cached("results", (state.version, state.phase), lambda: queries.results_view(ctx.db, now=ctx.now))
     return render_template("results.html", found=found, now=ctx.now, key=phase_key(state), follow=True)
 
 

@@ -22,7 +22,7 @@ def page() -> str:
     ctx = get_context()
     state = ctx.snapshot()
     now = ctx.now
-    view = ctx.cached("stage", (state["version"], state["phase"]), lambda: queries.stage_view(ctx.db, now=now))
+    view = ctx.cached("stage", (state.version, state.phase), lambda: queries.stage_view(ctx.db, now=now))
     scene, turn = scene_of(view, now)
     if scene == "champion":
         size = filters.stage_size(_champion(view), filters.ALONE)

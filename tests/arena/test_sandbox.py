@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from arena.verification.runner import ROOT
+from arena.processes import CODE_FOLDER
 from arena.verification.sandbox import MAX_OUTPUT, Limits, run_watched
 
 MIB = 2**20
@@ -96,13 +96,13 @@ except Exception as error: print(type(error).__name__)
 @pytest.mark.skipif(os.name != "posix", reason="kill -9")
 def test_a_child_dies_with_its_parent_even_by_kill_9() -> None:
     grandchild = f"""
-import sys; sys.path.insert(0, {ROOT!r})
-from arena.verification.sandbox import end_with_parent
+import sys; sys.path.insert(0, {CODE_FOLDER!r})
+from arena.processes import end_with_parent
 end_with_parent()
 while True: pass
 """
     parent = f"""
-import sys; sys.path.insert(0, {ROOT!r})
+import sys; sys.path.insert(0, {CODE_FOLDER!r})
 import threading, psutil
 from arena.verification.sandbox import Limits, run_watched
 threading.Thread(target=run_watched, args=([sys.executable, "-I", "-c", {grandchild!r}], Limits(2**30, 600))).start()

@@ -43,7 +43,7 @@ from arena.services.events import (
 )
 from arena.services.log import verify_chain
 from arena.services.queries import console_view, entry_view, results_view, snapshot, stage_view
-from arena.services.schemas import EventRules
+from arena.services.schemas import EventRules, MatchCounts
 from arena.services.verification import record_verdict
 from arena.store.schema import Entry, Match, Owner, Vote
 from arena.verification.check import check_bundle
@@ -141,7 +141,7 @@ def test_more_entries_than_places_are_a_clear_error(evening: Evening) -> None:
         session.execute(update(Entry).where(Entry.id == f"{0:032x}").values(state="withdrawn"))
     assert draw_bracket(evening.db, now=evening.now).state == "drawn"
     now = snapshot(evening.db, now=evening.now)
-    assert now["matches"] == {"closed": 0, "total": 1_024} and now["next"] == "Round of 1024, match 1"
+    assert now.matches == MatchCounts(closed=0, total=1_024) and now.next == "Round of 1024, match 1"
     assert len(stage_view(evening.db, now=evening.now).rounds) == 10
 
 
@@ -239,7 +239,7 @@ def test_undo_plays_again_what_followed(four: Four) -> None:
     assert (undone.state, undone.ready, undone.winner) == ("pending", True, None)
     assert current_event(evening.db).state == "drawn"
     assert (match_of(evening, "r2m1").state, match_of(evening, "r2m1").lower_id) == ("pending", None)
-    assert snapshot(evening.db, now=evening.now)["champion"] is None
+    assert snapshot(evening.db, now=evening.now).champion is None
     with pytest.raises(EntryNotFound):
         entry_view(evening.db, ids[0], now=evening.now)
 
@@ -311,7 +311,7 @@ def test_a_verse_put_out_before_the_draw_is_not_drawn(evening: Evening) -> None:
     disqualify(evening.db, one, "copied", now=evening.now)
     close_submissions(evening.db, now=evening.now)
     assert draw_bracket(evening.db, now=evening.now).state == "champion"
-    assert snapshot(evening.db, now=evening.now)["champion"] == two
+    assert snapshot(evening.db, now=evening.now).champion == two
     with pytest.raises(WrongState):
         reinstate(evening.db, one, now=evening.now)
     with pytest.raises(BadName):
@@ -322,7 +322,7 @@ def test_where_both_are_out_nobody_goes_on_and_the_evening_still_ends(four: Four
     evening, ids, _ = four
     for entry in ids[:3]:
         disqualify(evening.db, entry, "copied", now=evening.now)
-    assert snapshot(evening.db, now=evening.now)["champion"] == ids[3]
+    assert snapshot(evening.db, now=evening.now).champion == ids[3]
     disqualify(evening.db, ids[3], "copied too", now=evening.now)
     stage = stage_view(evening.db, now=evening.now)
     assert (stage.event.state, stage.champion, stage.third) == ("champion", None, None)

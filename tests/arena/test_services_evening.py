@@ -13,7 +13,7 @@ from arena.services.entries import entry_status
 from arena.services.events import close_submissions, publish
 from arena.services.log import verify_chain
 from arena.services.verification import record_verdict
-from arena.verification.runner import check_watched, limits_of
+from arena.verification.runner import check_in_child, claim_limits
 from tests.support.bundles import verses
 from tests.support.evening import START, Evening, secret_of
 from trainer.verse.bundle import read_claim
@@ -22,10 +22,10 @@ from trainer.verse.bundle import read_claim
 def test_an_evening_from_the_first_claim_to_the_champion(evening: Evening) -> None:
     evening.begin()
     ids = {f"poet{n}": evening.enter(f"poet{n}", bundle) for n, bundle in enumerate(verses(5))}
-    assert queries.snapshot(evening.db, now=evening.now)["entries"]["waiting"] == 5
+    assert queries.snapshot(evening.db, now=evening.now).entries.waiting == 5
     while job := evening.lease():  # as the worker does it: a watched child, limits from the header
         path = evening.store.path(job.bundle)
-        report = check_watched(path, limits_of(read_claim(path)), threading.Event())
+        report = check_in_child(path, claim_limits(read_claim(path)), threading.Event())
         assert record_verdict(evening.db, job, report, now=evening.now)
     assert {entry_status(evening.db, i, secret_of(n), now=evening.now).state for n, i in ids.items()} == {"verified"}
     close_submissions(evening.db, now=evening.now)
@@ -52,8 +52,8 @@ def test_an_evening_from_the_first_claim_to_the_champion(evening: Evening) -> No
     assert all(side.name for match in results.matches for side in (match.upper, match.lower) if side)
     assert queries.entry_view(evening.db, results.champion.entry, now=evening.now).champion
     assert publish(evening.db, now=evening.now).state == "published"
-    assert queries.snapshot(evening.db, now=evening.now)["champion"] == results.champion.entry
-    assert verify_chain(evening.db) == queries.snapshot(evening.db, now=evening.now)["version"]
+    assert queries.snapshot(evening.db, now=evening.now).champion == results.champion.entry
+    assert verify_chain(evening.db) == queries.snapshot(evening.db, now=evening.now).version
 
 
 def test_the_same_bundles_votes_and_word_give_the_same_champion(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -99,7 +99,7 @@ def test_an_event_without_entries_says_so(evening: Evening) -> None:
     evening.begin()
     close_submissions(evening.db, now=evening.now)
     assert draw_bracket(evening.db, now=evening.now).state == "void"
-    assert queries.snapshot(evening.db, now=evening.now)["phase"] == "void"
+    assert queries.snapshot(evening.db, now=evening.now).phase == "void"
 
 
 def test_one_entry_is_champion_without_a_vote(evening: Evening) -> None:

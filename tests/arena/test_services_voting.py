@@ -12,6 +12,7 @@ from arena.errors import BadSecret, BadSide, MatchClosed, MatchNotFound, MatchNo
 from arena.services.bracket import close_match, open_match
 from arena.services.log import verify_chain
 from arena.services.queries import snapshot, stage_view
+from arena.services.schemas import Snapshot
 from arena.services.voting import cast_vote, get_ballot
 from arena.store.schema import Vote
 from tests.support.bundles import verses
@@ -30,6 +31,11 @@ def final(evening: Evening) -> Evening:
 def votes(evening: Evening) -> int:
     with evening.db.reading() as session:
         return session.scalar(select(func.count()).select_from(Vote)) or 0
+
+
+def votes_of(state: Snapshot) -> int:
+    assert state.match is not None
+    return state.match.votes
 
 
 def test_voters_see_the_two_verses_in_orders_of_their_own_and_always_the_same(final: Evening) -> None:
@@ -85,8 +91,12 @@ def test_many_voters_at_once_are_all_counted_once(final: Evening) -> None:
             )
         )
     assert votes(final) == 100
-    match = snapshot(final.db, now=final.now)["match"]
-    assert match["votes"] == 100 and sum(close_match(final.db, "r1m1", poll_round=0, now=final.now).tallies[0]) == 100
+    match = snapshot(final.db, now=final.now).match
+    assert (
+        match is not None
+        and match.votes == 100
+        and sum(close_match(final.db, "r1m1", poll_round=0, now=final.now).tallies[0]) == 100
+    )
     verify_chain(final.db)
 
 
@@ -151,4 +161,4 @@ def test_no_answer_tells_who_leads_while_a_match_is_open(final: Evening) -> None
     final.vote("v1", "r1m1", stage.open.upper.text)
     shown = stage_view(final.db, now=final.now)
     assert shown.open and (shown.open.votes, shown.open.tallies, shown.open.winner) == (1, None, None)
-    assert before[1]["match"]["votes"] == 0 and snapshot(final.db, now=final.now)["match"]["votes"] == 1
+    assert votes_of(before[1]) == 0 and votes_of(snapshot(final.db, now=final.now)) == 1

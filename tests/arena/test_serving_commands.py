@@ -12,7 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from arena.bootstrap import OpenEvent, open_event
+from arena.bootstrap import EventContext, open_event
 from arena.cli import main
 from arena.errors import BadName
 from arena.services import bracket, entries, queries, voting
@@ -47,9 +47,8 @@ class Desk:
         assert not result.exception or isinstance(result.exception, SystemExit)
         return result.output
 
-    def open(self) -> OpenEvent:
-        settings = load_settings(self.folder)
-        return open_event(settings.database_url, settings.dir, 0)
+    def open(self) -> EventContext:
+        return open_event(replace(load_settings(self.folder), min_free_bytes=0))
 
     def enter(self, number: int, name: str = "") -> str:
         poet = Poet(random_weights(1))

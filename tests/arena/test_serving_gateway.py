@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ import pytest
 from arena.server import request_body
 from arena.server.gateway import EXECUTORS, Gateway
 from arena.server.snapshot import SnapshotKeeper
+from arena.services.schemas import to_json
 from arena.web.limits import REQUEST_LIMITS, request_limits
-from tests.support.server import Notes, small_app, within
+from tests.support.server import BLANK, Notes, small_app, within
 
 MIB = 2**20
 Answer = tuple[int, dict[str, str], bytes]
@@ -105,9 +107,9 @@ def seat(tmp_path: Path) -> Callable[..., None]:
 def test_a_poll_is_answered_from_memory_and_never_asks_flask(seat: Callable[..., None]) -> None:
     async def story(it: Seat) -> None:
         held = [asyncio.create_task(it.ask("GET", "/hold")) for _ in range(50)]  # every thread, and a queue
-        status, headers, body = await it.ask("GET", "/api/state")
+        status, headers, body = await it.ask("GET", "/api/v1/state")
         assert (status, headers["content-type"]) == (200, "application/json")
-        assert json.loads(body) == {"event": "test", "version": 0}
+        assert body == to_json(BLANK) and json.loads(body) == asdict(BLANK)
         assert headers["cache-control"] == "no-cache"
         it.app.config["held"].set()
         assert [one[0] for one in await asyncio.gather(*held)] == [200] * 50
@@ -117,14 +119,14 @@ def test_a_poll_is_answered_from_memory_and_never_asks_flask(seat: Callable[...,
 
 def test_a_poll_that_knows_the_state_gets_304_until_it_changes(seat: Callable[..., None]) -> None:
     async def story(it: Seat) -> None:
-        _, headers, _ = await it.ask("GET", "/api/state")
+        _, headers, _ = await it.ask("GET", "/api/v1/state")
         known = {"If-None-Match": headers["etag"]}
-        status, again, body = await it.ask("GET", "/api/state", headers=known)
+        status, again, body = await it.ask("GET", "/api/v1/state", headers=known)
         assert (status, again["etag"], body) == (304, headers["etag"], b"")
-        assert (await it.ask("GET", "/api/state", headers={"If-None-Match": f"W/{headers['etag']}"}))[0] == 304
+        assert (await it.ask("GET", "/api/v1/state", headers={"If-None-Match": f"W/{headers['etag']}"}))[0] == 304
         it.notes.say(version=1)
-        await asyncio.to_thread(within, 5, lambda: it.gateway._keeper.data()["version"] == 1)
-        status, fresh, body = await it.ask("GET", "/api/state", headers=known)
+        await asyncio.to_thread(within, 5, lambda: it.gateway._keeper.snapshot().version == 1)
+        status, fresh, body = await it.ask("GET", "/api/v1/state", headers=known)
         assert (status, json.loads(body)["version"]) == (200, 1)
         assert fresh["etag"] != headers["etag"]
 
@@ -165,10 +167,10 @@ def test_a_strange_query_is_an_answer_and_no_crash(seat: Callable[..., None], qu
     ("method", "path", "limit"),
     [
         ("POST", "/vote", 65_536),
-        ("POST", "/api/entries", MIB + 8),
-        ("PATCH", "/api/entries/abc", MIB),
+        ("POST", "/api/v1/entries", MIB + 8),
+        ("PATCH", "/api/v1/entries/abc", MIB),
         ("POST", "/console/login", 65_536),
-        ("POST", "/api/entries/abc", 65_536),
+        ("POST", "/api/v1/entries/abc", 65_536),
         ("PUT", "/enter", 65_536),
     ],
 )
@@ -210,19 +212,19 @@ def test_a_stalled_body_is_given_up_and_its_place_is_free_again(
     monkeypatch.setattr(request_body, "LINGER", 0.05)
 
     async def story(it: Seat) -> None:
-        most = request_limits("PATCH", "/api/entries/a").max_concurrent
+        most = request_limits("PATCH", "/api/v1/entries/a").max_concurrent
         headers = {"Content-Length": "1000"}
         stalled = [
-            asyncio.create_task(it.ask("PATCH", "/api/entries/a", b"x", headers=headers, stalls=True))
+            asyncio.create_task(it.ask("PATCH", "/api/v1/entries/a", b"x", headers=headers, stalls=True))
             for _ in range(most)
         ]
         await asyncio.sleep(0)
-        status, names, body = await it.ask("PATCH", "/api/entries/a", b"x")
+        status, names, body = await it.ask("PATCH", "/api/v1/entries/a", b"x")
         assert (status, names["retry-after"], json.loads(body)["error"]) == (503, "3", "busy")
         assert (await it.ask("POST", "/vote", b"side=left"))[0] == 200, "votes have places of their own"
         for status, _, body in await asyncio.gather(*stalled):
             assert (status, json.loads(body)["error"]) == (408, "too-slow")
-        assert (await it.ask("PATCH", "/api/entries/a", b"x"))[0] == 200
+        assert (await it.ask("PATCH", "/api/v1/entries/a", b"x"))[0] == 200
 
     seat(story, 0.3)
 

@@ -70,9 +70,9 @@ def test_it_says_where_everything_is_and_never_the_password(shared: Evening) -> 
 
 
 def test_it_answers_polls_and_pages(shared: Evening) -> None:
-    status, headers, body = ask(shared.port, "GET /api/state")
+    status, headers, body = ask(shared.port, "GET /api/v1/state")
     assert (status, json.loads(body)["event"]) == (200, shared.settings.name)
-    assert ask(shared.port, f"GET /api/state\nIf-None-Match: {headers['etag']}")[0] == 304
+    assert ask(shared.port, f"GET /api/v1/state\nIf-None-Match: {headers['etag']}")[0] == 304
     status, headers, body = ask(shared.port, "GET /")
     assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert b"Evening &lt;of&gt; verses" in body
@@ -92,14 +92,14 @@ def test_a_second_start_names_the_process_that_holds_the_event(shared: Evening) 
 
 def test_what_another_process_writes_reaches_the_polls(shared: Evening) -> None:
     open_submissions(shared.db, now=time.time())
-    assert within(5, lambda: json.loads(ask(shared.port, "GET /api/state")[2])["state"] == "open")
+    assert within(5, lambda: json.loads(ask(shared.port, "GET /api/v1/state")[2])["state"] == "open")
     close_submissions(shared.db, now=time.time())
-    assert within(5, lambda: json.loads(ask(shared.port, "GET /api/state")[2])["state"] == "closed")
+    assert within(5, lambda: json.loads(ask(shared.port, "GET /api/v1/state")[2])["state"] == "closed")
 
 
 def test_submissions_close_by_themselves(shared: Evening) -> None:
     open_submissions(shared.db, closes_at=time.time() + 1.0, now=time.time())
-    assert within(30, lambda: json.loads(ask(shared.port, "GET /api/state")[2])["state"] == "closed")
+    assert within(30, lambda: json.loads(ask(shared.port, "GET /api/v1/state")[2])["state"] == "closed")
 
 
 @posix
@@ -137,7 +137,7 @@ def test_it_ends_cleanly_with_phones_still_connected(serve: Callable[[], ArenaSe
     served = serve()
     phones = [http.client.HTTPConnection("127.0.0.1", served.port, timeout=20) for _ in range(5)]
     for phone in phones:
-        phone.request("GET", "/api/state")
+        phone.request("GET", "/api/v1/state")
         assert phone.getresponse().read()
     children = served.children
     served.popen.send_signal(signal.Signals[how])

@@ -46,7 +46,7 @@ def small_process(start: str, spool: Path) -> Iterator[Process]:
 
     def answers() -> bool:
         try:
-            return ask(port, "GET /api/state")[0] == 200
+            return ask(port, "GET /api/v1/state")[0] == 200
         except OSError:
             return False
 
@@ -64,7 +64,7 @@ def port(server: Process) -> int:
 
 def poll_seconds(port: int) -> float:
     start = time.monotonic()
-    assert ask(port, "GET /api/state")[0] == 200
+    assert ask(port, "GET /api/v1/state")[0] == 200
     return time.monotonic() - start
 
 
@@ -73,7 +73,7 @@ def stall(port: int, request: str, length: int) -> Wire:
     return Wire(port).send(f"{request} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\nx")
 
 
-@pytest.mark.parametrize("request_line", ["POST /vote", "PATCH /api/entries/abc", "POST /enter"])
+@pytest.mark.parametrize("request_line", ["POST /vote", "PATCH /api/v1/entries/abc", "POST /enter"])
 def test_stalled_uploads_stop_neither_polls_nor_pages_nor_votes(port: int, request_line: str) -> None:
     stalled = [stall(port, request_line, 1_000) for _ in range(STALLED)]
     try:
@@ -143,7 +143,7 @@ def test_a_large_upload_arrives_whole_through_a_file(port: int, spool: Path) -> 
 def test_one_connection_serves_one_request_after_the_other(port: int) -> None:
     wire = Wire(port)
     for number in range(50):
-        wire.send("GET /api/state HTTP/1.1\r\nHost: x\r\n\r\n")
+        wire.send("GET /api/v1/state HTTP/1.1\r\nHost: x\r\n\r\n")
         assert wire.answer()[0] == 200, number
         body = b"x" * number
         wire.send(f"POST /vote HTTP/1.1\r\nHost: x\r\nContent-Length: {number}\r\n\r\n".encode() + body)
@@ -194,7 +194,7 @@ def test_more_connections_than_it_has_descriptors_for_wait_and_break_nothing(spo
     with small_process(start, spool) as process:
         port = int(process.port)  # type: ignore[attr-defined]
         silent = [Wire(port) for _ in range(300)]
-        late = Wire(port, timeout=0.5).send("GET /api/state HTTP/1.1\r\nHost: x\r\n\r\n")
+        late = Wire(port, timeout=0.5).send("GET /api/v1/state HTTP/1.1\r\nHost: x\r\n\r\n")
         with pytest.raises(TimeoutError):
             late.answer()
         for wire in silent:

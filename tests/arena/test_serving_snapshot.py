@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
-from arena.bootstrap import open_event, sqlite_url
-from arena.server.snapshot import DatabaseSource, Snapshot, SnapshotKeeper
+from arena.bootstrap import open_database, sqlite_url
+from arena.server.snapshot import DatabaseSource, EncodedSnapshot, SnapshotKeeper
 from arena.services.events import close_submissions, create_event, open_submissions
-from tests.support.server import Notes, within
+from arena.services.schemas import OpenMatch
+from tests.support.server import BLANK, Notes, within
 
 
 class Clock:
@@ -32,16 +35,17 @@ def kept() -> Iterator[tuple[SnapshotKeeper, Notes, Clock]]:
 
 
 def test_the_tag_is_the_digest_of_the_body() -> None:
-    one = Snapshot.of({"b": 1, "a": [1.5, None]}, now=1.0)
-    assert one.body == b'{"a":[1.5,null],"b":1}'
+    one = EncodedSnapshot.of(BLANK, now=1.0)
+    assert json.loads(one.body) == asdict(BLANK)
+    assert one.body == json.dumps(asdict(BLANK), sort_keys=True, separators=(",", ":")).encode()
     assert one.etag == b'"' + hashlib.sha256(one.body).hexdigest()[:32].encode() + b'"'
-    assert one.etag == Snapshot.of({"a": [1.5, None], "b": 1}, now=2.0).etag
+    assert one.etag == EncodedSnapshot.of(replace(BLANK), now=2.0).etag
 
 
 def test_a_change_shows_soon(kept: tuple[SnapshotKeeper, Notes, Clock]) -> None:
     keeper, notes, _ = kept
     notes.say(version=9)
-    assert within(5, lambda: keeper.data()["version"] == 9)
+    assert within(5, lambda: keeper.snapshot().version == 9)
 
 
 def test_nothing_is_built_when_nothing_changed(kept: tuple[SnapshotKeeper, Notes, Clock]) -> None:
@@ -54,7 +58,8 @@ def test_nothing_is_built_when_nothing_changed(kept: tuple[SnapshotKeeper, Notes
 
 def test_a_closing_time_that_comes_shows_without_a_write(kept: tuple[SnapshotKeeper, Notes, Clock]) -> None:
     _, notes, clock = kept
-    notes.say(match={"closes_at": 1_060.0})
+    match = OpenMatch("r1m1", "Final", round=1, poll_round=0, closes_at=1_060.0, votes=0)
+    notes.say(match=match)
     assert within(5, lambda: notes.builds == 2)
     clock.now = 1_059.9
     assert not within(0.3, lambda: notes.builds > 2)
@@ -70,28 +75,28 @@ def test_trouble_with_the_database_keeps_the_old_one_and_is_made_good(
     good = notes.said
     notes.say(version=float("nan"))
     assert within(5, lambda: notes.builds > 2)
-    assert keeper.data() == good
-    notes.said = {**good, "version": 3}
-    assert within(5, lambda: keeper.data()["version"] == 3)
+    assert keeper.snapshot() == good
+    notes.said = replace(good, version=3)
+    assert within(5, lambda: keeper.snapshot().version == 3)
     assert "could not be rebuilt" in caplog.text
 
 
 def test_a_write_by_anybody_shows(tmp_path: Path) -> None:
     """Another connection, as another process has it; the keeper's own reads are no writes."""
     url = sqlite_url(tmp_path / "arena.sqlite3")
-    event, other = open_event(url, tmp_path), open_event(url, tmp_path)
-    create_event(event.db, name="Evening", draw_word="word", now=1.0)
-    keeper = SnapshotKeeper(lambda: DatabaseSource(event.db))
+    db, other = open_database(url), open_database(url)
+    create_event(db, name="Evening", draw_word="word", now=1.0)
+    keeper = SnapshotKeeper(lambda: DatabaseSource(db))
     keeper.start()
     try:
-        assert keeper.data()["state"] == "draft"
-        open_submissions(other.db, now=2.0)
-        assert within(5, lambda: keeper.data()["state"] == "open")
-        close_submissions(event.db, now=3.0)
-        assert within(5, lambda: keeper.data()["state"] == "closed")
+        assert keeper.snapshot().state == "draft"
+        open_submissions(other, now=2.0)
+        assert within(5, lambda: keeper.snapshot().state == "open")
+        close_submissions(db, now=3.0)
+        assert within(5, lambda: keeper.snapshot().state == "closed")
         before = keeper.latest
         assert not within(0.3, lambda: keeper.latest is not before)
     finally:
         keeper.stop()
-        for one in (event, other):
-            one.db.dispose()
+        for each in (db, other):
+            each.dispose()

@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
-from arena.server.supervisor import ROOT, START
+from arena.processes import CODE_FOLDER, python_command
+from arena.scheduler import Scheduler
+from arena.server.supervisor import WORKER
 from arena.services import entries, events, queries
 from arena.services.schemas import ConsoleEntry
-from arena.verification.check import Report
+from arena.verification.report import Report
 from arena.verification.runner import Cancelled
 from arena.worker import LEASE_SECONDS, Worker
 from tests.support.bundles import forged_verse, verse
@@ -32,8 +34,7 @@ def evening(tmp_path: Path) -> Iterator[Evening]:
 
 
 def entry_of(evening: Evening, entry_id: str) -> ConsoleEntry:
-    entries = queries.console_view(evening.db, now=evening.now).entries
-    return next(entry for entry in entries if entry.entry == entry_id)
+    return next(entry for entry in queries.list_entries(evening.db) if entry.entry == entry_id)
 
 
 def worker_of(evening: Evening, name: str = "one", **more: Any) -> Worker:
@@ -61,8 +62,9 @@ def test_a_killed_worker_costs_one_lease_and_no_entry(evening: Evening) -> None:
     entry = evening.enter("ann", verse(7))
     stalled = "import sys, threading, time; sys.path.insert(0, sys.argv.pop(1)); import arena.worker as w;"
     stalled += "from pathlib import Path; w.Worker.__init__.__kwdefaults__['check'] = lambda *a: time.sleep(600);"
-    stalled += f"w.Worker.__init__.__kwdefaults__['clock'] = lambda: {evening.now}; w.work(Path(sys.argv[1]), 1)"
-    process = Process([sys.executable, "-P", "-c", stalled, ROOT, str(evening.folder)])
+    stalled += f"w.Worker.__init__.__kwdefaults__['clock'] = lambda: {evening.now};"
+    stalled += "w.run_worker(w.load_settings(Path(sys.argv[1])), 1)"
+    process = Process([sys.executable, "-P", "-c", stalled, CODE_FOLDER, str(evening.folder)])
     try:
         assert within(60, lambda: entry_of(evening, entry).state == "verifying"), process.lines
     finally:
@@ -146,7 +148,7 @@ def test_a_check_that_nobody_waits_for_is_stopped(evening: Evening, monkeypatch:
 def test_what_is_due_is_done_while_nothing_waits(evening: Evening) -> None:
     events.set_closing_time(evening.db, evening.now + 60, now=evening.now)
     evening.now += 61
-    worker_of(evening).step()
+    Scheduler(evening.db, clock=lambda: evening.now).step()
     assert events.current_event(evening.db).state == "closed"
 
 
@@ -178,7 +180,7 @@ def test_the_command_works_until_ctrl_c(evening: Evening) -> None:
 def test_the_attached_worker_ends_when_its_input_closes(evening: Evening) -> None:
     import subprocess
 
-    process = Process([sys.executable, "-P", "-c", START, ROOT, str(evening.folder), "1"], stdin=subprocess.PIPE)
+    process = Process(python_command(WORKER, str(evening.folder), "1"), stdin=subprocess.PIPE)
     try:
         entry = evening.enter("ann", verse(7))
         assert within(60, lambda: entry_of(evening, entry).state == "verified"), process.lines

@@ -17,7 +17,7 @@ from sqlalchemy import event, insert, select, text, update
 from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.orm import Session
 
-from arena.bootstrap import open_event, sqlite_url
+from arena.bootstrap import open_database, sqlite_url
 from arena.errors import DatabaseTooNew, EntryNotFound, LogBroken
 from arena.services.bracket import close_match
 from arena.services.log import START, append, head, record_hash, verify_chain
@@ -67,20 +67,20 @@ def test_a_database_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path)
 
 def test_a_database_of_the_first_version_opens_and_the_evening_goes_on(tmp_path: Path) -> None:
     shutil.copy(FIRST, tmp_path / "arena.sqlite3")
-    opened = open_event(sqlite_url(tmp_path / "arena.sqlite3"), tmp_path)
+    db = open_database(sqlite_url(tmp_path / "arena.sqlite3"))
     assert differences(sqlite_url(tmp_path / "arena.sqlite3")) == []
-    assert verify_chain(opened.db) > 20
-    stage = stage_view(opened.db, now=2_000_000.0)
+    assert verify_chain(db) > 20
+    stage = stage_view(db, now=2_000_000.0)
     assert stage.phase == "voting" and stage.open and stage.open.votes == 2
-    assert {entry.state for entry in console_view(opened.db, now=2_000_000.0).entries} == {
+    assert {entry.state for entry in console_view(db, now=2_000_000.0).entries} == {
         "verified",
         "refused",
         "replaced",
         "withdrawn",
         "expired",
     }
-    assert close_match(opened.db, stage.open.id, poll_round=0, now=2_000_000.0).poll_round == 1
-    opened.db.dispose()
+    assert close_match(db, stage.open.id, poll_round=0, now=2_000_000.0).poll_round == 1
+    db.dispose()
 
 
 def test_every_connection_is_set_for_safety(evening: Evening) -> None:

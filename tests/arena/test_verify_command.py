@@ -17,8 +17,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from arena.cli import main
-from arena.cli.text import lines_of, visible
-from arena.verification.check import Report
+from arena.cli.text import report_lines, sanitize
+from arena.verification.report import Report
 from tests.support.bundles import RECIPE, Poet
 from trainer.verse.bundle import pack
 from trainer.verse.config import ModelConfig
@@ -124,12 +124,12 @@ def test_a_name_cannot_steer_the_terminal(tmp_path: Path, poet: Poet) -> None:
 def test_a_verse_cannot_steer_the_terminal() -> None:
     hostile = {"id": 3, "text": "\x1b[31m\u202e\n"}
     report = Report("FAIL", "a", "differs", "\x1b[1m", 3, hostile, hostile | {"id": 4}, "b\x9b7\n", 9)
-    for line in lines_of(report):
+    for line in report_lines(report):
         assert line.isprintable()
 
 
 def test_long_untrusted_text_is_cut() -> None:
-    assert len(visible("\x00" * 10_000)) == 300
+    assert len(sanitize("\x00" * 10_000)) == 300
 
 
 def test_a_terminal_without_the_verses_letters_gets_escapes(kinds: Callable[[str], Path]) -> None:

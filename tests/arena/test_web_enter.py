@@ -39,14 +39,14 @@ class Trainer:
         return self.send(header_of(data), name)
 
     def send(self, header: bytes, name: str = "Ada") -> TestResponse:
-        return self.client.post("/api/entries", query_string={"name": name}, data=header, headers=self.headers)
+        return self.client.post("/api/v1/entries", query_string={"name": name}, data=header, headers=self.headers)
 
     def piece(self, entry: str, offset: Any, data: bytes) -> TestResponse:
         headers = self.headers | {"Upload-Offset": str(offset)}
-        return self.client.patch(f"/api/entries/{entry}", data=data, headers=headers)
+        return self.client.patch(f"/api/v1/entries/{entry}", data=data, headers=headers)
 
     def status(self, entry: str) -> TestResponse:
-        return self.client.get(f"/api/entries/{entry}", headers=self.headers)
+        return self.client.get(f"/api/v1/entries/{entry}", headers=self.headers)
 
 
 def test_a_claim_has_a_receipt_that_anybody_can_check(evening: Evening) -> None:
@@ -105,7 +105,7 @@ def test_bad_requests_get_a_clear_answer(evening: Evening) -> None:
         (trainer.piece(entry, "x", b"x"), 400),
         (trainer.piece(entry, -1, b"x"), 400),
         (trainer.piece(entry, offset, b"\0" * (MIB + 1)), 413),
-        (trainer.client.post("/api/entries?name=A", data=b"\0" * (MIB + 9), headers=trainer.headers), 413),
+        (trainer.client.post("/api/v1/entries?name=A", data=b"\0" * (MIB + 9), headers=trainer.headers), 413),
         (trainer.piece(entry, offset, data[offset:] + b"more than announced"), 413),
     ]
     for number, (answer, status) in enumerate(cases):
@@ -139,8 +139,10 @@ def test_after_closing_no_claim_is_taken_and_tensors_may_follow(evening: Evening
 def test_an_entry_is_withdrawn_by_its_owner_only(evening: Evening) -> None:
     trainer, data = Trainer(evening), verse(10)
     entry = trainer.claim(data).json["entry"]
-    assert Trainer(evening).client.delete(f"/api/entries/{entry}", headers=Trainer(evening).headers).status_code == 404
-    assert trainer.client.delete(f"/api/entries/{entry}", headers=trainer.headers).json["state"] == "withdrawn"
+    assert (
+        Trainer(evening).client.delete(f"/api/v1/entries/{entry}", headers=Trainer(evening).headers).status_code == 404
+    )
+    assert trainer.client.delete(f"/api/v1/entries/{entry}", headers=trainer.headers).json["state"] == "withdrawn"
 
 
 def send(client: FlaskClient, data: bytes | None, name: str = "Ada", filename: str = "poem.verse") -> TestResponse:
@@ -241,10 +243,10 @@ def test_a_link_to_no_entry_ties_nothing(evening: Evening) -> None:
 def test_a_page_with_javascript_sends_pieces_with_its_cookie(evening: Evening) -> None:
     phone, data = evening.phone(), verse(10)
     headers = {"X-Form-Token": token_of(phone.get("/enter"))}
-    told = phone.post("/api/entries?name=Ada", data=header_of(data), headers=headers).json
+    told = phone.post("/api/v1/entries?name=Ada", data=header_of(data), headers=headers).json
     offset = told["offset"]
     answer = phone.patch(
-        f"/api/entries/{told['entry']}", data=data[offset:], headers=headers | {"Upload-Offset": str(offset)}
+        f"/api/v1/entries/{told['entry']}", data=data[offset:], headers=headers | {"Upload-Offset": str(offset)}
     )
     assert answer.json["state"] == "waiting"
     assert "In the queue" in phone.get("/mine").text

@@ -82,13 +82,17 @@ def test_the_api_takes_no_cookie_without_a_token(evening: Evening) -> None:
     client = evening.phone()
     page = client.get("/enter")
     data = header_of(verse(10))
-    for method, address in (("POST", "/api/entries?name=A"), ("PATCH", "/api/entries/1"), ("DELETE", "/api/entries/1")):
+    for method, address in (
+        ("POST", "/api/v1/entries?name=A"),
+        ("PATCH", "/api/v1/entries/1"),
+        ("DELETE", "/api/v1/entries/1"),
+    ):
         answer = client.open(address, method=method, data=data)
         assert answer.status_code == 401, address
         assert answer.json["error"] == "no-secret" and answer.headers["WWW-Authenticate"] == "Bearer"
-    forged = client.post("/api/entries?name=A", data=data, headers={"X-Form-Token": "x"})
+    forged = client.post("/api/v1/entries?name=A", data=data, headers={"X-Form-Token": "x"})
     assert (forged.status_code, forged.json["error"]) == (403, "form-token")
-    taken = client.post("/api/entries?name=A", data=data, headers={"X-Form-Token": token_of(page)})
+    taken = client.post("/api/v1/entries?name=A", data=data, headers={"X-Form-Token": token_of(page)})
     assert taken.status_code == 201
 
 
@@ -136,11 +140,20 @@ def test_cookies_are_secure_where_the_address_is(tmp_path: Path) -> None:
 def test_no_page_believes_the_host_header(tmp_path: Path) -> None:
     evening = Evening(tmp_path / "event", public_url="http://192.168.7.7:8000").create()
     author = evening.authors(1)[0]
-    for address in ("/", "/enter", "/mine", f"/mine/{author.secret}", "/results", "/stage", "/api/state", "/nothing"):
+    for address in (
+        "/",
+        "/enter",
+        "/mine",
+        f"/mine/{author.secret}",
+        "/results",
+        "/stage",
+        "/api/v1/state",
+        "/nothing",
+    ):
         answer = evening.phone().get(address, headers={"Host": "evil.example"})
         assert "evil.example" not in answer.text + str(answer.headers), address
     answer = evening.phone().post(
-        "/api/entries?name=A",
+        "/api/v1/entries?name=A",
         data=header_of(verse(11)),
         headers={"Host": "evil.example", "Authorization": "Bearer " + "B" * 24},
     )
@@ -179,7 +192,7 @@ def test_every_page_of_the_console_wants_the_password(evening: Evening) -> None:
                 answer = client.open(address, method=method, data={"token": token})
                 assert (answer.status_code, answer.headers["Location"]) == (303, "/console/login"), address
     assert "Poet" not in client.get("/console").text
-    assert client.get("/api/state").json["phase"] == "voting"
+    assert client.get("/api/v1/state").json["phase"] == "voting"
 
 
 def test_wrong_passwords_are_counted_and_the_count_is_forgotten(evening: Evening) -> None:

@@ -25,12 +25,10 @@ from typing import Any
 
 import psutil
 
-from arena.bootstrap import OpenEvent, open_event
-from arena.cli.event import make_event
+from arena.bootstrap import EventContext, make_event, open_event
 from arena.server.network import free_port, raise_descriptor_limit
 from arena.server.server import web_server
 from arena.services import bracket, entries, events, queries, verification
-from arena.settings import load_settings
 from arena.verification.check import check_bundle
 from tests.bench.load import Line, Outcome, Planned, as_fast_as_it_goes, by_the_clock, hang_up, lines
 from tests.support.bundles import RECIPE, Poet, random_weights
@@ -98,7 +96,7 @@ def running(command: list[str], port: int) -> Iterator[Meter]:
 
     def answers() -> bool:
         try:
-            return ask(port, "GET /api/state")[0] == 200
+            return ask(port, "GET /api/v1/state")[0] == 200
         except OSError:
             return False
 
@@ -110,11 +108,11 @@ def running(command: list[str], port: int) -> Iterator[Meter]:
         process.end()
 
 
-def prepare(folder: Path) -> OpenEvent:
+def prepare(folder: Path) -> EventContext:
     """An event with two verses and their match open until it is closed by hand."""
-    make_event(folder, "Bench", "thimble", {})
-    settings = load_settings(folder)
-    event, now = open_event(settings.database_url, folder, 0), time.time()
+    now = time.time()
+    settings = make_event(folder, name="Bench", draw_word="thimble", now=now)
+    event = open_event(replace(settings, min_free_bytes=0))
     events.open_submissions(event.db, now=now)
     poet = Poet(random_weights(1))
     for number in (1, 2):
@@ -143,11 +141,11 @@ def get(path: str, *headers: str) -> bytes:
 
 def polls(empty_port: int, port: int, meters: dict[int, Meter]) -> None:
     """Polls a second, alternating with the empty application."""
-    etag = ask(port, "GET /api/state")[1]["etag"]
+    etag = ask(port, "GET /api/v1/state")[1]["etag"]
     cases = {
-        "empty application": (empty_port, get("/api/state")),
-        "state poll, unchanged (304)": (port, get("/api/state", f"If-None-Match: {etag}")),
-        "state poll, changed (200)": (port, get("/api/state")),
+        "empty application": (empty_port, get("/api/v1/state")),
+        "state poll, unchanged (304)": (port, get("/api/v1/state", f"If-None-Match: {etag}")),
+        "state poll, changed (200)": (port, get("/api/v1/state")),
     }
     for count in (64, 2_000):
         found: dict[str, list[tuple[Outcome, float]]] = {name: [] for name in cases}
@@ -213,7 +211,7 @@ class Voters:
 SIDES = ("left", "right")
 
 
-def votes(port: int, event: OpenEvent, meter: Meter) -> list[bytes]:
+def votes(port: int, event: EventContext, meter: Meter) -> list[bytes]:
     """Durable votes a second through the whole application."""
     forms = Voters(port, VOTERS, meter).ready
     for count, first, last in ((1, 0, 300), (32, 300, 2_000), (256, 2_000, VOTERS)):
@@ -234,7 +232,7 @@ def votes(port: int, event: OpenEvent, meter: Meter) -> list[bytes]:
     return forms
 
 
-def counted(event: OpenEvent) -> int:
+def counted(event: EventContext) -> int:
     """Votes in the open match."""
     match = queries.console_view(event.db, now=time.time()).open
     return match.votes or 0 if match else 0
@@ -242,8 +240,8 @@ def counted(event: OpenEvent) -> int:
 
 def room(port: int, forms: list[bytes], count: int) -> None:
     """Phones that poll every 4 seconds and all vote within 30; latencies from when each request was due."""
-    etag = ask(port, "GET /api/state")[1]["etag"]
-    poll, chance = get("/api/state", f"If-None-Match: {etag}"), random.Random(1)
+    etag = ask(port, "GET /api/v1/state")[1]["etag"]
+    poll, chance = get("/api/v1/state", f"If-None-Match: {etag}"), random.Random(1)
     connected, plan, number = lines(port, count), [], 0
     for phone, line in enumerate(connected):
         at = chance.uniform(0, POLL_EVERY)
@@ -268,14 +266,17 @@ def stalled(port: int, count: int) -> None:
     for name, begin in (
         ("none", ""),
         ("votes", "POST /vote HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nx"),
-        ("pieces", "PATCH /api/entries/0 HTTP/1.1\r\nHost: x\r\nUpload-Offset: 0\r\nContent-Length: 1000000\r\n\r\nx"),
+        (
+            "pieces",
+            "PATCH /api/v1/entries/0 HTTP/1.1\r\nHost: x\r\nUpload-Offset: 0\r\nContent-Length: 1000000\r\n\r\nx",
+        ),
         ("forms", "POST /enter HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\nx"),
     ):
         holding = [Line(port) for _ in range(count if begin else 0)]
         for line in holding:
             line.send(begin.encode())
         asking = lines(port, 20)
-        plan = [Planned(i * 0.01, i, asking[i % 20], get("/api/state"), "polls") for i in range(500)]
+        plan = [Planned(i * 0.01, i, asking[i % 20], get("/api/v1/state"), "polls") for i in range(500)]
         one = by_the_clock(plan)["polls"]
         hang_up([*holding, *asking])
         print(

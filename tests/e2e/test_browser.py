@@ -56,7 +56,7 @@ def open_next(served: Evening) -> MatchView:
 
 def state_shows(served: Evening, match: str) -> bool:
     """Whether the server's pages know that a match is open; they do within a tenth of a second."""
-    return f'"{match}"'.encode() in ask(served.port, "GET /api/state")[2]
+    return f'"{match}"'.encode() in ask(served.port, "GET /api/v1/state")[2]
 
 
 def test_a_match_is_voted_on_a_phone_without_javascript(browser: Any, drawn: Evening) -> None:
@@ -82,7 +82,7 @@ def test_a_match_is_voted_on_a_phone_without_javascript(browser: Any, drawn: Eve
     console = queries.console_view(drawn.db, now=time.time())
     winner = next(one for one in console.entries if one.entry == result.winner)
     assert "".join(winner.text.split()) == "".join(chosen.split())
-    assert within(10, lambda: b'"match":null' in ask(drawn.port, "GET /api/state")[2])
+    assert within(10, lambda: b'"match":null' in ask(drawn.port, "GET /api/v1/state")[2])
     page.reload()
     page.get_by_role("heading", name="Your vote is in").wait_for(state="detached", timeout=SOON)
     context.close()

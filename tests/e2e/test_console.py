@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from arena.demo.simulated_voters import Form, Phone, VoterError
+from arena.demo.simulated_voters import Form, SimulatedVoter, VoterError
 from arena.services import bracket, queries
 from tests.support.bundles import verses
 from tests.support.evening import Evening
@@ -30,7 +30,7 @@ def final(tmp_path: Path) -> Iterator[Evening]:
 
 
 def test_two_taps_on_close_a_fifth_of_a_second_apart_count_once(final: Evening) -> None:
-    browser = Phone(final.url)
+    browser = SimulatedVoter(final.url)
     login = Form(browser.get("/console/login"), "/console/login")
     page = browser.post("/console/login", {**login.fields, "password": final.settings.console_password})
     fields = Form(page, "/console/matches/r1m1/close").fields

@@ -10,9 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from arena.cli.event import open_folder
+from arena.bootstrap import open_event
 from arena.services import queries
 from arena.services.log import verify_chain
+from arena.settings import load_settings
 from tests.support.server import ARENA, Process, ask, within
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")]
@@ -42,7 +43,7 @@ def test_the_demo_plays_to_a_champion_in_three_minutes_and_leaves_no_process(tmp
         assert left_behind(demo.popen.pid) == []
     finally:
         demo.end()
-    event = open_folder(folder)
+    event = open_event(load_settings(folder))
     view = queries.console_view(event.db, now=time.time())
     assert (view.event.state, view.counts["verified"]) == ("champion", 8)
     assert len({entry.owner for entry in view.entries}) == 8

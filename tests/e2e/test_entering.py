@@ -96,10 +96,10 @@ def test_what_stopped_half_way_goes_on_from_there(served: Evening, tmp_path: Pat
     data = path.read_bytes()
     header = data[: 8 + int.from_bytes(data[:8], "little")]
     wire = Wire(address, secret)
-    claim = wire.ask("POST", "/api/entries?name=Ada", header).data
+    claim = wire.ask("POST", "/api/v1/entries?name=Ada", header).data
     start = claim["offset"]
     at = {"Upload-Offset": str(start)}
-    wire.ask("PATCH", f"/api/entries/{claim['entry']}", data[start : start + 500_000], at)
+    wire.ask("PATCH", f"/api/v1/entries/{claim['entry']}", data[start : start + 500_000], at)
     sent: list[int] = []
 
     class Counting(Wire):
@@ -179,7 +179,7 @@ def test_nobody_at_the_address_is_told_soon(tmp_path: Path) -> None:
     waited: list[float] = []
     wire = Wire(Address.of(f"http://127.0.0.1:{port}"), "s" * 22, wait=waited.append)
     with pytest.raises(UploadError, match=r"gives no answer \(Connection refused\): check the address"):
-        wire.ask("GET", "/api/state")
+        wire.ask("GET", "/api/v1/state")
     assert 4 < sum(waited) < 25
 
 
@@ -216,7 +216,7 @@ class Told:
 
 def test_another_web_server_is_told_from_an_arena() -> None:
     with Told((404, {}, b"<h1>Not found</h1>")) as url, pytest.raises(UploadError, match="is no verse arena"):
-        Wire(Address.of(url), "s" * 22).ask("GET", "/api/state")
+        Wire(Address.of(url), "s" * 22).ask("GET", "/api/v1/state")
 
 
 def test_an_address_that_has_moved_is_named() -> None:
@@ -224,7 +224,7 @@ def test_an_address_that_has_moved_is_named() -> None:
         Told((301, {"Location": "https://verses.example.org/"}, b"")) as url,
         pytest.raises(UploadError, match=r"use that address with --to") as moved,
     ):
-        Wire(Address.of(url), "s" * 22).ask("GET", "/api/state")
+        Wire(Address.of(url), "s" * 22).ask("GET", "/api/v1/state")
     assert "https://verses.example.org/" in str(moved.value)
 
 
@@ -237,7 +237,7 @@ def test_a_busy_server_is_asked_again_when_it_says(tmp_path: Path) -> None:
     ]
     with Told(*answers) as url:
         wire = Wire(Address.of(url), "s" * 22, wait=waited.append)
-        assert wire.ask("GET", "/api/state").status == 200
+        assert wire.ask("GET", "/api/v1/state").status == 200
         wire.close()
     assert waited[0] == 7
     assert waited[1] < 2

@@ -16,17 +16,19 @@ VERSE_NEEDS = {"numpy", "safetensors", "threadpoolctl"}
 # What each part of the arena may import of the arena. A new part gets its place here first.
 ARENA = {
     "cli": {"cli", "demo", "server", "worker", "bootstrap", "services", "verification", "errors", "settings"},
-    "demo": {"demo", "cli", "server", "bootstrap", "services", "verification", "errors", "settings"},
-    "server": {"server", "web", "bootstrap", "services", "errors", "settings"},
+    "demo": {"demo", "processes", "cli", "server", "bootstrap", "services", "verification", "errors", "settings"},
+    "server": {"server", "processes", "web", "bootstrap", "services", "errors", "settings"},
     "web": {"web", "bootstrap", "services", "errors", "settings"},
-    "worker": {"worker", "bootstrap", "services", "verification", "errors", "settings"},
-    "bootstrap": {"store"},
+    "worker": {"worker", "processes", "scheduler", "bootstrap", "services", "verification", "errors", "settings"},
+    "scheduler": {"bootstrap", "services"},
+    "bootstrap": {"services", "store", "settings"},
     "services": {"services", "store", "rules", "verification", "errors", "settings"},
-    "verification": {"verification", "errors"},
+    "verification": {"verification", "processes", "errors"},
     "store": {"store", "rules", "errors", "settings"},
     "rules": {"rules", "errors"},
     "settings": {"errors"},
     "errors": set(),
+    "processes": set(),
 }
 RULES_HAVE_NO = {"time", "datetime", "random", "secrets", "os", "pathlib", "sqlalchemy", "flask"}
 

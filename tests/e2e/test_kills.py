@@ -20,7 +20,7 @@ import pytest
 from itsdangerous import URLSafeSerializer
 from sqlalchemy import select
 
-from arena.demo.simulated_voters import Form, Phone, VoterError
+from arena.demo.simulated_voters import Form, SimulatedVoter, VoterError
 from arena.server.network import PortTaken, free_port
 from arena.services import bracket, queries
 from arena.services.entries import entry_status
@@ -194,7 +194,7 @@ def enter(served: Evening, folder: Path, number: int, killer: Killer) -> str:
             wire.close()
 
 
-def vote(phone: Phone, voter: int, match: str, killer: Killer) -> str:
+def vote(phone: SimulatedVoter, voter: int, match: str, killer: Killer) -> str:
     """Vote as a person does who reloads the page until it says that the vote is in; the verse voted for."""
     deadline = time.monotonic() + AT_LAST
     killer.next_step()
@@ -215,7 +215,7 @@ def vote(phone: Phone, voter: int, match: str, killer: Killer) -> str:
     raise AssertionError(f"no vote on {match} was taken within {AT_LAST:g} seconds")
 
 
-def secret_in(phone: Phone, served: Evening) -> str:
+def secret_in(phone: SimulatedVoter, served: Evening) -> str:
     """The secret of a phone, from its cookie."""
     [cookie] = [cookie for cookie in phone.cookies if cookie.name == "t"]
     key = URLSafeSerializer(served.settings.secret_key, salt="verse-voter-1", signer_kwargs=_SIGNER)
@@ -247,7 +247,7 @@ def play_with_kills(served: Evening, folder: Path, kills: int, seed: int) -> Non
     served.close()
     bracket.draw_bracket(served.db, now=time.time())
 
-    phones = [Phone(served.url) for _ in range(VOTERS)]
+    phones = [SimulatedVoter(served.url) for _ in range(VOTERS)]
     confirmed: list[tuple[str, int, str]] = []
     while (view := queries.console_view(served.db, now=time.time())).champion is None:
         assert view.next is not None

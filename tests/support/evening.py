@@ -16,7 +16,7 @@ from arena.bootstrap import open_event
 from arena.services.bracket import close_match, draw_bracket, open_match
 from arena.services.entries import PIECE_BYTES, entry_status, take_claim, take_piece
 from arena.services.events import close_submissions, create_event, open_submissions
-from arena.services.queries import console_view
+from arena.services.queries import console_view, list_entries
 from arena.services.schemas import EntryStatus, EventRules, Job, MatchResult, Receipt
 from arena.services.verification import claim_next, record_verdict
 from arena.services.voting import cast_vote, get_ballot
@@ -61,7 +61,7 @@ class Evening:
             self.settings = load_settings(folder)
         else:
             self.settings = create_event_folder(folder, name="Evening <of> verses", min_free_bytes=0, **settings)
-        event = open_event(self.settings.database_url, folder, min_free=0)
+        event = open_event(self.settings)
         self.db, self.store = event.db, event.store
         self.server: ArenaServer | None = None
         self._now = now
@@ -160,7 +160,7 @@ class Evening:
             self.enter(f"poet{number}", bundle)
         self.verify_all()
         self.close_and_draw()
-        placed = [entry for entry in console_view(self.db, now=self.now).entries if entry.seed]
+        placed = [entry for entry in list_entries(self.db) if entry.seed]
         return [entry.entry for entry in sorted(placed, key=lambda entry: entry.seed or 0)]
 
     def draw(self, count: int = 4) -> list[Author]:

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from arena.server.gateway import Gateway
 from arena.server.network import raise_descriptor_limit
 from arena.server.server import end_with_main_process, web_server
 from arena.server.snapshot import SnapshotKeeper
+from arena.services.schemas import EntryCounts, MatchCounts, Snapshot
 
 ROOT = Path(__file__).resolve().parents[2]
 ARENA = [sys.executable, "-c", "from arena.cli import main; main()"]
@@ -38,23 +40,39 @@ def within(seconds: float, condition: Callable[[], object]) -> bool:
     return True
 
 
+BLANK = Snapshot(
+    event="test",
+    state="draft",
+    phase="before",
+    closes_at=None,
+    grace_ends_at=None,
+    match=None,
+    last=None,
+    next=None,
+    entries=EntryCounts(*[0] * 9),
+    matches=MatchCounts(closed=0, total=0),
+    champion=None,
+    version=0,
+)
+
+
 class Notes:
     """A snapshot source that is told what to say."""
 
     def __init__(self) -> None:
-        self.said: dict[str, Any] = {"event": "test", "version": 0}
+        self.said = BLANK
         self.builds = 0
         self.dirty = True
 
     def say(self, **more: Any) -> None:
-        self.said = {**self.said, **more}
+        self.said = replace(self.said, **more)
         self.dirty = True
 
     def changed(self) -> bool:
         changed, self.dirty = self.dirty, False
         return changed
 
-    def build(self, now: float) -> dict[str, Any]:
+    def build(self, now: float) -> Snapshot:
         self.builds += 1
         return self.said
 
@@ -184,7 +202,7 @@ class ArenaServer(Process):
 
     def answers(self) -> bool:
         try:
-            return ask(self.port, "GET /api/state")[0] == 200
+            return ask(self.port, "GET /api/v1/state")[0] == 200
         except OSError:
             return False
 
@@ -230,7 +248,7 @@ class Wire:
 
 
 def ask(port: int, request: str, body: bytes = b"") -> tuple[int, dict[str, str], bytes]:
-    """One request on a connection of its own: `ask(port, "GET /api/state")`."""
+    """One request on a connection of its own: `ask(port, "GET /api/v1/state")`."""
     first, *headers = request.split("\n")
     if body:
         headers.append(f"Content-Length: {len(body)}")

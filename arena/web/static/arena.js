@@ -3,6 +3,7 @@
   "use strict";
   const EVERY = 4000; // ms between two questions; with jitter, so that a room does not ask in one breath
   const LONGEST = 30000;
+  const STATE = document.currentScript.dataset.state;
   const net = document.getElementById("net");
   let main = document.querySelector("main");
   let etag = "";
@@ -75,7 +76,7 @@
         await swap();
       } else {
         const headers = etag ? { "If-None-Match": etag } : {};
-        const answer = await fetch("/api/state", { headers, cache: "no-store", signal: within(8000) });
+        const answer = await fetch(STATE, { headers, cache: "no-store", signal: within(8000) });
         if (answer.status === 200) {
           state = await answer.json();
           etag = answer.headers.get("ETag") || "";

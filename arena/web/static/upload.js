@@ -1,7 +1,8 @@
 // Sends a bundle in pieces: the claim first, then the tensors, going on from where the server says it is.
 (() => {
   "use strict";
-  const PIECE = 1048576; // bytes
+  const ENTRIES = document.currentScript.dataset.entries;
+  const PIECE = Number(document.currentScript.dataset.piece); // bytes
   const form = document.getElementById("upload");
   if (!form || !window.fetch || !Blob.prototype.slice) return;
   const bar = document.getElementById("bar");
@@ -49,7 +50,7 @@
     try {
       const header = await headerOf(file);
       say("Sending the claim …");
-      const claim = await send("POST", "/api/entries?name=" + encodeURIComponent(name), header, {});
+      const claim = await send("POST", ENTRIES + "?name=" + encodeURIComponent(name), header, {});
       if (claim.size !== file.size) throw new Refused("This file has " + file.size + " bytes, and its header announces " + claim.size + ": it is damaged or cut off.");
       let offset = claim.offset;
       bar.hidden = false;
@@ -57,7 +58,7 @@
       while (offset < file.size) {
         bar.value = offset;
         say("Your claim is in. Sending the model: " + Math.floor(100 * offset / file.size) + " %");
-        const told = await send("PATCH", "/api/entries/" + encodeURIComponent(claim.entry), file.slice(offset, offset + PIECE), { "Upload-Offset": String(offset) });
+        const told = await send("PATCH", ENTRIES + "/" + encodeURIComponent(claim.entry), file.slice(offset, offset + PIECE), { "Upload-Offset": String(offset) });
         offset = told.offset;
       }
       bar.value = file.size;

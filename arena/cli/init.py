@@ -1,0 +1,88 @@
+"""`arena init`: make a new event."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from arena.cli.options import folder_option, handle_errors
+from arena.services.schemas import EventRules
+
+
+@click.command()
+@click.argument("positional", metavar="[DIR]", required=False, type=click.Path(path_type=Path, file_okay=False))
+@click.option("--name", default="An evening of verses", show_default=True, help="The name of the event on every page.")
+@click.option("--word", help="The draw word: it seeds the draw and decides ties.  [default: a random word]")
+@click.option("--lines", default=EventRules.lines, show_default=True, help="Maximum lines of a verse.")
+@click.option("--characters", default=EventRules.characters, show_default=True, help="Maximum characters of a verse.")
+@click.option(
+    "--grace",
+    default=EventRules.grace_seconds / 60,
+    show_default=True,
+    help="Minutes after closing in which uploads that have begun may finish.",
+)
+@click.option(
+    "--match-seconds", default=EventRules.match_seconds, show_default=True, help="Seconds that a match stays open."
+)
+@click.option(
+    "--revote-seconds",
+    default=EventRules.revote_seconds,
+    show_default=True,
+    help="Seconds that the second vote after a tie stays open.",
+)
+@click.option(
+    "--max-entries",
+    default=EventRules.max_entries,
+    show_default=True,
+    help="Maximum entries, replaced ones included.",
+)
+@click.option("--port", type=click.IntRange(1, 65_535), default=8000, show_default=True, help="The server's port.")
+@click.option("--public-url", default="", help="The address that phones use, e.g. https://verses.example.org.")
+@folder_option
+@handle_errors
+def init(
+    positional: Path | None,
+    folder: Path,
+    name: str,
+    word: str | None,
+    lines: int,
+    characters: int,
+    grace: float,
+    match_seconds: float,
+    revote_seconds: float,
+    max_entries: int,
+    port: int,
+    public_url: str,
+) -> None:
+    """Make a new event: a folder with settings, secrets and an empty database.
+
+    \b
+    Example:
+      arena init submissions/event --name "Poets of the lab"
+    """
+    import secrets
+    import time
+
+    from arena.bootstrap import make_event
+
+    rules = EventRules(
+        lines=lines,
+        characters=characters,
+        grace_seconds=60 * grace,
+        match_seconds=match_seconds,
+        revote_seconds=revote_seconds,
+        max_entries=max_entries,
+    )
+    settings = make_event(
+        positional or folder,
+        name=name,
+        draw_word=word or secrets.token_hex(8),
+        rules=rules,
+        port=port,
+        public_url=public_url,
+        now=time.time(),
+    )
+    click.echo(f"the event {settings.name!r} is in {settings.dir}")
+    click.echo(f'the password of the console is "console_password" in {settings.dir / "secrets.json"}')
+    click.echo(f"next: arena serve --dir {settings.dir}")

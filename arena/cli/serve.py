@@ -1,0 +1,65 @@
+"""`arena serve` and `arena worker`: the processes of an event."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from arena.cli.options import folder_option, handle_errors, jobs_option
+
+
+@click.command()
+@click.option(
+    "--lan",
+    is_flag=False,
+    flag_value="auto",
+    metavar="[ADDRESS]",
+    help="Accept phones of the local network. ADDRESS: this machine's address in links, where it is not found.",
+)
+@click.option("--port", type=click.IntRange(0, 65_535), help="0: any free port.  [default: from settings.json]")
+@click.option("--public-url", default="", help="The address of a tunnel or proxy in front of this server.")
+@jobs_option
+@click.option("--console-remote", is_flag=True, help="Open the console to other machines; needs an https address.")
+@folder_option
+@handle_errors
+def serve(
+    folder: Path, lan: str | None, port: int | None, public_url: str, jobs: int | None, console_remote: bool
+) -> None:
+    """Serve the event until Ctrl-C.
+
+    Phones, projector and console open its pages, and the entries are verified. Without --lan and --public-url, only
+    this machine can open the pages.
+
+    \b
+    Examples:
+      arena serve
+      arena serve --lan
+      arena serve --public-url https://verses.example.org
+    """
+    from arena.server.network import with_address
+    from arena.server.server import serve as run
+    from arena.settings import load_settings
+
+    settings = with_address(load_settings(folder), lan=lan, port=port, public_url=public_url)
+    run(settings, jobs=jobs, console_remote=console_remote, say=click.echo)
+
+
+@click.command()
+@jobs_option
+@folder_option
+@handle_errors
+def worker(folder: Path, jobs: int | None) -> None:
+    """Verify waiting entries until Ctrl-C. It runs beside the server, which has a worker of its own.
+
+    \b
+    Example:
+      arena worker --jobs 4
+    """
+    from arena.settings import load_settings
+    from arena.worker import run_worker
+
+    try:
+        run_worker(load_settings(folder), jobs)
+    except KeyboardInterrupt:
+        click.echo("stopped; unfinished checks go to the next worker")

@@ -1,0 +1,45 @@
+"""Closes submissions, late claims and votes when their time has come."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from arena.bootstrap import Database
+from arena.services import bracket
+
+INTERVAL = 1.0  # seconds between two looks at the clock
+log = logging.getLogger(__name__)
+
+
+class Scheduler:
+    """Closes what is due, about once a second. Several may run at the same time."""
+
+    def __init__(self, db: Database, *, clock: Callable[[], float] = time.time) -> None:
+        """Create a scheduler; `run` starts it.
+
+        Args:
+            db: the event's database.
+            clock: seconds since the epoch.
+        """
+        self._db, self._clock = db, clock
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        """Close what is due until `stop` is called."""
+        while not self._stopping.is_set():
+            try:
+                self.step()
+            except Exception:  # a full disk or a locked database: the event goes on afterwards
+                log.exception("what is due could not be closed; the scheduler tries again")
+            self._stopping.wait(INTERVAL)
+
+    def stop(self) -> None:
+        """Make `run` return. Any thread may call it."""
+        self._stopping.set()
+
+    def step(self) -> None:
+        """Close what is due now."""
+        bracket.close_due(self._db, now=self._clock())

@@ -1,0 +1,90 @@
+"""The routes of the API, each stated once: for Flask, request limits, the gateway, scripts and the description."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from arena.services.schemas import EntryStatus, Snapshot
+from arena.web import schemas
+
+API = "/api/v1"
+
+
+@dataclass(frozen=True)
+class Route:
+    """One method of one address."""
+
+    name: str  # of Flask's endpoint, and the operationId of the description
+    method: str
+    path: str  # parameters in braces, as OpenAPI writes them
+    summary: str
+    responses: Mapping[int, type | None]  # by HTTP status, without errors; None: no body
+    request: type | None = None  # a dataclass of `web.schemas`
+    secret: bool = False  # the caller must say whose entry it is
+
+    @property
+    def rule(self) -> str:
+        """The path as Flask writes it."""
+        return re.sub(r"\{(\w+)\}", r"<\1>", self.path)
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """A regular expression that matches the path."""
+        return re.compile(re.sub(r"\{\w+\}", "[^/]*", self.path))
+
+
+ENTRIES = f"{API}/entries"
+ENTER = Route(
+    name="enter",
+    method="POST",
+    path=ENTRIES,
+    summary="Enter a verse: send the header of its bundle. The same header again gives the same receipt.",
+    responses={201: schemas.ClaimResponse, 200: schemas.ClaimResponse},
+    request=schemas.ClaimRequest,
+    secret=True,
+)
+SEND_PIECE = Route(
+    name="send_piece",
+    method="PATCH",
+    path=f"{ENTRIES}/{{entry_id}}",
+    summary="Send the next bytes of a bundle. An error 409 with `offset` says where to go on.",
+    responses={200: schemas.PieceResponse},
+    request=schemas.PieceRequest,
+    secret=True,
+)
+ENTRY_STATUS = Route(
+    name="entry_status",
+    method="GET",
+    path=f"{ENTRIES}/{{entry_id}}",
+    summary="Show an entry to its owner.",
+    responses={200: EntryStatus},
+    request=schemas.EntryRequest,
+    secret=True,
+)
+WITHDRAW = Route(
+    name="withdraw",
+    method="DELETE",
+    path=f"{ENTRIES}/{{entry_id}}",
+    summary="Withdraw an entry, until the bracket is drawn.",
+    responses={200: EntryStatus},
+    request=schemas.EntryRequest,
+    secret=True,
+)
+STATE = Route(
+    name="state",
+    method="GET",
+    path=f"{API}/state",
+    summary="Show the state of the event, the same for everybody. Answers 304 to the ETag of the last answer.",
+    responses={200: Snapshot, 304: None},
+)
+EVENT = Route(
+    name="event",
+    method="GET",
+    path=f"{API}/event",
+    summary="Show what a verse must keep to, and the public key of receipts.",
+    responses={200: schemas.EventResponse},
+)
+ROUTES = (ENTER, SEND_PIECE, ENTRY_STATUS, WITHDRAW, STATE, EVENT)
+OPENAPI = f"{API}/openapi.json"

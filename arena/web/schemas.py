@@ -1,0 +1,104 @@
+"""Requests and responses of the API that are not answers of a service. `web.openapi` describes them from here.
+
+A comment beside a field is its description there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class ClaimRequest:
+    """A bundle's header, which claims its verse."""
+
+    header: bytes = field(metadata={"in": "body"})  # the bundle's bytes up to the first tensor
+    name: str = field(metadata={"in": "query"})  # of the author, as the room will read it
+
+
+@dataclass(frozen=True)
+class EntryRequest:
+    """Which entry is meant."""
+
+    entry_id: str = field(metadata={"in": "path"})
+
+
+@dataclass(frozen=True)
+class PieceRequest:
+    """Some bytes of a bundle."""
+
+    entry_id: str = field(metadata={"in": "path"})
+    offset: int = field(metadata={"in": "header", "name": "Upload-Offset"})  # of the first byte, in the file
+    piece: bytes = field(metadata={"in": "body"})  # at most `piece_bytes` of the event's limits
+
+
+@dataclass(frozen=True)
+class SignedReceipt:
+    """That a claim came in, and when, signed by the event."""
+
+    entry: str  # id
+    claim: str  # SHA-256 of the header, hexadecimal
+    received: float  # seconds since the epoch, by the server's clock
+    signature: str  # Ed25519 over the canonical JSON of the three above, hexadecimal
+
+
+@dataclass(frozen=True)
+class ClaimResponse:
+    """What has become of a claim."""
+
+    entry: str  # id
+    offset: int  # bytes of the bundle received so far: go on from here
+    size: int  # bytes of the whole bundle
+    state: str  # of the entry
+    receipt: SignedReceipt
+    link: str  # for the owner's phone; it holds the secret
+
+
+@dataclass(frozen=True)
+class PieceResponse:
+    """What has become of a piece."""
+
+    offset: int  # bytes of the bundle received so far: go on from here
+    state: str  # of the entry
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What entries must keep to."""
+
+    lines: int  # non-empty lines of a verse, at most
+    characters: int  # of a verse, at most
+    author_characters: int  # of an author's name, at most
+    piece_bytes: int  # of one piece, at most
+    bundle_bytes: int  # of a bundle, at most
+    entries_without_verdict: int  # of one owner at a time, at most
+    entries_per_owner: int  # all together, at most
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The text that models of this event are trained on by default."""
+
+    name: str
+    sha256: str  # of its file, hexadecimal
+
+
+@dataclass(frozen=True)
+class EventResponse:
+    """The event, for whoever wants to enter."""
+
+    name: str
+    state: str  # draft, open, closed, drawn, champion, published, void
+    closes_at: float | None  # seconds since the epoch, when submissions close by themselves
+    grace_ends_at: float | None  # seconds since the epoch, until when tensors may follow
+    limits: Limits
+    corpus: Corpus
+    receipt_key: str  # Ed25519 public key that verifies receipts, 64 hexadecimal digits
+
+
+@dataclass(frozen=True)
+class ErrorResponse:
+    """Why a request was turned down. Some errors have further facts, such as `offset`."""
+
+    error: str  # a short stable name of the rule
+    message: str  # one sentence that says what to do
