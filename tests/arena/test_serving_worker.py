@@ -163,6 +163,19 @@ def test_trouble_with_the_database_is_outlived(evening: Evening, caplog: pytest.
     assert not thread.is_alive()
 
 
+def test_trouble_with_the_database_does_not_end_the_scheduler(
+    evening: Evening, caplog: pytest.LogCaptureFixture
+) -> None:
+    scheduler = Scheduler(evening.event.db, clock=lambda: 1 / 0)
+    thread = threading.Thread(target=scheduler.run)
+    thread.start()
+    assert within(10, lambda: "tries again" in caplog.text)
+    assert thread.is_alive()
+    scheduler.stop()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_the_command_works_until_ctrl_c(evening: Evening) -> None:
     entry = evening.enter("ann", verse(7))
