@@ -102,7 +102,7 @@ def test_a_token_of_one_browser_is_none_of_another(evening: Evening) -> None:
         "/vote", data={"token": token_of(one.get("/")), "match": "r1m1", "poll_round": "0", "side": "left"}
     )
     assert answer.status_code == 403
-    assert "0</span> votes cast" in evening.phone().get("/").text
+    assert ">0</span>. The result" in evening.phone().get("/").text
 
 
 def test_a_forged_cookie_is_nobodys(evening: Evening) -> None:
