@@ -23,7 +23,7 @@ from arena.scheduler import Scheduler
 from arena.services import verification
 from arena.services.schemas import Job
 from arena.settings import Settings, load_settings
-from arena.verification.check import Report
+from arena.verification.report import Report, failed
 from arena.verification.runner import Cancelled, available_cores, verify_file
 
 LEASE_SECONDS = 30.0  # how long a worker may be silent before another takes its entry
@@ -130,7 +130,7 @@ class Worker:
             pass
         except Exception as error:  # a fault of this program, not of the bundle
             log.exception("the check of entry %s failed", check.job.entry)
-            check.report = Report("ERROR", code="crash", reason=f"the check broke off: {type(error).__name__}")
+            check.report = failed("crash", type(error).__name__)
         finally:
             self._wake.set()
 

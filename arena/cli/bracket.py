@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 @click.group()
 def bracket() -> None:
-    """Draw the bracket, and show it."""
+    """Draw the bracket, and show it.
+
+    \b
+    Example:
+      arena bracket show
+    """
 
 
 @bracket.command()

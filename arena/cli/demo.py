@@ -26,7 +26,9 @@ from arena.cli.options import handle_errors
 )
 @handle_errors
 def demo(headless: bool, minutes: float, steps: int | None, lan: str | None, folder: Path | None) -> None:
-    """Run a whole event: train, submit eight verses, verify them, draw the bracket, and serve it.
+    """Run a demonstration event.
+
+    It trains two checkpoints, submits eight verses, verifies them, draws the bracket, and serves the event.
 
     \b
     Examples:

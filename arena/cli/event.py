@@ -18,7 +18,12 @@ minutes_type = click.FloatRange(0, MAX_MINUTES, min_open=True)
 
 @click.group()
 def event() -> None:
-    """Show the event, open and close submissions, and publish the result."""
+    """Show, open, close and publish the event.
+
+    \b
+    Example:
+      arena event show
+    """
 
 
 @event.command()
@@ -39,7 +44,7 @@ def show(ctx: EventContext) -> None:
 @event.command()
 @with_event
 def entries(ctx: EventContext) -> None:
-    """List the entries with their states and reasons. It shows authors: keep it off the projector.
+    """List the entries with their states and reasons. The list shows authors: keep it off the projector.
 
     \b
     Example:
@@ -55,7 +60,7 @@ def entries(ctx: EventContext) -> None:
 @click.option("--minutes", type=minutes_type, help="Close automatically after so many minutes.")
 @with_event
 def open_submissions(ctx: EventContext, minutes: float | None) -> None:
-    """Open submissions. It also opens them again after `arena event close`.
+    """Open submissions, also again after `arena event close`.
 
     \b
     Example:
@@ -107,7 +112,7 @@ def close_submissions(ctx: EventContext) -> None:
 @click.argument("word")
 @with_event
 def set_draw_word(ctx: EventContext, word: str) -> None:
-    """Set the draw word, which seeds the draw and decides ties. Best is a word that the audience calls out.
+    """Set the draw word. It seeds the draw and decides ties; best is a word that the audience calls out.
 
     \b
     Example:

@@ -14,13 +14,13 @@ from arena.services.schemas import EventRules
 @click.argument("positional", metavar="[DIR]", required=False, type=click.Path(path_type=Path, file_okay=False))
 @click.option("--name", default="An evening of verses", show_default=True, help="The name of the event on every page.")
 @click.option("--word", help="The draw word: it seeds the draw and decides ties.  [default: a random word]")
-@click.option("--lines", default=EventRules.lines, show_default=True, help="Most lines of a verse.")
-@click.option("--characters", default=EventRules.characters, show_default=True, help="Most characters of a verse.")
+@click.option("--lines", default=EventRules.lines, show_default=True, help="Maximum lines of a verse.")
+@click.option("--characters", default=EventRules.characters, show_default=True, help="Maximum characters of a verse.")
 @click.option(
     "--grace",
     default=EventRules.grace_seconds / 60,
     show_default=True,
-    help="Minutes after closing in which an upload that has begun may end.",
+    help="Minutes after closing in which uploads that have begun may finish.",
 )
 @click.option(
     "--match-seconds", default=EventRules.match_seconds, show_default=True, help="Seconds that a match stays open."
@@ -32,7 +32,10 @@ from arena.services.schemas import EventRules
     help="Seconds that the second vote after a tie stays open.",
 )
 @click.option(
-    "--max-entries", default=EventRules.max_entries, show_default=True, help="Most entries, replaced ones included."
+    "--max-entries",
+    default=EventRules.max_entries,
+    show_default=True,
+    help="Maximum entries, replaced ones included.",
 )
 @click.option("--port", type=click.IntRange(1, 65_535), default=8000, show_default=True, help="The server's port.")
 @click.option("--public-url", default="", help="The address that phones use, e.g. https://verses.example.org.")
@@ -52,7 +55,7 @@ def init(
     port: int,
     public_url: str,
 ) -> None:
-    """Make the folder of a new event, with its settings, its secrets and an empty database.
+    """Make a new event: a folder with settings, secrets and an empty database.
 
     \b
     Example:

@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 @click.group()
 def match() -> None:
-    """Open, close and undo matches. `arena bracket show` lists their names."""
+    """Open, close and undo matches. `arena bracket show` lists their names.
+
+    \b
+    Example:
+      arena match open
+    """
 
 
 @match.command("open")

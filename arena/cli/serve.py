@@ -26,9 +26,10 @@ from arena.cli.options import folder_option, handle_errors, jobs_option
 def serve(
     folder: Path, lan: str | None, port: int | None, public_url: str, jobs: int | None, console_remote: bool
 ) -> None:
-    """Serve the event to phones and projector, and verify entries, until Ctrl-C.
+    """Serve the event until Ctrl-C.
 
-    Without --lan and --public-url, only this machine can open the pages.
+    Phones, projector and console open its pages, and the entries are verified. Without --lan and --public-url, only
+    this machine can open the pages.
 
     \b
     Examples:
@@ -49,7 +50,7 @@ def serve(
 @folder_option
 @handle_errors
 def worker(folder: Path, jobs: int | None) -> None:
-    """Verify waiting entries, in addition to the server's own worker, until Ctrl-C.
+    """Verify waiting entries until Ctrl-C. It runs beside the server, which has a worker of its own.
 
     \b
     Example:

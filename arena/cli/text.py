@@ -10,7 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from arena.services.schemas import ConsoleEntry, ConsoleView, EventView, MatchResult, MatchView, Side
-    from arena.verification.check import Report
+    from arena.verification.report import Report, Token
 
 VERDICT_COLORS = {"PASS": "green", "FAIL": "red", "UNDECIDED": "yellow", "MALFORMED": "red", "ERROR": "magenta"}
 INDENT = " " * 11
@@ -56,7 +56,7 @@ def report_lines(report: Report) -> Iterator[str]:
         yield f"{INDENT}remark: the file's certificate says {claimed}; here it is {_gap(report.certificate, 'engine')}"
 
 
-def _difference(report: Report, expected: dict[str, Any], got: dict[str, Any]) -> str:
+def _difference(report: Report, expected: Token, got: Token) -> str:
     place = f"at token {report.position} of {report.tokens}, "
     place += f"after {_quote(report.before)}, " if report.before else "the first one, "
     if expected == got:

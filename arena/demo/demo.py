@@ -110,19 +110,18 @@ def run_demo(
         say(f"Training checkpoint {number} of {len(ARCHITECTURES)} ({arch})")
         _run(python_command(TRAINER, "train", *length, *options), f"training {checkpoint}")
     settings = _with_port(settings, lan)
-    local = f"http://127.0.0.1:{settings.port}"
     with contextlib.closing(open_event(settings)) as event, _serving(settings, lan) as server:
         events.open_submissions(event.db, now=time.time())
-        _submit_all(folder, local, say)
+        _submit_all(folder, settings.local_url, say)
         _wait_for_verdicts(event.db, say)
         events.close_submissions(event.db, now=time.time())
         bracket.draw_bracket(event.db, now=time.time())
         say("The bracket is drawn.")
         say(f"  phones   {settings.base_url}/")
-        say(f"  stage    {local}/stage")
+        say(f"  stage    {settings.local_url}/stage")
         say(f"  console  {settings.console_url}")
         if headless:
-            _vote_to_the_end(event.db, local, random.Random(1), say)
+            _vote_to_the_end(event.db, settings.local_url, random.Random(1), say)
         else:
             say(f'           its password is "console_password" in {folder / "secrets.json"}')
             say("Open the matches in the console, and vote on the page for phones. Ctrl-C ends it.")

@@ -16,7 +16,7 @@ from arena.services.log import append
 from arena.services.schemas import Job
 from arena.store.schema import Entry, Verification
 from arena.store.unit_of_work import Database
-from arena.verification.check import Report
+from arena.verification.report import Report
 
 BACK_OFF = (1.0, 5.0, 20.0, 60.0)  # seconds before a check that could not be done is tried again, then always the last
 OWN_LIMITS = ("memory", "time", "output")  # ERROR codes of a bundle that uses more than its header's model should need

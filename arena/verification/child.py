@@ -1,4 +1,4 @@
-"""The watched child: checks one bundle and prints one line of JSON. `services.verification` starts it, in `sandbox`."""
+"""The watched child process: checks one bundle and prints its report as one line of JSON."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from arena.processes import end_with_parent
 
 
 def main() -> None:
-    """The child's whole life; its one argument is the file."""
+    """Check the bundle named by the one argument, and print the report."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; the parent decides
     end_with_parent()
-    from arena.verification.check import Report, check_bundle  # NumPy loads under the limits, like all that follows
+    from arena.verification.check import check_bundle  # NumPy loads here, under the limits that the parent has set
+    from arena.verification.report import failed
 
     try:
         report = check_bundle(Path(sys.argv[1]))
     except MemoryError:
-        report = Report("ERROR", code="memory", reason="the check needed more memory than it may use")
-    except Exception as error:  # ours, not the bundle's: it must not look like a verdict
-        report = Report("ERROR", code="crash", reason=f"the check broke off: {type(error).__name__}: {error}")
+        report = failed("memory")
+    except Exception as error:  # a fault of this program, not of the bundle: it must not look like a verdict
+        report = failed("crash", f"{type(error).__name__}: {error}")
     sys.stdout.write(json.dumps(asdict(report)))
     sys.stdout.flush()

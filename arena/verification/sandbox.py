@@ -1,8 +1,8 @@
-"""Runs a command as a watched child process: it cannot outgrow, outlast or outlive what its parent allows.
+"""Runs a command as a watched child process with limits on its memory, its time and its output.
 
-The parent looks at the child's clock and resident memory, on every system. On Linux the kernel enforces the limits too.
-A child is started with its standard input on a pipe that nobody writes to: when it closes, the parent is gone, and the
-child ends itself (`processes.end_with_parent`), whatever killed the parent.
+The parent watches the child's clock and resident memory, on every system. On Linux the kernel enforces the limits too.
+The child's standard input is a pipe that nobody writes to. It closes when the parent ends, whatever ended the parent;
+then the child ends itself (`processes.end_with_parent`).
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ if sys.platform == "linux":
     import resource
 
 MAX_OUTPUT = 2**22  # bytes; an honest report of a verse is a few kilobytes
-LOOK_EVERY = 0.02  # seconds between two looks at a child's memory: it grows by some 20 MB at most between them
-ADDRESS_SPACE = 2**30  # bytes mapped beyond those resident: libraries, and arenas that malloc reserves and leaves alone
+POLL_SECONDS = 0.02  # between two looks at a child's memory, which grows by some 20 MB at most meanwhile
+ADDRESS_SPACE = 2**30  # bytes mapped but not resident: libraries, and what malloc reserves and does not use
 KEPT_ENVIRONMENT = ("PATH", "SYSTEMROOT", "WINDIR", "TMPDIR", "TEMP", "TMP")  # what a process needs to start
 KEPT_PREFIXES = ("OPENBLAS_", "LD_", "DYLD_", "LC_", "LANG")  # a user's choice of kernel, libraries and encoding
+How = Literal["exited", "memory", "time", "output", "cancelled"]
 ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
@@ -32,8 +33,8 @@ ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VEC
 class Limits:
     """What a child may use."""
 
-    memory: int  # bytes resident
-    seconds: float  # by the clock on the wall
+    memory: int  # bytes, resident
+    seconds: float  # of real time
 
 
 @dataclass(frozen=True)
@@ -41,27 +42,27 @@ class Ending:
     """How a child ended.
 
     Attributes:
-        how: "exited" by itself or by a signal from elsewhere; else ended by us, for its "memory", "time" or "output",
-            or because the run was "cancelled".
-        status: exit status; a negative number is a signal, as in `subprocess`.
-        output: what it wrote to standard output.
+        how: "exited" by itself or by a signal of another process; else ended by the parent, for a limit on "memory",
+            "time" or "output", or because the run was "cancelled".
+        status: the exit status; a negative number is a signal, as in `subprocess`.
+        output: the bytes that it wrote to standard output.
     """
 
-    how: Literal["exited", "memory", "time", "output", "cancelled"]
+    how: How
     status: int
     output: bytes
 
 
 def run_watched(argv: Sequence[str], limits: Limits, cancelled: threading.Event | None = None) -> Ending:
-    """Run a command to its end, or end it.
+    """Run a command until it ends, or kill it.
 
     Args:
         argv: the program and its arguments; its standard input stays open and empty.
-        limits: beyond them the child is killed.
-        cancelled: when set, the child is killed.
+        limits: the child is killed when it uses more.
+        cancelled: the child is killed when it is set.
 
     Raises:
-        OSError: the command cannot be started.
+        OSError: The command cannot be started.
     """
     environment = {k: v for k, v in os.environ.items() if k.upper() in KEPT_ENVIRONMENT or k.startswith(KEPT_PREFIXES)}
     environment |= dict.fromkeys(ONE_THREAD, "1")
@@ -70,7 +71,7 @@ def run_watched(argv: Sequence[str], limits: Limits, cancelled: threading.Event 
     )
     reader = _Reader(child.stdout)
     try:
-        _limit(child.pid, limits)
+        _set_kernel_limits(child.pid, limits)
         how = _watch(child, limits, reader, cancelled or threading.Event())
     finally:  # also when the watching itself is interrupted
         child.kill()
@@ -84,10 +85,8 @@ def run_watched(argv: Sequence[str], limits: Limits, cancelled: threading.Event 
     return Ending(how, status, bytes(reader.output))
 
 
-def _watch(
-    child: subprocess.Popen[bytes], limits: Limits, reader: _Reader, cancelled: threading.Event
-) -> Literal["exited", "memory", "time", "output", "cancelled"]:
-    """Look at the child until it ends or must be ended."""
+def _watch(child: subprocess.Popen[bytes], limits: Limits, reader: _Reader, cancelled: threading.Event) -> How:
+    """Watch a child until it ends or must be ended."""
     import psutil  # here, so that a child that uses this module starts without it
 
     process = psutil.Process(child.pid)
@@ -99,19 +98,19 @@ def _watch(
             return "output"
         if time.monotonic() > deadline:
             return "time"
-        with contextlib.suppress(psutil.Error):  # it ended between two looks
+        with contextlib.suppress(psutil.Error):  # it has just ended
             # On Windows the python of a virtual environment starts the real one as its child.
-            both = process.children(recursive=True) if sys.platform == "win32" else []
-            if sum(one.memory_info().rss for one in (process, *both)) > limits.memory:
+            children = process.children(recursive=True) if sys.platform == "win32" else []
+            if sum(each.memory_info().rss for each in (process, *children)) > limits.memory:
                 return "memory"
-        if reader.at_end.wait(LOOK_EVERY):  # it closed its output: it has ended, or is about to
+        if reader.at_end.wait(POLL_SECONDS):  # it closed its output: it has ended, or is about to
             with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(LOOK_EVERY)
+                child.wait(POLL_SECONDS)
     return "exited"
 
 
 class _Reader(threading.Thread):
-    """Reads a child's output as it comes, so that a full pipe never holds it up."""
+    """Reads a child's output at once, so that the child never waits for a full pipe."""
 
     def __init__(self, pipe: Any) -> None:
         super().__init__(daemon=True)
@@ -128,16 +127,16 @@ class _Reader(threading.Thread):
         self.at_end.set()
 
 
-def _limit(pid: int, limits: Limits) -> None:
-    """Let the kernel enforce the limits, where it can for another process."""
+def _set_kernel_limits(pid: int, limits: Limits) -> None:
+    """Let the kernel enforce the limits, on systems where this is possible for another process."""
     if sys.platform == "linux":
         seconds = int(limits.seconds) + 1
-        for what, most in (
+        for resource_id, maximum in (
             (resource.RLIMIT_AS, limits.memory + ADDRESS_SPACE),
             (resource.RLIMIT_CPU, seconds),
             (resource.RLIMIT_FSIZE, 0),  # it writes no file
             (resource.RLIMIT_CORE, 0),
             (resource.RLIMIT_NOFILE, 64),
         ):
-            with contextlib.suppress(ProcessLookupError, ValueError, PermissionError):  # gone, or limited more already
-                resource.prlimit(pid, what, (most, most))
+            with contextlib.suppress(ProcessLookupError, ValueError, PermissionError):  # ended, or limited more already
+                resource.prlimit(pid, resource_id, (maximum, maximum))

@@ -16,9 +16,9 @@ from trainer.verse.generate import Written
 @pytest.fixture
 def evening(tmp_path: Path) -> Iterator[Evening]:
     """A fresh event folder with an open database."""
-    evening = Evening(tmp_path)
+    evening = Evening(tmp_path / "event")
     yield evening
-    evening.dispose()
+    evening.end()
 
 
 @pytest.fixture

@@ -47,7 +47,8 @@ from arena.services.schemas import EventRules, MatchCounts
 from arena.services.verification import record_verdict
 from arena.store.schema import Entry, Match, Owner, Vote
 from arena.verification.check import check_bundle
-from tests.support.evening import Evening, verses
+from tests.support.bundles import verses
+from tests.support.evening import Evening
 
 
 @pytest.fixture

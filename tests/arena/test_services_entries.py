@@ -43,8 +43,8 @@ from arena.services.log import verify_chain
 from arena.services.queries import console_view
 from arena.services.receipts import public_key_of, verify_receipt
 from arena.services.schemas import EventRules
-from tests.support.bundles import RECIPE, Poet, edit_claim
-from tests.support.evening import KEY, Evening, header_of, secret_of, undecided_verse, verses
+from tests.support.bundles import RECIPE, Poet, edit_claim, header_of, undecided_verse, verses
+from tests.support.evening import Evening, secret_of
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_a_claim_gets_a_receipt_that_anybody_can_check(evening: Evening, bundle:
         "receiving",
         False,
     )
-    public = public_key_of(KEY)
+    public = public_key_of(evening.settings.receipt_key)
     assert verify_receipt(public, receipt.fields(), receipt.signature)
     assert not verify_receipt(public, receipt.fields() | {"received": evening.now - 1}, receipt.signature)
     assert not verify_receipt(public, receipt.fields(), "00")
@@ -193,12 +193,12 @@ def test_a_whole_file_enters_at_once(evening: Evening, bundle: bytes) -> None:
     file = evening.folder / "form"
     file.write_bytes(bundle)
     for repeated in (False, True):
-        receipt = take_file(evening.db, evening.store, file, secret_of("ann"), "ann", key=KEY, now=evening.now)
+        receipt = take_file(evening.db, evening.store, file, secret_of("ann"), "ann", key=evening.key, now=evening.now)
         assert (receipt.state, receipt.repeated, receipt.offset) == ("waiting", repeated, len(bundle))
     assert evening.verify_all() == 1
     file.write_bytes(bundle[:-1])
     with pytest.raises(BadClaim, match="cut off"):
-        take_file(evening.db, evening.store, file, secret_of("ann"), "ann", key=KEY, now=evening.now)
+        take_file(evening.db, evening.store, file, secret_of("ann"), "ann", key=evening.key, now=evening.now)
 
 
 def test_a_whole_file_goes_on_where_pieces_stopped(evening: Evening, bundle: bytes) -> None:
@@ -207,7 +207,9 @@ def test_a_whole_file_goes_on_where_pieces_stopped(evening: Evening, bundle: byt
     evening.piece("ann", receipt.entry, receipt.offset, bundle[receipt.offset : receipt.offset + 100])
     file = evening.folder / "form"
     file.write_bytes(bundle)
-    assert take_file(evening.db, evening.store, file, secret_of("ann"), "ann", key=KEY, now=evening.now).repeated
+    assert take_file(
+        evening.db, evening.store, file, secret_of("ann"), "ann", key=evening.key, now=evening.now
+    ).repeated
     assert status(evening, "ann", receipt.entry) == "waiting"
 
 
@@ -237,14 +239,28 @@ def test_secrets_must_look_like_secrets() -> None:
 def test_names_that_are_no_line_of_text_are_refused(evening: Evening, bundle: bytes, name: str) -> None:
     evening.begin()
     with pytest.raises(BadName):
-        take_claim(evening.db, evening.store, header_of(bundle), secret_of("ann"), name, key=KEY, now=evening.now)
+        take_claim(
+            evening.db,
+            evening.store,
+            header_of(bundle),
+            secret_of("ann"),
+            name,
+            key=evening.key,
+            now=evening.now,
+        )
 
 
 def test_names_with_markup_are_kept_as_they_are(evening: Evening, bundle: bytes) -> None:
     evening.begin()
     name = "<b>Ann</b> & “Zoë” 🌙"
     receipt = take_claim(
-        evening.db, evening.store, header_of(bundle), secret_of("ann"), f" {name} ", key=KEY, now=evening.now
+        evening.db,
+        evening.store,
+        header_of(bundle),
+        secret_of("ann"),
+        f" {name} ",
+        key=evening.key,
+        now=evening.now,
     )
     assert entry_status(evening.db, receipt.entry, secret_of("ann"), now=evening.now).name == name
 
@@ -261,7 +277,15 @@ def test_a_header_that_is_no_claim_is_refused_by_its_rule(evening: Evening, bund
     }
     for rule, data in wrong.items():
         with pytest.raises(BadClaim) as refused:
-            take_claim(evening.db, evening.store, data, secret_of("ann"), "ann", key=KEY, now=evening.now)
+            take_claim(
+                evening.db,
+                evening.store,
+                data,
+                secret_of("ann"),
+                "ann",
+                key=evening.key,
+                now=evening.now,
+            )
         assert refused.value.facts["rule"] == rule
     assert evening.store.parts() == []
 
@@ -355,7 +379,15 @@ def test_nothing_is_taken_where_the_disk_is_nearly_full(evening: Evening, bundle
     evening.begin()
     full = replace(evening.store, min_free=evening.store.free_bytes())
     with pytest.raises(LittleSpace):
-        take_claim(evening.db, full, header_of(bundle), secret_of("ann"), "ann", key=KEY, now=evening.now)
+        take_claim(
+            evening.db,
+            full,
+            header_of(bundle),
+            secret_of("ann"),
+            "ann",
+            key=evening.key,
+            now=evening.now,
+        )
     assert evening.store.parts() == []
 
 

@@ -13,8 +13,9 @@ from arena.services.entries import entry_status
 from arena.services.events import close_submissions, publish
 from arena.services.log import verify_chain
 from arena.services.verification import record_verdict
-from arena.verification.runner import check_watched, limits_of
-from tests.support.evening import START, Evening, secret_of, verses
+from arena.verification.runner import check_in_child, claim_limits
+from tests.support.bundles import verses
+from tests.support.evening import START, Evening, secret_of
 from trainer.verse.bundle import read_claim
 
 
@@ -24,7 +25,7 @@ def test_an_evening_from_the_first_claim_to_the_champion(evening: Evening) -> No
     assert queries.snapshot(evening.db, now=evening.now).entries.waiting == 5
     while job := evening.lease():  # as the worker does it: a watched child, limits from the header
         path = evening.store.path(job.bundle)
-        report = check_watched(path, limits_of(read_claim(path)), threading.Event())
+        report = check_in_child(path, claim_limits(read_claim(path)), threading.Event())
         assert record_verdict(evening.db, job, report, now=evening.now)
     assert {entry_status(evening.db, i, secret_of(n), now=evening.now).state for n, i in ids.items()} == {"verified"}
     close_submissions(evening.db, now=evening.now)
@@ -62,7 +63,7 @@ def test_the_same_bundles_votes_and_word_give_the_same_champion(tmp_path_factory
         again = Evening(tmp_path_factory.mktemp("again"), now=START + n)
         again.begin()
         lots.append(again.drawn(bundles))
-        again.dispose()
+        again.end()
     assert lots[0] == lots[1]
 
 

@@ -10,9 +10,10 @@ from arena.services.entries import entries_of, withdraw
 from arena.services.queries import console_view
 from arena.services.schemas import EntryStatus, Job
 from arena.services.verification import claim_next, record_verdict, release, renew
-from arena.verification.check import Report, check_bundle
-from tests.support.bundles import Poet, edit_claim
-from tests.support.evening import Evening, secret_of, undecided_verse, verses
+from arena.verification.check import check_bundle
+from arena.verification.report import Report
+from tests.support.bundles import Poet, edit_claim, undecided_verse, verses
+from tests.support.evening import Evening, secret_of
 from trainer.verse.generate import Written
 
 

@@ -15,7 +15,8 @@ from arena.services.queries import snapshot, stage_view
 from arena.services.schemas import Snapshot
 from arena.services.voting import cast_vote, get_ballot
 from arena.store.schema import Vote
-from tests.support.evening import Evening, secret_of, verses
+from tests.support.bundles import verses
+from tests.support.evening import Evening, secret_of
 
 
 @pytest.fixture

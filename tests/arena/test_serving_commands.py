@@ -161,6 +161,16 @@ def test_a_disqualified_entry_is_out_and_can_come_back(desk: Desk) -> None:
     assert "verified" in desk.does("event", "entries")
 
 
+def test_the_beginning_of_two_ids_is_refused_with_their_number(desk: Desk) -> None:
+    desk.does("event", "open")
+    ids = [desk.enter(1), desk.enter(2)]
+    shared = next(ids[0][:size] for size in range(32, -1, -1) if ids[1].startswith(ids[0][:size]))
+    assert f"2 entries start with {shared!r}" in desk.refuses("event", "reinstate", shared)
+    assert "no entry starts with '%'" in desk.refuses("event", "reinstate", "%")
+    desk.does("event", "disqualify", ids[1][: len(shared) + 1].upper(), "--reason", "a known poem", "--yes")
+    assert [entry.state for entry in queries.list_entries(desk.open().db)] == ["verified", "disqualified"]
+
+
 def test_what_cannot_be_done_now_is_one_line(desk: Desk) -> None:
     for words in (
         ("bracket", "draw"),

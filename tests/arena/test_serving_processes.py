@@ -15,138 +15,99 @@ from pathlib import Path
 import psutil
 import pytest
 
-from arena.bootstrap import make_event, open_event
 from arena.server.lock import EventHeld, EventLock
 from arena.server.network import PortTaken, free_port, lan_address, with_address
 from arena.services.events import close_submissions, open_submissions
-from arena.settings import SettingsError, create_event_folder, load_settings
-from tests.support.server import ARENA, Process, ask, within
+from arena.settings import SettingsError, create_event_folder
+from tests.support.evening import Evening
+from tests.support.server import ARENA, START_WITHIN, ArenaServer, Process, ask, within
 
 pytestmark = pytest.mark.slow
-START_WITHIN = 60.0  # seconds; a cold machine with every core busy
 posix = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 
 
-class Served:
-    """`arena serve` on an event of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.process = Process([*ARENA, "serve", "--dir", str(folder), "--port", "0"])
-        assert within(START_WITHIN, lambda: self.process.said("Ctrl-C ends it")), self.process.lines
-        said = self.process.said("phones ")
-        assert said is not None
-        self.port = int(said.rstrip("/").rpartition(":")[2])
-
-    @property
-    def children(self) -> dict[str, psutil.Process]:
-        """The web process and the verifying one."""
-        found = {}
-        for child in psutil.Process(self.process.popen.pid).children():
-            try:
-                line = " ".join(child.cmdline())
-            except psutil.Error:  # it has just ended
-                continue
-            if "arena.worker" in line:
-                found["verifying"] = child
-            elif "spawn_main" in line:
-                found["web"] = child
-        return found
-
-    def answers(self) -> bool:
-        try:
-            return ask(self.port, "GET /api/v1/state")[0] == 200
-        except (OSError, ConnectionError):
-            return False
-
-
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """One server for the tests that only look."""
-    folder = tmp_path_factory.mktemp("shared") / "event"
-    make_event(folder, name="Poets of the lab", draw_word="thimble", now=time.time())
-    served = Served(folder)
-    yield served
-    served.process.end()
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evening]:
+    """One served event for the tests that only look."""
+    evening = Evening(tmp_path_factory.mktemp("shared") / "event", now=None).create()
+    evening.serve()
+    yield evening
+    evening.end()
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    make_event(tmp_path / "event", name="Poets of the lab", draw_word="thimble", now=time.time())
-    return tmp_path / "event"
+    """An event that is not served."""
+    evening = Evening(tmp_path / "event").create()
+    evening.end()
+    return evening.folder
 
 
 @pytest.fixture
-def serve(folder: Path) -> Iterator[Callable[[], Served]]:
-    started: list[Served] = []
+def serve(folder: Path) -> Iterator[Callable[[], ArenaServer]]:
+    started: list[ArenaServer] = []
 
-    def start() -> Served:
-        started.append(Served(folder))
+    def start() -> ArenaServer:
+        started.append(ArenaServer(folder))
         return started[-1]
 
     yield start
-    for one in started:
-        one.process.end()
+    for server in started:
+        server.end()
 
 
 def gone(child: psutil.Process) -> bool:
     return not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
 
-def test_it_says_where_everything_is_and_never_the_password(shared: Served) -> None:
-    lines = "\n".join(shared.process.lines)
+def test_it_says_where_everything_is_and_never_the_password(shared: Evening) -> None:
+    lines = "\n".join(shared.server.lines)
     assert f"http://127.0.0.1:{shared.port}/stage" in lines
     assert f"http://127.0.0.1:{shared.port}/console" in lines
     assert "phones at once" in lines
     assert str(shared.folder / "secrets.json") in lines
-    assert load_settings(shared.folder).console_password not in lines
+    assert shared.settings.console_password not in lines
 
 
-def test_it_answers_polls_and_pages(shared: Served) -> None:
+def test_it_answers_polls_and_pages(shared: Evening) -> None:
     status, headers, body = ask(shared.port, "GET /api/v1/state")
-    assert (status, json.loads(body)["event"]) == (200, "Poets of the lab")
+    assert (status, json.loads(body)["event"]) == (200, shared.settings.name)
     assert ask(shared.port, f"GET /api/v1/state\nIf-None-Match: {headers['etag']}")[0] == 304
     status, headers, body = ask(shared.port, "GET /")
     assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
-    assert b"Poets of the lab" in body
+    assert b"Evening &lt;of&gt; verses" in body
 
 
-def test_a_second_start_names_the_process_that_holds_the_event(shared: Served) -> None:
+def test_a_second_start_names_the_process_that_holds_the_event(shared: Evening) -> None:
     second = Process([*ARENA, "serve", "--dir", str(shared.folder), "--port", "0"])
     try:
         assert second.popen.wait(START_WITHIN) == 1
         assert within(5, lambda: second.said("is served already"))
         line = second.said("is served already") or ""
-        assert f"process {shared.process.popen.pid}, at http://127.0.0.1:{shared.port}" in line
-        assert shared.answers()
+        assert f"process {shared.server.popen.pid}, at http://127.0.0.1:{shared.port}" in line
+        assert shared.server.answers()
     finally:
         second.end()
 
 
-def test_what_another_process_writes_reaches_the_polls(shared: Served) -> None:
-    settings = load_settings(shared.folder)
-    event = open_event(settings)
-    open_submissions(event.db, now=time.time())
+def test_what_another_process_writes_reaches_the_polls(shared: Evening) -> None:
+    open_submissions(shared.db, now=time.time())
     assert within(5, lambda: json.loads(ask(shared.port, "GET /api/v1/state")[2])["state"] == "open")
-    close_submissions(event.db, now=time.time())
-    event.db.dispose()
+    close_submissions(shared.db, now=time.time())
     assert within(5, lambda: json.loads(ask(shared.port, "GET /api/v1/state")[2])["state"] == "closed")
 
 
-def test_submissions_close_by_themselves(shared: Served) -> None:
-    settings = load_settings(shared.folder)
-    event = open_event(settings)
-    open_submissions(event.db, closes_at=time.time() + 1.0, now=time.time())
-    event.db.dispose()
+def test_submissions_close_by_themselves(shared: Evening) -> None:
+    open_submissions(shared.db, closes_at=time.time() + 1.0, now=time.time())
     assert within(30, lambda: json.loads(ask(shared.port, "GET /api/v1/state")[2])["state"] == "closed")
 
 
 @posix
-def test_when_the_main_process_is_killed_its_children_end_within_a_second(serve: Callable[[], Served]) -> None:
+def test_when_the_main_process_is_killed_its_children_end_within_a_second(serve: Callable[[], ArenaServer]) -> None:
     served = serve()
     children = served.children
     assert set(children) == {"web", "verifying"}
-    served.process.kill()
+    served.kill()
     killed = time.monotonic()
     assert within(10, lambda: all(map(gone, children.values())))
     assert time.monotonic() - killed < 1.5  # a second, and half of one for a machine with every core busy
@@ -154,35 +115,35 @@ def test_when_the_main_process_is_killed_its_children_end_within_a_second(serve:
 
 
 @posix
-def test_after_a_kill_the_event_can_be_served_again_at_once(serve: Callable[[], Served]) -> None:
-    serve().process.kill()
+def test_after_a_kill_the_event_can_be_served_again_at_once(serve: Callable[[], ArenaServer]) -> None:
+    serve().kill()
     assert serve().answers()
 
 
 @posix
 @pytest.mark.parametrize("who", ["web", "verifying"])
-def test_a_child_that_is_killed_is_started_again(serve: Callable[[], Served], who: str) -> None:
+def test_a_child_that_is_killed_is_started_again(serve: Callable[[], ArenaServer], who: str) -> None:
     served = serve()
     old = served.children[who]
     old.kill()
     assert within(START_WITHIN, lambda: served.children.get(who) not in (None, old))
     assert within(START_WITHIN, served.answers)
-    assert served.process.popen.poll() is None
+    assert served.popen.poll() is None
 
 
 @posix
 @pytest.mark.parametrize("how", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_it_ends_cleanly_with_phones_still_connected(serve: Callable[[], Served], how: str) -> None:
+def test_it_ends_cleanly_with_phones_still_connected(serve: Callable[[], ArenaServer], how: str) -> None:
     served = serve()
     phones = [http.client.HTTPConnection("127.0.0.1", served.port, timeout=20) for _ in range(5)]
     for phone in phones:
         phone.request("GET", "/api/v1/state")
         assert phone.getresponse().read()
     children = served.children
-    served.process.popen.send_signal(signal.Signals[how])
-    assert served.process.popen.wait(15) == 0, served.process.lines
+    served.popen.send_signal(signal.Signals[how])
+    assert served.popen.wait(15) == 0, served.lines
     assert all(map(gone, children.values()))
-    assert served.process.said("Traceback") is None
+    assert served.said("Traceback") is None
     for phone in phones:
         phone.close()
 

@@ -25,7 +25,8 @@ from arena.services.queries import console_view, snapshot, stage_view
 from arena.store.migrations import upgrade
 from arena.store.schema import Base, Entry, LogRecord, Vote
 from arena.store.unit_of_work import create_database_engine
-from tests.support.evening import Evening, verses
+from tests.support.bundles import verses
+from tests.support.evening import Evening
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST = Path(__file__).parent / "fixtures" / "first.sqlite3"  # README.md beside it says what is in it

@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 
 from arena.cli import main
 from arena.cli.text import report_lines, sanitize
-from arena.verification.check import Report
+from arena.verification.report import Report
 from tests.support.bundles import RECIPE, Poet
 from trainer.verse.bundle import pack
 from trainer.verse.config import ModelConfig

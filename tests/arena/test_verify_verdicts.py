@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from arena.verification.check import Report
-from arena.verification.runner import Cancelled, check_watched, limits_of, report_of, verify_file, verify_files
+from arena.verification.report import Report
+from arena.verification.runner import Cancelled, check_in_child, claim_limits, report_of, verify_file, verify_files
 from arena.verification.sandbox import Ending, Limits
 from tests.support.bundles import CONFIG, RECIPE, VOCABULARY, Poet, edit_claim, random_weights, torn_poet
 from trainer.verse.bundle import read_claim
@@ -125,7 +125,7 @@ def test_a_link_that_leads_nowhere_and_round_is_unreadable(tmp_path: Path) -> No
 def test_a_limit_of_our_own_is_an_error_and_never_a_fail(
     kinds: Callable[[str], Path], limits: Limits, code: str
 ) -> None:
-    report = check_watched(kinds("fail"), limits, threading.Event())
+    report = check_in_child(kinds("fail"), limits, threading.Event())
     assert (report.verdict, report.code) == ("ERROR", code)
 
 
@@ -152,8 +152,8 @@ def test_limits_grow_with_the_model_and_have_a_floor(tmp_path: Path, poet: Poet)
     path = tmp_path / "a"
     path.write_bytes(poet.pack())
     claim = read_claim(path)
-    small = limits_of(claim)
-    large = limits_of(replace(claim, config=ModelConfig("gpt2", 12, 12, 768, 512, CONFIG.vocab_size)))
+    small = claim_limits(claim)
+    large = claim_limits(replace(claim, config=ModelConfig("gpt2", 12, 12, 768, 512, CONFIG.vocab_size)))
     assert small.memory >= 256 * MIB and small.seconds >= 60
     assert large.memory > 10 * 85_000_000  # 85 M weights, in float16 and float64 at once
     assert large.memory < 4 * 2**30  # two at once fit a laptop

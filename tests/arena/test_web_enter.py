@@ -13,15 +13,16 @@ from werkzeug.test import TestResponse
 from arena.services import events
 from arena.services.identity import new_secret
 from arena.services.receipts import public_key_of, verify_receipt
-from tests.support.bundles import edit_claim
-from tests.support.web import START, Evening, bundle, header_of, post, token_of
+from tests.support.bundles import edit_claim, header_of, verse
+from tests.support.evening import START, Evening
+from tests.support.pages import post, token_of
 
 MIB = 2**20
 
 
 @pytest.fixture
 def evening(tmp_path: Path) -> Evening:
-    made = Evening(tmp_path)
+    made = Evening(tmp_path / "event").create()
     events.open_submissions(made.db, closes_at=START + 600, now=made.now)
     return made
 
@@ -49,7 +50,7 @@ class Trainer:
 
 
 def test_a_claim_has_a_receipt_that_anybody_can_check(evening: Evening) -> None:
-    trainer, data = Trainer(evening), bundle(10)
+    trainer, data = Trainer(evening), verse(10)
     answer = trainer.claim(data)
     told = answer.json
     assert (answer.status_code, told["offset"], told["size"]) == (201, len(header_of(data)), len(data))
@@ -62,7 +63,7 @@ def test_a_claim_has_a_receipt_that_anybody_can_check(evening: Evening) -> None:
 
 
 def test_a_bundle_in_pieces_is_cut_off_resumed_and_whole(evening: Evening) -> None:
-    trainer, data = Trainer(evening), bundle(10)
+    trainer, data = Trainer(evening), verse(10)
     told = trainer.claim(data).json
     entry, offset = told["entry"], told["offset"]
     half = offset + (len(data) - offset) // 2
@@ -75,19 +76,19 @@ def test_a_bundle_in_pieces_is_cut_off_resumed_and_whole(evening: Evening) -> No
     last = trainer.piece(entry, half, data[half:])
     assert last.json == {"offset": len(data), "state": "waiting"}
     assert trainer.status(entry).json["place"] == 1
-    evening.verify()
+    evening.verify_all()
     assert trainer.status(entry).json["state"] == "verified"
 
 
 def test_the_same_bundle_again_is_the_same_entry(evening: Evening) -> None:
-    trainer, data = Trainer(evening), bundle(10)
+    trainer, data = Trainer(evening), verse(10)
     first, second = trainer.claim(data), trainer.claim(data)
     assert (first.status_code, second.status_code) == (201, 200)
     assert first.json["entry"] == second.json["entry"] and first.json["receipt"] == second.json["receipt"]
 
 
 def test_bad_requests_get_a_clear_answer(evening: Evening) -> None:
-    trainer, data = Trainer(evening), bundle(10)
+    trainer, data = Trainer(evening), verse(10)
     entry, offset = (trainer.claim(data).json[key] for key in ("entry", "offset"))
     stranger = Trainer(evening)
     nobody = Trainer(evening, "short")
@@ -115,7 +116,7 @@ def test_bad_requests_get_a_clear_answer(evening: Evening) -> None:
 
 
 def test_wrong_weights_are_found_and_can_be_sent_again(evening: Evening) -> None:
-    trainer, data = Trainer(evening), bundle(10)
+    trainer, data = Trainer(evening), verse(10)
     told = trainer.claim(data).json
     entry, offset = told["entry"], told["offset"]
     wrong = bytearray(data[offset:])
@@ -126,17 +127,17 @@ def test_wrong_weights_are_found_and_can_be_sent_again(evening: Evening) -> None
 
 
 def test_after_closing_no_claim_is_taken_and_tensors_may_follow(evening: Evening) -> None:
-    trainer, data = Trainer(evening), bundle(10)
+    trainer, data = Trainer(evening), verse(10)
     told = trainer.claim(data).json
     evening.now = START + 601
-    late = Trainer(evening).claim(bundle(11))
+    late = Trainer(evening).claim(verse(11))
     assert late.status_code == 409 and late.json["error"] == "closed"
     assert trainer.piece(told["entry"], told["offset"], data[told["offset"] :]).json["state"] == "waiting"
     assert "Submissions are closed" in evening.phone().get("/enter").text
 
 
 def test_an_entry_is_withdrawn_by_its_owner_only(evening: Evening) -> None:
-    trainer, data = Trainer(evening), bundle(10)
+    trainer, data = Trainer(evening), verse(10)
     entry = trainer.claim(data).json["entry"]
     assert (
         Trainer(evening).client.delete(f"/api/v1/entries/{entry}", headers=Trainer(evening).headers).status_code == 404
@@ -153,18 +154,18 @@ def send(client: FlaskClient, data: bytes | None, name: str = "Ada", filename: s
 
 def test_the_plain_form_takes_a_whole_bundle_and_leaves_no_copy(evening: Evening) -> None:
     phone = evening.phone()
-    answer = send(phone, bundle(10))
+    answer = send(phone, verse(10))
     assert (answer.status_code, answer.headers["Location"]) == (303, "/mine")
     page = phone.get("/mine")
     assert "Waiting to be checked" in page.text and "Place in the queue: 1" in page.text and "Ada" in page.text
-    evening.verify()
+    evening.verify_all()
     page = phone.get("/mine")
     assert "Verified: it takes part" in page.text and "refresh" not in page.text
     assert [path.name for path in evening.settings.incoming.iterdir() if path.name.startswith("form-")] == []
 
 
 def test_the_plain_form_refuses_what_is_no_bundle(evening: Evening) -> None:
-    data = bundle(10)
+    data = verse(10)
     cases = [
         (None, 422),
         (b"", 422),
@@ -185,8 +186,8 @@ def test_a_refused_verse_says_why_in_plain_words(evening: Evening) -> None:
         claim["recipe"]["seed"] = 99
 
     phone = evening.phone()
-    assert send(phone, edit_claim(bundle(10), another_seed)).status_code == 303
-    evening.verify()
+    assert send(phone, edit_claim(verse(10), another_seed)).status_code == 303
+    evening.verify_all()
     page = phone.get("/mine")
     assert (
         "Not accepted" in page.text
@@ -197,14 +198,14 @@ def test_a_refused_verse_says_why_in_plain_words(evening: Evening) -> None:
 
 def test_an_entry_on_its_way_refreshes_its_page(evening: Evening) -> None:
     phone = evening.phone()
-    send(phone, bundle(10))
+    send(phone, verse(10))
     assert '<meta http-equiv="refresh"' in phone.get("/mine").text
     assert 'data-every="4"' in phone.get("/mine").text
 
 
 def test_the_page_withdraws_after_asking(evening: Evening) -> None:
     phone = evening.phone()
-    send(phone, bundle(10))
+    send(phone, verse(10))
     page = phone.get("/mine")
     assert "Yes, withdraw this verse" in page.text
     entry = page.text.split('name="entry" value="')[1].split('"')[0]
@@ -216,7 +217,7 @@ def test_the_page_withdraws_after_asking(evening: Evening) -> None:
 
 def test_the_receipts_link_ties_a_phone_only_when_it_says_yes(evening: Evening) -> None:
     trainer = Trainer(evening)
-    link = trainer.claim(bundle(10), name="Ada Fenwick").json["link"].removeprefix(evening.settings.base_url)
+    link = trainer.claim(verse(10), name="Ada Fenwick").json["link"].removeprefix(evening.settings.base_url)
     phone = evening.phone()
     phone.get("/")
     asked = phone.get(link)
@@ -240,7 +241,7 @@ def test_a_link_to_no_entry_ties_nothing(evening: Evening) -> None:
 
 
 def test_a_page_with_javascript_sends_pieces_with_its_cookie(evening: Evening) -> None:
-    phone, data = evening.phone(), bundle(10)
+    phone, data = evening.phone(), verse(10)
     headers = {"X-Form-Token": token_of(phone.get("/enter"))}
     told = phone.post("/api/v1/entries?name=Ada", data=header_of(data), headers=headers).json
     offset = told["offset"]

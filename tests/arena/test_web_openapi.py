@@ -14,16 +14,16 @@ from arena.services import bracket, events
 from arena.services.receipts import verify_receipt
 from arena.web import openapi
 from arena.web.routes import API, EVENT, OPENAPI, ROUTES
-from tests.support.served import House
+from tests.support.bundles import header_of, verse
+from tests.support.evening import Evening
 from tests.support.server import ask, within
-from tests.support.web import Evening, bundle, header_of
 
 SECRET = "a-secret-of-the-poet-who-asks"
 
 
 @pytest.fixture
 def evening(tmp_path: Path) -> Evening:
-    return Evening(tmp_path)
+    return Evening(tmp_path / "event").create()
 
 
 def check(method: str, path: str, status: int, answer: object) -> None:
@@ -97,7 +97,7 @@ def test_the_event_answers_limits_corpus_and_key(evening: Evening) -> None:
     }
     receipt = (
         evening.phone()
-        .post(f"{API}/entries?name=Ada", data=header_of(bundle(3)), headers={"Authorization": f"Bearer {SECRET}"})
+        .post(f"{API}/entries?name=Ada", data=header_of(verse(3)), headers={"Authorization": f"Bearer {SECRET}"})
         .json["receipt"]
     )
     signature = receipt.pop("signature")
@@ -114,23 +114,22 @@ def test_the_open_match_and_the_end_are_answered_as_described(evening: Evening) 
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    house = House(tmp_path / "event")
-    house.open()
-    house.serve()
-    yield house
-    house.end()
+def served(tmp_path: Path) -> Iterator[Evening]:
+    served = Evening(tmp_path / "event", now=None).begin()
+    served.serve()
+    yield served
+    served.end()
 
 
 @pytest.mark.slow
-def test_a_real_server_answers_as_described(house: House) -> None:
-    data = bundle(3)
+def test_a_real_server_answers_as_described(served: Evening) -> None:
+    data = verse(3)
     start = header_of(data)
     own = f"Authorization: Bearer {SECRET}"
 
     def asked(method: str, path: str, query: str = "", headers: str = "", body: bytes = b"", entry: str = "") -> Any:
         line = f"{method} {path.replace('{entry_id}', entry)}{query}" + (f"\n{headers}" if headers else "")
-        status, _, answer = ask(house.port, line, body)
+        status, _, answer = ask(served.port, line, body)
         value = json.loads(answer)
         check(method, path, status, value)
         return status, value
@@ -151,4 +150,4 @@ def test_a_real_server_answers_as_described(house: House) -> None:
     assert asked("POST", entries, "?name=Ada", "", start)[0] == 401
     assert asked("POST", entries, "?name=Ada", own, b"x" * 2**20 + b"x" * 9)[0] == 413
     assert asked("PATCH", one, "", own, b"x", entry)[0] == 400
-    assert json.loads(ask(house.port, f"GET {OPENAPI}")[2]) == openapi.describe()
+    assert json.loads(ask(served.port, f"GET {OPENAPI}")[2]) == openapi.describe()

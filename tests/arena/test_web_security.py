@@ -12,7 +12,9 @@ from werkzeug.test import TestResponse
 
 from arena.services import bracket, events
 from arena.web.login_limit import LOGIN_TRIES, LOGIN_WINDOW
-from tests.support.web import Evening, Tags, bundle, header_of, post, token_of, vote
+from tests.support.bundles import header_of, verse
+from tests.support.evening import Evening
+from tests.support.pages import Tags, post, token_of, vote
 
 EVIL_NAME = "<img src=x onerror=alert(1)>\"'&{{7*7}}"
 TEMPLATES = Path(__file__).resolve().parents[2] / "arena" / "web" / "templates"
@@ -20,7 +22,7 @@ TEMPLATES = Path(__file__).resolve().parents[2] / "arena" / "web" / "templates"
 
 @pytest.fixture
 def evening(tmp_path: Path) -> Evening:
-    return Evening(tmp_path)
+    return Evening(tmp_path / "event").create()
 
 
 def routes(evening: Evening, method: str) -> Iterator[tuple[str, str]]:
@@ -79,7 +81,7 @@ def test_the_api_takes_no_cookie_without_a_token(evening: Evening) -> None:
     events.open_submissions(evening.db, now=evening.now)
     client = evening.phone()
     page = client.get("/enter")
-    data = header_of(bundle(10))
+    data = header_of(verse(10))
     for method, address in (
         ("POST", "/api/v1/entries?name=A"),
         ("PATCH", "/api/v1/entries/1"),
@@ -125,7 +127,10 @@ def test_a_forged_cookie_is_nobodys(evening: Evening) -> None:
 
 
 def test_cookies_are_secure_where_the_address_is(tmp_path: Path) -> None:
-    plain, safe = Evening(tmp_path / "a"), Evening(tmp_path / "b", public_url="https://verses.example.org")
+    plain, safe = (
+        Evening(tmp_path / "a").create(),
+        Evening(tmp_path / "b", public_url="https://verses.example.org").create(),
+    )
     assert "Secure" not in plain.phone().get("/").headers["Set-Cookie"]
     assert "Secure" in safe.phone().get("/").headers["Set-Cookie"]
     console = plain.phone().get("/console/login").headers["Set-Cookie"]
@@ -133,8 +138,8 @@ def test_cookies_are_secure_where_the_address_is(tmp_path: Path) -> None:
 
 
 def test_no_page_believes_the_host_header(tmp_path: Path) -> None:
-    evening = Evening(tmp_path, public_url="http://192.168.7.7:8000")
-    author = evening.enter(1)[0]
+    evening = Evening(tmp_path / "event", public_url="http://192.168.7.7:8000").create()
+    author = evening.authors(1)[0]
     for address in (
         "/",
         "/enter",
@@ -149,7 +154,7 @@ def test_no_page_believes_the_host_header(tmp_path: Path) -> None:
         assert "evil.example" not in answer.text + str(answer.headers), address
     answer = evening.phone().post(
         "/api/v1/entries?name=A",
-        data=header_of(bundle(11)),
+        data=header_of(verse(11)),
         headers={"Host": "evil.example", "Authorization": "Bearer " + "B" * 24},
     )
     assert answer.json["link"] == "http://192.168.7.7:8000/mine/" + "B" * 24
@@ -168,7 +173,7 @@ def test_the_console_answers_this_machine_only(evening: Evening) -> None:
 
 
 def test_the_console_answers_elsewhere_once_told_so(tmp_path: Path) -> None:
-    evening = Evening(tmp_path, public_url="https://verses.example.org")
+    evening = Evening(tmp_path / "event", public_url="https://verses.example.org").create()
     evening.app = evening.make_app(console_remote=True)
     answer = evening.phone().get(
         "/console/login", headers={"Host": "verses.example.org"}, environ_base={"REMOTE_ADDR": "192.168.1.9"}
@@ -225,9 +230,9 @@ def test_a_changed_password_logs_everybody_out(evening: Evening) -> None:
 
 
 def test_markup_and_escapes_in_names_and_verses_stay_text(evening: Evening) -> None:
-    evening.enter(1)
+    evening.authors(1)
     evening.author(EVIL_NAME, 20)
-    evening.verify()
+    evening.verify_all()
     events.close_submissions(evening.db, now=evening.now)
     bracket.draw_bracket(evening.db, now=evening.now)
     bracket.open_match(evening.db, "r1m1", seconds=10, now=evening.now)

@@ -14,12 +14,13 @@ from arena.services import bracket, events
 from arena.services.queries import console_view, stage_view
 from arena.web.filters import PAIR, STAGE_SIZES, first_words, sanitize, stage_size, verse_lines
 from arena.web.stage import REVEAL_SECONDS
-from tests.support.web import START, Evening, Tags, hidden, token_of, vote
+from tests.support.evening import START, Evening
+from tests.support.pages import Tags, hidden, token_of, vote
 
 
 @pytest.fixture
 def evening(tmp_path: Path) -> Evening:
-    return Evening(tmp_path, public_url="http://192.168.7.7:8000")
+    return Evening(tmp_path / "event", public_url="http://192.168.7.7:8000").create()
 
 
 def act(client: FlaskClient, action: str, page: str | None = None, **fields: object) -> TestResponse:
@@ -78,7 +79,7 @@ def test_an_evening_is_run_from_the_console(evening: Evening) -> None:
     assert act(client, "submissions/close").status_code == 303
     too_soon = act(client, "draw")
     assert too_soon.status_code == 409 and 'role="alert"' in too_soon.text
-    evening.verify()
+    evening.verify_all()
     assert act(client, "draw").status_code == 303
     page = client.get("/console").text
     assert all(author.name in page for author in authors)
@@ -125,14 +126,14 @@ def test_a_mistake_at_the_console_is_a_note_on_the_page(evening: Evening) -> Non
 
 
 def test_the_console_says_when_phones_cannot_reach_it(tmp_path: Path) -> None:
-    assert "arena serve --lan" in Evening(tmp_path / "a").organizer().get("/console").text
-    reached = Evening(tmp_path / "b", public_url="http://192.168.7.7:8000")
+    assert "arena serve --lan" in Evening(tmp_path / "a").create().organizer().get("/console").text
+    reached = Evening(tmp_path / "b", public_url="http://192.168.7.7:8000").create()
     assert "arena serve --lan" not in reached.organizer().get("/console").text
 
 
 def test_equal_bundles_of_two_owners_are_shown_to_the_organizer(evening: Evening) -> None:
-    evening.enter(1)
-    evening.author("Copycat", 10)
+    evening.authors(1)
+    evening.author("Copycat", 0)
     assert "same bundle as 1 other" in evening.organizer().get("/console").text
 
 
@@ -223,7 +224,7 @@ def test_an_old_tab_of_the_console_changes_no_event(evening: Evening) -> None:
     assert act(other, "submissions/open", first).status_code == 409
     opened = other.get("/console").text
     authors = [evening.author(f"Poet {seed}", seed) for seed in (10, 11)]
-    evening.verify()
+    evening.verify_all()
     assert act(one, "submissions/close").status_code == 303
     assert act(one, "submissions/open", one.get("/console").text, minutes="10").status_code == 303
     assert act(other, "submissions/close", opened).status_code == 409  # it would close what was opened again

@@ -13,14 +13,15 @@ from arena.services import bracket, events
 from arena.services.identity import voter_id_of
 from arena.services.schemas import MatchCounts, OpenMatch, Snapshot
 from arena.web.public import phase_key
-from tests.support.web import START, Evening, Tags, hidden, post, token_of, vote
+from tests.support.evening import START, Evening
+from tests.support.pages import Tags, hidden, post, token_of, vote
 
 FIRST_PAGE_BYTES = 13_000  # compressed, with its CSS and JavaScript: what a first round trip of TCP brings
 
 
 @pytest.fixture
 def evening(tmp_path: Path) -> Evening:
-    return Evening(tmp_path)
+    return Evening(tmp_path / "event").create()
 
 
 def cards(page: TestResponse | str) -> list[str]:
@@ -214,7 +215,7 @@ def test_the_waiting_room_follows_the_evening(evening: Evening) -> None:
     assert len(authors) == 2
     events.close_submissions(evening.db, now=evening.now)
     assert "Every verse is being checked" in phone.get("/").text
-    evening.verify()
+    evening.verify_all()
     bracket.draw_bracket(evening.db, now=evening.now)
     assert "The bracket is drawn" in phone.get("/").text
 

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.served import House
+from tests.support.evening import Evening
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evening]:
     """An event that takes entries, served over loopback."""
-    house = House(tmp_path_factory.mktemp("house") / "event")
-    house.open()
-    house.serve()
-    yield house
-    house.end()
+    served = Evening(tmp_path_factory.mktemp("served") / "event", now=None).begin()
+    served.serve()
+    yield served
+    served.end()

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from arena.services import bracket, entries, identity, queries
+from arena.services import bracket, queries
 from arena.services.schemas import MatchView
-from tests.support.evening import verses
-from tests.support.served import House, large_verse
+from tests.support.bundles import large_verse, verses
+from tests.support.evening import Evening
 from tests.support.server import ask, within
 from trainer.upload import PIECE
 from trainer.verse.claim import header_length
@@ -39,37 +39,27 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evening]:
     """A served event with a bracket of four verses; each test opens a match of its own."""
-    folder = tmp_path_factory.mktemp("drawn")
-    house = House(folder / "event")
-    house.open()
-    house.serve()
-    for number, data in enumerate(verses(4)):
-        path = folder / f"{number}.verse"
-        path.write_bytes(data)
-        key = house.settings.receipt_key
-        secret = identity.new_secret()
-        entries.take_file(house.db, house.event.store, path, secret, f"Poet {number}", key=key, now=time.time())
-    assert within(60, lambda: queries.console_view(house.db, now=time.time()).counts["verified"] == 4)
-    house.close()
-    bracket.draw_bracket(house.db, now=time.time())
-    yield house
-    house.end()
+    served = Evening(tmp_path_factory.mktemp("drawn") / "event", now=None).begin()
+    served.drawn(verses(4))
+    served.serve()
+    yield served
+    served.end()
 
 
-def open_next(house: House) -> MatchView:
-    ready = queries.console_view(house.db, now=time.time()).next
+def open_next(served: Evening) -> MatchView:
+    ready = queries.console_view(served.db, now=time.time()).next
     assert ready is not None
-    return bracket.open_match(house.db, ready.id, seconds=0, now=time.time())
+    return bracket.open_match(served.db, ready.id, seconds=0, now=time.time())
 
 
-def state_shows(house: House, match: str) -> bool:
+def state_shows(served: Evening, match: str) -> bool:
     """Whether the server's pages know that a match is open; they do within a tenth of a second."""
-    return f'"{match}"'.encode() in ask(house.port, "GET /api/v1/state")[2]
+    return f'"{match}"'.encode() in ask(served.port, "GET /api/v1/state")[2]
 
 
-def test_a_match_is_voted_on_a_phone_without_javascript(browser: Any, drawn: House) -> None:
+def test_a_match_is_voted_on_a_phone_without_javascript(browser: Any, drawn: Evening) -> None:
     match = open_next(drawn)
     assert within(10, lambda: state_shows(drawn, match.id))
     context = browser.new_context(java_script_enabled=False, **PHONE)
@@ -98,7 +88,7 @@ def test_a_match_is_voted_on_a_phone_without_javascript(browser: Any, drawn: Hou
     context.close()
 
 
-def test_the_stage_follows_a_match_by_itself(browser: Any, drawn: House) -> None:
+def test_the_stage_follows_a_match_by_itself(browser: Any, drawn: Evening) -> None:
     context = browser.new_context(**PROJECTOR)
     page = context.new_page()
     problems: list[str] = []
@@ -128,14 +118,14 @@ def test_the_stage_follows_a_match_by_itself(browser: Any, drawn: House) -> None
 
 
 @pytest.mark.parametrize("javascript", [True, False], ids=["in-pieces", "plain-form"])
-def test_a_verse_enters_by_the_upload_page(browser: Any, house: House, tmp_path: Path, javascript: bool) -> None:
+def test_a_verse_enters_by_the_upload_page(browser: Any, served: Evening, tmp_path: Path, javascript: bool) -> None:
     path = tmp_path / "mine.verse"
     path.write_bytes(large_verse(20 + javascript))
     context = browser.new_context(java_script_enabled=javascript)
     page = context.new_page()
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.method))
-    page.goto(f"{house.url}/enter")
+    page.goto(f"{served.url}/enter")
     page.get_by_label("Your name, as everybody will see it").fill("Ada <b>& Co</b>")
     page.get_by_label("Bundle file").set_input_files(path)
     page.get_by_role("button", name="Send it").click()
@@ -143,7 +133,7 @@ def test_a_verse_enters_by_the_upload_page(browser: Any, house: House, tmp_path:
     tensors = len(large_verse(20 + javascript)) - header_length(large_verse(20 + javascript)[:8])
     assert sent.count("PATCH") == (-(-tensors // PIECE) if javascript else 0), sent
     if not javascript:
-        done = within(60, lambda: not queries.console_view(house.db, now=time.time()).pending)
+        done = within(60, lambda: not queries.console_view(served.db, now=time.time()).pending)
         assert done
         page.reload()
     page.get_by_text("Verified: it takes part").wait_for(timeout=3 * SOON)
@@ -151,12 +141,12 @@ def test_a_verse_enters_by_the_upload_page(browser: Any, house: House, tmp_path:
     context.close()
 
 
-def test_a_file_that_is_no_bundle_is_refused_on_the_page(browser: Any, house: House, tmp_path: Path) -> None:
+def test_a_file_that_is_no_bundle_is_refused_on_the_page(browser: Any, served: Evening, tmp_path: Path) -> None:
     path = tmp_path / "poem.verse"
     path.write_text("To be, or not to be: that is the question.\n")
     context = browser.new_context(**PHONE)
     page = context.new_page()
-    page.goto(f"{house.url}/enter")
+    page.goto(f"{served.url}/enter")
     page.get_by_label("Your name, as everybody will see it").fill("Ada")
     page.get_by_label("Bundle file").set_input_files(path)
     page.get_by_role("button", name="Send it").tap()
@@ -165,7 +155,7 @@ def test_a_file_that_is_no_bundle_is_refused_on_the_page(browser: Any, house: Ho
     context.close()
 
 
-def test_an_old_tab_of_the_console_says_so_and_follows_again(browser: Any, drawn: House) -> None:
+def test_an_old_tab_of_the_console_says_so_and_follows_again(browser: Any, drawn: Evening) -> None:
     match = open_next(drawn)
     context = browser.new_context()
     page = context.new_page()

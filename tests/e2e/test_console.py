@@ -11,36 +11,25 @@ from pathlib import Path
 import pytest
 
 from arena.demo.simulated_voters import Form, SimulatedVoter, VoterError
-from arena.services import bracket, entries, identity, queries
-from tests.support.evening import verses
-from tests.support.served import House
-from tests.support.server import within
+from arena.services import bracket, queries
+from tests.support.bundles import verses
+from tests.support.evening import Evening
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def final(tmp_path: Path) -> Iterator[House]:
+def final(tmp_path: Path) -> Iterator[Evening]:
     """A served event whose final is open, without a vote so far."""
-    house = House(tmp_path / "event")
-    house.open()
-    house.serve()
-    for number, data in enumerate(verses(2)):
-        path = tmp_path / f"{number}.verse"
-        path.write_bytes(data)
-        key = house.settings.receipt_key
-        entries.take_file(
-            house.db, house.event.store, path, identity.new_secret(), f"Poet {number}", key=key, now=time.time()
-        )
-    assert within(60, lambda: queries.console_view(house.db, now=time.time()).counts["verified"] == 2)
-    house.close()
-    bracket.draw_bracket(house.db, now=time.time())
-    bracket.open_match(house.db, "r1m1", seconds=0, now=time.time())
-    yield house
-    house.end()
+    served = Evening(tmp_path / "event", now=None).begin()
+    served.drawn(verses(2))
+    served.serve()
+    bracket.open_match(served.db, "r1m1", seconds=0, now=time.time())
+    yield served
+    served.end()
 
 
-def test_two_taps_on_close_a_fifth_of_a_second_apart_count_once(final: House) -> None:
+def test_two_taps_on_close_a_fifth_of_a_second_apart_count_once(final: Evening) -> None:
     browser = SimulatedVoter(final.url)
     login = Form(browser.get("/console/login"), "/console/login")
     page = browser.post("/console/login", {**login.fields, "password": final.settings.console_password})

@@ -16,8 +16,9 @@ from click.testing import CliRunner
 
 from arena.services import entries
 from arena.services.receipts import public_key_of, verify_receipt
-from tests.support.bundles import RECIPE, Poet, random_weights
-from tests.support.served import House, Wires, large_verse
+from tests.support.bundles import RECIPE, Poet, large_verse, random_weights
+from tests.support.evening import Evening
+from tests.support.server import CuttingProxy
 from tests.trainer.test_submit import checkpoint
 from trainer.checkpoint import write_checkpoint
 from trainer.cli import cli
@@ -60,35 +61,37 @@ def verdict(entered: Entered, url: str) -> str:
         wire.close()
 
 
-def test_a_verse_enters_is_verified_and_its_receipt_is_signed_by_the_event(house: House, tmp_path: Path) -> None:
+def test_a_verse_enters_is_verified_and_its_receipt_is_signed_by_the_event(served: Evening, tmp_path: Path) -> None:
     path = bundle(tmp_path, 1)
-    entered = enter(path, house.url + "/enter")
+    entered = enter(path, served.url + "/enter")
     assert entered.receipt == receipt_path(path) == tmp_path / "1.receipt.json"
     kept = json.loads(entered.receipt.read_text())
     fields = {key: kept[key] for key in ("entry", "claim", "received")}
-    assert verify_receipt(public_key_of(house.settings.receipt_key), fields, kept["signature"])
-    secret = secret_for(Address.of(house.url).url)
+    assert verify_receipt(public_key_of(served.settings.receipt_key), fields, kept["signature"])
+    secret = secret_for(Address.of(served.url).url)
     assert secret not in entered.receipt.read_text()  # it may be shown to anybody
-    assert entered.link == f"{house.url}/mine/{secret}"
-    assert verdict(entered, house.url).startswith("PASS")
+    assert entered.link == f"{served.url}/mine/{secret}"
+    assert verdict(entered, served.url).startswith("PASS")
 
 
-def test_a_connection_cut_again_and_again_loses_nothing_and_sends_nothing_twice(house: House, tmp_path: Path) -> None:
-    wires = Wires(house.port, after=700_000, times=4)  # less than a piece
+def test_a_connection_cut_again_and_again_loses_nothing_and_sends_nothing_twice(
+    served: Evening, tmp_path: Path
+) -> None:
+    proxy = CuttingProxy(served.port, after=700_000, times=4)  # less than a piece
     try:
         path = bundle(tmp_path, 2)
-        entered = enter(path, f"http://127.0.0.1:{wires.port}")
-        assert wires.left == 0
-        status = entries.entry_status(house.db, entered.entry, secret_for(f"http://127.0.0.1:{wires.port}"), now=0.0)
+        entered = enter(path, f"http://127.0.0.1:{proxy.port}")
+        assert proxy.left == 0
+        status = entries.entry_status(served.db, entered.entry, secret_for(f"http://127.0.0.1:{proxy.port}"), now=0.0)
         assert (status.received, status.size) == (path.stat().st_size,) * 2
-        assert verdict(entered, f"http://127.0.0.1:{wires.port}").startswith("PASS")
+        assert verdict(entered, f"http://127.0.0.1:{proxy.port}").startswith("PASS")
     finally:
-        wires.end()
+        proxy.end()
 
 
-def test_what_stopped_half_way_goes_on_from_there(house: House, tmp_path: Path) -> None:
+def test_what_stopped_half_way_goes_on_from_there(served: Evening, tmp_path: Path) -> None:
     path = bundle(tmp_path, 3)
-    address = Address.of(house.url)
+    address = Address.of(served.url)
     secret = secret_for(address.url)
     data = path.read_bytes()
     header = data[: 8 + int.from_bytes(data[:8], "little")]
@@ -112,42 +115,42 @@ def test_what_stopped_half_way_goes_on_from_there(house: House, tmp_path: Path) 
     wire.close()
 
 
-def test_the_same_bundle_sent_again_is_the_same_entry(house: House, tmp_path: Path) -> None:
+def test_the_same_bundle_sent_again_is_the_same_entry(served: Evening, tmp_path: Path) -> None:
     path = bundle(tmp_path, 4)
-    first = enter(path, house.url)
+    first = enter(path, served.url)
     receipt = first.receipt.read_bytes()
-    assert enter(path, house.url) == first
+    assert enter(path, served.url) == first
     assert first.receipt.read_bytes() == receipt
-    secret = secret_for(Address.of(house.url).url)
-    assert len([one for one in entries.entries_of(house.db, secret, now=0.0) if one.entry == first.entry]) == 1
+    secret = secret_for(Address.of(served.url).url)
+    assert len([one for one in entries.entries_of(served.db, secret, now=0.0) if one.entry == first.entry]) == 1
 
 
 def test_a_name_with_markup_is_a_name_and_one_with_escapes_is_refused_in_plain_words(
-    house: House, tmp_path: Path
+    served: Evening, tmp_path: Path
 ) -> None:
     name = "<b>Ada</b> & \"Co\" 'ß'"
-    entered = enter(bundle(tmp_path, 5), house.url, name)
-    secret = secret_for(Address.of(house.url).url)
-    assert entries.entry_status(house.db, entered.entry, secret, now=0.0).name == name
+    entered = enter(bundle(tmp_path, 5), served.url, name)
+    secret = secret_for(Address.of(served.url).url)
+    assert entries.entry_status(served.db, entered.entry, secret, now=0.0).name == name
     with pytest.raises(EventRefused) as refused:
-        enter(bundle(tmp_path, 6), house.url, "\x1b[31mred")
+        enter(bundle(tmp_path, 6), served.url, "\x1b[31mred")
     assert refused.value.code == "bad-name"
     assert "\x1b" not in str(refused.value)
 
 
-def test_a_closed_event_refuses_in_one_line_and_the_bundle_stays(house: House, tmp_path: Path) -> None:
+def test_a_closed_event_refuses_in_one_line_and_the_bundle_stays(served: Evening, tmp_path: Path) -> None:
     path = bundle(tmp_path, 7)
-    house.close()
+    served.close()
     try:
         with pytest.raises(EventRefused, match="Submissions are closed") as refused:
-            enter(path, house.url)
+            enter(path, served.url)
     finally:
-        house.open()
+        served.open()
     assert refused.value.code == "closed"
     assert path.exists() and not receipt_path(path).exists()
 
 
-def test_a_forged_verse_comes_back_with_its_verdict_and_the_reason(house: House, tmp_path: Path) -> None:
+def test_a_forged_verse_comes_back_with_its_verdict_and_the_reason(served: Evening, tmp_path: Path) -> None:
     poet = Poet(random_weights(1))
     honest = poet.write(replace(RECIPE, lines=8))
     other = next(
@@ -158,7 +161,7 @@ def test_a_forged_verse_comes_back_with_its_verdict_and_the_reason(house: House,
     path = tmp_path / "forged.verse"
     path.write_bytes(poet.pack(replace(other, recipe=honest.recipe)))  # another seed's verse under this seed's name
     with pytest.raises(EventRefused, match=r"^FAIL: the server wrote another verse") as refused:
-        verdict(enter(path, house.url), house.url)
+        verdict(enter(path, served.url), served.url)
     assert refused.value.code == "refused"
 
 
@@ -262,16 +265,16 @@ def test_a_ticket_file_is_read_and_one_without_a_secret_refused(tmp_path: Path) 
 
 
 def test_the_command_enters_what_it_wrote_and_says_how_it_went(
-    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    served: Evening, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_checkpoint(tmp_path / "a.safetensors", checkpoint())
     command = ["submit", "--ckpt", "a.safetensors", "--prompt", "AB", "--tokens", "40"]
-    result = CliRunner().invoke(cli, [*command, "--to", house.url, "--name", "Ada"])
+    result = CliRunner().invoke(cli, [*command, "--to", served.url, "--name", "Ada"])
     assert result.exit_code == 0, (result.output, result.exception)
     assert "receipt is submissions/" in result.output
-    assert f"{house.url}/mine/" in result.output
+    assert f"{served.url}/mine/" in result.output
     assert result.output.splitlines()[-1].startswith("PASS: ")
     assert len(list((tmp_path / "submissions").iterdir())) == 2
-    assert CliRunner().invoke(cli, [*command, "--to", house.url]).exit_code == 2
+    assert CliRunner().invoke(cli, [*command, "--to", served.url]).exit_code == 2
     assert CliRunner().invoke(cli, [*command, "--no-wait"]).exit_code == 2

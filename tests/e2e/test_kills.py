@@ -28,9 +28,9 @@ from arena.services.identity import voter_id_of
 from arena.services.log import verify_chain
 from arena.store.schema import Match, Vote
 from arena.web.security import _SIGNER
-from tests.support.evening import Evening, secret_of, verses
-from tests.support.served import House
-from tests.support.server import ask, within
+from tests.support.bundles import verses
+from tests.support.evening import Evening, secret_of
+from tests.support.server import within
 from trainer.errors import EventRefused, UploadError
 from trainer.upload import send
 from trainer.wire import Address, Wire
@@ -68,7 +68,7 @@ def undisturbed(folder: Path) -> tuple[tuple[str, str], ...]:
             evening.vote(f"voter{voter}", match.id, favourite(voter, texts))
         bracket.close_match(evening.db, match.id, poll_round=0, now=evening.now)
     found = winners(evening.db)
-    evening.dispose()
+    evening.end()
     return found
 
 
@@ -109,7 +109,7 @@ class Sides(HTMLParser):
 class Killer:
     """Kills at chosen steps of the evening, a moment after each begins, and starts the server again."""
 
-    house: House
+    served: Evening
     rng: random.Random
     moments: dict[int, str]  # step of the evening, and whom to kill there
     step: int = 0
@@ -132,14 +132,13 @@ class Killer:
 
     def _kill(self, target: str, after: float) -> None:
         threading.Event().wait(after)  # the moment
-        process = self.house.process
-        assert process is not None
         if target == "main":
-            process.kill()
-            process.end()
+            assert self.served.server is not None
+            self.served.server.kill()
+            self.served.server.end()
             assert within(AT_LAST, self._port_is_free)
             self.killed.append("main")
-            self.house.serve()
+            self.served.serve()
             return
         found: list[psutil.Process] = []
         within(2 if target == "check" else AT_LAST, lambda: found.extend(self._find(target)) or found)
@@ -154,16 +153,16 @@ class Killer:
 
     def _port_is_free(self) -> bool:
         try:
-            return free_port("127.0.0.1", self.house.port) > 0
+            return free_port("127.0.0.1", self.served.port) > 0
         except PortTaken:
             return False
 
     def _find(self, target: str) -> list[psutil.Process]:
         word = {"web": "spawn_main", "verifying": "arena.worker", "check": "arena.verification.child"}[target]
-        assert self.house.process is not None
+        assert self.served.server is not None
         found = []
         try:
-            children = psutil.Process(self.house.process.popen.pid).children(recursive=True)
+            children = psutil.Process(self.served.server.popen.pid).children(recursive=True)
         except psutil.NoSuchProcess:
             return []
         for child in children:
@@ -175,7 +174,7 @@ class Killer:
         return found
 
 
-def enter(house: House, folder: Path, number: int, killer: Killer) -> str:
+def enter(served: Evening, folder: Path, number: int, killer: Killer) -> str:
     """Submit as a person does who runs the same command again when it fails."""
     path = folder / f"{number}.verse"
     path.write_bytes(verses(POETS)[number])
@@ -183,7 +182,7 @@ def enter(house: House, folder: Path, number: int, killer: Killer) -> str:
     deadline = time.monotonic() + AT_LAST
     killer.next_step()
     while True:
-        address = Address.of(house.url)
+        address = Address.of(served.url)
         wire = Wire(address, secret_of(name))
         try:
             return send(path, wire, name, address.url).entry
@@ -216,89 +215,82 @@ def vote(phone: SimulatedVoter, voter: int, match: str, killer: Killer) -> str:
     raise AssertionError(f"no vote on {match} was taken within {AT_LAST:g} seconds")
 
 
-def secret_in(phone: SimulatedVoter, house: House) -> str:
+def secret_in(phone: SimulatedVoter, served: Evening) -> str:
     """The secret of a phone, from its cookie."""
     [cookie] = [cookie for cookie in phone.cookies if cookie.name == "t"]
-    key = URLSafeSerializer(house.settings.secret_key, salt="verse-voter-1", signer_kwargs=_SIGNER)
+    key = URLSafeSerializer(served.settings.secret_key, salt="verse-voter-1", signer_kwargs=_SIGNER)
     return str(key.loads(cookie.value or ""))
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    house = House(tmp_path / "event")
-    house.open()
-    house.serve()
-    yield house
-    house.end()
+def served(tmp_path: Path) -> Iterator[Evening]:
+    served = Evening(tmp_path / "event", now=None).begin()
+    served.serve()
+    yield served
+    served.end()
 
 
-def play_with_kills(house: House, folder: Path, kills: int, seed: int) -> None:
+def play_with_kills(served: Evening, folder: Path, kills: int, seed: int) -> None:
     rng = random.Random(seed)
     matches = POETS  # POETS - 1, and the one for third place
     entering, voting = rng.sample(range(POETS), kills - kills // 2), rng.sample(range(matches * VOTERS), kills // 2)
     # While verses enter, anybody may be killed; while the room votes, who has to do with it.
     moments = {step: TARGETS[(seed + at) % 4] for at, step in enumerate(entering)}
     moments |= {POETS + step: ("web", "main")[(seed + at) % 2] for at, step in enumerate(voting)}
-    killer = Killer(house, rng, moments)
-    entries = [enter(house, folder, number, killer) for number in range(POETS)]
+    killer = Killer(served, rng, moments)
+    entries = [enter(served, folder, number, killer) for number in range(POETS)]
     killer.finish()
-    done = within(AT_LAST, lambda: not queries.console_view(house.db, now=time.time()).pending)
-    assert done, house.process and house.process.lines
+    done = within(AT_LAST, lambda: not queries.console_view(served.db, now=time.time()).pending)
+    assert done, served.server and served.server.lines
     for number, entry in enumerate(entries):  # every acknowledged entry is there, and in
-        assert entry_status(house.db, entry, secret_of(f"poet{number}"), now=time.time()).state == "verified"
-    house.close()
-    bracket.draw_bracket(house.db, now=time.time())
+        assert entry_status(served.db, entry, secret_of(f"poet{number}"), now=time.time()).state == "verified"
+    served.close()
+    bracket.draw_bracket(served.db, now=time.time())
 
-    phones = [SimulatedVoter(house.url) for _ in range(VOTERS)]
+    phones = [SimulatedVoter(served.url) for _ in range(VOTERS)]
     confirmed: list[tuple[str, int, str]] = []
-    while (view := queries.console_view(house.db, now=time.time())).champion is None:
+    while (view := queries.console_view(served.db, now=time.time())).champion is None:
         assert view.next is not None
-        match = bracket.open_match(house.db, view.next.id, seconds=0, now=time.time())
+        match = bracket.open_match(served.db, view.next.id, seconds=0, now=time.time())
         confirmed += [(match.id, n, vote(phone, n, match.id, killer)) for n, phone in enumerate(phones)]
-        bracket.close_match(house.db, match.id, poll_round=0, now=time.time())
+        bracket.close_match(served.db, match.id, poll_round=0, now=time.time())
     killer.finish()
 
     assert len(killer.killed) == kills, killer.killed
-    assert winners(house.db) == undisturbed(folder / "undisturbed")
+    assert winners(served.db) == undisturbed(folder / "undisturbed")
     assert len(confirmed) == matches * VOTERS
-    voters = [voter_id_of(secret_in(phone, house)) for phone in phones]
-    with house.db.reading() as session:
+    voters = [voter_id_of(secret_in(phone, served)) for phone in phones]
+    with served.db.reading() as session:
         rows = session.scalars(select(Vote)).all()
         counted = {(row.match_id, row.voter_id): row.choice for row in rows}
         sides = {match.id: match for match in session.scalars(select(Match))}
     assert len(rows) == len(counted) == len(confirmed)  # every confirmed vote is there, once
-    texts = {one.entry: one.text for one in queries.console_view(house.db, now=time.time()).entries}
+    texts = {one.entry: one.text for one in queries.console_view(served.db, now=time.time()).entries}
     for match_id, number, text in confirmed:
         choice = counted[match_id, voters[number]]
         chosen = sides[match_id].upper_id if choice == "upper" else sides[match_id].lower_id
         assert key_of(texts[chosen or ""]) == key_of(text)
-    assert verify_chain(house.db) > 0
+    assert verify_chain(served.db) > 0
 
 
-def test_two_kills_change_nothing(house: House, tmp_path: Path) -> None:
+def test_two_kills_change_nothing(served: Evening, tmp_path: Path) -> None:
     (tmp_path / "undisturbed").mkdir()
-    play_with_kills(house, tmp_path, kills=2, seed=3)
+    play_with_kills(served, tmp_path, kills=2, seed=3)
 
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("seed", [11, 12, 13])
-def test_ten_kills_change_nothing(house: House, tmp_path: Path, seed: int) -> None:
+def test_ten_kills_change_nothing(served: Evening, tmp_path: Path, seed: int) -> None:
     (tmp_path / "undisturbed").mkdir()
-    play_with_kills(house, tmp_path, kills=10, seed=seed)
+    play_with_kills(served, tmp_path, kills=10, seed=seed)
 
 
-def test_a_web_process_killed_as_soon_as_it_starts_does_not_end_the_server(house: House) -> None:
-    killer = Killer(house, random.Random(0), {0: "web", 1: "web", 2: "web"})
+def test_a_web_process_killed_as_soon_as_it_starts_does_not_end_the_server(served: Evening) -> None:
+    killer = Killer(served, random.Random(0), {0: "web", 1: "web", 2: "web"})
     for _ in range(3):
         killer.next_step()  # each waits for the one before, and for a web process to kill
     killer.finish()
     assert killer.killed == ["web"] * 3
-    assert within(AT_LAST, lambda: _answers(house))
-    assert house.process is not None and house.process.popen.poll() is None
-
-
-def _answers(house: House) -> bool:
-    try:
-        return ask(house.port, "GET /api/v1/state")[0] == 200
-    except OSError:
-        return False
+    assert served.server is not None
+    assert within(AT_LAST, served.server.answers)
+    assert served.server.popen.poll() is None

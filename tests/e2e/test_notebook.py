@@ -21,7 +21,7 @@ from nbformat.v4 import new_code_cell
 
 from arena.cli import main as arena
 from arena.services import queries
-from tests.support.served import House
+from tests.support.evening import Evening
 
 pytestmark = pytest.mark.slow
 
@@ -51,13 +51,13 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return work
 
 
-def test_the_notebook_trains_packs_a_verse_that_passes_and_enters_it(house: House, own_folders: Path) -> None:
+def test_the_notebook_trains_packs_a_verse_that_passes_and_enters_it(served: Evening, own_folders: Path) -> None:
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     enter = notebook.cells[tagged(notebook, "submit")].source
     settings = tagged(notebook, "parameters")
     notebook.cells.insert(settings + 1, new_code_cell("MINUTES = 0.1"))
     notebook.cells += [
-        new_code_cell(f"EVENT_URL, NAME = {house.url!r}, 'Ada'\n{enter}"),
+        new_code_cell(f"EVENT_URL, NAME = {served.url!r}, 'Ada'\n{enter}"),
         new_code_cell("import sys\n\nprint(sys.executable)"),
     ]
     client = NotebookClient(notebook, timeout=A_CELL, resources={"metadata": {"path": str(own_folders)}})
@@ -72,7 +72,7 @@ def test_the_notebook_trains_packs_a_verse_that_passes_and_enters_it(house: Hous
     [bundle] = own_folders.glob("runs/*/*.verse")
     assert CliRunner().invoke(arena, ["verify", str(bundle)]).exit_code == 0
     assert "PASS" in said(entered), said(entered)
-    assert queries.console_view(house.db, now=time.time()).counts["verified"] == 1
+    assert queries.console_view(served.db, now=time.time()).counts["verified"] == 1
 
 
 INSTALLED = Path(sysconfig.get_path("purelib"))

@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trainer.verse.bundle import pack
+from trainer.verse.claim import header_length
 from trainer.verse.config import ModelConfig
 from trainer.verse.generate import Written, regenerate
 from trainer.verse.model import VerseModel, round_weights
 from trainer.verse.recipe import Recipe
+from trainer.verse.text import verse_text
 from trainer.verse.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary.chars("\n abcdefghijklmnopqrstuvwxyz")
 CONFIG = ModelConfig("modern", n_layer=2, n_head=2, n_embd=32, block_size=32, vocab_size=VOCABULARY.size)
+LARGE = ModelConfig("modern", n_layer=2, n_head=2, n_embd=256, block_size=32, vocab_size=VOCABULARY.size)  # 3 MB
 RECIPE = Recipe(prompt_ids=(0,), temperature=80, top_k=0, seed=7, tokens=40, lines=0)
 
 
@@ -26,20 +30,21 @@ class Poet:
     """A checkpoint of random weights that writes bundles, honest ones and others."""
 
     weights: dict[str, NDArray[np.float16]]
+    config: ModelConfig = CONFIG
 
     def write(self, recipe: Recipe = RECIPE) -> Written:
-        model = VerseModel(CONFIG, self.weights)
+        model = VerseModel(self.config, self.weights)
         return regenerate(model, VOCABULARY, [recipe])[0]
 
     def pack(self, written: Written | None = None) -> bytes:
-        return pack(CONFIG, VOCABULARY, self.weights, written or self.write(), {})
+        return pack(self.config, VOCABULARY, self.weights, written or self.write(), {})
 
 
-def random_weights(seed: int) -> dict[str, NDArray[np.float16]]:
+def random_weights(seed: int, config: ModelConfig = CONFIG, spread: float = 0.2) -> dict[str, NDArray[np.float16]]:
     rng = np.random.default_rng(seed)
-    shapes = CONFIG.tensor_shapes()
-    weights = {name: rng.normal(1.0 if len(shape) == 1 else 0.0, 0.2, shape) for name, shape in shapes.items()}
-    return round_weights(CONFIG, weights)
+    shapes = config.tensor_shapes()
+    weights = {name: rng.normal(1.0 if len(shape) == 1 else 0.0, spread, shape) for name, shape in shapes.items()}
+    return round_weights(config, weights)
 
 
 def torn_poet(poet: Poet) -> Poet:
@@ -59,3 +64,51 @@ def edit_claim(bundle: bytes, edit: Callable[[dict[str, object]], object]) -> by
     header["__metadata__"]["verse"] = json.dumps(claim)
     changed = json.dumps(header).encode()
     return len(changed).to_bytes(8, "little") + changed + bundle[8 + length :]
+
+
+def header_of(bundle: bytes) -> bytes:
+    return bundle[: header_length(bundle[:8])]
+
+
+def verses(count: int) -> list[bytes]:
+    """Bundles of different verses by one poet."""
+    return [verse(number) for number in range(count)]
+
+
+@cache
+def verse(number: int) -> bytes:
+    """A bundle of a decided verse of 1 to 8 lines; each number is another verse."""
+    return _first_decided(Poet(random_weights(1)), number)
+
+
+@cache
+def large_verse(number: int) -> bytes:
+    """A bundle of some 3 MB: a claim and several pieces. Each number is another verse."""
+    return _first_decided(Poet(random_weights(1, LARGE, spread=0.1), LARGE), number)
+
+
+def _first_decided(poet: Poet, number: int) -> bytes:
+    for seed in range(1_000 * number, 1_000 * (number + 1)):
+        written = poet.write(replace(RECIPE, seed=seed, tokens=24, lines=8))
+        if written.decided and verse_text(VOCABULARY, written.recipe, written.ids).strip():
+            return poet.pack(written)
+    raise AssertionError("no seed writes a verse")
+
+
+@cache
+def forged_verse(number: int) -> bytes:
+    """A bundle that claims another seed's verse for its own."""
+    poet = Poet(random_weights(1))
+    written = poet.write(replace(RECIPE, seed=number))
+    return poet.pack(replace(written, recipe=replace(written.recipe, seed=number + 1)))
+
+
+@cache
+def undecided_verse() -> bytes:
+    """A bundle whose verse has a decision too close to call."""
+    poet = torn_poet(Poet(random_weights(1)))
+    for prompt in range(VOCABULARY.size):
+        written = poet.write(replace(RECIPE, prompt_ids=(prompt,), temperature=0, tokens=20, lines=8))
+        if not written.decided and verse_text(VOCABULARY, written.recipe, written.ids).strip():
+            return poet.pack(written)
+    raise AssertionError("every prompt writes a decided verse")

@@ -1,87 +1,114 @@
-"""An event on real files, and people who enter real verses, for tests of services."""
+"""One event for tests: real files, a real database, a clock that tests move; its pages, and its server, on demand."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from functools import cache
+import re
+import time
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from arena.bootstrap import BundleStore, Database, open_database, sqlite_url
+from flask import Flask
+from flask.testing import FlaskClient
+
+from arena.bootstrap import open_event
 from arena.services.bracket import close_match, draw_bracket, open_match
-from arena.services.entries import PIECE_BYTES, take_claim, take_piece
+from arena.services.entries import PIECE_BYTES, entry_status, take_claim, take_piece
 from arena.services.events import close_submissions, create_event, open_submissions
-from arena.services.queries import console_view
+from arena.services.queries import console_view, list_entries
 from arena.services.schemas import EntryStatus, EventRules, Job, MatchResult, Receipt
 from arena.services.verification import claim_next, record_verdict
 from arena.services.voting import cast_vote, get_ballot
+from arena.settings import SETTINGS_FILE, create_event_folder, load_settings
 from arena.verification.check import check_bundle
-from tests.support.bundles import RECIPE, VOCABULARY, Poet, random_weights, torn_poet
-from trainer.verse.claim import header_length
-from trainer.verse.text import verse_text
+from tests.support.bundles import header_of, verse
+from tests.support.pages import post
+from tests.support.server import ArenaServer, within
 
-KEY = "11" * 32  # signs receipts
-START = 1_000_000.0  # seconds since the epoch
+START = 1_795_000_000.0  # seconds since the epoch
+VERIFIED_WITHIN = 60.0  # seconds, by a worker on a machine with every core busy
 
 
 def secret_of(name: str) -> str:
-    """A secret for a person of this name."""
-    return f"secret-of-{name}".ljust(22, "-")
+    """A secret for a person of this name, fit for a cookie and an address."""
+    return ("secret-of-" + re.sub(r"[^A-Za-z0-9]", "-", name)).ljust(22, "-")
 
 
-def header_of(bundle: bytes) -> bytes:
-    return bundle[: header_length(bundle[:8])]
+@dataclass(frozen=True)
+class Author:
+    """Somebody who entered a verse."""
+
+    name: str
+    secret: str
+    entry: str  # id
+    text: str
 
 
-def verses(count: int) -> list[bytes]:
-    """Bundles of different verses by one poet, each of 1 to 8 lines and decided."""
-    return [_verse(number) for number in range(count)]
-
-
-@cache
-def _verse(number: int) -> bytes:
-    poet = Poet(random_weights(1))
-    for seed in range(1_000 * number, 1_000 * (number + 1)):
-        written = poet.write(replace(RECIPE, seed=seed, tokens=24, lines=8))
-        if written.decided and verse_text(VOCABULARY, written.recipe, written.ids).strip():
-            return poet.pack(written)
-    raise AssertionError("no seed writes a verse")
-
-
-@cache
-def undecided_verse() -> bytes:
-    """A bundle whose verse has a decision too close to call."""
-    poet = torn_poet(Poet(random_weights(1)))
-    for prompt in range(VOCABULARY.size):
-        written = poet.write(replace(RECIPE, prompt_ids=(prompt,), temperature=0, tokens=20, lines=8))
-        if not written.decided and verse_text(VOCABULARY, written.recipe, written.ids).strip():
-            return poet.pack(written)
-    raise AssertionError("every prompt writes a decided verse")
-
-
-@dataclass
 class Evening:
-    """A database, a folder of bundles, and a clock that moves when it is told to."""
+    """An event folder that is opened, or made if there is none.
 
-    folder: Path
-    now: float = START
-    db: Database = field(init=False)
-    store: BundleStore = field(init=False)
+    Args:
+        folder: of the event.
+        now: seconds since the epoch at which its clock stands until a test moves it; None: the clock of this machine,
+            for an event that other processes work on too.
+        settings: further fields of settings.json for a new folder.
+    """
 
-    def __post_init__(self) -> None:
-        self.db = open_database(sqlite_url(self.folder / "arena.sqlite3"))
-        self.store = BundleStore(self.folder, min_free=0)
-        self.store.prepare()
+    def __init__(self, folder: Path, now: float | None = START, **settings: Any) -> None:
+        self.folder = folder
+        if (folder / SETTINGS_FILE).exists():
+            self.settings = load_settings(folder)
+        else:
+            self.settings = create_event_folder(folder, name="Evening <of> verses", min_free_bytes=0, **settings)
+        event = open_event(self.settings)
+        self.db, self.store = event.db, event.store
+        self.server: ArenaServer | None = None
+        self._now = now
 
-    def dispose(self) -> None:
+    @property
+    def now(self) -> float:
+        return time.time() if self._now is None else self._now
+
+    @now.setter
+    def now(self, now: float) -> None:
+        self._now = now
+
+    @property
+    def key(self) -> str:
+        """What signs receipts."""
+        return self.settings.receipt_key
+
+    def end(self) -> None:
+        if self.server is not None:
+            self.server.end()
         self.db.dispose()
 
-    def begin(self, rules: EventRules | None = None, word: str = "thimble") -> None:
-        create_event(self.db, name="Evening", draw_word=word, rules=rules or EventRules(), salt="salt", now=self.now)
+    # The event
+
+    def create(self, rules: EventRules | None = None, word: str = "thimble") -> Evening:
+        """Make the event in the database; its submissions are not open yet."""
+        rules, name = rules or EventRules(), self.settings.name
+        create_event(self.db, name=name, draw_word=word, rules=rules, salt="salt", now=self.now)
+        return self
+
+    def begin(self, rules: EventRules | None = None, word: str = "thimble") -> Evening:
+        """Make the event and open its submissions."""
+        self.create(rules, word)
+        self.open()
+        return self
+
+    def open(self) -> None:
         open_submissions(self.db, now=self.now)
 
+    def close(self) -> None:
+        close_submissions(self.db, now=self.now)
+
+    # Entries
+
     def claim(self, name: str, bundle: bytes) -> Receipt:
-        header = header_of(bundle)
-        return take_claim(self.db, self.store, header, secret_of(name), name, key=KEY, now=self.now)
+        header, secret = header_of(bundle), secret_of(name)
+        return take_claim(self.db, self.store, header, secret, name, key=self.key, now=self.now)
 
     def piece(self, name: str, entry: str, offset: int, data: bytes) -> EntryStatus:
         return take_piece(self.db, self.store, entry, secret_of(name), offset, data, now=self.now)
@@ -94,6 +121,18 @@ class Evening:
             offset = self.piece(name, receipt.entry, offset, bundle[offset : offset + PIECE_BYTES]).received
         return receipt.entry
 
+    def author(self, name: str, number: int) -> Author:
+        """Enter a verse; each number is another one."""
+        entry, secret = self.enter(name, verse(number)), secret_of(name)
+        return Author(name, secret, entry, entry_status(self.db, entry, secret, now=self.now).text)
+
+    def authors(self, count: int = 4) -> list[Author]:
+        """Open submissions and enter so many verses."""
+        self.open()
+        return [self.author(f"Poet {number}", number) for number in range(count)]
+
+    # Verification
+
     def lease(self, worker: str = "worker", seconds: float = 30.0) -> Job | None:
         return claim_next(self.db, worker=worker, lease_seconds=seconds, now=self.now)
 
@@ -105,21 +144,43 @@ class Evening:
             assert record_verdict(self.db, job, check_bundle(self.store.path(job.bundle)), now=self.now)
         return count
 
+    def wait_until_verified(self, count: int) -> None:
+        """Wait until the server's worker has verified so many entries."""
+        assert within(VERIFIED_WITHIN, lambda: console_view(self.db, now=self.now).counts["verified"] == count)
+
+    # The bracket
+
+    def close_and_draw(self) -> None:
+        self.close()
+        draw_bracket(self.db, now=self.now)
+
     def drawn(self, bundles: list[bytes]) -> list[str]:
-        """Enter, verify, close and draw; entry ids in the order of the lot."""
+        """Enter, verify, close and draw; entry ids in the order of their seeds."""
         for number, bundle in enumerate(bundles):
             self.enter(f"poet{number}", bundle)
         self.verify_all()
-        close_submissions(self.db, now=self.now)
-        draw_bracket(self.db, now=self.now)
-        placed = [entry for entry in console_view(self.db, now=self.now).entries if entry.seed]
+        self.close_and_draw()
+        placed = [entry for entry in list_entries(self.db) if entry.seed]
         return [entry.entry for entry in sorted(placed, key=lambda entry: entry.seed or 0)]
+
+    def draw(self, count: int = 4) -> list[Author]:
+        """Authors of a drawn bracket."""
+        authors = self.authors(count)
+        self.verify_all()
+        self.close_and_draw()
+        return authors
+
+    def voting(self, count: int = 4, match: str = "r1m1", seconds: float = 60) -> list[Author]:
+        """Authors of a bracket whose first match is open."""
+        authors = self.draw(count)
+        open_match(self.db, match, seconds=seconds, now=self.now)
+        return authors
 
     def vote(self, voter: str, match: str, text: str) -> None:
         """Vote for the verse with this text, on whichever side the voter sees it."""
-        shown = get_ballot(self.db, match, secret_of(voter), now=self.now)
-        side = "left" if shown.left == text else "right"
-        cast_vote(self.db, match, secret_of(voter), side, shown.poll_round, now=self.now)
+        ballot = get_ballot(self.db, match, secret_of(voter), now=self.now)
+        side = "left" if ballot.left == text else "right"
+        cast_vote(self.db, match, secret_of(voter), side, ballot.poll_round, now=self.now)
 
     def decide(self, match: str, text: str, voters: int = 3) -> MatchResult:
         """Open a match, let everybody vote for one verse, close it."""
@@ -128,3 +189,44 @@ class Evening:
             self.vote(f"voter{number}", match, text)
         self.now += 1
         return close_match(self.db, match, poll_round=0, now=self.now)
+
+    # Pages, without a server
+
+    @cached_property
+    def app(self) -> Flask:
+        return self.make_app()
+
+    def make_app(self, **options: Any) -> Flask:
+        from arena.web.app import create_app
+
+        app = create_app(self.settings, self.db, self.store, clock=lambda: self.now, **options)
+        app.testing = True
+        return app
+
+    def phone(self) -> FlaskClient:
+        """A browser with cookies of its own."""
+        client: FlaskClient = self.app.test_client()
+        return client
+
+    def organizer(self) -> FlaskClient:
+        """A browser on the organizer's machine, logged in to the console."""
+        client = self.phone()
+        answer = post(client, "/console/login", "/console/login", password=self.settings.console_password)
+        assert answer.status_code == 303
+        return client
+
+    # A real server
+
+    def serve(self) -> ArenaServer:
+        """Start `arena serve`, at the port it had before if it was started before."""
+        self.server = ArenaServer(self.folder, self.server.port if self.server else 0)
+        return self.server
+
+    @property
+    def port(self) -> int:
+        assert self.server is not None
+        return self.server.port
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"

@@ -1,7 +1,8 @@
-"""Servers and clients for the tests of serving: a small Flask application, and processes that we end ourselves."""
+"""Servers and clients on loopback: `arena serve`, a small application, child processes, connections byte by byte."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import socket
@@ -15,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 from flask import Flask, Response, request
 
 from arena.server.gateway import Gateway
@@ -25,6 +27,7 @@ from arena.services.schemas import EntryCounts, MatchCounts, Snapshot
 
 ROOT = Path(__file__).resolve().parents[2]
 ARENA = [sys.executable, "-c", "from arena.cli import main; main()"]
+START_WITHIN = 60.0  # seconds; a cold machine with every core busy
 
 
 def within(seconds: float, condition: Callable[[], object]) -> bool:
@@ -170,6 +173,40 @@ class Process:
         self.popen.stdout.close()
 
 
+class ArenaServer(Process):
+    """`arena serve` on an event folder, once it says that it serves."""
+
+    def __init__(self, folder: Path, port: int = 0, **more: Any) -> None:
+        super().__init__([*ARENA, "serve", "--dir", str(folder), "--port", str(port)], **more)
+        if not within(START_WITHIN, lambda: self.said("Ctrl-C ends it")):
+            self.end()
+            raise AssertionError(self.lines)
+        address = self.said("phones ")
+        assert address is not None
+        self.port = int(address.rstrip("/").rpartition(":")[2])
+
+    @property
+    def children(self) -> dict[str, psutil.Process]:
+        """The web process and the verifying one."""
+        found = {}
+        for child in psutil.Process(self.popen.pid).children():
+            try:
+                line = " ".join(child.cmdline())
+            except psutil.Error:  # it has just ended
+                continue
+            if "arena.worker" in line:
+                found["verifying"] = child
+            elif "spawn_main" in line:
+                found["web"] = child
+        return found
+
+    def answers(self) -> bool:
+        try:
+            return ask(self.port, "GET /api/v1/state")[0] == 200
+        except OSError:
+            return False
+
+
 class Wire:
     """One connection, spoken to byte by byte."""
 
@@ -221,3 +258,45 @@ def ask(port: int, request: str, body: bytes = b"") -> tuple[int, dict[str, str]
         return wire.send("\r\n".join(lines) + "\r\n\r\n").send(body).answer()
     finally:
         wire.close()
+
+
+class CuttingProxy:
+    """Stands between a client and a server; cuts each connection after so many bytes, as often as told."""
+
+    def __init__(self, port: int, after: int, times: int) -> None:
+        self._port, self._after = port, after
+        self.left = times
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            far = socket.create_connection(("127.0.0.1", self._port))
+            for one, other, cut in ((near, far, True), (far, near, False)):
+                threading.Thread(target=self._carry, args=(one, other, cut), daemon=True).start()
+
+    def _carry(self, one: socket.socket, other: socket.socket, cut: bool) -> None:
+        carried = 0
+        with contextlib.suppress(OSError):
+            while data := one.recv(65_536):
+                other.sendall(data)
+                carried += len(data)
+                if cut and carried > self._after and self.left > 0:
+                    self.left -= 1
+                    break
+        for each in (one, other):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def end(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(5)
