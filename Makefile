@@ -3,12 +3,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.complete
 
-.PHONY: setup demo test bench lint campaign
+.PHONY: setup demo test test-fast bench lint campaign
 
 setup: $(SETUP)
 
-test: $(SETUP)
-	$(BIN)/python -m pytest
+test: $(SETUP)  # every test, on two processes
+	$(BIN)/python -m pytest -n 2
+
+test-fast: $(SETUP)  # without those that start servers, browsers or training runs
+	$(BIN)/python -m pytest -n 2 -m 'not slow and not campaign'
 
 lint: $(SETUP)
 	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy

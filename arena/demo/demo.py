@@ -22,10 +22,10 @@ from arena.cli.text import sanitize
 from arena.demo.simulated_voters import SimulatedVoter
 from arena.errors import ArenaError
 from arena.processes import end_with_parent, python_command
+from arena.rules.lifecycle import UNDECIDED
 from arena.server.network import PortTaken, with_address
 from arena.server.server import answers, serve
 from arena.services import bracket, events, identity, queries
-from arena.services.entries import UNDECIDED
 from arena.services.log import verify_chain
 from arena.settings import Settings, load_settings
 from arena.verification.runner import available_cores

@@ -26,9 +26,10 @@ from arena.errors import (
 )
 from arena.rules.bracket import MAX_PLACES, Decision, build_bracket, resolve_bracket
 from arena.rules.draw import draw_seeds, draw_tie
+from arena.rules.lifecycle import LIVE, UNDECIDED, Action, EventState, is_closing_due, is_drawn, is_grace_over
 from arena.rules.tally import outcome
-from arena.services.entries import LIVE, UNDECIDED, expire, expire_claims
-from arena.services.events import STATE_CHANGES, clean_name, close, require, the_event, view_of
+from arena.services.entries import expire, expire_claims
+from arena.services.events import STATE_CHANGES, clean_name, close, move, require, the_event, view_of
 from arena.services.log import append, require_unchanged
 from arena.services.queries import VOTED, BracketView
 from arena.services.schemas import EventView, MatchResult, MatchView
@@ -66,10 +67,10 @@ def draw_bracket(db: Database, *, without_missing: bool = False, seen: int | Non
     with db.writing() as session:
         event = the_event(session)
         require_unchanged(session, seen, STATE_CHANGES)
-        require(event, "drawing the bracket", "closed")
+        require(event, Action.DRAW_BRACKET)
         pending = session.scalars(select(Entry).where(Entry.state.in_(UNDECIDED))).all()
         if pending and not without_missing:
-            late = event.grace_ends_at is not None and now > event.grace_ends_at
+            late = is_grace_over(event, now)
             waited_for = [entry for entry in pending if not (late and entry.state == "receiving")]
             if waited_for:
                 raise EntriesPending(len(waited_for))
@@ -83,7 +84,8 @@ def draw_bracket(db: Database, *, without_missing: bool = False, seen: int | Non
             raise TooManyEntries(len(verified), MAX_PLACES)
         order = draw_seeds(event.draw_word, [entry.id for entry in verified])
         event.drawn_at = now
-        event.state = "drawn" if order else "void"
+        if not order:
+            move(event, Action.DRAW_BRACKET, "void")
         append(session, "bracket-drawn", {"draw_word": event.draw_word, "entries": order}, now=now)
         for entry in verified:
             entry.seed = order.index(entry.id) + 1
@@ -102,7 +104,7 @@ def draw_bracket(db: Database, *, without_missing: bool = False, seen: int | Non
                 )
             )
         session.flush()
-        _settle(session, event, now)
+        _settle(session, event, Action.DRAW_BRACKET, now)
         return view_of(event)
 
 
@@ -124,7 +126,7 @@ def open_match(
     with db.writing() as session:
         event, match = _match(session, match_id)
         require_unchanged(session, seen, MATCH_CHANGES, match=match_id)
-        require(event, "opening a match", "drawn", "champion")
+        require(event, Action.OPEN_MATCH)
         length = event.match_seconds if seconds is None else seconds
         if not 0 <= length <= MAX_SECONDS:
             raise BadSetting(f"a match stays open for 0 to {MAX_SECONDS:,.0f} seconds, not {length:g}")
@@ -188,14 +190,14 @@ def undo_match(db: Database, match_id: str, *, seen: int | None = None, now: flo
     with db.writing() as session:
         event, match = _match(session, match_id)
         require_unchanged(session, seen, MATCH_CHANGES, match=match_id)
-        require(event, "undoing a match", "drawn", "champion")
+        require(event, Action.UNDO_MATCH)
         if match.state == "pending" or (match.state == "closed" and match.decided_by not in VOTED):
             raise NothingToUndo(match_id)
         match.state, match.winner_id, match.decided_by, match.closes_at, match.closed_at = "pending", *[None] * 4
         match.decided_upper_id = match.decided_lower_id = match.decided_winner_id = None
         match.decision = match.tallies = None
         append(session, "match-undone", {"match": match_id, "poll": match.poll}, now=now)
-        _settle(session, event, now)
+        _settle(session, event, Action.UNDO_MATCH, now)
         return BracketView.load(session).find(match_id)
 
 
@@ -216,7 +218,7 @@ def disqualify(db: Database, entry_id: str, reason: str, *, seen: int | None = N
     with db.writing() as session:
         event = the_event(session)
         require_unchanged(session, seen, ENTRY_CHANGES, entry=entry_id)
-        require(event, "disqualifying", "open", "closed", "drawn", "champion")
+        require(event, Action.DISQUALIFY)
         entry = session.get(Entry, entry_id)
         if entry is None:
             raise EntryNotFound
@@ -226,7 +228,7 @@ def disqualify(db: Database, entry_id: str, reason: str, *, seen: int | None = N
             raise WrongState("disqualifying this verse", event.state, "one that it is still in")
         entry.state, entry.code, entry.reason, entry.lease_until = "disqualified", "disqualified", reason, None
         append(session, "entry-disqualified", {"entry": entry_id}, now=now)
-        _settle(session, event, now)
+        _settle(session, event, Action.DISQUALIFY, now)
 
 
 def reinstate(db: Database, entry_id: str, *, seen: int | None = None, now: float) -> None:
@@ -239,29 +241,29 @@ def reinstate(db: Database, entry_id: str, *, seen: int | None = None, now: floa
     with db.writing() as session:
         event = the_event(session)
         require_unchanged(session, seen, ENTRY_CHANGES, entry=entry_id)
-        require(event, "reinstating", "open", "closed", "drawn", "champion")
+        require(event, Action.REINSTATE)
         entry = session.get(Entry, entry_id)
         if entry is None:
             raise EntryNotFound
-        drawn = event.state in ("drawn", "champion")
+        drawn = is_drawn(event.state)
         if entry.state != "disqualified" or entry.verdict != "PASS" or (drawn and entry.seed is None):
             raise WrongState("reinstating this verse", event.state, "one that it was verified for")
         entry.state, entry.code, entry.reason = "verified", None, None
         append(session, "entry-reinstated", {"entry": entry_id}, now=now)
-        _settle(session, event, now)
+        _settle(session, event, Action.REINSTATE, now)
 
 
 def close_due(db: Database, *, now: float) -> list[MatchResult]:
     """Close what is due by the clock: submissions, claims out of grace, the open match. Call it about once a second."""
     with db.reading() as session:
         event = the_event(session)
-        submissions = event.state == "open" and event.closes_at is not None and event.closes_at <= now
+        submissions = is_closing_due(event, now)
         query = select(Match.id, Match.poll_round).where(Match.state == "open", Match.closes_at <= now)
         due = session.execute(query).all()
     if submissions:
         with db.writing() as session:
             event = the_event(session)
-            if event.state == "open" and event.closes_at is not None and event.closes_at <= now:
+            if event.closes_at is not None and is_closing_due(event, now):
                 close(session, event, event.closes_at, now=now)
     expire_claims(db, now=now)
     return [close_match(db, match.id, poll_round=match.poll_round, now=now) for match in due]
@@ -297,10 +299,10 @@ def _count(session: Session, event: Event, match: Match, now: float) -> None:
         winner = match.upper_id if result == "upper" else match.lower_id
     match.decided_upper_id, match.decided_lower_id, match.decided_winner_id = match.upper_id, match.lower_id, winner
     match.decision = "draw" if result == "draw" else "revote" if match.poll_round else "votes"
-    _settle(session, event, now)
+    _settle(session, event, Action.CLOSE_MATCH, now)
 
 
-def _settle(session: Session, event: Event, now: float) -> None:
+def _settle(session: Session, event: Event, action: Action, now: float) -> None:
     """Write down what the decisions so far come to, and the event's state with it."""
     session.flush()
     rows = {row.id: row for row in session.scalars(select(Match).order_by(Match.position))}
@@ -337,9 +339,9 @@ def _settle(session: Session, event: Event, now: float) -> None:
             data = {"match": row.id, "state": row.state, "winner": row.winner_id, "by": row.decided_by}
             append(session, "match-settled", data, now=now)
     final = next(row for row in rows.values() if row.kind == "final")
-    state = "champion" if final.state == "closed" else "drawn"
+    state: EventState = "champion" if final.state == "closed" else "drawn"
     if event.state != state:
-        event.state = state
+        move(event, action, state)
         if state == "champion":
             append(session, "champion", {"entry": final.winner_id}, now=now)
     session.flush()

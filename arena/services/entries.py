@@ -26,6 +26,7 @@ from arena.errors import (
     WrongOffset,
     WrongState,
 )
+from arena.rules.lifecycle import GIVEN_UP, LIVE, UNDECIDED, Action, allows, is_grace_over, state_at
 from arena.services.events import clean_name, the_event
 from arena.services.identity import owner_id_of
 from arena.services.log import append, salted
@@ -42,9 +43,6 @@ from trainer.verse.errors import BundleError
 PIECE_BYTES = 2**20  # of one piece, at most: what a server holds in memory for each upload under way
 MAX_AUTHOR = 40  # characters of a display name: one line on a phone
 MAX_PROVENANCE = 32 * 2**10  # bytes kept in the database; the bundle has all of it
-UNDECIDED = ("receiving", "waiting", "verifying")  # entries that have no verdict yet
-LIVE = (*UNDECIDED, "verified")
-GIVEN_UP = ("withdrawn", "replaced", "expired")  # the same claim may come again
 TOO_CLOSE = "too-close"  # code of an UNDECIDED verdict, which is nobody's fault
 
 
@@ -84,7 +82,7 @@ def take_claim(
             if entry is None or entry.state in GIVEN_UP:
                 _admit(session, store, event, owner, claim, entry, now)
                 entry = _enter(session, store, event, entry, owner, digest, name, claim, now)
-            elif entry.name != name and event.state in ("open", "closed"):
+            elif entry.name != name and allows(event.state, Action.RENAME_ENTRY):
                 entry.name = name
                 append(session, "entry-renamed", {"entry": entry_id}, now=now)
             if entry.state == "receiving" and repeated and store.part(entry_id).stat().st_size < entry.received:
@@ -128,7 +126,7 @@ def take_piece(
         event, entry = the_event(session), _own(session, entry_id, owner)
         if entry.state != "receiving":
             raise NotReceiving(entry.state)
-        if _grace_over(event, now):
+        if is_grace_over(event, now):
             raise NotReceiving("expired")
         if offset != entry.received:
             raise WrongOffset(entry.received)
@@ -207,7 +205,7 @@ def withdraw(db: Database, entry_id: str, secret: str, *, now: float) -> EntrySt
         event, entry = the_event(session), _own(session, entry_id, owner)
         if entry.state != "withdrawn":
             if not _may_withdraw(event, entry):
-                raise WrongState("withdrawing this verse", event.state, "open or closed, and the verse still in")
+                raise WrongState(Action.WITHDRAW.value, event.state, "open or closed, and the verse still in")
             entry.state, entry.code, entry.reason, entry.lease_until = "withdrawn", None, None, None
             append(session, "entry-withdrawn", {"entry": entry_id}, now=now)
         return _status(session, event, entry, now)
@@ -216,10 +214,10 @@ def withdraw(db: Database, entry_id: str, secret: str, *, now: float) -> EntrySt
 def expire_claims(db: Database, *, now: float) -> int:
     """Give up claims whose tensors did not follow within the grace time; how many."""
     with db.reading() as session:
-        if not _grace_over(the_event(session), now) or not session.scalar(_count(Entry.state == "receiving")):
+        if not is_grace_over(the_event(session), now) or not session.scalar(_count(Entry.state == "receiving")):
             return 0
     with db.writing() as session:
-        if not _grace_over(the_event(session), now):
+        if not is_grace_over(the_event(session), now):
             return 0
         return expire(session, session.scalars(select(Entry).where(Entry.state == "receiving")).all(), now=now)
 
@@ -331,14 +329,14 @@ def _admit(
 
 
 def _check_open(session: Session, event: Event, owner: str, now: float) -> None:
+    """Refuse an owner who may not enter a verse now."""
     if event.state == "draft":
         raise SubmissionsNotOpen
-    closed_at = event.closes_at if event.state == "open" else event.closed_at
-    if event.state == "open" and (closed_at is None or now < closed_at):
+    if state_at(event, now) == "open":
         return
-    if event.state in ("open", "closed") and not _grace_over(event, now) and _was_too_close(session, owner):
+    if allows(event.state, Action.SEND_CLAIM) and not is_grace_over(event, now) and _was_too_close(session, owner):
         return
-    raise SubmissionsClosed(closed_at)
+    raise SubmissionsClosed(event.closes_at if event.state == "open" else event.closed_at)
 
 
 def _was_too_close(session: Session, owner: str) -> bool:
@@ -346,13 +344,6 @@ def _was_too_close(session: Session, owner: str) -> bool:
     query = select(Entry.state, Entry.code).where(Entry.owner_id == owner, Entry.state != "withdrawn")
     rows = session.execute(query.order_by(Entry.claimed_at.desc(), Entry.id)).all()
     return bool(rows) and tuple(rows[0]) == ("refused", TOO_CLOSE) and all(row.state not in LIVE for row in rows)
-
-
-def _grace_over(event: Event, now: float) -> bool:
-    """Whether no more tensors are taken."""
-    if event.state == "open":
-        return event.closes_at is not None and now > event.closes_at + event.grace_seconds
-    return event.state != "closed" or (event.grace_ends_at is not None and now > event.grace_ends_at)
 
 
 def _enter(
@@ -463,7 +454,7 @@ def _own(session: Session, entry_id: str, owner: str) -> Entry:
 
 
 def _may_withdraw(event: Event, entry: Entry) -> bool:
-    return entry.state in LIVE and event.state in ("open", "closed")
+    return entry.state in LIVE and allows(event.state, Action.WITHDRAW)
 
 
 def _may_replace(session: Session, event: Event, owner: str, now: float) -> bool:

@@ -8,11 +8,12 @@ from dataclasses import fields
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from arena.errors import BadName, BadSetting, EventExists, NoEvent, WrongState
+from arena.errors import AnotherMatchOpen, BadName, BadSetting, EventExists, NoEvent, WrongState
+from arena.rules.lifecycle import Action, EventState, allowed_states, allows, check_transition, state_at
 from arena.services.identity import new_secret
 from arena.services.log import append, require_unchanged, salted
 from arena.services.schemas import EventRules, EventView
-from arena.store.schema import THE_EVENT, Event
+from arena.store.schema import THE_EVENT, Event, Match
 from arena.store.unit_of_work import Database
 from trainer.verse.text import is_control
 
@@ -76,7 +77,7 @@ def set_draw_word(db: Database, word: str, *, seen: int | None = None, now: floa
     with db.writing() as session:
         event = the_event(session)
         require_unchanged(session, seen, {**STATE_CHANGES, "draw-word-set": "another draw word was set"})
-        require(event, "setting the draw word", "draft", "open", "closed")
+        require(event, Action.SET_DRAW_WORD)
         event.draw_word = word
         append(session, "draw-word-set", _word_digest(event), now=now)
         return view_of(event)
@@ -94,9 +95,10 @@ def open_submissions(db: Database, *, closes_at: float | None = None, seen: int 
     with db.writing() as session:
         event = the_event(session)
         require_unchanged(session, seen, STATE_CHANGES)
-        require(event, "opening submissions", "draft", "closed")
+        require(event, Action.OPEN_SUBMISSIONS)
         _check_future(closes_at, now)
-        event.state, event.closes_at = "open", closes_at
+        move(event, Action.OPEN_SUBMISSIONS, "open")
+        event.closes_at = closes_at
         event.closed_at = event.grace_ends_at = None
         append(session, "submissions-opened", {"closes_at": closes_at}, now=now)
         return view_of(event)
@@ -107,9 +109,7 @@ def set_closing_time(db: Database, closes_at: float | None, *, seen: int | None 
     with db.writing() as session:
         event = the_event(session)
         require_unchanged(session, seen, {**STATE_CHANGES, "closing-time-set": "another closing time was set"})
-        require(event, "setting the closing time", "draft", "open")
-        if event.state == "open" and event.closes_at is not None and event.closes_at <= now:
-            raise WrongState("setting the closing time", "closed", "open")
+        require(event, Action.SET_CLOSING_TIME, now=now)
         _check_future(closes_at, now)
         event.closes_at = closes_at
         append(session, "closing-time-set", {"closes_at": closes_at}, now=now)
@@ -124,18 +124,27 @@ def close_submissions(db: Database, *, seen: int | None = None, now: float) -> E
     with db.writing() as session:
         event = the_event(session)
         require_unchanged(session, seen, STATE_CHANGES)
-        require(event, "closing submissions", "open")
+        require(event, Action.CLOSE_SUBMISSIONS)
         close(session, event, min(now, event.closes_at if event.closes_at is not None else now), now=now)
         return view_of(event)
 
 
 def publish(db: Database, *, seen: int | None = None, now: float) -> EventView:
-    """End the evening: from now on everything about it is public. `seen` as in `log.require_unchanged`."""
+    """End the evening: from now on everything about it is public. `seen` as in `log.require_unchanged`.
+
+    Raises:
+        AlreadyDone: The event has changed since it was shown.
+        AnotherMatchOpen: A match is open, such as the one for the third place.
+        WrongState: There is no champion yet, or the event is published.
+    """
     with db.writing() as session:
         event = the_event(session)
         require_unchanged(session, seen, STATE_CHANGES | {"match-undone": "a match was undone"})
-        require(event, "publishing", "champion", "void")
-        event.state = "published"
+        require(event, Action.PUBLISH)
+        opened = session.scalar(select(Match.id).where(Match.state == "open").limit(1))
+        if opened is not None:
+            raise AnotherMatchOpen(opened)
+        move(event, Action.PUBLISH, "published")
         append(session, "published", {"salt": event.salt}, now=now)
         return view_of(event)
 
@@ -150,14 +159,31 @@ def the_event(session: Session) -> Event:
 
 def close(session: Session, event: Event, at: float, *, now: float) -> None:
     """Close submissions as of the time `at`, in the caller's transaction."""
-    event.state, event.closed_at, event.grace_ends_at = "closed", at, at + event.grace_seconds
+    move(event, Action.CLOSE_SUBMISSIONS, "closed")
+    event.closed_at, event.grace_ends_at = at, at + event.grace_seconds
     append(session, "submissions-closed", {"at": at, "grace_ends_at": event.grace_ends_at}, now=now)
 
 
-def require(event: Event, what: str, *states: str) -> None:
-    """Refuse `what` unless the event is in one of these states."""
-    if event.state not in states:
-        raise WrongState(what, event.state, " or ".join(states))
+def require(event: Event, action: Action, *, now: float | None = None) -> None:
+    """Refuse an action that the event's state does not allow.
+
+    Args:
+        event: the event.
+        action: what is asked for.
+        now: seconds since the epoch, where submissions count as closed once their closing time has come.
+
+    Raises:
+        WrongState: The state does not allow it.
+    """
+    state = event.state if now is None else state_at(event, now)
+    if not allows(state, action):
+        raise WrongState(action.value, state, " or ".join(allowed_states(action)))
+
+
+def move(event: Event, action: Action, state: EventState) -> None:
+    """Set the state that an action leads to; one that the table of transitions lacks is a `ValueError`."""
+    check_transition(action, event.state, state)
+    event.state = state
 
 
 def rules_of(event: Event) -> EventRules:

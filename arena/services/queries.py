@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 
 from arena.errors import AmbiguousEntry, EntryNotFound
 from arena.rules.bracket import THIRD, round_title, title_of
-from arena.services.entries import UNDECIDED, reason_of
+from arena.rules.lifecycle import ENTRY_STATES, UNDECIDED, has_champion, phase_at
+from arena.services.entries import reason_of
 from arena.services.events import the_event, view_of
 from arena.services.log import head
 from arena.services.schemas import (
@@ -31,7 +32,7 @@ from arena.services.schemas import (
     Snapshot,
     StageView,
 )
-from arena.store.schema import ENTRY_STATES, Entry, Event, LogRecord, Match, Vote
+from arena.store.schema import Entry, Event, LogRecord, Match, Vote
 from arena.store.unit_of_work import Database
 from trainer.verse import strictjson
 
@@ -77,7 +78,7 @@ def snapshot(db: Database, *, now: float) -> Snapshot:
         return Snapshot(
             event=event.name,
             state=event.state,
-            phase=phase_of(event, opened is not None, now),
+            phase=phase_at(event, now, voting=opened is not None),
             closes_at=event.closes_at,
             grace_ends_at=event.grace_ends_at,
             match=match,
@@ -85,26 +86,9 @@ def snapshot(db: Database, *, now: float) -> Snapshot:
             next=title_of(following.id, following.round, following.slot, rounds) if following else None,
             entries=EntryCounts(**_counts(session)),
             matches=MatchCounts(closed=by_state.get("closed", 0), total=sum(by_state.values())),
-            champion=_champion_id(session) if event.state in ("champion", "published") else None,
+            champion=_champion_id(session) if has_champion(event.state) else None,
             version=number,
         )
-
-
-def phase_of(event: Event, voting: bool, now: float) -> str:
-    """What the evening is doing, in one word (`snapshot`)."""
-    if voting:
-        return "voting"
-    match event.state:
-        case "draft":
-            return "before"
-        case "open":
-            return "entering" if event.closes_at is None or now < event.closes_at else "checking"
-        case "closed":
-            return "checking"
-        case "drawn":
-            return "between"
-        case _:
-            return event.state  # champion, published, void
 
 
 def stage_view(db: Database, *, now: float) -> StageView:
@@ -114,7 +98,7 @@ def stage_view(db: Database, *, now: float) -> StageView:
         number, digest = head(session)
         return StageView(
             event=view_of(bracket_view.event),
-            phase=phase_of(bracket_view.event, bracket_view.open is not None, now),
+            phase=phase_at(bracket_view.event, now, voting=bracket_view.open is not None),
             counts=_counts(session),
             open=bracket_view.open,
             last=max(bracket_view.voted, key=lambda match: match.closed_at or 0.0, default=None),
@@ -135,7 +119,7 @@ def results_view(db: Database, *, now: float) -> ResultsView:
         closed = [match for match in bracket_view.matches if match.state == "closed" and match.upper and match.lower]
         return ResultsView(
             event=view_of(bracket_view.event),
-            phase=phase_of(bracket_view.event, bracket_view.open is not None, now),
+            phase=phase_at(bracket_view.event, now, voting=bracket_view.open is not None),
             matches=sorted(closed, key=lambda match: match.closed_at or 0.0, reverse=True),
             rounds=bracket_view.rounds(),
             champion=bracket_view.first,
@@ -181,7 +165,7 @@ def console_view(db: Database, *, now: float) -> ConsoleView:
         recent = session.scalars(select(LogRecord).order_by(LogRecord.number.desc()).limit(RECENT))
         return ConsoleView(
             event=view_of(bracket_view.event),
-            phase=phase_of(bracket_view.event, bracket_view.open is not None, now),
+            phase=phase_at(bracket_view.event, now, voting=bracket_view.open is not None),
             draw_word=bracket_view.event.draw_word,
             counts=counts,
             pending=sum(counts[state] for state in UNDECIDED),

@@ -10,19 +10,8 @@ from typing import Any
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, MetaData, String, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-EVENT_STATES = ("draft", "open", "closed", "drawn", "champion", "published", "void")
-ENTRY_STATES = (
-    "receiving",
-    "waiting",
-    "verifying",
-    "verified",
-    "refused",
-    "expired",
-    "replaced",
-    "withdrawn",
-    "disqualified",
-)
-MATCH_STATES = ("pending", "open", "closed")
+from arena.rules.lifecycle import ENTRY_STATES, EVENT_STATES, MATCH_STATES
+
 THE_EVENT = 1  # the one row of `events`
 
 

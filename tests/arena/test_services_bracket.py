@@ -349,3 +349,20 @@ def test_submissions_closed_too_early_can_be_opened_again(evening: Evening) -> N
 def test_rules_that_no_event_can_be_run_by_are_refused(evening: Evening, rules: EventRules) -> None:
     with pytest.raises(BadSetting):
         create_event(evening.db, name="Evening", draw_word="w", rules=rules, now=evening.now)
+
+
+def test_an_event_is_not_published_while_a_match_is_open_and_so_no_clock_takes_it_back(four: Four) -> None:
+    evening, ids, texts = four
+    evening.decide("r1m1", texts[ids[0]])
+    evening.decide("r1m2", texts[ids[1]])
+    evening.decide("r2m1", texts[ids[0]])
+    open_match(evening.db, "third", seconds=5, now=evening.now)
+    with pytest.raises(AnotherMatchOpen):
+        publish(evening.db, now=evening.now)
+    evening.now += 6
+    close_due(evening.db, now=evening.now)
+    evening.now += 60
+    close_due(evening.db, now=evening.now)
+    assert publish(evening.db, now=evening.now).state == "published"
+    close_due(evening.db, now=evening.now)
+    assert current_event(evening.db).state == "published"

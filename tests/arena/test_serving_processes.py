@@ -122,8 +122,9 @@ def test_after_a_kill_the_event_can_be_served_again_at_once(serve: Callable[[], 
 
 @posix
 @pytest.mark.parametrize("who", ["web", "verifying"])
-def test_a_child_that_is_killed_is_started_again(serve: Callable[[], ArenaServer], who: str) -> None:
-    served = serve()
+def test_a_child_that_is_killed_is_started_again(shared: Evening, who: str) -> None:
+    served = shared.server
+    assert served is not None
     old = served.children[who]
     old.kill()
     assert within(START_WITHIN, lambda: served.children.get(who) not in (None, old))

@@ -166,7 +166,7 @@ def test_trouble_with_the_database_is_outlived(evening: Evening, caplog: pytest.
 def test_trouble_with_the_database_does_not_end_the_scheduler(
     evening: Evening, caplog: pytest.LogCaptureFixture
 ) -> None:
-    scheduler = Scheduler(evening.event.db, clock=lambda: 1 / 0)
+    scheduler = Scheduler(evening.db, clock=lambda: 1 / 0)
     thread = threading.Thread(target=scheduler.run)
     thread.start()
     assert within(10, lambda: "tries again" in caplog.text)

@@ -1,0 +1,167 @@
+"""States of an event, its entries and its matches, and the actions that each state of the event allows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Literal, Protocol, get_args
+
+EventState = Literal["draft", "open", "closed", "drawn", "champion", "published", "void"]
+EVENT_STATES: tuple[EventState, ...] = get_args(EventState)
+Phase = Literal["before", "entering", "checking", "between", "voting", "champion", "published", "void"]
+
+UNDECIDED = ("receiving", "waiting", "verifying")  # entries without a verdict
+LIVE = (*UNDECIDED, "verified")  # entries that can still take part
+GIVEN_UP = ("expired", "replaced", "withdrawn")  # the same claim may come again
+ENTRY_STATES = (*LIVE, "refused", *GIVEN_UP, "disqualified")
+
+MATCH_STATES = ("pending", "open", "closed")
+
+
+class Action(Enum):
+    """What somebody does in an event. The value names it in a refusal."""
+
+    SET_DRAW_WORD = "setting the draw word"
+    OPEN_SUBMISSIONS = "opening submissions"
+    SET_CLOSING_TIME = "setting the closing time"
+    CLOSE_SUBMISSIONS = "closing submissions"
+    SEND_CLAIM = "entering a verse"  # once closed, only who was refused by no fault of theirs, in the grace time
+    SEND_TENSORS = "sending the tensors of a verse"  # once closed, in the grace time
+    RENAME_ENTRY = "changing an author's name"
+    WITHDRAW = "withdrawing this verse"
+    DISQUALIFY = "disqualifying"
+    REINSTATE = "reinstating"
+    DRAW_BRACKET = "drawing the bracket"
+    OPEN_MATCH = "opening a match"
+    CLOSE_MATCH = "closing a match"
+    UNDO_MATCH = "undoing a match"
+    PUBLISH = "publishing"
+
+
+_PLAYED: Mapping[EventState, tuple[EventState, ...]] = {
+    "drawn": ("drawn", "champion"),
+    "champion": ("drawn", "champion"),
+}
+_PUT_OUT: Mapping[EventState, tuple[EventState, ...]] = {"open": ("open",), "closed": ("closed",), **_PLAYED}
+
+# For each action: the states that allow it, and for each of those the states it may lead to.
+TRANSITIONS: Mapping[Action, Mapping[EventState, tuple[EventState, ...]]] = {
+    Action.SET_DRAW_WORD: {"draft": ("draft",), "open": ("open",), "closed": ("closed",)},
+    Action.OPEN_SUBMISSIONS: {"draft": ("open",), "closed": ("open",)},
+    Action.SET_CLOSING_TIME: {"draft": ("draft",), "open": ("open",)},
+    Action.CLOSE_SUBMISSIONS: {"open": ("closed",)},
+    Action.SEND_CLAIM: {"open": ("open",), "closed": ("closed",)},
+    Action.SEND_TENSORS: {"open": ("open",), "closed": ("closed",)},
+    Action.RENAME_ENTRY: {"open": ("open",), "closed": ("closed",)},
+    Action.WITHDRAW: {"open": ("open",), "closed": ("closed",)},
+    Action.DISQUALIFY: _PUT_OUT,
+    Action.REINSTATE: _PUT_OUT,
+    Action.DRAW_BRACKET: {"closed": ("drawn", "champion", "void")},  # one entry alone is the champion
+    Action.OPEN_MATCH: {"drawn": ("drawn",), "champion": ("champion",)},
+    Action.CLOSE_MATCH: _PLAYED,
+    Action.UNDO_MATCH: _PLAYED,
+    Action.PUBLISH: {"champion": ("published",), "void": ("published",)},
+}
+
+
+class Submissions(Protocol):
+    """The state of an event and the times of its submissions, in seconds since the epoch."""
+
+    @property
+    def state(self) -> str:
+        """One of `EVENT_STATES`, as the database holds it."""
+
+    @property
+    def closes_at(self) -> float | None:
+        """When submissions close by themselves; None: by hand only."""
+
+    @property
+    def grace_seconds(self) -> float:
+        """How long after the closing tensors may follow."""
+
+    @property
+    def grace_ends_at(self) -> float | None:
+        """When that time ends, once submissions are closed."""
+
+
+def allowed_states(action: Action) -> tuple[EventState, ...]:
+    """States of the event that allow an action, in the order of its life.
+
+    >>> allowed_states(Action.PUBLISH)
+    ('champion', 'void')
+    """
+    return tuple(state for state in EVENT_STATES if state in TRANSITIONS[action])
+
+
+def allows(state: str, action: Action) -> bool:
+    """Whether a state of the event allows an action."""
+    return state in allowed_states(action)
+
+
+def check_transition(action: Action, before: str, after: str) -> None:
+    """Check that an action may lead from one state of the event to another.
+
+    Args:
+        action: what is done.
+        before: the event's state.
+        after: its next state, which may be the same.
+
+    Raises:
+        ValueError: The table has no such transition.
+    """
+    if not any(state == before and after in following for state, following in TRANSITIONS[action].items()):
+        raise ValueError(f"{action.value} does not lead from {before!r} to {after!r}")
+
+
+def is_drawn(state: str) -> bool:
+    """Whether the bracket exists and is still played."""
+    return state in ("drawn", "champion")
+
+
+def has_champion(state: str) -> bool:
+    """Whether the champion is known and public."""
+    return state in ("champion", "published")
+
+
+def is_closing_due(event: Submissions, now: float) -> bool:
+    """Whether submissions are open in the database and their closing time has come."""
+    return event.state == "open" and event.closes_at is not None and event.closes_at <= now
+
+
+def state_at(event: Submissions, now: float) -> str:
+    """The event's state by the clock: closed from the closing time on, whenever the database is told."""
+    return "closed" if is_closing_due(event, now) else event.state
+
+
+def is_grace_over(event: Submissions, now: float) -> bool:
+    """Whether tensors are no longer taken."""
+    if not allows(event.state, Action.SEND_TENSORS):
+        return True
+    end = event.grace_ends_at
+    if event.state == "open":
+        end = None if event.closes_at is None else event.closes_at + event.grace_seconds
+    return end is not None and now > end
+
+
+def phase_at(event: Submissions, now: float, *, voting: bool) -> Phase:
+    """What the people of an event do now, in one word.
+
+    Args:
+        event: the event.
+        now: seconds since the epoch.
+        voting: whether a match is open.
+    """
+    if voting:
+        return "voting"
+    return _PHASES[state_at(event, now)]
+
+
+_PHASES: Mapping[str, Phase] = {
+    "draft": "before",
+    "open": "entering",
+    "closed": "checking",
+    "drawn": "between",
+    "champion": "champion",
+    "published": "published",
+    "void": "void",
+}
