@@ -148,7 +148,7 @@ def _page(problem: str | None = None) -> str:
         now=ctx.now,
         key=f"{view.log_number}",
         every=EVERY,
-        by_itself=False,
+        page="/console",  # the address to ask again, also after a POST
     )
 
 

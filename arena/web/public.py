@@ -122,18 +122,19 @@ def mine() -> str:
 
 
 @pages.get("/mine/<secret>")
-def link(secret: str) -> str:
-    """The receipt's link. It only asks: were it to act at once, whoever sends somebody a link would take their vote."""
-    found = _entries_behind(secret)
+def confirm_link(secret: str) -> str:
+    """Ask whether to link this browser to an entry. Without a question, whoever sends a link could take over votes."""
+    owned = _entries_behind(secret)
     already = security.known_voter() == secret
-    return render_template("tie.html", secret=secret, entries=found, already=already)
+    return render_template("link.html", secret=secret, entries=owned, already=already)
 
 
-@pages.post("/mine/tie")
-def tie() -> Response:
+@pages.post("/mine/link")
+def link() -> Response:
+    """Link this browser to an entry."""
     secret = request.form.get("secret", "")
     _entries_behind(secret)
-    security.tie(secret)
+    security.use_secret(secret)
     return _see_other("public.mine")
 
 
@@ -154,10 +155,11 @@ def withdraw() -> Response:
 
 @pages.get("/results")
 def results() -> str:
+    """Show every closed match."""
     ctx = get_context()
     state = ctx.snapshot()
-    found = ctx.cached("results", (state.version, state.phase), lambda: queries.results_view(ctx.db, now=ctx.now))
-    return render_template("results.html", found=found, now=ctx.now, key=phase_key(state), follow=True)
+    view = ctx.cached("results", (state.version, state.phase), lambda: queries.results_view(ctx.db, now=ctx.now))
+    return render_template("results.html", results=view, now=ctx.now, key=phase_key(state), follow=True)
 
 
 @pages.get("/entries/<entry_id>")

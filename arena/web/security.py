@@ -55,8 +55,8 @@ def known_voter() -> str | None:
     return _cookie_secret()
 
 
-def tie(secret: str) -> None:
-    """Make the browser that asks this secret's."""
+def use_secret(secret: str) -> None:
+    """Give the browser that asks this secret from now on."""
     g.voter = secret
     g.set_voter = True
 

@@ -9,12 +9,12 @@ from arena.rules.draw import draw_key, draw_seeds, draw_tie, left_side
 from arena.rules.tally import Tally, outcome
 
 
-def test_the_draw_key_is_the_published_one() -> None:
+def test_the_draw_key_equals_the_published_value() -> None:
     assert draw_key("thimble", "a") == "280a77b6a76203c27b75591a94768662f76a53b69f70bdc508f4d24927bc296d"
     assert draw_key("Öl", "r1m1/b") == hashlib.sha256("verse-draw-1Ölr1m1/b".encode()).hexdigest()
 
 
-def test_the_lot_depends_on_the_word_and_the_entries_only() -> None:
+def test_the_draw_depends_on_the_word_and_the_entries_only() -> None:
     ids = [f"{n:032x}" for n in range(50)]
     first = draw_seeds("thimble", ids)
     assert first == draw_seeds("thimble", reversed(ids)) and sorted(first) == ids

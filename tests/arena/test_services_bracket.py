@@ -70,7 +70,7 @@ def match_of(evening: Evening, match: str) -> Match:
         return found
 
 
-def test_the_lot_follows_from_the_word_and_nothing_else(four: Four) -> None:
+def test_the_draw_follows_from_the_word_and_nothing_else(four: Four) -> None:
     evening, ids, _ = four
     assert ids == draw_seeds("thimble", ids)
     record = next(r for r in console_view(evening.db, now=evening.now).recent if r["kind"] == "bracket-drawn")
@@ -78,7 +78,7 @@ def test_the_lot_follows_from_the_word_and_nothing_else(four: Four) -> None:
     assert current_event(evening.db).draw_word == "thimble"
 
 
-def test_the_room_may_choose_the_word_until_the_draw(evening: Evening) -> None:
+def test_the_draw_word_can_be_changed_until_the_draw(evening: Evening) -> None:
     evening.begin(word="first")
     assert current_event(evening.db).draw_word is None
     set_draw_word(evening.db, "  the room's own ", now=evening.now)
@@ -108,7 +108,7 @@ def test_the_draw_waits_for_every_verdict(evening: Evening) -> None:
     assert states[late.entry] == "expired" and sorted(states.values()) == ["expired", "verified", "verified"]
 
 
-def test_the_organizer_may_draw_without_the_missing_and_a_late_verdict_changes_nothing(evening: Evening) -> None:
+def test_the_organizer_may_draw_without_unverified_entries_and_a_late_verdict_changes_nothing(evening: Evening) -> None:
     evening.begin()
     first, second, third = verses(3)
     evening.enter("ann", first)
@@ -200,7 +200,7 @@ def test_a_double_tap_on_close_does_not_end_the_re_vote(four: Four) -> None:
     assert verify_log(evening.db) == before
 
 
-def test_the_clock_closes_matches(four: Four) -> None:
+def test_matches_close_when_their_time_is_over(four: Four) -> None:
     evening, ids, texts = four
     open_match(evening.db, "r1m1", seconds=20, now=evening.now)
     evening.vote("a", "r1m1", texts[ids[0]])
@@ -210,7 +210,7 @@ def test_the_clock_closes_matches(four: Four) -> None:
     assert close_due(evening.db, now=evening.now + 21) == []
 
 
-def test_the_evening_goes_on_to_first_second_and_third(four: Four) -> None:
+def test_a_bracket_played_to_its_end_has_first_second_and_third_place(four: Four) -> None:
     evening, ids, texts = four
     for match, seed in (("r1m1", 0), ("r1m2", 1), ("third", 3), ("r2m1", 1)):
         result = evening.decide(match, texts[ids[seed]])
@@ -232,7 +232,7 @@ def test_the_evening_goes_on_to_first_second_and_third(four: Four) -> None:
             act()
 
 
-def test_undo_plays_again_what_followed(four: Four) -> None:
+def test_undoing_a_match_reopens_the_matches_that_followed_it(four: Four) -> None:
     evening, ids, texts = four
     for match, seed in (("r1m1", 0), ("r1m2", 1), ("third", 2), ("r2m1", 0)):
         evening.decide(match, texts[ids[seed]])
@@ -304,7 +304,7 @@ def test_a_disqualified_verse_loses_its_open_match_at_once(four: Four) -> None:
     assert evening.decide("r1m1", texts[ids[0]]).winner == ids[0]
 
 
-def test_a_verse_put_out_before_the_draw_is_not_drawn(evening: Evening) -> None:
+def test_an_entry_disqualified_before_the_draw_is_not_drawn(evening: Evening) -> None:
     evening.begin()
     first, second = verses(2)
     one, two = evening.enter("ann", first), evening.enter("bob", second)
@@ -319,7 +319,7 @@ def test_a_verse_put_out_before_the_draw_is_not_drawn(evening: Evening) -> None:
         disqualify(evening.db, two, "", now=evening.now)
 
 
-def test_where_both_are_out_nobody_goes_on_and_the_evening_still_ends(four: Four) -> None:
+def test_when_both_sides_are_disqualified_nobody_advances_and_the_event_still_ends(four: Four) -> None:
     evening, ids, _ = four
     for entry in ids[:3]:
         disqualify(evening.db, entry, "copied", now=evening.now)
@@ -347,7 +347,7 @@ def test_submissions_closed_too_early_can_be_opened_again(evening: Evening) -> N
 @pytest.mark.parametrize(
     "rules", [EventRules(lines=0), EventRules(characters=0), EventRules(grace_seconds=-1), EventRules(max_open=0)]
 )
-def test_rules_that_no_event_can_be_run_by_are_refused(evening: Evening, rules: EventRules) -> None:
+def test_rules_under_which_no_event_can_be_run_are_refused(evening: Evening, rules: EventRules) -> None:
     with pytest.raises(BadSetting):
         create_event(evening.db, name="Evening", draw_word="w", rules=rules, now=evening.now)
 

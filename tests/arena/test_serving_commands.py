@@ -115,7 +115,7 @@ def test_a_wrong_option_of_init_leaves_no_folder(tmp_path: Path, words: tuple[st
     assert not (tmp_path / "event").exists()
 
 
-def test_every_command_says_so_where_there_is_no_event(tmp_path: Path) -> None:
+def test_every_command_names_arena_init_where_there_is_no_event(tmp_path: Path) -> None:
     desk = Desk(tmp_path / "nothing")
     for words in (("event", "show"), ("bracket", "draw"), ("match", "open"), ("serve",), ("worker",)):
         assert "arena init" in desk.refuses(*words)
@@ -161,7 +161,7 @@ def test_a_disqualified_entry_is_out_and_can_come_back(desk: Desk) -> None:
     assert "verified" in desk.does("event", "entries")
 
 
-def test_the_beginning_of_two_ids_is_refused_with_their_number(desk: Desk) -> None:
+def test_an_ambiguous_id_prefix_is_refused_with_the_number_of_entries(desk: Desk) -> None:
     desk.does("event", "open")
     ids = [desk.enter(1), desk.enter(2)]
     shared = next(ids[0][:size] for size in range(32, -1, -1) if ids[1].startswith(ids[0][:size]))
@@ -171,7 +171,7 @@ def test_the_beginning_of_two_ids_is_refused_with_their_number(desk: Desk) -> No
     assert [entry.state for entry in queries.list_entries(desk.open().db)] == ["verified", "disqualified"]
 
 
-def test_what_cannot_be_done_now_is_one_line(desk: Desk) -> None:
+def test_a_command_that_is_refused_prints_one_line(desk: Desk) -> None:
     for words in (
         ("bracket", "draw"),
         ("match", "close"),

@@ -40,7 +40,7 @@ def differences(url: str) -> list[object]:
     return found
 
 
-def test_migrations_make_the_tables_the_code_speaks_of(tmp_path: Path) -> None:
+def test_migrations_create_the_tables_that_the_code_declares(tmp_path: Path) -> None:
     url = sqlite_url(tmp_path / "a #?% b.sqlite3")
     upgrade(url)
     upgrade(url)
@@ -145,7 +145,7 @@ def test_writers_from_two_processes_take_turns(evening: Evening, tmp_path: Path)
     other.close()
 
 
-def test_the_watch_notices_what_others_write_and_nothing_else(evening: Evening) -> None:
+def test_the_change_detector_notices_the_writes_of_others_and_nothing_else(evening: Evening) -> None:
     evening.begin()
     watch = evening.db.change_detector()
     assert [watch.changed(), watch.changed()] == [True, False]
@@ -191,7 +191,7 @@ def test_the_log_cannot_be_changed_through_the_database(evening: Evening) -> Non
         "DELETE FROM log WHERE number = 1",
     ],
 )
-def test_whoever_changes_the_log_behind_its_back_breaks_the_chain(evening: Evening, statement: str) -> None:
+def test_a_log_record_changed_outside_the_services_breaks_the_chain(evening: Evening, statement: str) -> None:
     evening.begin()
     evening.claim("ann", verses(1)[0])
     with evening.db.writing() as session:
@@ -214,7 +214,7 @@ def test_many_threads_write_one_chain(evening: Evening) -> None:
     assert verify_log(evening.db) == 82
 
 
-def test_a_snapshot_takes_few_questions(evening: Evening) -> None:
+def test_a_snapshot_takes_few_queries(evening: Evening) -> None:
     evening.begin()
     evening.drawn(verses(4))
     asked: list[str] = []
@@ -227,7 +227,7 @@ def test_a_snapshot_takes_few_questions(evening: Evening) -> None:
 # Transactions that several threads share
 
 
-def test_threads_that_share_a_transaction_all_get_their_own_answer(evening: Evening) -> None:
+def test_threads_that_share_a_transaction_all_get_their_own_result(evening: Evening) -> None:
     evening.begin()
 
     def write(number: int) -> object:
@@ -248,7 +248,7 @@ def test_threads_that_share_a_transaction_all_get_their_own_answer(evening: Even
     assert verify_log(evening.db) == 162
 
 
-def test_work_that_breaks_a_rule_of_the_database_fails_alone(evening: Evening) -> None:
+def test_a_job_that_violates_a_constraint_fails_alone(evening: Evening) -> None:
     evening.begin()
     together = threading.Barrier(8)
 

@@ -157,10 +157,10 @@ def test_the_plain_form_takes_a_whole_bundle_and_leaves_no_copy(evening: Evening
     answer = send(phone, verse(10))
     assert (answer.status_code, answer.headers["Location"]) == (303, "/mine")
     page = phone.get("/mine")
-    assert "In the queue" in page.text and "Place in the queue: 1" in page.text and "Ada" in page.text
+    assert "Waiting to be checked" in page.text and "Place in the queue: 1" in page.text and "Ada" in page.text
     evening.verify_all()
     page = phone.get("/mine")
-    assert "Verified: it is in" in page.text and "refresh" not in page.text
+    assert "Verified: it takes part" in page.text and "refresh" not in page.text
     assert [path.name for path in evening.settings.incoming.iterdir() if path.name.startswith("form-")] == []
 
 
@@ -192,7 +192,7 @@ def test_a_refused_verse_says_why_in_plain_words(evening: Evening) -> None:
     assert (
         "Not accepted" in page.text
         and "The server wrote another verse" in page.text
-        and "Enter another one" in page.text
+        and "Enter another verse" in page.text
     )
 
 
@@ -203,7 +203,7 @@ def test_an_entry_on_its_way_refreshes_its_page(evening: Evening) -> None:
     assert 'data-every="4"' in phone.get("/mine").text
 
 
-def test_the_page_withdraws_after_asking(evening: Evening) -> None:
+def test_the_owners_page_asks_before_it_withdraws_an_entry(evening: Evening) -> None:
     phone = evening.phone()
     send(phone, verse(10))
     page = phone.get("/mine")
@@ -215,7 +215,7 @@ def test_the_page_withdraws_after_asking(evening: Evening) -> None:
     assert "Withdrawn" in phone.get("/mine").text
 
 
-def test_the_receipts_link_ties_a_phone_only_when_it_says_yes(evening: Evening) -> None:
+def test_the_receipts_link_makes_a_phone_the_owner_only_after_confirmation(evening: Evening) -> None:
     trainer = Trainer(evening)
     link = trainer.claim(verse(10), name="Ada Fenwick").json["link"].removeprefix(evening.settings.base_url)
     phone = evening.phone()
@@ -224,19 +224,19 @@ def test_the_receipts_link_ties_a_phone_only_when_it_says_yes(evening: Evening) 
     assert "Is this verse yours?" in asked.text and "Ada Fenwick" in asked.text
     assert asked.headers["Referrer-Policy"] == "no-referrer" and asked.headers["Cache-Control"] == "no-store"
     assert "no verse" in phone.get("/mine").text
-    answer = phone.post("/mine/tie", data={"token": token_of(asked), "secret": trainer.secret})
+    answer = phone.post("/mine/link", data={"token": token_of(asked), "secret": trainer.secret})
     assert (answer.status_code, answer.headers["Location"]) == (303, "/mine")
     assert "Ada Fenwick" in phone.get("/mine").text
-    assert "This phone knows its verse" in phone.get(link).text
+    assert "This phone is linked to your verse" in phone.get(link).text
 
 
-def test_a_link_to_no_entry_ties_nothing(evening: Evening) -> None:
+def test_a_link_to_no_entry_makes_a_phone_no_owner(evening: Evening) -> None:
     phone = evening.phone()
     before = phone.get("/").headers["Set-Cookie"]
     assert before
     for secret, status in ((new_secret(), 404), ("short", 401), ("x" * 200, 401)):
         assert phone.get(f"/mine/{secret}").status_code == status
-        answer = post(phone, "/enter", "/mine/tie", secret=secret)
+        answer = post(phone, "/enter", "/mine/link", secret=secret)
         assert answer.status_code == status and "Set-Cookie" not in answer.headers
 
 
@@ -249,4 +249,4 @@ def test_a_page_with_javascript_sends_pieces_with_its_cookie(evening: Evening) -
         f"/api/v1/entries/{told['entry']}", data=data[offset:], headers=headers | {"Upload-Offset": str(offset)}
     )
     assert answer.json["state"] == "waiting"
-    assert "In the queue" in phone.get("/mine").text
+    assert "Waiting to be checked" in phone.get("/mine").text

@@ -42,7 +42,7 @@ def test_the_stage_follows_a_match(evening: Evening) -> None:
         vote(evening.phone(), "left")
     text = screen.get("/stage").text
     assert text.count('<div class="verse"') == 2 and "1:00" in text
-    assert re.search(r'data-live="match.votes">3</b> votes', text)
+    assert re.search(r'votes <b class="num" data-live="match.votes">3</b>', text)
     evening.now += 61
     bracket.close_due(evening.db, now=evening.now)
     reveal = screen.get("/stage").text
@@ -182,7 +182,7 @@ def test_a_tap_just_after_the_clock_closed_a_tie_leaves_the_second_vote_open(eve
     assert match and match.poll_round == 1 and match.votes == 0
 
 
-def test_votes_make_no_page_of_the_console_too_old(evening: Evening) -> None:
+def test_votes_do_not_make_a_console_page_outdated(evening: Evening) -> None:
     evening.voting(2)
     client = evening.organizer()
     page = client.get("/console").text
@@ -257,3 +257,18 @@ def test_a_form_that_does_not_say_what_it_was_shown_changes_nothing(evening: Eve
     for seen in ("", "x", "-1", "9" * 13):
         assert act(client, "submissions/open", seen=seen).status_code == 422
     assert events.current_event(evening.db).state == "draft"
+
+
+def test_every_problem_at_the_console_leads_back_to_the_console(evening: Evening) -> None:
+    evening.voting(2)
+    client = evening.organizer()
+    page = client.get("/console").text
+    act(client, "matches/r1m1/close", page)
+    already_done = act(client, "matches/r1m1/close", page)
+    assert 'data-page="/console"' in already_done.text, "arena.js must not ask for the address of the form again"
+    no_token = client.post("/console/draw", data={"seen": "1"})
+    no_page = client.get("/console/nothing")
+    assert [answer.status_code for answer in (already_done, no_token, no_page)] == [409, 403, 404]
+    for answer in (already_done, no_token, no_page):
+        links = [attributes.get("href") for tag, attributes in Tags(answer.text).tags if tag == "a"]
+        assert "/console" in links and "/" not in links[:1], answer.request.path

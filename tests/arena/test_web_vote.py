@@ -51,7 +51,7 @@ def test_a_match_is_voted_through_without_javascript(evening: Evening) -> None:
         side = "left" if squeezed(cards(page)[0]) == favourite else "right"
         answer = vote(phone, side)
         assert (answer.status_code, answer.headers["Location"]) == (303, "/")
-        assert "Your vote is in" in phone.get("/").text
+        assert "Your vote is saved" in phone.get("/").text
     evening.now += 61
     bracket.close_due(evening.db, now=evening.now)
     page = evening.phone().get("/")
@@ -68,7 +68,7 @@ def test_a_vote_is_changed_and_counts_once(evening: Evening) -> None:
         page = phone.get("/")
         marked = re.findall(r'<article class="card mine".*?</article>', page.text, re.S)
         assert len(marked) == 1 and "Your vote" in marked[0]
-        assert page.text.count("Change my vote to this") == 1
+        assert page.text.count("Change my vote to this verse") == 1
     assert cast(evening) == 1
 
 
@@ -106,7 +106,7 @@ def test_bad_votes_get_a_clear_answer_and_change_nothing(evening: Evening) -> No
     for fields, status in bad:
         answer = phone.post("/vote", data={"token": token, **fields})
         assert answer.status_code == status, fields
-        assert "<h1>" in answer.text and "Go on" in answer.text
+        assert "<h1>" in answer.text and "Go to the first page" in answer.text
     assert cast(evening) == 0
 
 
@@ -128,9 +128,9 @@ def test_a_vote_after_closing_is_refused_and_the_one_before_counts(evening: Even
 def test_nobody_votes_in_the_match_of_their_own_verse(evening: Evening) -> None:
     authors = evening.voting(2)
     phone = evening.phone()
-    post(phone, f"/mine/{authors[0].secret}", "/mine/tie", secret=authors[0].secret)
+    post(phone, f"/mine/{authors[0].secret}", "/mine/link", secret=authors[0].secret)
     page = phone.get("/")
-    assert "One of these is yours" in page.text and "<button" not in page.text
+    assert "One of these verses is yours" in page.text and "<button" not in page.text
     answer = phone.post("/vote", data={"token": token_of(page), "match": "r1m1", "poll_round": "0", "side": "left"})
     assert answer.status_code == 403 and "yours" in answer.text
     assert cast(evening) == 0
@@ -143,13 +143,13 @@ def test_a_tie_is_voted_on_again_and_the_page_says_so(evening: Evening) -> None:
     evening.now += 61
     bracket.close_due(evening.db, now=evening.now)
     page = phone.get("/")
-    assert "voted on again" in page.text and hidden(page, "poll_round") == "1"
+    assert ", second vote" in page.text and hidden(page, "poll_round") == "1"
     stale = {name: hidden(old, name) for name in ("token", "match", "poll_round")}
     assert phone.post("/vote", data={**stale, "side": "left"}).status_code == 409
     assert vote(phone, "right").status_code == 303
     evening.now += 61
     bracket.close_due(evening.db, now=evening.now)
-    assert "decided by a second vote" in phone.get("/results").text
+    assert "decided by the second vote" in phone.get("/results").text
 
 
 @pytest.mark.parametrize("voted", [False, True])
@@ -207,14 +207,14 @@ def test_a_winner_that_plays_on_stays_unnamed_and_the_loser_is_named(evening: Ev
 
 def test_the_waiting_room_follows_the_evening(evening: Evening) -> None:
     phone = evening.phone()
-    assert "It has not begun yet" in phone.get("/").text
+    assert "The event has not started yet" in phone.get("/").text
     events.open_submissions(evening.db, closes_at=START + 600, now=evening.now)
     page = phone.get("/").text
-    assert "Verses are coming in" in page and "10:00" in page
+    assert "Submissions are open" in page and "10:00" in page
     authors = [evening.author(f"Poet {seed}", seed) for seed in (10, 11)]
     assert len(authors) == 2
     events.close_submissions(evening.db, now=evening.now)
-    assert "Every verse is written again" in phone.get("/").text
+    assert "Every verse is being checked" in phone.get("/").text
     evening.verify_all()
     bracket.draw_bracket(evening.db, now=evening.now)
     assert "The bracket is drawn" in phone.get("/").text
@@ -228,7 +228,7 @@ def test_an_event_without_verses_says_so(evening: Evening) -> None:
     assert "No verse was entered" in evening.phone().get("/stage").text
 
 
-def test_one_verse_is_champion_by_walk_over(evening: Evening) -> None:
+def test_a_single_verse_is_champion_by_walkover(evening: Evening) -> None:
     author = evening.draw(1)[0]
     assert author.name in evening.phone().get("/").text
     assert author.name in evening.phone().get("/stage").text
@@ -251,7 +251,7 @@ def test_the_first_page_is_small(evening: Evening) -> None:
     assert total <= FIRST_PAGE_BYTES, total
 
 
-def test_pages_that_follow_do_so_without_javascript_too(evening: Evening) -> None:
+def test_pages_that_refresh_themselves_do_so_without_javascript(evening: Evening) -> None:
     evening.voting()
     for address in ("/", "/stage", "/results"):
         text = evening.phone().get(address).text
@@ -265,7 +265,7 @@ def key_of(answer: TestResponse) -> str:
     return phase_key(Snapshot(**{**state, "match": match, "matches": MatchCounts(**state["matches"])}))
 
 
-def test_the_state_is_told_with_an_etag(evening: Evening) -> None:
+def test_the_state_is_served_with_an_etag(evening: Evening) -> None:
     evening.voting()
     phone = evening.phone()
     first = phone.get("/api/v1/state")

@@ -72,7 +72,7 @@ def test_a_match_is_voted_on_a_phone_without_javascript(browser: Any, drawn: Eve
     button = page.locator("#vote-left").bounding_box()
     assert button["height"] >= 44 and button["width"] >= 44  # a thumb's size
     page.locator("#vote-left").tap()
-    page.get_by_role("heading", name="Your vote is in").wait_for(timeout=SOON)
+    page.get_by_role("heading", name="Your vote is saved").wait_for(timeout=SOON)
     page.locator('article.mine[aria-label="First verse"]').wait_for(timeout=SOON)
     page.locator("#vote-right").tap()  # another opinion, as long as it is open
     page.locator('article.mine[aria-label="Second verse"]').wait_for(timeout=SOON)
@@ -84,7 +84,7 @@ def test_a_match_is_voted_on_a_phone_without_javascript(browser: Any, drawn: Eve
     assert "".join(winner.text.split()) == "".join(chosen.split())
     assert within(10, lambda: b'"match":null' in ask(drawn.port, "GET /api/v1/state")[2])
     page.reload()
-    page.get_by_role("heading", name="Your vote is in").wait_for(state="detached", timeout=SOON)
+    page.get_by_role("heading", name="Your vote is saved").wait_for(state="detached", timeout=SOON)
     context.close()
 
 
@@ -104,14 +104,14 @@ def test_the_stage_follows_a_match_by_itself(browser: Any, drawn: Evening) -> No
     hand = phone.new_page()
     hand.goto(f"{drawn.url}/")
     hand.locator("#vote-right").tap()
-    hand.get_by_role("heading", name="Your vote is in").wait_for(timeout=SOON)
+    hand.get_by_role("heading", name="Your vote is saved").wait_for(timeout=SOON)
     page.locator(".cast b", has_text="1").wait_for(timeout=SOON)
     assert page.locator(".tally").count() == 0  # nobody sees who leads
 
     bracket.close_match(drawn.db, match.id, poll_round=0, now=time.time())
     page.locator(".verdict", has_text="won").wait_for(timeout=SOON)
     assert page.locator(".tally").count() == 2
-    hand.get_by_role("heading", name="Your vote is in").wait_for(state="detached", timeout=SOON)  # the phone, too
+    hand.get_by_role("heading", name="Your vote is saved").wait_for(state="detached", timeout=SOON)  # the phone, too
     assert problems == []
     context.close()
     phone.close()
@@ -126,8 +126,8 @@ def test_a_verse_enters_by_the_upload_page(browser: Any, served: Evening, tmp_pa
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.method))
     page.goto(f"{served.url}/enter")
-    page.get_by_label("Your name, as the room will read it").fill("Ada <b>& Co</b>")
-    page.get_by_label("The file").set_input_files(path)
+    page.get_by_label("Your name, as everybody will see it").fill("Ada <b>& Co</b>")
+    page.get_by_label("Bundle file").set_input_files(path)
     page.get_by_role("button", name="Send it").click()
     page.wait_for_url("**/mine", timeout=SOON)
     tensors = len(large_verse(20 + javascript)) - header_length(large_verse(20 + javascript)[:8])
@@ -136,7 +136,7 @@ def test_a_verse_enters_by_the_upload_page(browser: Any, served: Evening, tmp_pa
         done = within(60, lambda: not queries.console_view(served.db, now=time.time()).pending)
         assert done
         page.reload()
-    page.get_by_text("Verified: it is in").wait_for(timeout=3 * SOON)
+    page.get_by_text("Verified: it takes part").wait_for(timeout=3 * SOON)
     assert page.locator(".by").inner_text() == "as Ada <b>& Co</b>"
     context.close()
 
@@ -147,9 +147,30 @@ def test_a_file_that_is_no_bundle_is_refused_on_the_page(browser: Any, served: E
     context = browser.new_context(**PHONE)
     page = context.new_page()
     page.goto(f"{served.url}/enter")
-    page.get_by_label("Your name, as the room will read it").fill("Ada")
-    page.get_by_label("The file").set_input_files(path)
+    page.get_by_label("Your name, as everybody will see it").fill("Ada")
+    page.get_by_label("Bundle file").set_input_files(path)
     page.get_by_role("button", name="Send it").tap()
-    page.get_by_text("This file is no bundle").wait_for(timeout=SOON)
+    page.get_by_text("This file is not a bundle").wait_for(timeout=SOON)
     assert page.get_by_role("button", name="Send it").is_enabled()
+    context.close()
+
+
+def test_an_old_tab_of_the_console_says_so_and_follows_again(browser: Any, drawn: Evening) -> None:
+    match = open_next(drawn)
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{drawn.url}/console/login")
+    page.get_by_label("Password").fill(drawn.settings.console_password)
+    page.get_by_role("button", name="Log in").click()
+    page.evaluate("clearTimeout = setTimeout = () => 0")  # this tab stays as old as it is
+    bracket.close_match(drawn.db, match.id, poll_round=0, now=time.time())
+    page.get_by_role("button", name=f"Close {match.title}").click()
+    page.locator("#problem", has_text="Already done").wait_for(timeout=SOON)
+    assert page.url == f"{drawn.url}/console"
+    record = page.locator("main").get_attribute("data-key")
+    bracket.undo_match(drawn.db, match.id, now=time.time())
+    page.locator(f'main:not([data-key="{record}"])').wait_for(timeout=SOON)
+    assert page.locator("#problem").count() == 1  # the note stays until it was read
+    page.get_by_role("link", name="Show the current state").click()
+    page.locator("#problem").wait_for(state="detached", timeout=SOON)
     context.close()

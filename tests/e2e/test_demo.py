@@ -78,7 +78,9 @@ def test_the_demo_serves_until_it_is_ended_and_no_child_outlives_it(tmp_path: Pa
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_the_demo_stopped_while_it_trains_ends_at_once_and_alone(tmp_path: Path, how: signal.Signals) -> None:
+def test_the_demo_stopped_while_it_trains_ends_at_once_and_leaves_no_process(
+    tmp_path: Path, how: signal.Signals
+) -> None:
     demo = Process([*ARENA, "demo", "--minutes", "20", "--dir", str(tmp_path / "demo")], start_new_session=True)
     try:
         assert within(A_WHOLE_DEMO, lambda: demo.said("weights")), demo.lines

@@ -273,14 +273,14 @@ def play_with_kills(served: Evening, folder: Path, kills: int, seed: int) -> Non
     assert verify_log(served.db) > 0
 
 
-def test_two_kills_change_nothing(served: Evening, tmp_path: Path) -> None:
+def test_two_kills_change_neither_votes_nor_champion(served: Evening, tmp_path: Path) -> None:
     (tmp_path / "undisturbed").mkdir()
     play_with_kills(served, tmp_path, kills=2, seed=3)
 
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("seed", [11, 12, 13])
-def test_ten_kills_change_nothing(served: Evening, tmp_path: Path, seed: int) -> None:
+def test_ten_kills_change_neither_votes_nor_champion(served: Evening, tmp_path: Path, seed: int) -> None:
     (tmp_path / "undisturbed").mkdir()
     play_with_kills(served, tmp_path, kills=10, seed=seed)
 

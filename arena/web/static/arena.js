@@ -1,7 +1,7 @@
-// Follows the evening: asks what the state is, and fetches the page again when it is another one. Nothing depends on it.
+// Polls the state of the event, and fetches the page again when it has changed. Every page works without this script.
 (() => {
   "use strict";
-  const EVERY = 4000; // ms between two questions; with jitter, so that a room does not ask in one breath
+  const EVERY = 4000; // ms between two polls; with jitter, so that phones do not ask at the same moment
   const LONGEST = 30000;
   const STATE = document.currentScript.dataset.state;
   const net = document.getElementById("net");
@@ -53,6 +53,8 @@
     const held = document.activeElement && main.contains(document.activeElement) ? document.activeElement.id : "";
     const inside = main.contains(document.activeElement);
     const other = fresh.dataset.key !== main.dataset.key;
+    const problem = main.querySelector("#problem"); // stays until its link is followed
+    if (problem && fresh.dataset.page) fresh.querySelector("h1").after(problem);
     main.replaceWith(fresh);
     main = fresh;
     document.title = page.title;
@@ -68,7 +70,7 @@
   }
 
   async function ask() {
-    if (!main.dataset.now) return; // a page that does not change any more
+    if (!main.dataset.now) return; // a page that never changes
     let wait = EVERY;
     try {
       if (main.dataset.every || Number(main.dataset.turn) * 1000 < Date.now() + skew) {
@@ -118,6 +120,7 @@
   });
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 
+  if (main.dataset.page) history.replaceState(null, "", main.dataset.page); // after a POST, ask the page itself again
   if (main.dataset.now) setClock();
   tick();
   setInterval(tick, 500);

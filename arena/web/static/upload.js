@@ -1,4 +1,4 @@
-// Sends a bundle in pieces: the claim first, then the tensors, going on from where the server says it is.
+// Sends a bundle in pieces: the header first, then the tensors, each from the offset that the server names.
 (() => {
   "use strict";
   const ENTRIES = document.currentScript.dataset.entries;
@@ -19,12 +19,12 @@
         const answer = await fetch(url, { method, body, headers: { "X-Form-Token": token, "Content-Type": "application/octet-stream", ...headers } });
         const told = await answer.json().catch(() => ({}));
         if (answer.ok || answer.status === 409 && told.offset !== undefined) return told;
-        if (answer.status < 500 && answer.status !== 429 && answer.status !== 408) throw new Refused(told.message || "The server refused it (" + answer.status + ").");
+        if (answer.status < 500 && answer.status !== 429 && answer.status !== 408) throw new Refused(told.message || "The server did not accept it (" + answer.status + ").");
         wait = Math.max(wait, 1000 * Number(answer.headers.get("Retry-After") || 0));
       } catch (error) {
         if (error instanceof Refused) throw error;
       }
-      say("The connection is gone. Trying again in " + Math.ceil(wait / 1000) + " s; nothing sent so far is lost.");
+      say("The connection was lost. Trying again in " + Math.ceil(wait / 1000) + " s; everything sent so far is kept.");
       await pause(wait);
     }
   }
@@ -37,7 +37,7 @@
       const length = view.getUint32(0, true);
       if (view.getUint32(4, true) === 0 && length >= 2 && length <= PIECE && 8 + length <= file.size) return file.slice(0, 8 + length);
     }
-    throw new Refused("This file is no bundle. Choose the .verse file that `trainer submit` wrote.");
+    throw new Refused("This file is not a bundle. Choose the .verse file that `trainer submit` wrote.");
   }
 
   form.addEventListener("submit", async (event) => {
@@ -49,20 +49,20 @@
     form.dataset.busy = "1";
     try {
       const header = await headerOf(file);
-      say("Sending the claim …");
+      say("Registering your verse …");
       const claim = await send("POST", ENTRIES + "?name=" + encodeURIComponent(name), header, {});
-      if (claim.size !== file.size) throw new Refused("This file has " + file.size + " bytes, and its header announces " + claim.size + ": it is damaged or cut off.");
+      if (claim.size !== file.size) throw new Refused("This file has " + file.size + " bytes, but its header says " + claim.size + ": it is damaged or not complete.");
       let offset = claim.offset;
       bar.hidden = false;
       bar.max = file.size;
       while (offset < file.size) {
         bar.value = offset;
-        say("Your claim is in. Sending the model: " + Math.floor(100 * offset / file.size) + " %");
+        say("Your verse is registered. Sending the model: " + Math.floor(100 * offset / file.size) + " %");
         const told = await send("PATCH", ENTRIES + "/" + encodeURIComponent(claim.entry), file.slice(offset, offset + PIECE), { "Upload-Offset": String(offset) });
         offset = told.offset;
       }
       bar.value = file.size;
-      say("All of it is there.");
+      say("The server has received everything.");
       location.assign("/mine");
     } catch (error) {
       say(error instanceof Refused ? error.message : "This browser could not read the file: " + error.message, true);
