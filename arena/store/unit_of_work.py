@@ -20,6 +20,7 @@ T = TypeVar("T")
 BUSY_SECONDS = 20.0  # how long a transaction waits for another process's; ours take milliseconds
 CONNECTIONS = 64  # at most, more than the threads of a server
 MAX_GROUP = 64  # jobs in one transaction, at most
+WRITES = {"writes": True}  # execution options of a connection whose transactions change the database
 
 
 def sqlite_url(path: Path) -> str:
@@ -94,7 +95,7 @@ class Database:
     @contextmanager
     def _begin(self) -> Iterator[Session]:
         with self._sessions() as session:
-            session.connection(execution_options={"writes": True})
+            session.connection(execution_options=WRITES)
             try:
                 yield session
                 session.commit()
