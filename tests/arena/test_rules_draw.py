@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 
 from arena.rules.draw import draw_key, draw_seeds, draw_tie, left_side
-from arena.rules.tally import outcome
+from arena.rules.tally import Tally, outcome
 
 
 def test_the_draw_key_equals_the_published_value() -> None:
@@ -41,10 +41,10 @@ def test_about_half_of_the_voters_see_either_verse_on_the_left() -> None:
 
 
 def test_the_side_with_more_votes_wins() -> None:
-    assert outcome(3, 2, 0) == "upper" and outcome(0, 1, 1) == "lower"
+    assert outcome(Tally(3, 2), 0) == "upper" and outcome(Tally(0, 1), 1) == "lower"
 
 
 def test_a_tie_is_voted_on_once_more_and_then_drawn() -> None:
     for votes in (0, 7):
-        assert outcome(votes, votes, 0) == "revote"
-        assert outcome(votes, votes, 1) == "draw"
+        assert outcome(Tally(votes, votes), 0) == "revote"
+        assert outcome(Tally(votes, votes), 1) == "draw"

@@ -24,6 +24,7 @@ from arena.errors import (
     WrongState,
 )
 from arena.rules.draw import draw_seeds, draw_tie
+from arena.rules.results import CastVote, CountedPoll, compute_results
 from arena.services.bracket import (
     close_due,
     close_match,
@@ -41,7 +42,7 @@ from arena.services.events import (
     publish,
     set_draw_word,
 )
-from arena.services.log import verify_chain
+from arena.services.log import verify_log
 from arena.services.queries import console_view, entry_view, results_view, snapshot, stage_view
 from arena.services.schemas import EventRules, MatchCounts
 from arena.services.verification import record_verdict
@@ -194,9 +195,9 @@ def test_a_double_tap_on_close_does_not_end_the_re_vote(four: Four) -> None:
     with ThreadPoolExecutor(4) as pool:
         assert set(pool.map(tap, range(4))) == {("open", 1)}
     close_match(evening.db, "r1m1", poll_round=1, now=evening.now)
-    before = verify_chain(evening.db)
+    before = verify_log(evening.db)
     assert close_match(evening.db, "r1m1", poll_round=1, now=evening.now).state == "closed"
-    assert verify_chain(evening.db) == before
+    assert verify_log(evening.db) == before
 
 
 def test_matches_close_when_their_time_is_over(four: Four) -> None:
@@ -257,7 +258,7 @@ def test_undoing_a_match_reopens_the_matches_that_followed_it(four: Four) -> Non
     evening.decide("r2m1", texts[ids[2]])
     results = results_view(evening.db, now=evening.now)
     assert results.champion and results.champion.entry == ids[2]
-    verify_chain(evening.db)
+    verify_log(evening.db)
 
 
 def test_votes_of_an_undone_match_stay_and_do_not_count(four: Four) -> None:
@@ -366,3 +367,41 @@ def test_an_event_is_not_published_while_a_match_is_open_and_so_no_clock_takes_i
     assert publish(evening.db, now=evening.now).state == "published"
     close_due(evening.db, now=evening.now)
     assert current_event(evening.db).state == "published"
+
+
+def test_plain_data_of_votes_gives_the_results_that_the_database_holds(four: Four) -> None:
+    evening, ids, texts = four
+    evening.decide("r1m1", texts[ids[3]])
+    undo_match(evening.db, "r1m1", now=evening.now)
+    evening.decide("r1m1", texts[ids[0]])
+    open_match(evening.db, "r1m2", now=evening.now)
+    evening.now += 1
+    close_match(evening.db, "r1m2", poll_round=0, now=evening.now)
+    evening.vote("voter0", "r1m2", texts[ids[2]])
+    close_match(evening.db, "r1m2", poll_round=1, now=evening.now)
+    evening.decide("third", texts[ids[1]])
+    evening.decide("r2m1", texts[ids[2]])
+    disqualify(evening.db, ids[0], "not their own", now=evening.now)
+    with evening.db.reading() as session:
+        matches = list(session.scalars(select(Match)))
+        votes = [CastVote(v.match_id, v.poll, v.poll_round, v.choice) for v in session.scalars(select(Vote))]
+    polls = [
+        CountedPoll(m.id, m.poll, m.decided_upper_id, m.decided_lower_id, len(m.tallies))
+        for m in matches
+        if m.decided_upper_id and m.decided_lower_id and m.tallies
+    ]
+    results = compute_results(ids, polls, votes, draw_word="thimble", disqualified=[ids[0]])
+    assert {match.id for match in matches} == set(results.standings)
+    for match in matches:
+        standing = results.standings[match.id]
+        assert (match.upper_id, match.lower_id, match.winner_id, match.decided_by) == (
+            standing.upper,
+            standing.lower,
+            standing.winner,
+            standing.decided_by,
+        )
+        assert match.tallies == [[tally.upper, tally.lower] for tally in results.tallies[match.id]]
+    view = results_view(evening.db, now=evening.now)
+    assert view.champion and view.champion.entry == results.podium.champion == ids[2]
+    assert view.second is None and results.podium.second is None
+    assert view.third and view.third.entry == results.podium.third == ids[1]

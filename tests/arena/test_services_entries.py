@@ -39,7 +39,7 @@ from arena.services.entries import (
 )
 from arena.services.events import close_submissions, create_event, open_submissions, set_closing_time
 from arena.services.identity import check_secret, new_secret, owner_id_of, voter_id_of
-from arena.services.log import verify_chain
+from arena.services.log import verify_log
 from arena.services.queries import console_view
 from arena.services.receipts import public_key_of, verify_receipt
 from arena.services.schemas import EventRules
@@ -485,4 +485,4 @@ def test_what_was_logged_holds_no_name_verse_or_secret(evening: Evening, bundle:
     digest = hashlib.sha256(header_of(bundle)).hexdigest()
     for private in ("ann", secret_of("ann"), owner_id_of(secret_of("ann")), digest, "thimble"):
         assert private not in log
-    assert verify_chain(evening.db) > 4
+    assert verify_log(evening.db) > 4

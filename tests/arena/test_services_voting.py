@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 
 from arena.errors import BadSecret, BadSide, MatchClosed, MatchNotFound, MatchNotOpen, OwnMatch, PollRoundOver
 from arena.services.bracket import close_match, open_match
-from arena.services.log import verify_chain
+from arena.services.log import verify_log
 from arena.services.queries import snapshot, stage_view
 from arena.services.schemas import Snapshot
 from arena.services.voting import cast_vote, get_ballot
@@ -80,7 +80,7 @@ def test_a_double_tap_is_one_vote(final: Evening) -> None:
     with ThreadPoolExecutor(8) as pool:
         changed = list(pool.map(tap, ["left", "left", "right", "left", "right", "left", "left", "left"]))
     assert changed.count(False) >= 1 and votes(final) == 1
-    verify_chain(final.db)
+    verify_log(final.db)
 
 
 def test_many_voters_at_once_are_all_counted_once(final: Evening) -> None:
@@ -97,7 +97,7 @@ def test_many_voters_at_once_are_all_counted_once(final: Evening) -> None:
         and match.votes == 100
         and sum(close_match(final.db, "r1m1", poll_round=0, now=final.now).tallies[0]) == 100
     )
-    verify_chain(final.db)
+    verify_log(final.db)
 
 
 def test_nobody_votes_in_their_own_match(final: Evening) -> None:
