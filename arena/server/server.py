@@ -52,8 +52,8 @@ def serve(
         ArenaError: there is no event, or a later version made it.
     """
     from arena.bootstrap import open_event
-    from arena.services.entries import sweep_parts
     from arena.services.events import current_event
+    from arena.services.uploads import sweep_parts
 
     if console_remote and not settings.public_url.startswith("https:"):
         raise SettingsError("--console-remote needs an address with TLS: name it with --public-url https://...")
@@ -61,7 +61,7 @@ def serve(
         free_port(settings.host, settings.port)
         event = open_event(settings)
         current_event(event.db)
-        sweep_parts(event.db, event.store)
+        sweep_parts(event.db, event.bundles, event.spool)
         for left in settings.incoming.glob("form-*"):  # copies of forms that a crash left behind
             left.unlink(missing_ok=True)
         connections = raise_descriptor_limit()
@@ -87,7 +87,9 @@ def load_gateway(settings: Settings, console_remote: bool = False) -> Any:
     end_with_main_process()
     event = open_event(settings)
     keeper = SnapshotKeeper(partial(DatabaseSource, event.db))
-    app = create_app(settings, event.db, event.store, time.time, console_remote, snapshot=keeper.snapshot)
+    app = create_app(
+        settings, event.db, event.bundles, event.spool, time.time, console_remote, snapshot=keeper.snapshot
+    )
     return Gateway(app, keeper, settings.incoming)
 
 

@@ -1,4 +1,4 @@
-"""The Flask application: made from settings, a database and a bundle store; no global state, nothing at import."""
+"""The Flask application: made from settings, a database and files; no global state, nothing at import."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from flask import Flask, Response, abort, current_app, request
 
-from arena.bootstrap import BundleStore, Database
+from arena.bootstrap import BundleStore, Database, Spool
 from arena.services import queries
-from arena.services.entries import PIECE_BYTES
 from arena.services.schemas import Snapshot
+from arena.services.uploads import PIECE_BYTES
 from arena.settings import Settings
 from arena.web import api, console, errors, filters, public, routes, security, stage
 from arena.web.assets import compress, read_assets
@@ -27,7 +27,8 @@ SAFE = ("GET", "HEAD", "OPTIONS")
 def create_app(
     settings: Settings,
     db: Database,
-    store: BundleStore,
+    bundles: BundleStore,
+    spool: Spool,
     clock: Callable[[], float] = time.time,
     console_remote: bool = False,
     snapshot: Callable[[], Snapshot] | None = None,
@@ -37,7 +38,8 @@ def create_app(
     Args:
         settings: of the event folder; its secrets sign cookies and forms, its address is what links begin with.
         db: the event's database.
-        store: the bundle files, likewise.
+        bundles: its whole bundles.
+        spool: its uploads under way.
         clock: seconds since the epoch; every service is told the time.
         console_remote: let the console answer other machines; for servers behind TLS only.
         snapshot: the gateway's, from memory; without one the database is asked each time.
@@ -45,7 +47,7 @@ def create_app(
     app = Flask(__name__, static_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=DEFAULT_BODY, MAX_FORM_MEMORY_SIZE=FORM_MEMORY)
     snapshot = snapshot or (lambda: queries.snapshot(db, now=clock()))
-    app.extensions["arena"] = AppContext(settings, db, store, clock, snapshot, read_assets(), console_remote)
+    app.extensions["arena"] = AppContext(settings, db, bundles, spool, clock, snapshot, read_assets(), console_remote)
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from flask import current_app
 
-from arena.bootstrap import BundleStore, Database
+from arena.bootstrap import BundleStore, Database, Spool
 from arena.services.schemas import Snapshot
 from arena.settings import Settings
 from arena.web.assets import Asset
@@ -23,7 +23,8 @@ class AppContext:
 
     settings: Settings
     db: Database
-    store: BundleStore
+    bundles: BundleStore
+    spool: Spool
     clock: Callable[[], float]  # seconds since the epoch
     snapshot: Callable[[], Snapshot]  # what is the same for all phones
     static: dict[str, Asset]  # by file name
