@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, select
@@ -37,7 +40,9 @@ class Database:
         self.engine = engine
         self._sessions = sessionmaker(engine, expire_on_commit=False, autoflush=False)
         self._writer = threading.Lock()  # held by the one thread of this process that writes
-        self._group = _Group()
+        self._mutex = threading.Lock()  # of the two below
+        self._jobs: SimpleQueue[_Job[Any] | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None  # the writer thread; the first job starts it
 
     @classmethod
     def open(cls, url: str) -> Database:
@@ -61,33 +66,41 @@ class Database:
             yield session
 
     def submit(self, job: Callable[[Session], T]) -> T:
-        """Run a short job in a writing transaction that it may share with jobs of other threads; its result.
+        """Run a job as `enqueue` does, and return its result after the commit."""
+        return self.enqueue(job).result()
 
-        A commit waits for the disk, milliseconds on many a laptop, and a room votes within seconds. So one of the
-        waiting threads runs the jobs of all in one transaction. No call returns before the commit.
+    def enqueue(self, job: Callable[[Session], T]) -> Future[T]:
+        """Queue a short job for the writer thread, which runs all waiting jobs in one transaction.
+
+        A commit waits for the disk, milliseconds on many laptops, and a room votes within seconds. If a transaction
+        fails, each of its jobs runs again in one of its own.
 
         Args:
-            job: raises an `ArenaError` before it has written anything, or not at all; the error is raised here.
+            job: raises an `ArenaError` before it has written anything, or not at all.
+
+        Returns:
+            A future that has the job's result, or its error, after the commit.
         """
-        mine: _Job[T] = _Job(job)
-        if not self._group.join(mine):
-            mine.awake.wait()  # until it is done, or until this thread is to lead
-        if not mine.done:
-            jobs: list[_Job[Any]] = [mine]
-            try:
-                with self._writer:
-                    jobs = self._group.take()  # only now: while others write, more jobs arrive
-                    self._run(jobs)
-            finally:
-                self._group.leave(mine, jobs)
-        return mine.get()
+        future: Future[T] = Future()
+        with self._mutex:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, args=[self._jobs], name="writer", daemon=True)
+                self._thread.start()
+            self._jobs.put(_Job(job, future))
+        return future
 
     def change_detector(self) -> ChangeDetector:
         """Make a detector of commits; close it before the database."""
         return ChangeDetector(self)
 
     def dispose(self) -> None:
-        """Close every connection that is not in use."""
+        """Run the jobs that wait, end the writer thread, and close every connection that is not in use."""
+        with self._mutex:
+            jobs, thread = self._jobs, self._thread
+            self._jobs, self._thread = SimpleQueue(), None
+        if thread is not None:
+            jobs.put(None)
+            thread.join()
         self.engine.dispose()
 
     @contextmanager
@@ -101,24 +114,39 @@ class Database:
                 session.rollback()
                 raise
 
+    def _work(self, waiting: SimpleQueue[_Job[Any] | None]) -> None:
+        """Run jobs until the queue holds None."""
+        while (job := waiting.get()) is not None:
+            with self._writer:
+                jobs = [job]
+                while len(jobs) < MAX_GROUP and not waiting.empty():  # while others wrote, more jobs arrived
+                    if (job := waiting.get()) is None:
+                        waiting.put(None)
+                        break
+                    jobs.append(job)
+                self._run([job for job in jobs if job.future.set_running_or_notify_cancel()])
+
     def _run(self, jobs: list[_Job[Any]]) -> None:
-        """Run jobs in one transaction; if it fails, each in one of its own, so that none fails for another."""
+        """Run jobs in one transaction; if it fails, each in one of its own, so that none fails for another.
+
+        A SAVEPOINT for each job would do the same, and makes every vote slower: see NOTES.md.
+        """
+        outcomes: list[Callable[[], None]] = []
         try:
             with self._begin() as session:
                 for job in jobs:
-                    job.error, job.results = None, []
                     try:
-                        job.results = [job.run(session)]
+                        outcomes.append(partial(job.future.set_result, job.run(session)))
                     except ArenaError as error:  # refused before it wrote
-                        job.error = error
-        except Exception as error:
+                        outcomes.append(partial(job.future.set_exception, error))
+        except BaseException as error:  # whatever it is: the thread goes on, and who waits is told
             if len(jobs) > 1:
                 for job in jobs:
                     self._run([job])
                 return
-            jobs[0].error = error
-        for job in jobs:
-            job.done = True
+            outcomes = [partial(job.future.set_exception, error) for job in jobs]
+        for report in outcomes:
+            report()
 
 
 class ChangeDetector:
@@ -175,56 +203,12 @@ def create_database_engine(url: str) -> Engine:
     return engine
 
 
+@dataclass(frozen=True)
 class _Job(Generic[T]):
-    """A job and its result."""
+    """A job of the writer thread."""
 
-    def __init__(self, run: Callable[[Session], T]) -> None:
-        self.run = run
-        self.awake = threading.Event()
-        self.done = False
-        self.results: list[T] = []
-        self.error: BaseException | None = None
-
-    def get(self) -> T:
-        """Return the result, or raise the job's error."""
-        if self.error is not None:
-            raise self.error
-        return self.results[0]
-
-
-class _Group:
-    """The queue of waiting jobs, whose first thread leads: it runs the jobs of all."""
-
-    def __init__(self) -> None:
-        self._mutex = threading.Lock()
-        self._waiting: deque[_Job[Any]] = deque()
-        self._led = False
-
-    def join(self, job: _Job[Any]) -> bool:
-        """Add a job; True if this thread leads."""
-        with self._mutex:
-            self._waiting.append(job)
-            leads, self._led = not self._led, True
-            return leads
-
-    def take(self) -> list[_Job[Any]]:
-        """For the leader: the jobs to run, its own first."""
-        with self._mutex:
-            return [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_GROUP))]
-
-    def leave(self, leader: _Job[Any], jobs: list[_Job[Any]]) -> None:
-        """Wake the threads whose jobs are done, and let the next in the queue lead."""
-        for job in jobs:
-            if not job.done:  # the leader was interrupted
-                job.done, job.error = True, RuntimeError("the writing thread was interrupted: try again")
-        with self._mutex:
-            if leader in self._waiting:
-                self._waiting.remove(leader)
-            self._led = bool(self._waiting)
-            if self._waiting:
-                self._waiting[0].awake.set()
-        for job in jobs:
-            job.awake.set()
+    run: Callable[[Session], T]
+    future: Future[T]  # of its result
 
 
 def _create_engine(address: URL, **options: Any) -> Engine:

@@ -271,15 +271,20 @@ def test_a_job_that_violates_a_constraint_fails_alone(evening: Evening) -> None:
     assert verify_log(evening.db) == 2 + 7
 
 
-def test_waiting_threads_share_commits(evening: Evening) -> None:
+def test_waiting_jobs_share_commits(evening: Evening) -> None:
     evening.begin()
     commits: list[object] = []
     event.listen(evening.db.engine, "commit", commits.append)
-    with ThreadPoolExecutor(12) as pool:
-        with evening.db.writing():  # meanwhile twelve come
-            jobs = [pool.submit(evening.db.submit, lambda s: append(s, "note", {}, now=1.0)) for _ in range(12)]
-            while len(evening.db._group._waiting) < 12:
-                pass
-        for job in jobs:
-            job.result()
+    with evening.db.writing():  # meanwhile twelve come
+        jobs = [evening.db.enqueue(lambda s: append(s, "note", {}, now=1.0)) for _ in range(12)]
+    assert [job.result() for job in jobs] == list(range(3, 15))
     assert len(commits) == 1 + 1 and verify_log(evening.db) == 14
+
+
+def test_jobs_that_wait_are_done_before_the_database_is_closed(evening: Evening) -> None:
+    evening.begin()
+    with evening.db.writing():
+        jobs = [evening.db.enqueue(lambda s: append(s, "note", {}, now=1.0)) for _ in range(100)]
+    evening.db.dispose()
+    assert [job.done() for job in jobs] == [True] * 100
+    assert evening.db.submit(lambda session: head(session)[0]) == 102  # and it opens again
