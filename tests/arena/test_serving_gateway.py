@@ -209,7 +209,7 @@ def test_what_is_larger_than_a_piece_goes_to_a_file_that_leaves_nothing(
 def test_a_stalled_body_is_given_up_and_its_place_is_free_again(
     seat: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(request_body, "LINGER", 0.05)
+    monkeypatch.setattr(request_body, "DRAIN_SECONDS", 0.05)
 
     async def story(it: Seat) -> None:
         most = request_limits("PATCH", "/api/v1/entries/a").max_concurrent
