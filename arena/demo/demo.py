@@ -26,7 +26,7 @@ from arena.rules.lifecycle import UNDECIDED
 from arena.server.network import PortTaken, with_address
 from arena.server.server import is_answering, serve
 from arena.services import bracket, events, identity, queries
-from arena.services.log import verify_chain
+from arena.services.log import verify_log
 from arena.settings import Settings, load_settings
 from arena.verification.runner import available_cores
 from trainer.verse.bundle import read_claim
@@ -282,7 +282,7 @@ def _vote_to_the_end(db: Database, url: str, rng: random.Random, say: Callable[[
     name, text = champion.name or "", champion.text or ""
     if name not in voters[0].get("/results"):
         raise DemoError("the results page does not name the champion")
-    records = verify_chain(db)
+    records = verify_log(db)
     say(f"\nThe champion, by {sanitize(name)}:\n")
     for line in text.split("\n"):
         say(f"    {sanitize(line)}")

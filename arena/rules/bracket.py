@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 MAX_PLACES = 1_024  # ten rounds; more would take qualifying heats
 NOBODY = ""  # a side that stays empty: a bye, or both who could have come were disqualified
@@ -52,6 +52,10 @@ class PlannedMatch:
     lower: Source
 
 
+DecidedByVoters = Literal["votes", "revote", "draw"]
+VOTED: tuple[DecidedByVoters, ...] = get_args(DecidedByVoters)  # ways a match is decided by people
+
+
 @dataclass(frozen=True)
 class Decision:
     """The room's choice between two entries."""
@@ -59,7 +63,7 @@ class Decision:
     upper: str
     lower: str
     winner: str
-    by: Literal["votes", "revote", "draw"]
+    by: DecidedByVoters
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ class Standing:
     lower: str | None
     winner: str | None = None
     loser: str | None = None
-    decided_by: Literal["votes", "revote", "draw", "walkover", "bye"] | None = None  # None: not closed
+    decided_by: DecidedByVoters | Literal["walkover", "bye"] | None = None  # None: not closed
 
     @property
     def closed(self) -> bool:

@@ -1,22 +1,33 @@
-"""What the votes of a match come to."""
+"""What the votes of one round of a poll come to."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 POLL_ROUNDS = 2  # a first vote, and one more after a tie
 
 
-def outcome(upper: int, lower: int, poll_round: int) -> Literal["upper", "lower", "revote", "draw"]:
-    """The side with more votes; after a tie another vote, and after another the public draw.
+@dataclass(frozen=True)
+class Tally:
+    """Votes of one round of a poll."""
+
+    upper: int
+    lower: int
+
+
+def outcome(tally: Tally, poll_round: int) -> Literal["upper", "lower", "revote", "draw"]:
+    """Name the side with more votes; after a tie comes another vote, and after another tie the public draw.
 
     A match without votes is a tie.
 
     Args:
-        upper: votes for the upper side in this round of the poll.
-        lower: and for the lower.
+        tally: the votes of this round.
         poll_round: 0 for the first vote, 1 for the re-vote.
+
+    >>> outcome(Tally(2, 2), 0)
+    'revote'
     """
-    if upper != lower:
-        return "upper" if upper > lower else "lower"
+    if tally.upper != tally.lower:
+        return "upper" if tally.upper > tally.lower else "lower"
     return "revote" if poll_round + 1 < POLL_ROUNDS else "draw"

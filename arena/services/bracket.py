@@ -6,7 +6,7 @@ writes what has changed: after a closed match, a disqualification, or a decision
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import cast
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -24,14 +24,15 @@ from arena.errors import (
     TooManyEntries,
     WrongState,
 )
-from arena.rules.bracket import MAX_PLACES, Decision, build_bracket, resolve_bracket
-from arena.rules.draw import draw_seeds, draw_tie
+from arena.rules.bracket import MAX_PLACES, VOTED, DecidedByVoters, Decision, build_bracket, resolve_bracket
+from arena.rules.draw import draw_seeds
 from arena.rules.lifecycle import LIVE, UNDECIDED, Action, EventState, is_closing_due, is_drawn, is_grace_over
-from arena.rules.tally import outcome
+from arena.rules.results import decide, podium_of
+from arena.rules.tally import Tally, outcome
 from arena.services.entries import expire, expire_claims
 from arena.services.events import STATE_CHANGES, clean_name, close, move, require, the_event, view_of
 from arena.services.log import append, require_unchanged
-from arena.services.queries import VOTED, BracketView
+from arena.services.queries import BracketView, read_podium
 from arena.services.schemas import EventView, MatchResult, MatchView
 from arena.store.schema import Entry, Event, Match, Vote
 from arena.store.unit_of_work import Database
@@ -284,21 +285,18 @@ def _count(session: Session, event: Event, match: Match, now: float) -> None:
         Vote.match_id == match.id, Vote.poll == match.poll, Vote.poll_round == match.poll_round
     )
     votes = dict(session.execute(query.group_by(Vote.choice)).all())
-    upper, lower = votes.get("upper", 0), votes.get("lower", 0)
-    match.tallies = [*(match.tallies or [])[: match.poll_round], [upper, lower]]
-    result = outcome(upper, lower, match.poll_round)
-    data = {"match": match.id, "poll": match.poll, "poll_round": match.poll_round, "upper": upper, "lower": lower}
-    append(session, "votes-counted", data | {"outcome": result}, now=now)
-    if result == "revote":
+    tally = Tally(votes.get("upper", 0), votes.get("lower", 0))
+    match.tallies = [*(match.tallies or [])[: match.poll_round], [tally.upper, tally.lower]]
+    data = {"match": match.id, "poll": match.poll, "poll_round": match.poll_round, **vars(tally)}
+    append(session, "votes-counted", data | {"outcome": outcome(tally, match.poll_round)}, now=now)
+    tallies = [Tally(*pair) for pair in match.tallies]
+    decision = decide(event.draw_word, match.id, match.upper_id, match.lower_id, tallies)
+    if decision is None:
         match.poll_round += 1
         match.closes_at = now + event.revote_seconds if event.revote_seconds else None
         return
-    if result == "draw":
-        winner = draw_tie(event.draw_word, match.id, match.upper_id, match.lower_id)
-    else:
-        winner = match.upper_id if result == "upper" else match.lower_id
-    match.decided_upper_id, match.decided_lower_id, match.decided_winner_id = match.upper_id, match.lower_id, winner
-    match.decision = "draw" if result == "draw" else "revote" if match.poll_round else "votes"
+    match.decided_upper_id, match.decided_lower_id = decision.upper, decision.lower
+    match.decided_winner_id, match.decision = decision.winner, decision.by
     _settle(session, event, Action.CLOSE_MATCH, now)
 
 
@@ -314,7 +312,7 @@ def _settle(session: Session, event: Event, action: Action, now: float) -> None:
             row.decided_upper_id,
             row.decided_lower_id,
             row.decided_winner_id,
-            cast(Literal["votes", "revote", "draw"], row.decision),
+            cast(DecidedByVoters, row.decision),
         )
         for row in rows.values()
         if row.decided_upper_id and row.decided_lower_id and row.decided_winner_id
@@ -338,17 +336,17 @@ def _settle(session: Session, event: Event, action: Action, now: float) -> None:
         if before != after and (row.state == "closed" or before[0] != "pending"):
             data = {"match": row.id, "state": row.state, "winner": row.winner_id, "by": row.decided_by}
             append(session, "match-settled", data, now=now)
-    final = next(row for row in rows.values() if row.kind == "final")
-    state: EventState = "champion" if final.state == "closed" else "drawn"
+    state: EventState = (
+        "champion" if any(row.kind == "final" and row.state == "closed" for row in rows.values()) else "drawn"
+    )
     if event.state != state:
         move(event, action, state)
         if state == "champion":
-            append(session, "champion", {"entry": final.winner_id}, now=now)
+            append(session, "champion", {"entry": podium_of(rows.values()).champion}, now=now)
     session.flush()
 
 
 def _result(session: Session, match: Match) -> MatchResult:
-    final = select(Match.winner_id).where(Match.kind == "final", Match.state == "closed")
     return MatchResult(
         match=match.id,
         state=match.state,
@@ -357,5 +355,5 @@ def _result(session: Session, match: Match) -> MatchResult:
         winner=match.winner_id,
         decided_by=match.decided_by,
         closes_at=match.closes_at,
-        champion=session.scalar(final),
+        champion=read_podium(session).champion,
     )

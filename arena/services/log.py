@@ -7,7 +7,8 @@ before it was changed.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 from sqlalchemy import Table, insert, select
@@ -17,6 +18,18 @@ from arena.errors import AlreadyDone, LogBroken
 from arena.store.schema import LogRecord
 from arena.store.unit_of_work import Database
 from trainer.verse import strictjson
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record of the log."""
+
+    number: int  # from 1, without gaps
+    at: float  # seconds since the epoch
+    kind: str
+    data: str  # canonical JSON
+    hash: str  # SHA-256 of the hash before it and this record, hexadecimal
+
 
 START = "0" * 64  # stands for the hash before the first record
 _TABLE = cast(Table, LogRecord.__table__)
@@ -79,19 +92,31 @@ def require_unchanged(session: Session, seen: int | None, what: Mapping[str, str
             raise AlreadyDone(what[record.kind].format(**subject), record.at, record.number)
 
 
-def verify_chain(db: Database) -> int:
-    """Recompute every hash; the number of records.
+def verify_chain(records: Iterable[Record]) -> int:
+    """Recompute the hash of every record.
+
+    Args:
+        records: all of them, in order.
+
+    Returns:
+        The number of records.
 
     Raises:
-        LogBroken: a record was changed, added or taken out.
+        LogBroken: A record was changed, added or taken out.
     """
     previous, count = START, 0
-    with db.reading() as session:
-        for record in session.scalars(select(LogRecord).order_by(LogRecord.number)).yield_per(1_000):
-            count += 1
-            if record.number != count:
-                raise LogBroken(count, "is missing")
-            if record_hash(previous, record.number, record.at, record.kind, record.data) != record.hash:
-                raise LogBroken(count, "does not fit the one before it")
-            previous = record.hash
+    for record in records:
+        count += 1
+        if record.number != count:
+            raise LogBroken(count, "is missing")
+        if record_hash(previous, record.number, record.at, record.kind, record.data) != record.hash:
+            raise LogBroken(count, "does not fit the one before it")
+        previous = record.hash
     return count
+
+
+def verify_log(db: Database) -> int:
+    """Recompute the hash of every record of a database; raises and returns as `verify_chain`."""
+    with db.reading() as session:
+        query = select(_TABLE).order_by(_TABLE.c.number)
+        return verify_chain(Record(**row) for row in session.execute(query).yield_per(1_000).mappings())

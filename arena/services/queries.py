@@ -5,7 +5,7 @@ A verse is seen from the opening of its first match on, its author and everythin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,8 +13,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from arena.errors import AmbiguousEntry, EntryNotFound
-from arena.rules.bracket import THIRD, round_title, title_of
+from arena.rules.bracket import VOTED, round_title, title_of
 from arena.rules.lifecycle import ENTRY_STATES, UNDECIDED, has_champion, phase_at
+from arena.rules.results import Podium, podium_of
 from arena.services.entries import reason_of
 from arena.services.events import the_event, view_of
 from arena.services.log import head
@@ -36,7 +37,6 @@ from arena.store.schema import Entry, Event, LogRecord, Match, Vote
 from arena.store.unit_of_work import Database
 from trainer.verse import strictjson
 
-VOTED = ("votes", "revote", "draw")  # ways a match is decided by people
 RECENT = 30  # records of the log on the console
 
 
@@ -86,7 +86,7 @@ def snapshot(db: Database, *, now: float) -> Snapshot:
             next=title_of(following.id, following.round, following.slot, rounds) if following else None,
             entries=EntryCounts(**_counts(session)),
             matches=MatchCounts(closed=by_state.get("closed", 0), total=sum(by_state.values())),
-            champion=_champion_id(session) if has_champion(event.state) else None,
+            champion=read_podium(session).champion if has_champion(event.state) else None,
             version=number,
         )
 
@@ -104,7 +104,7 @@ def stage_view(db: Database, *, now: float) -> StageView:
             last=max(bracket_view.voted, key=lambda match: match.closed_at or 0.0, default=None),
             next=bracket_view.next,
             rounds=bracket_view.rounds(),
-            champion=bracket_view.first,
+            champion=bracket_view.champion,
             third=bracket_view.third,
             log_number=number,
             log_hash=digest,
@@ -122,7 +122,7 @@ def results_view(db: Database, *, now: float) -> ResultsView:
             phase=phase_at(bracket_view.event, now, voting=bracket_view.open is not None),
             matches=sorted(closed, key=lambda match: match.closed_at or 0.0, reverse=True),
             rounds=bracket_view.rounds(),
-            champion=bracket_view.first,
+            champion=bracket_view.champion,
             second=bracket_view.second,
             third=bracket_view.third,
             log_number=number,
@@ -152,7 +152,7 @@ def entry_view(db: Database, entry_id: str, *, now: float) -> EntryView:
             matches=[
                 m for m in bracket_view.matches if entry_id in (side.entry for side in (m.upper, m.lower) if side)
             ],
-            champion=bracket_view.first is not None and bracket_view.first.entry == entry_id,
+            champion=bracket_view.champion is not None and bracket_view.champion.entry == entry_id,
         )
 
 
@@ -173,7 +173,7 @@ def console_view(db: Database, *, now: float) -> ConsoleView:
             matches=bracket_view.matches,
             open=bracket_view.open,
             next=bracket_view.next,
-            champion=bracket_view.first,
+            champion=bracket_view.champion,
             third=bracket_view.third,
             log_number=number,
             log_hash=digest,
@@ -234,6 +234,7 @@ class BracketView:
     event: Event
     matches: list[MatchView]  # in the order of play
     done: frozenset[str]  # entries whose last match is closed, but for the disqualified
+    podium: Podium
 
     @classmethod
     def load(cls, session: Session) -> BracketView:
@@ -290,7 +291,8 @@ class BracketView:
                 winner=row.winner_id if closed else None,
             )
 
-        return cls(event, [view(row) for row in rows], done)
+        disqualified = {entry.id for entry in entries.values() if entry.state == "disqualified"}
+        return cls(event, [view(row) for row in rows], done, podium_of(rows, disqualified))
 
     def is_done(self, entry_id: str) -> bool:
         """Whether everything about this entry is public."""
@@ -316,21 +318,19 @@ class BracketView:
         return [match for match in self.matches if match.state == "closed" and match.decided_by in VOTED]
 
     @property
-    def first(self) -> Side | None:
+    def champion(self) -> Side | None:
         """The champion."""
-        return self._winner(match for match in self.matches if match.kind == "final")
+        return self._last_side(self.podium.champion)
 
     @property
     def second(self) -> Side | None:
-        """Who lost the final."""
-        final = next((match for match in self.matches if match.kind == "final" and match.winner), None)
-        sides = (final.upper, final.lower) if final else ()
-        return next((side for side in sides if side and side.mark == "lost"), None)
+        """The loser of the final, unless disqualified."""
+        return self._last_side(self.podium.second)
 
     @property
     def third(self) -> Side | None:
-        """Who won the match for the third place."""
-        return self._winner(match for match in self.matches if match.id == THIRD)
+        """The winner of the match for the third place."""
+        return self._last_side(self.podium.third)
 
     def rounds(self) -> list[RoundView]:
         """The bracket in columns."""
@@ -340,10 +340,10 @@ class BracketView:
             for number in range(1, total + 1)
         ]
 
-    @staticmethod
-    def _winner(matches: Iterable[MatchView]) -> Side | None:
-        sides = (side for match in matches for side in (match.upper, match.lower) if match.winner)
-        return next((side for side in sides if side and side.mark == "won"), None)
+    def _last_side(self, entry_id: str | None) -> Side | None:
+        """The side of an entry in its last match."""
+        sides = (side for match in reversed(self.matches) for side in (match.upper, match.lower))
+        return next((side for side in sides if side and side.entry == entry_id), None)
 
 
 def _votes(session: Session, match_id: str, poll: int, poll_round: int) -> int:
@@ -356,8 +356,10 @@ def _counts(session: Session) -> dict[str, int]:
     return {state: found.get(state, 0) for state in ENTRY_STATES}
 
 
-def _champion_id(session: Session) -> str | None:
-    return session.scalar(select(Match.winner_id).where(Match.kind == "final", Match.state == "closed"))
+def read_podium(session: Session) -> Podium:
+    """Read the first three places as they are now."""
+    disqualified = session.scalars(select(Entry.id).where(Entry.seed.is_not(None), Entry.state == "disqualified"))
+    return podium_of(session.scalars(select(Match).where(Match.kind.in_(("final", "third")))), set(disqualified))
 
 
 def _console_entries(session: Session) -> list[ConsoleEntry]:

@@ -49,11 +49,11 @@ def final_of(matches: list[PlannedMatch]) -> str:
     return next(match.id for match in matches if match.kind == "final")
 
 
-def test_no_entries_have_no_matches() -> None:
+def test_a_bracket_without_entries_has_no_matches() -> None:
     assert seed_positions(0) == [] and build_bracket(0) == [] and resolve_bracket([], [], {}) == {}
 
 
-def test_one_entry_is_champion_by_walk_over() -> None:
+def test_a_single_entry_is_champion_by_walkover() -> None:
     (match,) = build_bracket(1)
     assert (match.kind, match.upper, match.lower) == ("final", Seed(1), None)
     assert resolve_bracket([match], ["a"], {})[match.id] == Standing("a", NOBODY, "a", NOBODY, "walkover")
@@ -63,7 +63,7 @@ def test_two_entries_meet_in_a_final_and_there_is_no_third_place() -> None:
     assert build_bracket(2) == [PlannedMatch("r1m1", 1, 1, "final", Seed(1), Seed(2))]
 
 
-def test_with_three_the_loser_of_the_only_semi_final_is_third() -> None:
+def test_with_three_entries_the_loser_of_the_only_semifinal_is_third() -> None:
     matches, seeds = build_bracket(3), ["a", "b", "c"]
     found = resolve_bracket(matches, seeds, {})
     assert (found["r1m1"].winner, found["r1m1"].decided_by) == ("a", "bye")
@@ -81,7 +81,7 @@ def test_places_are_a_power_of_two_and_hold_every_seed_once() -> None:
 
 
 @pytest.mark.parametrize("n", SIZES)
-def test_the_best_meet_last(n: int) -> None:
+def test_the_best_two_seeds_can_meet_only_in_the_final(n: int) -> None:
     """Where the better seed always wins, the two that meet in a round add up to one more than the places left."""
     matches = build_bracket(n)
     _, found = play(matches, entries(n))
@@ -111,14 +111,14 @@ def test_every_size_plays_to_one_champion_with_as_many_votes_as_it_must(n: int) 
 
 
 @pytest.mark.parametrize("n", SIZES)
-def test_byes_stand_in_the_first_round_only_and_go_to_the_best(n: int) -> None:
+def test_byes_are_in_the_first_round_only_and_go_to_the_best_seeds(n: int) -> None:
     _, found = play(build_bracket(n), entries(n))
     byes = {standing.winner for standing in found.values() if standing.decided_by == "bye"}
     assert byes == {f"e{seed}" for seed in range(1, len(seed_positions(n)) - n + 1)}
     assert all(match.startswith("r1") for match, standing in found.items() if standing.decided_by == "bye")
 
 
-def test_matches_come_after_those_they_wait_for() -> None:
+def test_a_match_is_listed_after_the_matches_that_feed_it() -> None:
     for n in (3, 8, 23, 64, MAX_PLACES):
         known: set[str] = set()
         for match in build_bracket(n):
@@ -128,13 +128,13 @@ def test_matches_come_after_those_they_wait_for() -> None:
         assert build_bracket(n)[-1].kind == "final"
 
 
-def test_more_than_the_places_are_refused() -> None:
+def test_a_bracket_refuses_more_entries_than_it_has_places() -> None:
     for n in (-1, MAX_PLACES + 1):
         with pytest.raises(ValueError, match="0 to 1024"):
             build_bracket(n)
 
 
-def test_a_disqualified_side_loses_by_walk_over() -> None:
+def test_a_disqualified_side_loses_by_walkover() -> None:
     matches, seeds = build_bracket(4), entries(4)
     found = resolve_bracket(matches, seeds, {}, {"e1"})
     assert (found["r1m1"].winner, found["r1m1"].loser, found["r1m1"].decided_by) == ("e4", "e1", "walkover")
@@ -143,7 +143,7 @@ def test_a_disqualified_side_loses_by_walk_over() -> None:
     assert found["r2m1"].ready
 
 
-def test_what_a_disqualified_entry_had_won_stays_won_and_its_next_match_is_lost() -> None:
+def test_a_disqualified_entry_keeps_its_past_wins_and_loses_its_next_match() -> None:
     matches, seeds = build_bracket(4), entries(4)
     decisions = {"r1m1": Decision("e1", "e4", "e1", "votes"), "r1m2": Decision("e2", "e3", "e2", "votes")}
     found = resolve_bracket(matches, seeds, decisions, {"e1"})
@@ -152,14 +152,14 @@ def test_what_a_disqualified_entry_had_won_stays_won_and_its_next_match_is_lost(
     assert found["third"].ready
 
 
-def test_a_disqualified_champion_is_none() -> None:
+def test_a_disqualified_champion_is_no_champion() -> None:
     decisions, _ = play(build_bracket(2), entries(2))
     assert resolve_bracket(build_bracket(2), entries(2), decisions, {"e1"})["r1m1"] == Standing(
         "e1", "e2", "e2", "e1", "walkover"
     )
 
 
-def test_where_both_are_disqualified_nobody_goes_on() -> None:
+def test_when_both_sides_are_disqualified_nobody_advances() -> None:
     found = resolve_bracket(build_bracket(4), entries(4), {"r1m2": Decision("e2", "e3", "e2", "votes")}, {"e1", "e4"})
     assert found["r1m1"] == Standing("e1", "e4", NOBODY, NOBODY, "walkover")
     assert (found["r2m1"].winner, found["r2m1"].decided_by) == ("e2", "walkover")
@@ -189,7 +189,7 @@ def test_disqualifications_at_any_moment_leave_a_bracket_that_can_be_played_to_i
         assert found[final_of(matches)].winner not in out
 
 
-def test_a_decision_taken_back_and_made_again_brings_back_what_followed() -> None:
+def test_a_decision_undone_and_made_again_restores_the_later_matches() -> None:
     for n in SIZES:
         matches, seeds = build_bracket(n), entries(n)
         decisions, found = play(matches, seeds, random.Random(n))
@@ -200,7 +200,7 @@ def test_a_decision_taken_back_and_made_again_brings_back_what_followed() -> Non
             assert resolve_bracket(matches, seeds, without | {undone: decisions[undone]}) == found
 
 
-def test_a_decision_between_others_does_not_count() -> None:
+def test_a_decision_between_other_entries_is_ignored() -> None:
     decisions = {
         "r1m1": Decision("e1", "e4", "e1", "votes"),
         "r1m2": Decision("e2", "e3", "e2", "votes"),

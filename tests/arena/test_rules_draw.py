@@ -6,15 +6,15 @@ import hashlib
 from collections import Counter
 
 from arena.rules.draw import draw_key, draw_seeds, draw_tie, left_side
-from arena.rules.tally import outcome
+from arena.rules.tally import Tally, outcome
 
 
-def test_the_draw_key_is_the_published_one() -> None:
+def test_the_draw_key_equals_the_published_value() -> None:
     assert draw_key("thimble", "a") == "280a77b6a76203c27b75591a94768662f76a53b69f70bdc508f4d24927bc296d"
     assert draw_key("Öl", "r1m1/b") == hashlib.sha256("verse-draw-1Ölr1m1/b".encode()).hexdigest()
 
 
-def test_the_lot_depends_on_the_word_and_the_entries_only() -> None:
+def test_the_draw_depends_on_the_word_and_the_entries_only() -> None:
     ids = [f"{n:032x}" for n in range(50)]
     first = draw_seeds("thimble", ids)
     assert first == draw_seeds("thimble", reversed(ids)) and sorted(first) == ids
@@ -41,10 +41,10 @@ def test_about_half_of_the_voters_see_either_verse_on_the_left() -> None:
 
 
 def test_the_side_with_more_votes_wins() -> None:
-    assert outcome(3, 2, 0) == "upper" and outcome(0, 1, 1) == "lower"
+    assert outcome(Tally(3, 2), 0) == "upper" and outcome(Tally(0, 1), 1) == "lower"
 
 
 def test_a_tie_is_voted_on_once_more_and_then_drawn() -> None:
     for votes in (0, 7):
-        assert outcome(votes, votes, 0) == "revote"
-        assert outcome(votes, votes, 1) == "draw"
+        assert outcome(Tally(votes, votes), 0) == "revote"
+        assert outcome(Tally(votes, votes), 1) == "draw"

@@ -23,22 +23,22 @@ def child(code: str) -> list[str]:
     return [sys.executable, "-I", "-c", code]
 
 
-def test_a_child_that_behaves_ends_by_itself_and_its_output_comes_back() -> None:
+def test_a_well_behaved_child_ends_by_itself_and_its_output_is_returned() -> None:
     ending = run_watched(child("print('a verse')"), ROOMY)
     assert (ending.how, ending.status, ending.output.split()) == ("exited", 0, [b"a", b"verse"])
 
 
-def test_a_child_that_eats_memory_is_ended() -> None:
+def test_a_child_that_uses_too_much_memory_is_killed() -> None:
     ending = run_watched(child("x = []\nwhile True: x.append(b'1' * 2**22)"), Limits(100 * MIB, 60.0))
     assert ending.how == "memory"
 
 
-def test_a_child_that_loops_is_ended() -> None:
+def test_a_child_in_an_endless_loop_is_killed() -> None:
     ending = run_watched(child("while True: pass"), Limits(500 * MIB, 0.3))
     assert ending.how == "time"
 
 
-def test_a_child_that_prints_without_end_is_ended() -> None:
+def test_a_child_that_prints_without_end_is_killed() -> None:
     ending = run_watched(child("while True: print('la' * 10_000)"), ROOMY)
     assert ending.how == "output"
     assert len(ending.output) < MAX_OUTPUT + 2**17
@@ -50,12 +50,12 @@ def test_a_child_that_closes_its_output_is_still_watched() -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-def test_a_child_that_dies_by_a_signal_is_told_from_one_we_ended() -> None:
+def test_a_child_killed_by_a_signal_is_distinguished_from_one_killed_by_its_watcher() -> None:
     ending = run_watched(child("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"), ROOMY)
     assert (ending.how, ending.status) == ("exited", -signal.SIGSEGV)
 
 
-def test_a_cancelled_child_is_ended() -> None:
+def test_a_cancelled_child_is_killed() -> None:
     cancelled = threading.Event()
     cancelled.set()
     assert run_watched(child("while True: pass"), ROOMY, cancelled).how == "cancelled"

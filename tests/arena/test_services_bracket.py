@@ -24,6 +24,7 @@ from arena.errors import (
     WrongState,
 )
 from arena.rules.draw import draw_seeds, draw_tie
+from arena.rules.results import CastVote, CountedPoll, compute_results
 from arena.services.bracket import (
     close_due,
     close_match,
@@ -41,7 +42,7 @@ from arena.services.events import (
     publish,
     set_draw_word,
 )
-from arena.services.log import verify_chain
+from arena.services.log import verify_log
 from arena.services.queries import console_view, entry_view, results_view, snapshot, stage_view
 from arena.services.schemas import EventRules, MatchCounts
 from arena.services.verification import record_verdict
@@ -69,7 +70,7 @@ def match_of(evening: Evening, match: str) -> Match:
         return found
 
 
-def test_the_lot_follows_from_the_word_and_nothing_else(four: Four) -> None:
+def test_the_draw_follows_from_the_word_and_nothing_else(four: Four) -> None:
     evening, ids, _ = four
     assert ids == draw_seeds("thimble", ids)
     record = next(r for r in console_view(evening.db, now=evening.now).recent if r["kind"] == "bracket-drawn")
@@ -77,7 +78,7 @@ def test_the_lot_follows_from_the_word_and_nothing_else(four: Four) -> None:
     assert current_event(evening.db).draw_word == "thimble"
 
 
-def test_the_room_may_choose_the_word_until_the_draw(evening: Evening) -> None:
+def test_the_draw_word_can_be_changed_until_the_draw(evening: Evening) -> None:
     evening.begin(word="first")
     assert current_event(evening.db).draw_word is None
     set_draw_word(evening.db, "  the room's own ", now=evening.now)
@@ -107,7 +108,7 @@ def test_the_draw_waits_for_every_verdict(evening: Evening) -> None:
     assert states[late.entry] == "expired" and sorted(states.values()) == ["expired", "verified", "verified"]
 
 
-def test_the_organizer_may_draw_without_the_missing_and_a_late_verdict_changes_nothing(evening: Evening) -> None:
+def test_the_organizer_may_draw_without_unverified_entries_and_a_late_verdict_changes_nothing(evening: Evening) -> None:
     evening.begin()
     first, second, third = verses(3)
     evening.enter("ann", first)
@@ -194,12 +195,12 @@ def test_a_double_tap_on_close_does_not_end_the_re_vote(four: Four) -> None:
     with ThreadPoolExecutor(4) as pool:
         assert set(pool.map(tap, range(4))) == {("open", 1)}
     close_match(evening.db, "r1m1", poll_round=1, now=evening.now)
-    before = verify_chain(evening.db)
+    before = verify_log(evening.db)
     assert close_match(evening.db, "r1m1", poll_round=1, now=evening.now).state == "closed"
-    assert verify_chain(evening.db) == before
+    assert verify_log(evening.db) == before
 
 
-def test_the_clock_closes_matches(four: Four) -> None:
+def test_matches_close_when_their_time_is_over(four: Four) -> None:
     evening, ids, texts = four
     open_match(evening.db, "r1m1", seconds=20, now=evening.now)
     evening.vote("a", "r1m1", texts[ids[0]])
@@ -209,7 +210,7 @@ def test_the_clock_closes_matches(four: Four) -> None:
     assert close_due(evening.db, now=evening.now + 21) == []
 
 
-def test_the_evening_goes_on_to_first_second_and_third(four: Four) -> None:
+def test_a_bracket_played_to_its_end_has_first_second_and_third_place(four: Four) -> None:
     evening, ids, texts = four
     for match, seed in (("r1m1", 0), ("r1m2", 1), ("third", 3), ("r2m1", 1)):
         result = evening.decide(match, texts[ids[seed]])
@@ -231,7 +232,7 @@ def test_the_evening_goes_on_to_first_second_and_third(four: Four) -> None:
             act()
 
 
-def test_undo_plays_again_what_followed(four: Four) -> None:
+def test_undoing_a_match_reopens_the_matches_that_followed_it(four: Four) -> None:
     evening, ids, texts = four
     for match, seed in (("r1m1", 0), ("r1m2", 1), ("third", 2), ("r2m1", 0)):
         evening.decide(match, texts[ids[seed]])
@@ -257,7 +258,7 @@ def test_undo_plays_again_what_followed(four: Four) -> None:
     evening.decide("r2m1", texts[ids[2]])
     results = results_view(evening.db, now=evening.now)
     assert results.champion and results.champion.entry == ids[2]
-    verify_chain(evening.db)
+    verify_log(evening.db)
 
 
 def test_votes_of_an_undone_match_stay_and_do_not_count(four: Four) -> None:
@@ -303,7 +304,7 @@ def test_a_disqualified_verse_loses_its_open_match_at_once(four: Four) -> None:
     assert evening.decide("r1m1", texts[ids[0]]).winner == ids[0]
 
 
-def test_a_verse_put_out_before_the_draw_is_not_drawn(evening: Evening) -> None:
+def test_an_entry_disqualified_before_the_draw_is_not_drawn(evening: Evening) -> None:
     evening.begin()
     first, second = verses(2)
     one, two = evening.enter("ann", first), evening.enter("bob", second)
@@ -318,7 +319,7 @@ def test_a_verse_put_out_before_the_draw_is_not_drawn(evening: Evening) -> None:
         disqualify(evening.db, two, "", now=evening.now)
 
 
-def test_where_both_are_out_nobody_goes_on_and_the_evening_still_ends(four: Four) -> None:
+def test_when_both_sides_are_disqualified_nobody_advances_and_the_event_still_ends(four: Four) -> None:
     evening, ids, _ = four
     for entry in ids[:3]:
         disqualify(evening.db, entry, "copied", now=evening.now)
@@ -346,7 +347,7 @@ def test_submissions_closed_too_early_can_be_opened_again(evening: Evening) -> N
 @pytest.mark.parametrize(
     "rules", [EventRules(lines=0), EventRules(characters=0), EventRules(grace_seconds=-1), EventRules(max_open=0)]
 )
-def test_rules_that_no_event_can_be_run_by_are_refused(evening: Evening, rules: EventRules) -> None:
+def test_rules_under_which_no_event_can_be_run_are_refused(evening: Evening, rules: EventRules) -> None:
     with pytest.raises(BadSetting):
         create_event(evening.db, name="Evening", draw_word="w", rules=rules, now=evening.now)
 
@@ -366,3 +367,41 @@ def test_an_event_is_not_published_while_a_match_is_open_and_so_no_clock_takes_i
     assert publish(evening.db, now=evening.now).state == "published"
     close_due(evening.db, now=evening.now)
     assert current_event(evening.db).state == "published"
+
+
+def test_plain_data_of_votes_gives_the_results_that_the_database_holds(four: Four) -> None:
+    evening, ids, texts = four
+    evening.decide("r1m1", texts[ids[3]])
+    undo_match(evening.db, "r1m1", now=evening.now)
+    evening.decide("r1m1", texts[ids[0]])
+    open_match(evening.db, "r1m2", now=evening.now)
+    evening.now += 1
+    close_match(evening.db, "r1m2", poll_round=0, now=evening.now)
+    evening.vote("voter0", "r1m2", texts[ids[2]])
+    close_match(evening.db, "r1m2", poll_round=1, now=evening.now)
+    evening.decide("third", texts[ids[1]])
+    evening.decide("r2m1", texts[ids[2]])
+    disqualify(evening.db, ids[0], "not their own", now=evening.now)
+    with evening.db.reading() as session:
+        matches = list(session.scalars(select(Match)))
+        votes = [CastVote(v.match_id, v.poll, v.poll_round, v.choice) for v in session.scalars(select(Vote))]
+    polls = [
+        CountedPoll(m.id, m.poll, m.decided_upper_id, m.decided_lower_id, len(m.tallies))
+        for m in matches
+        if m.decided_upper_id and m.decided_lower_id and m.tallies
+    ]
+    results = compute_results(ids, polls, votes, draw_word="thimble", disqualified=[ids[0]])
+    assert {match.id for match in matches} == set(results.standings)
+    for match in matches:
+        standing = results.standings[match.id]
+        assert (match.upper_id, match.lower_id, match.winner_id, match.decided_by) == (
+            standing.upper,
+            standing.lower,
+            standing.winner,
+            standing.decided_by,
+        )
+        assert match.tallies == [[tally.upper, tally.lower] for tally in results.tallies[match.id]]
+    view = results_view(evening.db, now=evening.now)
+    assert view.champion and view.champion.entry == results.podium.champion == ids[2]
+    assert view.second is None and results.podium.second is None
+    assert view.third and view.third.entry == results.podium.third == ids[1]

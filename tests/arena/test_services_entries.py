@@ -39,7 +39,7 @@ from arena.services.entries import (
 )
 from arena.services.events import close_submissions, create_event, open_submissions, set_closing_time
 from arena.services.identity import check_secret, new_secret, owner_id_of, voter_id_of
-from arena.services.log import verify_chain
+from arena.services.log import verify_log
 from arena.services.queries import console_view
 from arena.services.receipts import public_key_of, verify_receipt
 from arena.services.schemas import EventRules
@@ -77,7 +77,9 @@ def test_a_claim_gets_a_receipt_that_anybody_can_check(evening: Evening, bundle:
     assert not verify_receipt(public, receipt.fields(), "00")
 
 
-def test_the_same_claim_again_gives_the_same_receipt_and_the_place_to_go_on(evening: Evening, bundle: bytes) -> None:
+def test_repeating_a_claim_returns_the_same_receipt_and_the_offset_to_resume_at(
+    evening: Evening, bundle: bytes
+) -> None:
     evening.begin()
     first = evening.claim("ann", bundle)
     evening.piece("ann", first.entry, first.offset, bundle[first.offset : first.offset + 1000])
@@ -87,7 +89,7 @@ def test_the_same_claim_again_gives_the_same_receipt_and_the_place_to_go_on(even
     assert len(entries_of(evening.db, secret_of("ann"), now=evening.now)) == 1
 
 
-def test_pieces_bring_the_bundle_to_the_queue_byte_for_byte(evening: Evening, bundle: bytes) -> None:
+def test_a_bundle_sent_in_pieces_reaches_the_queue_byte_for_byte(evening: Evening, bundle: bytes) -> None:
     evening.begin()
     entry = evening.enter("ann", bundle)
     now = entry_status(evening.db, entry, secret_of("ann"), now=evening.now)
@@ -96,7 +98,7 @@ def test_pieces_bring_the_bundle_to_the_queue_byte_for_byte(evening: Evening, bu
     assert evening.store.parts() == []
 
 
-def test_a_piece_in_the_wrong_place_says_where_to_go_on(evening: Evening, bundle: bytes) -> None:
+def test_a_piece_at_the_wrong_offset_is_refused_with_the_right_offset(evening: Evening, bundle: bytes) -> None:
     evening.begin()
     receipt = evening.claim("ann", bundle)
     for offset in (0, receipt.offset - 1, receipt.offset + 1, len(bundle)):
@@ -109,7 +111,7 @@ def test_a_piece_in_the_wrong_place_says_where_to_go_on(evening: Evening, bundle
     assert repeated.value.expected == receipt.offset + 10
 
 
-def test_the_same_piece_twice_at_once_counts_once(evening: Evening, bundle: bytes) -> None:
+def test_a_piece_sent_twice_at_once_is_stored_once(evening: Evening, bundle: bytes) -> None:
     evening.begin()
     receipt = evening.claim("ann", bundle)
     offset, step, start = receipt.offset, 9_000, threading.Barrier(4)
@@ -179,7 +181,7 @@ def test_bytes_the_disk_lost_are_asked_for_again(evening: Evening, bundle: bytes
     assert status(evening, "ann", evening.enter("ann", bundle)) == "waiting"
 
 
-def test_a_crash_between_bytes_and_row_loses_nothing(evening: Evening, bundle: bytes) -> None:
+def test_a_crash_between_writing_the_bytes_and_the_database_row_loses_nothing(evening: Evening, bundle: bytes) -> None:
     evening.begin()
     receipt = evening.claim("ann", bundle)
     evening.store.write(receipt.entry, receipt.offset, b"\0" * 5_000)  # on the disk, and the row never heard of it
@@ -188,7 +190,7 @@ def test_a_crash_between_bytes_and_row_loses_nothing(evening: Evening, bundle: b
     assert evening.store.path(hashlib.sha256(bundle).hexdigest()).read_bytes() == bundle
 
 
-def test_a_whole_file_enters_at_once(evening: Evening, bundle: bytes) -> None:
+def test_a_whole_file_is_entered_in_one_call(evening: Evening, bundle: bytes) -> None:
     evening.begin()
     file = evening.folder / "form"
     file.write_bytes(bundle)
@@ -201,7 +203,7 @@ def test_a_whole_file_enters_at_once(evening: Evening, bundle: bytes) -> None:
         take_file(evening.db, evening.store, file, secret_of("ann"), "ann", key=evening.key, now=evening.now)
 
 
-def test_a_whole_file_goes_on_where_pieces_stopped(evening: Evening, bundle: bytes) -> None:
+def test_a_whole_file_completes_an_upload_begun_in_pieces(evening: Evening, bundle: bytes) -> None:
     evening.begin()
     receipt = evening.claim("ann", bundle)
     evening.piece("ann", receipt.entry, receipt.offset, bundle[receipt.offset : receipt.offset + 100])
@@ -236,7 +238,7 @@ def test_secrets_must_look_like_secrets() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "   ", "x" * 41, "a\nb", "a\x1b[31m", "\u202egnp", "\u2028", "\ud800", "\u200b"])
-def test_names_that_are_no_line_of_text_are_refused(evening: Evening, bundle: bytes, name: str) -> None:
+def test_names_that_are_not_one_line_of_text_are_refused(evening: Evening, bundle: bytes, name: str) -> None:
     evening.begin()
     with pytest.raises(BadName):
         take_claim(
@@ -311,7 +313,7 @@ def test_nobody_enters_before_the_opening_or_after_the_closing(evening: Evening,
     assert evening.claim("ann", bundle) == replace(receipt, repeated=True)
 
 
-def test_tensors_follow_until_grace_ends_and_no_longer(evening: Evening, bundle: bytes) -> None:
+def test_tensors_are_accepted_until_the_grace_period_ends(evening: Evening, bundle: bytes) -> None:
     evening.begin(EventRules(grace_seconds=100))
     ann, bob = evening.claim("ann", bundle), evening.claim("bob", bundle)
     close_submissions(evening.db, now=evening.now)
@@ -326,7 +328,7 @@ def test_tensors_follow_until_grace_ends_and_no_longer(evening: Evening, bundle:
     assert (status(evening, "ann", ann.entry), status(evening, "bob", bob.entry)) == ("waiting", "expired")
 
 
-def test_the_clock_closes_submissions_once(evening: Evening, bundle: bytes) -> None:
+def test_submissions_close_at_their_time_and_only_once(evening: Evening, bundle: bytes) -> None:
     evening.begin(EventRules(grace_seconds=10))
     set_closing_time(evening.db, evening.now + 60, now=evening.now)
     evening.claim("ann", bundle)
@@ -391,7 +393,7 @@ def test_nothing_is_taken_where_the_disk_is_nearly_full(evening: Evening, bundle
     assert evening.store.parts() == []
 
 
-def test_an_owner_takes_a_verse_back_and_may_enter_it_again(evening: Evening, bundle: bytes) -> None:
+def test_an_owner_may_withdraw_a_verse_and_enter_it_again(evening: Evening, bundle: bytes) -> None:
     evening.begin()
     entry = evening.enter("ann", bundle)
     evening.verify_all()
@@ -408,7 +410,7 @@ def test_an_owner_takes_a_verse_back_and_may_enter_it_again(evening: Evening, bu
         withdraw(evening.db, entry, secret_of("ann"), now=evening.now)
 
 
-def test_a_withdrawn_claim_without_its_tensors_begins_anew(evening: Evening, bundle: bytes) -> None:
+def test_a_claim_withdrawn_before_its_tensors_starts_again_from_the_beginning(evening: Evening, bundle: bytes) -> None:
     evening.begin()
     receipt = evening.claim("ann", bundle)
     evening.piece("ann", receipt.entry, receipt.offset, bundle[receipt.offset : receipt.offset + 50])
@@ -435,7 +437,7 @@ def test_a_later_verse_replaces_the_earlier_only_if_it_verifies(evening: Evening
     assert (status(evening, "ann", one), status(evening, "ann", two)) == ("replaced", "verified")
 
 
-def test_the_latest_claim_stays_in_whichever_is_checked_first(evening: Evening) -> None:
+def test_the_latest_claim_of_an_owner_stays_whichever_is_checked_first(evening: Evening) -> None:
     evening.begin()
     first, second = verses(2)
     early = evening.claim("ann", first)
@@ -483,4 +485,4 @@ def test_what_was_logged_holds_no_name_verse_or_secret(evening: Evening, bundle:
     digest = hashlib.sha256(header_of(bundle)).hexdigest()
     for private in ("ann", secret_of("ann"), owner_id_of(secret_of("ann")), digest, "thimble"):
         assert private not in log
-    assert verify_chain(evening.db) > 4
+    assert verify_log(evening.db) > 4

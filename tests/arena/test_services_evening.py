@@ -11,7 +11,7 @@ from arena.services import queries
 from arena.services.bracket import close_match, draw_bracket, open_match
 from arena.services.entries import entry_status
 from arena.services.events import close_submissions, publish
-from arena.services.log import verify_chain
+from arena.services.log import verify_log
 from arena.services.verification import record_verdict
 from arena.verification.runner import check_in_child, claim_limits
 from tests.support.bundles import verses
@@ -53,7 +53,7 @@ def test_an_evening_from_the_first_claim_to_the_champion(evening: Evening) -> No
     assert queries.entry_view(evening.db, results.champion.entry, now=evening.now).champion
     assert publish(evening.db, now=evening.now).state == "published"
     assert queries.snapshot(evening.db, now=evening.now).champion == results.champion.entry
-    assert verify_chain(evening.db) == queries.snapshot(evening.db, now=evening.now).version
+    assert verify_log(evening.db) == queries.snapshot(evening.db, now=evening.now).version
 
 
 def test_the_same_bundles_votes_and_word_give_the_same_champion(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -123,7 +123,7 @@ def test_one_of_two_verdicts_at_the_same_moment_counts(evening: Evening) -> None
         assert sorted(pool.map(record, range(4))) == [False, False, False, True]
 
 
-def test_a_verse_that_comes_out_otherwise_is_refused_with_the_place(
+def test_a_verse_that_differs_on_replay_is_refused_with_the_position(
     evening: Evening, poet: Poet, other_seed: tuple[Written, Written]
 ) -> None:
     def forge(claim: dict[str, object]) -> None:
@@ -148,7 +148,7 @@ def test_an_undecided_verse_is_refused_without_blame(evening: Evening) -> None:
     assert "nobody's fault" in now.reason and now.may_replace
 
 
-def test_infrastructure_failure_is_never_the_participants(evening: Evening) -> None:
+def test_a_failure_of_the_infrastructure_is_never_held_against_the_participant(evening: Evening) -> None:
     evening.begin()
     evening.enter("ann", verses(1)[0])
     for attempt in range(1, 9):
@@ -196,14 +196,14 @@ def test_a_bundle_that_goes_over_its_own_limits_three_times_is_refused(evening: 
     assert (now.state, now.code) == ("refused", "time") and "three checks" in now.reason
 
 
-def test_a_passing_report_on_another_text_lets_nobody_in(evening: Evening) -> None:
+def test_a_passing_report_on_another_text_verifies_no_entry(evening: Evening) -> None:
     evening.begin()
     evening.enter("ann", verses(1)[0])
     assert record_verdict(evening.db, lease(evening), Report("PASS", text="another"), now=evening.now)
     assert only(evening).state == "refused"
 
 
-def test_a_verdict_on_a_verse_taken_back_or_put_out_meanwhile_does_not_count(evening: Evening) -> None:
+def test_a_verdict_on_an_entry_withdrawn_or_disqualified_meanwhile_does_not_count(evening: Evening) -> None:
     evening.begin()
     first, second = verses(2)
     one, two = evening.enter("ann", first), evening.enter("bob", second)

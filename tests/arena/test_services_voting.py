@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 
 from arena.errors import BadSecret, BadSide, MatchClosed, MatchNotFound, MatchNotOpen, OwnMatch, PollRoundOver
 from arena.services.bracket import close_match, open_match
-from arena.services.log import verify_chain
+from arena.services.log import verify_log
 from arena.services.queries import snapshot, stage_view
 from arena.services.schemas import Snapshot
 from arena.services.voting import cast_vote, get_ballot
@@ -38,7 +38,7 @@ def votes_of(state: Snapshot) -> int:
     return state.match.votes
 
 
-def test_voters_see_the_two_verses_in_orders_of_their_own_and_always_the_same(final: Evening) -> None:
+def test_each_voter_sees_the_two_verses_in_an_order_of_their_own_that_never_changes(final: Evening) -> None:
     texts = set()
     for number in range(20):
         shown = get_ballot(final.db, "r1m1", secret_of(f"v{number}"), now=final.now)
@@ -48,7 +48,7 @@ def test_voters_see_the_two_verses_in_orders_of_their_own_and_always_the_same(fi
     assert len(texts) == 2 and {left for left, _ in texts} == {right for _, right in texts}
 
 
-def test_a_vote_goes_to_the_verse_that_was_seen_there(final: Evening) -> None:
+def test_a_vote_for_a_side_counts_for_the_verse_shown_on_that_side(final: Evening) -> None:
     stage = stage_view(final.db, now=final.now)
     assert stage.open and stage.open.lower and stage.open.lower.text
     for number in range(10):
@@ -80,7 +80,7 @@ def test_a_double_tap_is_one_vote(final: Evening) -> None:
     with ThreadPoolExecutor(8) as pool:
         changed = list(pool.map(tap, ["left", "left", "right", "left", "right", "left", "left", "left"]))
     assert changed.count(False) >= 1 and votes(final) == 1
-    verify_chain(final.db)
+    verify_log(final.db)
 
 
 def test_many_voters_at_once_are_all_counted_once(final: Evening) -> None:
@@ -97,7 +97,7 @@ def test_many_voters_at_once_are_all_counted_once(final: Evening) -> None:
         and match.votes == 100
         and sum(close_match(final.db, "r1m1", poll_round=0, now=final.now).tallies[0]) == 100
     )
-    verify_chain(final.db)
+    verify_log(final.db)
 
 
 def test_nobody_votes_in_their_own_match(final: Evening) -> None:
@@ -108,7 +108,7 @@ def test_nobody_votes_in_their_own_match(final: Evening) -> None:
     assert votes(final) == 0
 
 
-def test_the_clock_closes_a_match_even_before_anybody_counts(final: Evening) -> None:
+def test_no_vote_is_taken_after_the_closing_time_even_before_the_match_is_counted(final: Evening) -> None:
     final.now += 59.9
     cast_vote(final.db, "r1m1", secret_of("v"), "left", 0, now=final.now)
     final.now += 0.1
@@ -143,7 +143,7 @@ def test_verses_are_secret_until_their_match_is_opened(evening: Evening) -> None
         cast_vote(evening.db, "r1m1", secret_of("v"), "left", 0, now=evening.now)
 
 
-def test_a_vote_for_the_first_ballot_does_not_slip_into_the_re_vote(final: Evening) -> None:
+def test_a_vote_of_the_first_round_does_not_count_in_the_second_round(final: Evening) -> None:
     assert close_match(final.db, "r1m1", poll_round=0, now=final.now).poll_round == 1
     with pytest.raises(PollRoundOver) as refused:
         cast_vote(final.db, "r1m1", secret_of("v"), "left", 0, now=final.now)

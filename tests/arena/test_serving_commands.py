@@ -5,26 +5,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner, Result
 
-from arena.bootstrap import EventContext, open_event
 from arena.cli import main
 from arena.errors import BadName
-from arena.services import bracket, entries, queries, voting
-from arena.services.verification import claim_next, record_verdict
-from arena.settings import load_settings
-from arena.verification.check import check_bundle
-from tests.support.bundles import RECIPE, Poet, random_weights
-from trainer.verse.claim import header_length
-
-
-def secret_of(number: int) -> str:
-    return f"secret-of-the-poet-number-{number:04d}"
+from arena.services import bracket, queries
+from tests.support.bundles import verse
+from tests.support.evening import Evening
 
 
 class Desk:
@@ -47,42 +39,31 @@ class Desk:
         assert not result.exception or isinstance(result.exception, SystemExit)
         return result.output
 
-    def open(self) -> EventContext:
-        return open_event(replace(load_settings(self.folder), min_free_bytes=0))
+    @cached_property
+    def evening(self) -> Evening:
+        """The same event, on the clock of this machine as the commands are."""
+        return Evening(self.folder, now=None)
 
     def enter(self, number: int, name: str = "") -> str:
-        poet = Poet(random_weights(1))
-        data = poet.pack(poet.write(replace(RECIPE, seed=number)))
-        event, key, now = self.open(), load_settings(self.folder).receipt_key, time.time()
-        header = data[: header_length(data[:8])]
-        secret = secret_of(number)
-        receipt = entries.take_claim(event.db, event.store, header, secret, name or f"poet {number}", key=key, now=now)
-        entries.take_piece(
-            event.db, event.store, receipt.entry, secret, receipt.offset, data[receipt.offset :], now=now
-        )
-        job = claim_next(event.db, worker="test", lease_seconds=30, now=now)
-        assert job
-        assert record_verdict(event.db, job, check_bundle(event.store.path(job.bundle)), now=now)
-        event.db.dispose()
-        return receipt.entry
+        """Enter a verse and verify it; its entry's id."""
+        entry = self.evening.enter(name or f"poet {number}", verse(number))
+        assert self.evening.verify_all() == 1
+        return entry
 
     def vote(self, side: str) -> None:
         """One voter, for the upper or the lower verse."""
-        event, now = self.open(), time.time()
-        match = queries.console_view(event.db, now=now).open
+        match = queries.console_view(self.evening.db, now=self.evening.now).open
         assert match and match.upper and match.lower
-        wanted = match.upper.text if side == "upper" else match.lower.text
-        seen = voting.get_ballot(event.db, match.id, secret_of(999), now=now)
-        choice = "left" if seen.left == wanted else "right"
-        voting.cast_vote(event.db, match.id, secret_of(999), choice, seen.poll_round, now=now)
-        event.db.dispose()
+        chosen = match.upper if side == "upper" else match.lower
+        self.evening.vote("voter", match.id, chosen.text or "")
 
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
-    made = Desk(tmp_path / "event")
-    made.does("init", "--name", "Poets", "--word", "thimble", "--match-seconds", "300")
-    yield made
+    desk = Desk(tmp_path / "event")
+    desk.does("init", "--name", "Poets", "--word", "thimble", "--match-seconds", "300")
+    yield desk
+    desk.evening.end()
 
 
 def test_init_says_what_to_do_next_and_shows_no_secret(tmp_path: Path) -> None:
@@ -115,7 +96,7 @@ def test_a_wrong_option_of_init_leaves_no_folder(tmp_path: Path, words: tuple[st
     assert not (tmp_path / "event").exists()
 
 
-def test_every_command_says_so_where_there_is_no_event(tmp_path: Path) -> None:
+def test_every_command_names_arena_init_where_there_is_no_event(tmp_path: Path) -> None:
     desk = Desk(tmp_path / "nothing")
     for words in (("event", "show"), ("bracket", "draw"), ("match", "open"), ("serve",), ("worker",)):
         assert "arena init" in desk.refuses(*words)
@@ -161,17 +142,17 @@ def test_a_disqualified_entry_is_out_and_can_come_back(desk: Desk) -> None:
     assert "verified" in desk.does("event", "entries")
 
 
-def test_the_beginning_of_two_ids_is_refused_with_their_number(desk: Desk) -> None:
+def test_an_ambiguous_id_prefix_is_refused_with_the_number_of_entries(desk: Desk) -> None:
     desk.does("event", "open")
     ids = [desk.enter(1), desk.enter(2)]
     shared = next(ids[0][:size] for size in range(32, -1, -1) if ids[1].startswith(ids[0][:size]))
     assert f"2 entries start with {shared!r}" in desk.refuses("event", "reinstate", shared)
     assert "no entry starts with '%'" in desk.refuses("event", "reinstate", "%")
     desk.does("event", "disqualify", ids[1][: len(shared) + 1].upper(), "--reason", "a known poem", "--yes")
-    assert [entry.state for entry in queries.list_entries(desk.open().db)] == ["verified", "disqualified"]
+    assert [entry.state for entry in queries.list_entries(desk.evening.db)] == ["verified", "disqualified"]
 
 
-def test_what_cannot_be_done_now_is_one_line(desk: Desk) -> None:
+def test_a_command_that_is_refused_prints_one_line(desk: Desk) -> None:
     for words in (
         ("bracket", "draw"),
         ("match", "close"),
@@ -209,14 +190,13 @@ def test_closing_by_command_after_the_clock_leaves_the_second_vote_open(desk: De
     desk.does("event", "close")
     desk.does("bracket", "draw")
     desk.does("match", "open", "--seconds", "1")
-    event = desk.open()
+    event = desk.evening
     bracket.close_due(event.db, now=time.time() + 2)  # the clock counts a tie while the organizer types
     assert "the second vote is open" in desk.does("match", "close")
     match = queries.console_view(event.db, now=time.time()).open
     assert match and match.poll_round == 1
     assert "by draw" in desk.does("match", "close", "--revote")
     assert "is closed" in desk.does("match", "close", "r1m1")  # again, by name: as it is
-    event.db.dispose()
 
 
 def test_the_second_vote_is_not_closed_by_command_before_there_is_one(desk: Desk) -> None:
@@ -238,7 +218,7 @@ def test_a_command_that_asked_first_does_not_undo_what_changed_meanwhile(
     desk.does("event", "close")
     desk.does("bracket", "draw")
     desk.does("match", "open")
-    event = desk.open()
+    event = desk.evening
 
     def while_it_asks(*_: object, **__: object) -> bool:
         bracket.close_match(event.db, "r1m1", poll_round=0, now=time.time())
@@ -248,4 +228,3 @@ def test_a_command_that_asked_first_does_not_undo_what_changed_meanwhile(
     assert "already done: the votes of r1m1 were counted" in desk.refuses("match", "undo", "r1m1")
     match = queries.console_view(event.db, now=time.time()).open
     assert match and match.poll_round == 1
-    event.db.dispose()

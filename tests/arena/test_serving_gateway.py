@@ -156,7 +156,7 @@ def test_a_body_in_chunks_needs_no_length(seat: Callable[..., None]) -> None:
 
 
 @pytest.mark.parametrize("query", ["é=ü", "a= b", "%ff", "\x80"])
-def test_a_strange_query_is_an_answer_and_no_crash(seat: Callable[..., None], query: str) -> None:
+def test_a_malformed_query_string_is_answered_and_crashes_nothing(seat: Callable[..., None], query: str) -> None:
     async def story(it: Seat) -> None:
         assert (await it.ask("GET", f"/x?{query}"))[0] == 200
 
@@ -191,7 +191,7 @@ def test_a_form_may_hold_the_largest_bundle() -> None:
     assert request_limits("POST", "/enter").max_bytes == 193 * MIB
 
 
-def test_what_is_larger_than_a_piece_goes_to_a_file_that_leaves_nothing(
+def test_a_body_larger_than_a_piece_is_spooled_to_a_file_that_is_removed(
     seat: Callable[..., None], tmp_path: Path
 ) -> None:
     async def story(it: Seat) -> None:
@@ -206,7 +206,7 @@ def test_what_is_larger_than_a_piece_goes_to_a_file_that_leaves_nothing(
     seat(story)
 
 
-def test_a_stalled_body_is_given_up_and_its_place_is_free_again(
+def test_a_stalled_body_times_out_and_frees_its_slot(
     seat: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(request_body, "DRAIN_SECONDS", 0.05)
@@ -235,7 +235,7 @@ def test_a_body_that_keeps_coming_fast_enough_has_its_time(seat: Callable[..., N
     assert all(limits.max_bytes / limits.min_rate < 3_600 for limits in REQUEST_LIMITS)
 
 
-def test_a_full_lane_says_so_and_leaves_the_others_free(
+def test_a_full_executor_answers_busy_and_leaves_the_others_free(
     seat: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(EXECUTORS, "pages", (1, 2))
@@ -253,7 +253,7 @@ def test_a_full_lane_says_so_and_leaves_the_others_free(
     seat(story)
 
 
-def test_a_large_answer_is_fetched_as_it_is_taken(seat: Callable[..., None]) -> None:
+def test_a_large_response_is_produced_as_fast_as_it_is_read(seat: Callable[..., None]) -> None:
     async def story(it: Seat) -> None:
         status, _, body = await it.ask("GET", "/large/3")
         assert (status, len(body)) == (200, 3 * MIB)

@@ -60,7 +60,7 @@ def gone(child: psutil.Process) -> bool:
     return not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
 
-def test_it_says_where_everything_is_and_never_the_password(shared: Evening) -> None:
+def test_serve_prints_every_address_and_never_the_password(shared: Evening) -> None:
     lines = "\n".join(shared.server.lines)
     assert f"http://127.0.0.1:{shared.port}/stage" in lines
     assert f"http://127.0.0.1:{shared.port}/console" in lines
@@ -69,7 +69,7 @@ def test_it_says_where_everything_is_and_never_the_password(shared: Evening) -> 
     assert shared.settings.console_password not in lines
 
 
-def test_it_answers_polls_and_pages(shared: Evening) -> None:
+def test_a_server_answers_polls_and_pages(shared: Evening) -> None:
     status, headers, body = ask(shared.port, "GET /api/v1/state")
     assert (status, json.loads(body)["event"]) == (200, shared.settings.name)
     assert ask(shared.port, f"GET /api/v1/state\nIf-None-Match: {headers['etag']}")[0] == 304
@@ -134,7 +134,9 @@ def test_a_child_that_is_killed_is_started_again(shared: Evening, who: str) -> N
 
 @posix
 @pytest.mark.parametrize("how", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_it_ends_cleanly_with_phones_still_connected(serve: Callable[[], ArenaServer], how: str) -> None:
+def test_a_server_ends_cleanly_on_a_signal_with_phones_still_connected(
+    serve: Callable[[], ArenaServer], how: str
+) -> None:
     served = serve()
     phones = [http.client.HTTPConnection("127.0.0.1", served.port, timeout=20) for _ in range(5)]
     for phone in phones:
@@ -162,7 +164,7 @@ def test_ctrl_c_in_a_terminal_reaches_every_process_and_makes_no_noise(folder: P
         process.end()
 
 
-def test_a_port_in_use_is_one_line(folder: Path) -> None:
+def test_a_port_in_use_is_reported_in_one_line(folder: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -185,7 +187,7 @@ def test_the_lock_is_held_by_one_and_free_after_it(tmp_path: Path) -> None:
         pass
 
 
-def test_it_listens_on_this_machine_until_told_otherwise(tmp_path: Path) -> None:
+def test_a_server_listens_on_loopback_by_default(tmp_path: Path) -> None:
     settings = create_event_folder(tmp_path / "event")
     assert with_address(settings, port=0).host == "127.0.0.1"
     out = with_address(settings, port=0, public_url="https://verses.example.org/")
@@ -212,7 +214,7 @@ def test_lan_lets_the_network_in_and_links_name_its_address(tmp_path: Path) -> N
         assert not address.startswith("127.")
 
 
-def test_no_such_port_is_said(tmp_path: Path) -> None:
+def test_a_port_that_cannot_be_bound_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(PortTaken):
         free_port("127.0.0.1", 70_000)
     with pytest.raises(PortTaken):

@@ -20,7 +20,7 @@ def edit(path: Path, **changes: object) -> None:
     path.write_text(json.dumps(values))
 
 
-def test_what_was_made_is_what_is_loaded(tmp_path: Path) -> None:
+def test_settings_are_loaded_as_they_were_made(tmp_path: Path) -> None:
     made = create_event_folder(tmp_path / "event", name="Dichter im Café", port=8123)
     assert load_settings(tmp_path / "event") == made
     assert (made.name, made.port, made.host) == ("Dichter im Café", 8123, "127.0.0.1")
@@ -104,14 +104,14 @@ def test_a_missing_file_of_secrets_refuses_to_start(tmp_path: Path) -> None:
         ("colour", "blue"),
     ],
 )
-def test_a_wrong_setting_is_named(tmp_path: Path, name: str, value: object) -> None:
+def test_a_wrong_setting_is_refused_by_its_name(tmp_path: Path, name: str, value: object) -> None:
     create_event_folder(tmp_path / "event")
     edit(tmp_path / "event" / SETTINGS_FILE, **{name: value})
     with pytest.raises(SettingsError, match=name if name != "public_url" else "outside address"):
         load_settings(tmp_path / "event")
 
 
-def test_settings_that_are_no_json_are_named(tmp_path: Path) -> None:
+def test_settings_that_are_not_json_are_refused_with_the_name_of_the_file(tmp_path: Path) -> None:
     create_event_folder(tmp_path / "event")
     (tmp_path / "event" / SETTINGS_FILE).write_text('{"port": 1, "port": 2}')
     with pytest.raises(SettingsError, match="stands twice"):

@@ -85,7 +85,7 @@ def test_stalled_uploads_stop_neither_polls_nor_pages_nor_votes(port: int, reque
             wire.close()
 
 
-def test_beyond_the_places_an_upload_is_told_when_to_come_again(port: int) -> None:
+def test_an_upload_beyond_the_free_slots_is_told_when_to_try_again(port: int) -> None:
     places = request_limits("POST", "/enter").max_concurrent
     stalled = [stall(port, "POST /enter", 1_000) for _ in range(places + 1)]
     try:
@@ -100,7 +100,7 @@ def test_beyond_the_places_an_upload_is_told_when_to_come_again(port: int) -> No
     assert within(10, lambda: ask(port, "POST /enter", b"x")[0] == 200), "places of those who left are free again"
 
 
-def test_a_stalled_upload_is_told_so_and_its_connection_closed(port: int) -> None:
+def test_a_stalled_upload_gets_an_error_and_its_connection_is_closed(port: int) -> None:
     wire = stall(port, "POST /vote", 1_000)
     assert wire.answer()[0] == 408
     assert wire.closed()
@@ -175,7 +175,7 @@ def test_a_body_in_chunks_arrives_whole(port: int) -> None:
         b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
     ],
 )
-def test_nonsense_ends_its_own_connection_and_nothing_else(port: int, nonsense: bytes) -> None:
+def test_malformed_requests_end_their_own_connection_and_nothing_else(port: int, nonsense: bytes) -> None:
     wire = Wire(port, timeout=10)
     try:
         wire.send(nonsense)

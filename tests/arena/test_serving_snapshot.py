@@ -34,7 +34,7 @@ def kept() -> Iterator[tuple[SnapshotKeeper, Notes, Clock]]:
     keeper.stop()
 
 
-def test_the_tag_is_the_digest_of_the_body() -> None:
+def test_the_etag_is_the_digest_of_the_body() -> None:
     one = EncodedSnapshot.of(BLANK, now=1.0)
     assert json.loads(one.body) == asdict(BLANK)
     assert one.body == json.dumps(asdict(BLANK), sort_keys=True, separators=(",", ":")).encode()
@@ -42,13 +42,13 @@ def test_the_tag_is_the_digest_of_the_body() -> None:
     assert one.etag == EncodedSnapshot.of(replace(BLANK), now=2.0).etag
 
 
-def test_a_change_shows_soon(kept: tuple[SnapshotKeeper, Notes, Clock]) -> None:
+def test_a_change_of_the_database_reaches_the_snapshot_soon(kept: tuple[SnapshotKeeper, Notes, Clock]) -> None:
     keeper, notes, _ = kept
     notes.say(version=9)
     assert within(5, lambda: keeper.snapshot().version == 9)
 
 
-def test_nothing_is_built_when_nothing_changed(kept: tuple[SnapshotKeeper, Notes, Clock]) -> None:
+def test_the_snapshot_is_not_rebuilt_when_nothing_changed(kept: tuple[SnapshotKeeper, Notes, Clock]) -> None:
     keeper, notes, clock = kept
     before = keeper.latest
     clock.now += 3_600
@@ -56,7 +56,9 @@ def test_nothing_is_built_when_nothing_changed(kept: tuple[SnapshotKeeper, Notes
     assert keeper.latest is before
 
 
-def test_a_closing_time_that_comes_shows_without_a_write(kept: tuple[SnapshotKeeper, Notes, Clock]) -> None:
+def test_the_snapshot_changes_when_a_closing_time_passes_without_a_write(
+    kept: tuple[SnapshotKeeper, Notes, Clock],
+) -> None:
     _, notes, clock = kept
     match = OpenMatch("r1m1", "Final", round=1, poll_round=0, closes_at=1_060.0, votes=0)
     notes.say(match=match)
@@ -68,7 +70,7 @@ def test_a_closing_time_that_comes_shows_without_a_write(kept: tuple[SnapshotKee
     assert not within(0.3, lambda: notes.builds > 3), "once is enough"
 
 
-def test_trouble_with_the_database_keeps_the_old_one_and_is_made_good(
+def test_the_old_snapshot_is_kept_while_the_database_fails_and_replaced_afterwards(
     kept: tuple[SnapshotKeeper, Notes, Clock], caplog: pytest.LogCaptureFixture
 ) -> None:
     keeper, notes, _ = kept
@@ -81,7 +83,7 @@ def test_trouble_with_the_database_keeps_the_old_one_and_is_made_good(
     assert "could not be rebuilt" in caplog.text
 
 
-def test_a_write_by_anybody_shows(tmp_path: Path) -> None:
+def test_a_write_by_any_process_reaches_the_snapshot(tmp_path: Path) -> None:
     """Another connection, as another process has it; the keeper's own reads are no writes."""
     url = sqlite_url(tmp_path / "arena.sqlite3")
     db, other = open_database(url), open_database(url)

@@ -145,14 +145,14 @@ def test_a_check_that_nobody_waits_for_is_stopped(evening: Evening, monkeypatch:
     assert entry_of(evening, entry).state == "withdrawn"
 
 
-def test_what_is_due_is_done_while_nothing_waits(evening: Evening) -> None:
+def test_the_scheduler_closes_submissions_on_time_while_no_entry_waits(evening: Evening) -> None:
     events.set_closing_time(evening.db, evening.now + 60, now=evening.now)
     evening.now += 61
     Scheduler(evening.db, clock=lambda: evening.now).step()
     assert events.current_event(evening.db).state == "closed"
 
 
-def test_trouble_with_the_database_is_outlived(evening: Evening, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failing_database_does_not_end_the_worker(evening: Evening, caplog: pytest.LogCaptureFixture) -> None:
     worker = worker_of(evening)
     worker.step = lambda: (_ for _ in ()).throw(OSError("no space left"))  # type: ignore[method-assign]
     thread = threading.Thread(target=worker.run)
@@ -163,9 +163,7 @@ def test_trouble_with_the_database_is_outlived(evening: Evening, caplog: pytest.
     assert not thread.is_alive()
 
 
-def test_trouble_with_the_database_does_not_end_the_scheduler(
-    evening: Evening, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_failing_database_does_not_end_the_scheduler(evening: Evening, caplog: pytest.LogCaptureFixture) -> None:
     scheduler = Scheduler(evening.db, clock=lambda: 1 / 0)
     thread = threading.Thread(target=scheduler.run)
     thread.start()

@@ -20,7 +20,7 @@ def store(tmp_path: Path) -> BundleStore:
     return store
 
 
-def test_a_part_grows_by_pieces_and_takes_its_digests_name(store: BundleStore) -> None:
+def test_a_part_grows_by_pieces_and_is_renamed_to_its_digest(store: BundleStore) -> None:
     store.start("e", b"head")
     store.write("e", 4, b"tens")
     store.write("e", 8, b"ors")
@@ -66,7 +66,7 @@ def test_a_part_begun_is_not_begun_again(store: BundleStore) -> None:
     assert store.part("e").read_bytes() == b"headtensors"
 
 
-def test_where_the_disk_has_no_second_names_the_bundle_is_copied(
+def test_a_bundle_is_copied_where_the_disk_has_no_hard_links(
     store: BundleStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_links(*_: object) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from arena.bootstrap import open_database, sqlite_url
 from arena.errors import DatabaseTooNew, EntryNotFound, LogBroken
 from arena.services.bracket import close_match
-from arena.services.log import START, append, head, record_hash, verify_chain
+from arena.services.log import START, append, head, record_hash, verify_log
 from arena.services.queries import console_view, snapshot, stage_view
 from arena.store.migrations import upgrade
 from arena.store.schema import Base, Entry, LogRecord, Vote
@@ -40,7 +40,7 @@ def differences(url: str) -> list[object]:
     return found
 
 
-def test_migrations_make_the_tables_the_code_speaks_of(tmp_path: Path) -> None:
+def test_migrations_create_the_tables_that_the_code_declares(tmp_path: Path) -> None:
     url = sqlite_url(tmp_path / "a #?% b.sqlite3")
     upgrade(url)
     upgrade(url)
@@ -69,7 +69,7 @@ def test_a_database_of_the_first_version_opens_and_the_evening_goes_on(tmp_path:
     shutil.copy(FIRST, tmp_path / "arena.sqlite3")
     db = open_database(sqlite_url(tmp_path / "arena.sqlite3"))
     assert differences(sqlite_url(tmp_path / "arena.sqlite3")) == []
-    assert verify_chain(db) > 20
+    assert verify_log(db) > 20
     stage = stage_view(db, now=2_000_000.0)
     assert stage.phase == "voting" and stage.open and stage.open.votes == 2
     assert {entry.state for entry in console_view(db, now=2_000_000.0).entries} == {
@@ -116,11 +116,11 @@ def test_the_database_itself_refuses_unknown_states_and_more_bytes_than_a_bundle
 
 def test_a_transaction_that_fails_leaves_nothing(evening: Evening) -> None:
     evening.begin()
-    before = verify_chain(evening.db)
+    before = verify_log(evening.db)
     with pytest.raises(ZeroDivisionError), evening.db.writing() as session:
         append(session, "nothing", {}, now=1.0)
         _ = 1 // 0
-    assert verify_chain(evening.db) == before
+    assert verify_log(evening.db) == before
 
 
 def test_a_reader_sees_one_state_while_others_write(evening: Evening) -> None:
@@ -145,7 +145,7 @@ def test_writers_from_two_processes_take_turns(evening: Evening, tmp_path: Path)
     other.close()
 
 
-def test_the_watch_notices_what_others_write_and_nothing_else(evening: Evening) -> None:
+def test_the_change_detector_notices_the_writes_of_others_and_nothing_else(evening: Evening) -> None:
     evening.begin()
     watch = evening.db.change_detector()
     assert [watch.changed(), watch.changed()] == [True, False]
@@ -191,7 +191,7 @@ def test_the_log_cannot_be_changed_through_the_database(evening: Evening) -> Non
         "DELETE FROM log WHERE number = 1",
     ],
 )
-def test_whoever_changes_the_log_behind_its_back_breaks_the_chain(evening: Evening, statement: str) -> None:
+def test_a_log_record_changed_outside_the_services_breaks_the_chain(evening: Evening, statement: str) -> None:
     evening.begin()
     evening.claim("ann", verses(1)[0])
     with evening.db.writing() as session:
@@ -199,7 +199,7 @@ def test_whoever_changes_the_log_behind_its_back_breaks_the_chain(evening: Eveni
         session.execute(text("DROP TRIGGER log_no_delete"))
         session.execute(text(statement))
     with pytest.raises(LogBroken):
-        verify_chain(evening.db)
+        verify_log(evening.db)
 
 
 def test_many_threads_write_one_chain(evening: Evening) -> None:
@@ -211,10 +211,10 @@ def test_many_threads_write_one_chain(evening: Evening) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(write, range(80)))
-    assert verify_chain(evening.db) == 82
+    assert verify_log(evening.db) == 82
 
 
-def test_a_snapshot_takes_few_questions(evening: Evening) -> None:
+def test_a_snapshot_takes_few_queries(evening: Evening) -> None:
     evening.begin()
     evening.drawn(verses(4))
     asked: list[str] = []
@@ -227,7 +227,7 @@ def test_a_snapshot_takes_few_questions(evening: Evening) -> None:
 # Transactions that several threads share
 
 
-def test_threads_that_share_a_transaction_all_get_their_own_answer(evening: Evening) -> None:
+def test_threads_that_share_a_transaction_all_get_their_own_result(evening: Evening) -> None:
     evening.begin()
 
     def write(number: int) -> object:
@@ -245,10 +245,10 @@ def test_threads_that_share_a_transaction_all_get_their_own_answer(evening: Even
         answers = list(pool.map(write, range(200)))
     assert answers.count("no-entry") == 40
     assert sorted(one for one in answers if isinstance(one, int)) == list(range(3, 163))
-    assert verify_chain(evening.db) == 162
+    assert verify_log(evening.db) == 162
 
 
-def test_work_that_breaks_a_rule_of_the_database_fails_alone(evening: Evening) -> None:
+def test_a_job_that_violates_a_constraint_fails_alone(evening: Evening) -> None:
     evening.begin()
     together = threading.Barrier(8)
 
@@ -268,7 +268,7 @@ def test_work_that_breaks_a_rule_of_the_database_fails_alone(evening: Evening) -
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(write, range(8)))
     assert answers == ["written"] * 3 + ["refused"] + ["written"] * 4
-    assert verify_chain(evening.db) == 2 + 7
+    assert verify_log(evening.db) == 2 + 7
 
 
 def test_waiting_threads_share_commits(evening: Evening) -> None:
@@ -282,4 +282,4 @@ def test_waiting_threads_share_commits(evening: Evening) -> None:
                 pass
         for job in jobs:
             job.result()
-    assert len(commits) == 1 + 1 and verify_chain(evening.db) == 14
+    assert len(commits) == 1 + 1 and verify_log(evening.db) == 14

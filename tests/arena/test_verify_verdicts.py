@@ -38,7 +38,7 @@ def test_an_honest_verse_passes_and_its_facts_are_recomputed(tmp_path: Path, poe
     assert (report.position, report.expected, report.got, report.reason) == (None, None, None, None)
 
 
-def test_a_changed_seed_fails_where_the_verses_part(
+def test_a_changed_seed_fails_at_the_first_token_that_differs(
     tmp_path: Path, poet: Poet, other_seed: tuple[Written, Written]
 ) -> None:
     mine, other = other_seed
@@ -50,7 +50,7 @@ def test_a_changed_seed_fails_where_the_verses_part(
     assert report.before == VOCABULARY.decode(mine.ids[:parting]).decode()
 
 
-def test_one_changed_token_fails_at_its_place(tmp_path: Path, poet: Poet) -> None:
+def test_one_changed_token_fails_at_its_position(tmp_path: Path, poet: Poet) -> None:
     written = poet.write()
     forged = (*written.ids[:20], (written.ids[20] + 1) % VOCABULARY.size, *written.ids[21:])
     report = verify(tmp_path / "a", poet.pack(replace(written, ids=forged)))
@@ -109,7 +109,7 @@ def test_what_is_no_bundle_is_told_apart(kinds: Callable[[str], Path], kind: str
     assert (report.verdict, report.code) == (verdict, code)
 
 
-def test_a_link_that_leads_nowhere_and_round_is_unreadable(tmp_path: Path) -> None:
+def test_a_broken_link_and_a_circle_of_links_are_unreadable(tmp_path: Path) -> None:
     path = tmp_path / "ouroboros"
     try:
         path.symlink_to(path)

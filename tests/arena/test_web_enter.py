@@ -203,7 +203,7 @@ def test_an_entry_on_its_way_refreshes_its_page(evening: Evening) -> None:
     assert 'data-every="4"' in phone.get("/mine").text
 
 
-def test_the_page_withdraws_after_asking(evening: Evening) -> None:
+def test_the_owners_page_asks_before_it_withdraws_an_entry(evening: Evening) -> None:
     phone = evening.phone()
     send(phone, verse(10))
     page = phone.get("/mine")
@@ -215,7 +215,7 @@ def test_the_page_withdraws_after_asking(evening: Evening) -> None:
     assert "Withdrawn" in phone.get("/mine").text
 
 
-def test_the_receipts_link_ties_a_phone_only_when_it_says_yes(evening: Evening) -> None:
+def test_the_receipts_link_makes_a_phone_the_owner_only_after_confirmation(evening: Evening) -> None:
     trainer = Trainer(evening)
     link = trainer.claim(verse(10), name="Ada Fenwick").json["link"].removeprefix(evening.settings.base_url)
     phone = evening.phone()
@@ -230,7 +230,7 @@ def test_the_receipts_link_ties_a_phone_only_when_it_says_yes(evening: Evening) 
     assert "This phone is linked to your verse" in phone.get(link).text
 
 
-def test_a_link_to_no_entry_ties_nothing(evening: Evening) -> None:
+def test_a_link_to_no_entry_makes_a_phone_no_owner(evening: Evening) -> None:
     phone = evening.phone()
     before = phone.get("/").headers["Set-Cookie"]
     assert before

@@ -96,7 +96,7 @@ def test_the_api_takes_no_cookie_without_a_token(evening: Evening) -> None:
     assert taken.status_code == 201
 
 
-def test_a_token_of_one_browser_is_none_of_another(evening: Evening) -> None:
+def test_a_form_token_of_one_browser_is_refused_from_another(evening: Evening) -> None:
     evening.voting()
     one, other = evening.phone(), evening.phone()
     other.get("/")
@@ -107,7 +107,7 @@ def test_a_token_of_one_browser_is_none_of_another(evening: Evening) -> None:
     assert ">0</span>. The result" in evening.phone().get("/").text
 
 
-def test_a_forged_cookie_is_nobodys(evening: Evening) -> None:
+def test_a_forged_cookie_is_refused_and_replaced(evening: Evening) -> None:
     evening.voting()
     client = evening.phone()
     for value in (
@@ -137,7 +137,7 @@ def test_cookies_are_secure_where_the_address_is(tmp_path: Path) -> None:
     assert "Path=/console" in console and "SameSite=Strict" in console
 
 
-def test_no_page_believes_the_host_header(tmp_path: Path) -> None:
+def test_no_page_trusts_the_host_header(tmp_path: Path) -> None:
     evening = Evening(tmp_path / "event", public_url="http://192.168.7.7:8000").create()
     author = evening.authors(1)[0]
     for address in (
@@ -172,7 +172,7 @@ def test_the_console_answers_this_machine_only(evening: Evening) -> None:
         assert evening.phone().get("/console/login", headers={"Host": host}).status_code == 200, host
 
 
-def test_the_console_answers_elsewhere_once_told_so(tmp_path: Path) -> None:
+def test_the_console_answers_other_machines_only_when_configured_to(tmp_path: Path) -> None:
     evening = Evening(tmp_path / "event", public_url="https://verses.example.org").create()
     evening.app = evening.make_app(console_remote=True)
     answer = evening.phone().get(
@@ -182,7 +182,7 @@ def test_the_console_answers_elsewhere_once_told_so(tmp_path: Path) -> None:
     assert "Secure" in answer.headers["Set-Cookie"]
 
 
-def test_every_page_of_the_console_wants_the_password(evening: Evening) -> None:
+def test_every_page_of_the_console_requires_the_password(evening: Evening) -> None:
     evening.voting()
     client = evening.phone()
     token = token_of(client.get("/console/login"))
@@ -195,7 +195,7 @@ def test_every_page_of_the_console_wants_the_password(evening: Evening) -> None:
     assert client.get("/api/v1/state").json["phase"] == "voting"
 
 
-def test_wrong_passwords_are_counted_and_the_count_is_forgotten(evening: Evening) -> None:
+def test_too_many_wrong_passwords_lock_the_login_for_a_while(evening: Evening) -> None:
     client = evening.phone()
 
     def log_in(password: str) -> TestResponse:
@@ -280,7 +280,7 @@ def test_pages_are_not_kept_and_static_files_are(evening: Evening) -> None:
     assert "immutable" not in evening.phone().get("/static/arena.css").headers["Cache-Control"]
 
 
-def test_an_error_within_says_nothing_about_the_inside(evening: Evening, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_internal_error_reveals_nothing_of_its_cause(evening: Evening, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("the secret path /home/ada")
 

@@ -182,7 +182,7 @@ def test_a_tap_just_after_the_clock_closed_a_tie_leaves_the_second_vote_open(eve
     assert match and match.poll_round == 1 and match.votes == 0
 
 
-def test_votes_make_no_page_of_the_console_too_old(evening: Evening) -> None:
+def test_votes_do_not_make_a_console_page_outdated(evening: Evening) -> None:
     evening.voting(2)
     client = evening.organizer()
     page = client.get("/console").text

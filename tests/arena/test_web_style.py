@@ -34,7 +34,7 @@ def palettes() -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
-def test_text_stands_out_from_its_ground(scheme: int) -> None:
+def test_text_has_enough_contrast_to_its_background(scheme: int) -> None:
     palette = palettes()[scheme]
     for ground in ("paper", "card", "wash"):
         for text in ("ink", "soft", "mark", "good", "bad"):
@@ -60,7 +60,7 @@ def test_nothing_is_fetched_from_elsewhere() -> None:
             assert word not in text, (path.name, word)
 
 
-def test_focus_is_seen_and_motion_can_be_refused() -> None:
+def test_focus_is_visible_and_motion_can_be_turned_off() -> None:
     assert ":focus-visible" in CSS and "outline: none" not in CSS
     for path in STATIC.glob("*.css"):
         for place in re.finditer(r"(animation|transition):", path.read_text(encoding="utf-8")):

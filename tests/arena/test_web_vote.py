@@ -228,7 +228,7 @@ def test_an_event_without_verses_says_so(evening: Evening) -> None:
     assert "No verse was entered" in evening.phone().get("/stage").text
 
 
-def test_one_verse_is_champion_by_walk_over(evening: Evening) -> None:
+def test_a_single_verse_is_champion_by_walkover(evening: Evening) -> None:
     author = evening.draw(1)[0]
     assert author.name in evening.phone().get("/").text
     assert author.name in evening.phone().get("/stage").text
@@ -251,7 +251,7 @@ def test_the_first_page_is_small(evening: Evening) -> None:
     assert total <= FIRST_PAGE_BYTES, total
 
 
-def test_pages_that_follow_do_so_without_javascript_too(evening: Evening) -> None:
+def test_pages_that_refresh_themselves_do_so_without_javascript(evening: Evening) -> None:
     evening.voting()
     for address in ("/", "/stage", "/results"):
         text = evening.phone().get(address).text
@@ -265,7 +265,7 @@ def key_of(answer: TestResponse) -> str:
     return phase_key(Snapshot(**{**state, "match": match, "matches": MatchCounts(**state["matches"])}))
 
 
-def test_the_state_is_told_with_an_etag(evening: Evening) -> None:
+def test_the_state_is_served_with_an_etag(evening: Evening) -> None:
     evening.voting()
     phone = evening.phone()
     first = phone.get("/api/v1/state")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,30 +11,21 @@ import pytest
 
 from arena.services import bracket, queries
 from arena.services.schemas import MatchView
+from tests.support.browser import PHONE, PROJECTOR, chromium, needs_chromium
 from tests.support.bundles import large_verse, verses
 from tests.support.evening import Evening
 from tests.support.server import ask, within
 from trainer.upload import PIECE
 from trainer.verse.claim import header_length
 
-playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: install Debian's package chromium"),
-]
+pytestmark = [pytest.mark.slow, needs_chromium]
 SOON = 20_000  # ms; the pages ask every 4 seconds, and spread what they fetch over 1.5
-PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
-PROJECTOR: dict[str, Any] = {"viewport": {"width": 1920, "height": 1080}}
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with playwright_api.sync_playwright() as playwright:
-        # Chromium has no sandbox of its own where tests run as root
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 
 from arena.bootstrap import open_event
 from arena.services import queries
-from arena.services.log import verify_chain
+from arena.services.log import verify_log
 from arena.settings import load_settings
 from tests.support.server import ARENA, Process, ask, within
 
@@ -51,7 +51,7 @@ def test_the_demo_plays_to_a_champion_in_three_minutes_and_leaves_no_process(tmp
     assert demo.said(f"The champion, by {view.champion.name}:")
     text = view.champion.text or ""
     assert all(f"    {line}" in demo.lines for line in text.split("\n"))
-    assert demo.said(f"The log's {verify_chain(event.db)} records are whole.")
+    assert demo.said(f"The log's {verify_log(event.db)} records are whole.")
     assert all(match.state == "closed" for match in view.matches)
     event.db.dispose()
 
@@ -78,7 +78,9 @@ def test_the_demo_serves_until_it_is_ended_and_no_child_outlives_it(tmp_path: Pa
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_the_demo_stopped_while_it_trains_ends_at_once_and_alone(tmp_path: Path, how: signal.Signals) -> None:
+def test_the_demo_stopped_while_it_trains_ends_at_once_and_leaves_no_process(
+    tmp_path: Path, how: signal.Signals
+) -> None:
     demo = Process([*ARENA, "demo", "--minutes", "20", "--dir", str(tmp_path / "demo")], start_new_session=True)
     try:
         assert within(A_WHOLE_DEMO, lambda: demo.said("weights")), demo.lines

@@ -89,7 +89,7 @@ def test_a_connection_cut_again_and_again_loses_nothing_and_sends_nothing_twice(
         proxy.end()
 
 
-def test_what_stopped_half_way_goes_on_from_there(served: Evening, tmp_path: Path) -> None:
+def test_an_upload_that_stopped_half_way_resumes_from_there(served: Evening, tmp_path: Path) -> None:
     path = bundle(tmp_path, 3)
     address = Address.of(served.url)
     secret = secret_for(address.url)
@@ -168,12 +168,12 @@ def test_a_forged_verse_comes_back_with_its_verdict_and_the_reason(served: Eveni
 @pytest.mark.parametrize(
     "url", ["127.0.0.1:8000", "ftp://host", "http://", "http://host:port", "http://a b/", "http://a..b:80", ""]
 )
-def test_what_is_no_address_is_said_before_anything_is_sent(url: str) -> None:
+def test_a_malformed_address_is_refused_before_anything_is_sent(url: str) -> None:
     with pytest.raises(UploadError, match="it must look like http"):
         Address.of(url)
 
 
-def test_nobody_at_the_address_is_told_soon(tmp_path: Path) -> None:
+def test_an_address_where_no_server_listens_is_reported_soon(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
     waited: list[float] = []
@@ -214,7 +214,7 @@ class Told:
         self.thread.join()
 
 
-def test_another_web_server_is_told_from_an_arena() -> None:
+def test_a_web_server_that_is_no_arena_is_recognized() -> None:
     with Told((404, {}, b"<h1>Not found</h1>")) as url, pytest.raises(UploadError, match="is no verse arena"):
         Wire(Address.of(url), "s" * 22).ask("GET", "/api/v1/state")
 
@@ -243,7 +243,7 @@ def test_a_busy_server_is_asked_again_when_it_says(tmp_path: Path) -> None:
     assert waited[1] < 2
 
 
-def test_an_owner_has_one_secret_an_event_that_others_cannot_read(own_config: Path, tmp_path: Path) -> None:
+def test_an_owner_has_one_secret_per_event_that_others_cannot_read(own_config: Path, tmp_path: Path) -> None:
     first, second = secret_for("http://a:1"), secret_for("http://b:1")
     assert (first, second) == (secret_for("http://a:1"), secret_for("http://b:1"))
     assert first != second

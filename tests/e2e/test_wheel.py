@@ -67,7 +67,7 @@ def test_the_base_install_has_no_torch(installed: Path) -> None:
 
 
 @pytest.mark.parametrize("line", [["trainer", "--help"], ["arena", "--help"], ["arena", "--version"]])
-def test_the_commands_start(installed: Path, line: list[str]) -> None:
+def test_the_installed_commands_start(installed: Path, line: list[str]) -> None:
     done = run(installed, *line)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout
@@ -79,7 +79,7 @@ def test_the_folio_is_found_where_it_was_installed(installed: Path) -> None:
     assert "folio" in done.stdout
 
 
-def test_a_verse_is_verified(installed: Path, tmp_path: Path) -> None:
+def test_the_installed_command_verifies_a_verse(installed: Path, tmp_path: Path) -> None:
     bundle = tmp_path / "bundle"
     bundle.write_bytes(Poet(random_weights(1)).pack())
     done = run(installed, "arena", "verify", bundle)

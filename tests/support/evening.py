@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ class Evening:
             self.settings = load_settings(folder)
         else:
             self.settings = create_event_folder(folder, name="Evening <of> verses", min_free_bytes=0, **settings)
-        event = open_event(self.settings)
+        event = open_event(replace(self.settings, min_free_bytes=0))
         self.db, self.store = event.db, event.store
         self.server: ArenaServer | None = None
         self._now = now

@@ -1,0 +1,181 @@
+"""From ballots to the champion, as pure functions: votes are counted, polls decided, the bracket resolved."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from arena.rules.bracket import Decision, Standing, build_bracket, resolve_bracket
+from arena.rules.draw import draw_tie
+from arena.rules.tally import Tally, outcome
+
+
+@dataclass(frozen=True)
+class CastVote:
+    """One vote in one round of a poll."""
+
+    match: str  # id
+    poll: int  # number of the poll of this match, from 0
+    poll_round: int  # 0: first vote, 1: re-vote after a tie
+    choice: str  # upper or lower
+
+
+@dataclass(frozen=True)
+class CountedPoll:
+    """The poll of a match that counts: its entries, and how many of its rounds are closed."""
+
+    match: str  # id
+    poll: int  # number of the poll of this match, from 0
+    upper: str  # entry id
+    lower: str
+    closed_rounds: int  # 0 to `tally.POLL_ROUNDS`
+
+
+@dataclass(frozen=True)
+class Podium:
+    """Entry ids of the first three places; None: not known, or nobody."""
+
+    champion: str | None = None
+    second: str | None = None
+    third: str | None = None
+
+
+@dataclass(frozen=True)
+class Results:
+    """The results of an event."""
+
+    standings: Mapping[str, Standing]  # by match id
+    tallies: Mapping[str, Sequence[Tally]]  # of each closed round, by match id
+    podium: Podium
+
+
+class PlayedMatch(Protocol):
+    """A match as the database holds it: an id is None where there is no entry."""
+
+    @property
+    def kind(self) -> str:
+        """match, third or final."""
+
+    @property
+    def state(self) -> str:
+        """pending, open or closed."""
+
+    @property
+    def upper_id(self) -> str | None:
+        """The entry on the upper side."""
+
+    @property
+    def lower_id(self) -> str | None:
+        """The entry on the lower side."""
+
+    @property
+    def winner_id(self) -> str | None:
+        """The winner, once closed."""
+
+
+@dataclass(frozen=True)
+class _Played:
+    kind: str
+    state: str
+    upper_id: str | None
+    lower_id: str | None
+    winner_id: str | None
+
+
+def count_votes(votes: Iterable[CastVote]) -> dict[tuple[str, int, int], Tally]:
+    """Count votes.
+
+    Returns:
+        The tally of each match id, poll and poll round that has votes.
+    """
+    counts: Counter[tuple[tuple[str, int, int], str]] = Counter(
+        ((vote.match, vote.poll, vote.poll_round), vote.choice) for vote in votes
+    )
+    return {key: Tally(counts[key, "upper"], counts[key, "lower"]) for key, _ in counts}
+
+
+def decide(draw_word: str, match: str, upper: str, lower: str, tallies: Sequence[Tally]) -> Decision | None:
+    """Decide a poll from the tallies of its closed rounds.
+
+    Args:
+        draw_word: the event's; decides the last tie.
+        match: id of the match.
+        upper: entry id of the upper side.
+        lower: entry id of the lower side.
+        tallies: of each closed round, the first one first.
+
+    Returns:
+        The decision; None while another round must follow.
+    """
+    for poll_round, tally in enumerate(tallies):
+        match outcome(tally, poll_round):
+            case "draw":
+                return Decision(upper, lower, draw_tie(draw_word, match, upper, lower), "draw")
+            case ("upper" | "lower") as side:
+                winner = upper if side == "upper" else lower
+                return Decision(upper, lower, winner, "revote" if poll_round else "votes")
+            case "revote":
+                pass
+    return None
+
+
+def podium_of(matches: Iterable[PlayedMatch], disqualified: Collection[str] = ()) -> Podium:
+    """Find the first three places: the one definition of the champion.
+
+    Args:
+        matches: the final and the match for the third place; others make no difference.
+        disqualified: entry ids; who was disqualified is not second.
+    """
+    champion = second = third = None
+    for match in matches:
+        if match.state != "closed" or match.winner_id is None:
+            continue
+        if match.kind == "final":
+            champion = match.winner_id
+            loser = match.lower_id if match.upper_id == champion else match.upper_id
+            second = None if loser in disqualified else loser
+        elif match.kind == "third":
+            third = match.winner_id
+    return Podium(champion, second, third)
+
+
+def compute_results(
+    seeds: Sequence[str],
+    polls: Iterable[CountedPoll],
+    votes: Iterable[CastVote],
+    *,
+    draw_word: str,
+    disqualified: Collection[str] = (),
+) -> Results:
+    """Compute the results of an event from its votes.
+
+    Args:
+        seeds: entry ids, seed 1 first.
+        polls: of each match at most the one that counts.
+        votes: all of them; votes in other polls make no difference.
+        draw_word: decides what stayed a tie.
+        disqualified: entry ids.
+
+    Returns:
+        The standing of every match, the tallies of every closed round, and the first three places.
+    """
+    counts = count_votes(votes)
+    tallies: dict[str, list[Tally]] = {}
+    decisions: dict[str, Decision] = {}
+    for poll in polls:
+        keys = [(poll.match, poll.poll, number) for number in range(poll.closed_rounds)]
+        tallies[poll.match] = [counts.get(key, Tally(0, 0)) for key in keys]
+        decision = decide(draw_word, poll.match, poll.upper, poll.lower, tallies[poll.match])
+        if decision is not None:
+            decisions[poll.match] = decision
+    bracket = build_bracket(len(seeds))
+    standings = resolve_bracket(bracket, seeds, decisions, disqualified)
+    played = [_played(match.kind, standings[match.id]) for match in bracket]
+    return Results(standings, tallies, podium_of(played, disqualified))
+
+
+def _played(kind: str, standing: Standing) -> _Played:
+    state = "closed" if standing.closed else "pending"
+    return _Played(kind, state, standing.upper or None, standing.lower or None, standing.winner or None)
