@@ -10,6 +10,7 @@ from arena.services.schemas import EventRules
 from arena.settings import Settings, create_event_folder
 from arena.store.bundles import BundleStore
 from arena.store.migrations import upgrade
+from arena.store.spool import Spool
 from arena.store.unit_of_work import ChangeDetector, Database, sqlite_url
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "ChangeDetector",
     "Database",
     "EventContext",
+    "Spool",
     "make_event",
     "open_database",
     "open_event",
@@ -30,7 +32,8 @@ class EventContext:
 
     settings: Settings
     db: Database
-    store: BundleStore
+    bundles: BundleStore
+    spool: Spool
 
     def close(self) -> None:
         """Close the connections to the database."""
@@ -43,9 +46,10 @@ def open_event(settings: Settings) -> EventContext:
     Raises:
         DatabaseTooNew: A later version wrote the database.
     """
-    store = BundleStore(settings.dir, settings.min_free_bytes)
-    store.prepare()
-    return EventContext(settings, open_database(settings.database_url), store)
+    bundles, spool = BundleStore(settings.bundles), Spool(settings.incoming, settings.min_free_bytes)
+    bundles.prepare()
+    spool.prepare()
+    return EventContext(settings, open_database(settings.database_url), bundles, spool)
 
 
 def open_database(url: str) -> Database:

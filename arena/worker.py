@@ -52,7 +52,7 @@ class Worker:
     def __init__(
         self,
         db: Database,
-        store: BundleStore,
+        bundles: BundleStore,
         *,
         name: str,
         jobs: int = 1,
@@ -63,13 +63,13 @@ class Worker:
 
         Args:
             db: the event's database.
-            store: the event's bundles.
+            bundles: the event's bundles.
             name: shown to the organizer, who may have several workers.
             jobs: bundles checked at the same time.
             clock: seconds since the epoch.
             check: checks one file, and stops when the event is set.
         """
-        self._db, self._store, self._name, self._jobs = db, store, name, jobs
+        self._db, self._bundles, self._name, self._jobs = db, bundles, name, jobs
         self._clock, self._check = clock, check
         self._checks: list[Check] = []
         self._wake = threading.Event()
@@ -125,7 +125,7 @@ class Worker:
 
     def _run_check(self, check: Check) -> None:
         try:
-            check.report = self._check(self._store.path(check.job.bundle), check.cancelled)
+            check.report = self._check(self._bundles.local_copy(check.job.bundle), check.cancelled)
         except Cancelled:
             pass
         except Exception as error:  # a fault of this program, not of the bundle
@@ -166,7 +166,7 @@ def run_worker(
     """
     event = open_event(settings)
     name = f"{socket.gethostname()[:40]}-{os.getpid()}"
-    worker = Worker(event.db, event.store, name=name, jobs=jobs or max(1, available_cores() - 1))
+    worker = Worker(event.db, event.bundles, name=name, jobs=jobs or max(1, available_cores() - 1))
     scheduler = Scheduler(event.db)
     thread = threading.Thread(target=scheduler.run, name="scheduler")
     ready(worker)

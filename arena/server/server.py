@@ -54,8 +54,8 @@ def serve(
         DatabaseTooNew: A later version wrote the database.
     """
     from arena.bootstrap import open_event
-    from arena.services.entries import sweep_parts
     from arena.services.events import current_event
+    from arena.services.uploads import sweep_parts
 
     if console_remote and not settings.public_url.startswith("https:"):
         raise SettingsError("--console-remote needs an address with TLS: name it with --public-url https://...")
@@ -63,7 +63,7 @@ def serve(
         free_port(settings.host, settings.port)
         event = open_event(settings)
         current_event(event.db)
-        sweep_parts(event.db, event.store)
+        sweep_parts(event.db, event.bundles, event.spool)
         for path in settings.incoming.glob("form-*"):  # copies of forms that a crash left behind
             path.unlink(missing_ok=True)
         connections = raise_descriptor_limit()

@@ -1,29 +1,23 @@
-"""Verses enter: the claim first, then its tensors in pieces; and what their owner may do and know about them."""
+"""Entries: claims are accepted or refused, their owners read and withdraw them, and late ones expire."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import CursorResult, func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from arena.errors import (
     BadClaim,
-    BytesLost,
     EntryNotFound,
     LittleSpace,
-    NotReceiving,
     OverLimits,
-    PieceTooLarge,
     QuotaReached,
     SubmissionsClosed,
     SubmissionsNotOpen,
-    TensorsDiffer,
-    WrongOffset,
     WrongState,
 )
 from arena.rules.lifecycle import GIVEN_UP, LIVE, UNDECIDED, Action, allows, is_grace_over, state_at
@@ -34,13 +28,12 @@ from arena.services.receipts import sign
 from arena.services.schemas import EntryStatus, Receipt
 from arena.store.bundles import BundleStore
 from arena.store.schema import Entry, Event, Owner
+from arena.store.spool import Spool
 from arena.store.unit_of_work import Database
 from trainer.verse import strictjson
-from trainer.verse.bundle import read_claim
 from trainer.verse.claim import LENGTH_BYTES, Claim, header_length, parse_claim
 from trainer.verse.errors import BundleError
 
-PIECE_BYTES = 2**20  # of one piece, at most: what a server holds in memory for each upload under way
 MAX_AUTHOR = 40  # characters of a display name: one line on a phone
 MAX_PROVENANCE = 32 * 2**10  # bytes kept in the database; the bundle has all of it
 TOO_CLOSE = "too-close"  # code of an UNDECIDED verdict, which is nobody's fault
@@ -48,7 +41,8 @@ TOO_CLOSE = "too-close"  # code of an UNDECIDED verdict, which is nobody's fault
 
 def take_claim(
     db: Database,
-    store: BundleStore,
+    bundles: BundleStore,
+    spool: Spool,
     header: bytes,
     secret: str,
     name: str,
@@ -73,108 +67,29 @@ def take_claim(
     digest = hashlib.sha256(header).hexdigest()
     entry_id = entry_id_of(owner, digest)
     claim = _parse(header)
-    store.start(entry_id, header)  # bytes before the row; a part that no row speaks of is swept away
+    spool.start(entry_id, header)  # bytes before the row; a part that no row speaks of is swept away
     try:
         with db.writing() as session:
             event = the_event(session)
             entry = session.get(Entry, entry_id)
             repeated = entry is not None
             if entry is None or entry.state in GIVEN_UP:
-                _admit(session, store, event, owner, claim, entry, now)
-                entry = _enter(session, store, event, entry, owner, digest, name, claim, now)
+                _admit(session, spool, event, owner, claim, entry, now)
+                entry = _enter(session, bundles, event, entry, owner, digest, name, claim, now)
             elif entry.name != name and allows(event.state, Action.RENAME_ENTRY):
                 entry.name = name
                 append(session, "entry-renamed", {"entry": entry_id}, now=now)
-            if entry.state == "receiving" and repeated and store.part(entry_id).stat().st_size < entry.received:
+            if entry.state == "receiving" and repeated and spool.size(entry_id) < entry.received:
                 entry.received = entry.header_bytes  # the disk lost some: begin again
             kept = entry.state == "receiving"
-            receipt = _receipt(entry, repeated, key)
+            receipt = make_receipt(entry, repeated, key)
     except BaseException:
         with db.reading() as session:
             if (entry := session.get(Entry, entry_id)) is None or entry.state != "receiving":
-                store.drop(entry_id)
+                spool.drop(entry_id)
         raise
     if not kept:
-        store.drop(entry_id)
-    return receipt
-
-
-def take_piece(
-    db: Database,
-    store: BundleStore,
-    entry_id: str,
-    secret: str,
-    offset: int,
-    data: bytes,
-    *,
-    now: float,
-) -> EntryStatus:
-    """Take bytes of a bundle that follow those already here; with the last, the entry waits for its check.
-
-    Args:
-        offset: of the first byte, counted from the start of the file.
-
-    Raises:
-        EntryNotFound, WrongOffset, PieceTooLarge, NotReceiving.
-        TensorsDiffer: all are here and they are the wrong ones.
-        BytesLost: the disk lost the part.
-    """
-    owner = owner_id_of(secret)
-    if len(data) > PIECE_BYTES:
-        raise PieceTooLarge(len(data), PIECE_BYTES)
-    with db.reading() as session:
-        event, entry = the_event(session), _own(session, entry_id, owner)
-        if entry.state != "receiving":
-            raise NotReceiving(entry.state)
-        if is_grace_over(event, now):
-            raise NotReceiving("expired")
-        if offset != entry.received:
-            raise WrongOffset(entry.received)
-        if offset + len(data) > entry.size:
-            raise PieceTooLarge(len(data), entry.size - offset)
-    try:
-        store.write(entry_id, offset, data)
-    except FileNotFoundError:
-        return _after_lost_part(db, entry_id, secret, now)
-    if offset + len(data) == entry.size:
-        return _complete(db, store, entry, secret, now)
-    with db.writing() as session:
-        count = _update(session, Entry.received == offset, entry_id, received=offset + len(data))
-        current = _own(session, entry_id, owner)
-        if not count and current.state == "receiving":  # the same piece, sent twice at once: one of them counts
-            raise WrongOffset(current.received)
-    return entry_status(db, entry_id, secret, now=now)
-
-
-def take_file(
-    db: Database,
-    store: BundleStore,
-    path: Path,
-    secret: str,
-    name: str,
-    *,
-    key: str,
-    now: float,
-) -> Receipt:
-    """Take a whole bundle at once, as the plain web form sends it; raises as `take_claim` and `take_piece` do."""
-    try:
-        claim = read_claim(path)  # also that the file is complete
-    except BundleError as error:
-        raise BadClaim(error.code, str(error)) from None
-    with path.open("rb") as file:
-        header = file.read(claim.header_bytes)
-    receipt = take_claim(db, store, header, secret, name, key=key, now=now)
-    if receipt.state == "receiving":
-        with db.reading() as session:
-            entry = _own(session, receipt.entry, owner_id_of(secret))
-        try:
-            store.fill(receipt.entry, path)
-        except FileNotFoundError:
-            _after_lost_part(db, receipt.entry, secret, now)
-        else:
-            _complete(db, store, entry, secret, now)
-        with db.reading() as session:
-            return _receipt(_own(session, receipt.entry, owner_id_of(secret)), receipt.repeated, key)
+        spool.drop(entry_id)
     return receipt
 
 
@@ -182,7 +97,7 @@ def entry_status(db: Database, entry_id: str, secret: str, *, now: float) -> Ent
     """What has become of an entry, for its owner; `EntryNotFound` for anybody else."""
     owner = owner_id_of(secret)
     with db.reading() as session:
-        return _status(session, the_event(session), _own(session, entry_id, owner), now)
+        return _status(session, the_event(session), own_entry(session, entry_id, owner), now)
 
 
 def entries_of(db: Database, secret: str, *, now: float) -> list[EntryStatus]:
@@ -202,7 +117,7 @@ def withdraw(db: Database, entry_id: str, secret: str, *, now: float) -> EntrySt
     """
     owner = owner_id_of(secret)
     with db.writing() as session:
-        event, entry = the_event(session), _own(session, entry_id, owner)
+        event, entry = the_event(session), own_entry(session, entry_id, owner)
         if entry.state != "withdrawn":
             if not _may_withdraw(event, entry):
                 raise WrongState(Action.WITHDRAW.value, event.state, "open or closed, and the verse still in")
@@ -228,16 +143,6 @@ def expire(session: Session, entries: Sequence[Entry], *, now: float) -> int:
         entry.state, entry.lease_until = "expired", None
         append(session, "entry-expired", {"entry": entry.id, "received": entry.received}, now=now)
     return len(entries)
-
-
-def sweep_parts(db: Database, store: BundleStore) -> int:
-    """Remove parts of entries that wait for no bytes, as crashes leave them; how many. For a server's start."""
-    with db.reading() as session:
-        wanted = set(session.scalars(select(Entry.id).where(Entry.state == "receiving")))
-    unwanted = [path for path in store.parts() if path.stem not in wanted] + store.leftovers()
-    for path in unwanted:
-        path.unlink(missing_ok=True)
-    return len(unwanted)
 
 
 def entry_id_of(owner: str, claim_digest: str) -> str:
@@ -291,7 +196,7 @@ def _parse(header: bytes) -> Claim:
 
 
 def _admit(
-    session: Session, store: BundleStore, event: Event, owner: str, claim: Claim, entry: Entry | None, now: float
+    session: Session, spool: Spool, event: Event, owner: str, claim: Claim, entry: Entry | None, now: float
 ) -> None:
     """Whether the event's rules let this claim in now."""
     _check_open(session, event, owner, now)
@@ -324,8 +229,8 @@ def _admit(
         raise QuotaReached(
             f"this event takes {event.max_entries:,} verses and has them: tell the organizer", limit=event.max_entries
         )
-    if (free := store.free_bytes() - claim.size) < store.min_free:
-        raise LittleSpace(free, store.min_free)
+    if (free := spool.free_bytes() - claim.size) < spool.min_free:
+        raise LittleSpace(free, spool.min_free)
 
 
 def _check_open(session: Session, event: Event, owner: str, now: float) -> None:
@@ -348,7 +253,7 @@ def _was_too_close(session: Session, owner: str) -> bool:
 
 def _enter(
     session: Session,
-    store: BundleStore,
+    bundles: BundleStore,
     event: Event,
     entry: Entry | None,
     owner: str,
@@ -379,7 +284,7 @@ def _enter(
         session.add(entry)
     entry.name, entry.claimed_at = name, now
     entry.code = entry.reason = entry.verdict = None
-    if entry.bundle is not None and store.path(entry.bundle).exists():
+    if entry.bundle is not None and bundles.has(entry.bundle):
         entry.state, entry.queued_at, entry.received = "waiting", now, entry.size
     else:
         entry.state, entry.queued_at, entry.received, entry.bundle = "receiving", None, entry.header_bytes, None
@@ -402,51 +307,12 @@ def _facts(claim: Claim) -> dict[str, Any]:
     }
 
 
-def _complete(db: Database, store: BundleStore, entry: Entry, secret: str, now: float) -> EntryStatus:
-    """All bytes of an entry are on the disk: name the file by its digest and queue the entry."""
-    try:
-        digests = store.digests(store.part(entry.id), entry.header_bytes, entry.size)
-        right = digests.size == entry.size and digests.tensors == entry.tensors_sha256
-        if right:
-            store.take(entry.id, digests.file, entry.size)
-    except FileNotFoundError:
-        return _after_lost_part(db, entry.id, secret, now)
-    with db.writing() as session:
-        if right:
-            values = {"received": entry.size, "bundle": digests.file, "state": "waiting", "queued_at": now}
-            if _update(session, Entry.state == "receiving", entry.id, **values):
-                event = the_event(session)
-                data = {"entry": entry.id, "bundle": salted(event.salt, digests.file)}
-                append(session, "bundle-complete", data, now=now)
-        else:
-            _update(session, Entry.state == "receiving", entry.id, received=entry.header_bytes)
-            append(session, "tensors-differ", {"entry": entry.id}, now=now)
-    if not right:
-        raise TensorsDiffer(entry.header_bytes)
-    store.drop(entry.id)
-    return entry_status(db, entry.id, secret, now=now)
-
-
-def _after_lost_part(db: Database, entry_id: str, secret: str, now: float) -> EntryStatus:
-    """There was no part to write to: because the bundle is complete since a moment ago, or because it is lost."""
-    status = entry_status(db, entry_id, secret, now=now)
-    if status.state == "receiving":
-        raise BytesLost
-    return status
-
-
-def _update(session: Session, condition: Any, entry_id: str, **values: Any) -> int:
-    """Change one entry's row if the condition holds; how many rows that was."""
-    statement = update(Entry).where(Entry.id == entry_id, Entry.state == "receiving", condition).values(**values)
-    result = session.execute(statement.execution_options(synchronize_session=False))
-    return cast("CursorResult[Any]", result).rowcount
-
-
 def _count(*conditions: Any) -> Any:
     return select(func.count()).select_from(Entry).where(*conditions)
 
 
-def _own(session: Session, entry_id: str, owner: str) -> Entry:
+def own_entry(session: Session, entry_id: str, owner: str) -> Entry:
+    """Return an entry of this owner; `EntryNotFound` where it is not theirs."""
     entry = session.get(Entry, entry_id)
     if entry is None or entry.owner_id != owner:
         raise EntryNotFound
@@ -465,7 +331,8 @@ def _may_replace(session: Session, event: Event, owner: str, now: float) -> bool
     return True
 
 
-def _receipt(entry: Entry, repeated: bool, key: str) -> Receipt:
+def make_receipt(entry: Entry, repeated: bool, key: str) -> Receipt:
+    """Sign what an entry's row says about its claim."""
     unsigned = Receipt(
         entry=entry.id,
         claim=entry.claim_digest,

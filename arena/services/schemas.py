@@ -98,7 +98,7 @@ class Job:
     entry: str
     attempt: int
     worker: str
-    bundle: str  # SHA-256 of the file: where it lies is `BundleStore.path`
+    bundle: str  # SHA-256 of the file: see `BundleStore.local_copy`
     size: int
     lease_until: float
 

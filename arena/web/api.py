@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from flask import Blueprint, Response, request
 
-from arena.services import entries, events
+from arena.services import entries, events, uploads
 from arena.services.receipts import public_key_of
 from arena.services.schemas import to_json
 from arena.web import openapi, routes, security
@@ -49,7 +49,7 @@ def enter() -> Response:
     secret = _secret()
     claim = ClaimRequest(header=request.get_data(), name=request.args.get("name", ""))
     receipt = entries.take_claim(
-        ctx.db, ctx.store, claim.header, secret, claim.name, key=ctx.settings.receipt_key, now=ctx.now
+        ctx.db, ctx.bundles, ctx.spool, claim.header, secret, claim.name, key=ctx.settings.receipt_key, now=ctx.now
     )
     response = ClaimResponse(
         entry=receipt.entry,
@@ -68,7 +68,9 @@ def send_piece(entry_id: str) -> Response:
     ctx = get_context()
     secret = _secret()
     piece = PieceRequest(entry_id=entry_id, offset=_offset(), piece=request.get_data())
-    status = entries.take_piece(ctx.db, ctx.store, piece.entry_id, secret, piece.offset, piece.piece, now=ctx.now)
+    status = uploads.take_piece(
+        ctx.db, ctx.bundles, ctx.spool, piece.entry_id, secret, piece.offset, piece.piece, now=ctx.now
+    )
     return _json(PieceResponse(offset=status.received, state=status.state))
 
 
@@ -111,7 +113,7 @@ def event() -> Response:
                 lines=event.rules.lines,
                 characters=event.rules.characters,
                 author_characters=entries.MAX_AUTHOR,
-                piece_bytes=entries.PIECE_BYTES,
+                piece_bytes=uploads.PIECE_BYTES,
                 bundle_bytes=MAX_BUNDLE_BYTES,
                 entries_without_verdict=event.rules.max_open,
                 entries_per_owner=event.rules.max_claims,

@@ -9,8 +9,8 @@ from flask import Flask, Response, abort, current_app, request
 
 from arena.bootstrap import EventContext
 from arena.services import queries
-from arena.services.entries import PIECE_BYTES
 from arena.services.schemas import Snapshot
+from arena.services.uploads import PIECE_BYTES
 from arena.web import api, console, errors, filters, public, routes, security, stage
 from arena.web.assets import compress, read_assets
 from arena.web.context import AppContext, get_context

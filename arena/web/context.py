@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from flask import current_app
 
-from arena.bootstrap import BundleStore, Database, EventContext
+from arena.bootstrap import BundleStore, Database, EventContext, Spool
 from arena.services.schemas import Snapshot
 from arena.settings import Settings
 from arena.web.assets import Asset
@@ -40,9 +40,14 @@ class AppContext:
         return self.event.db
 
     @property
-    def store(self) -> BundleStore:
-        """The bundle files of the event."""
-        return self.event.store
+    def bundles(self) -> BundleStore:
+        """The finished bundles of the event."""
+        return self.event.bundles
+
+    @property
+    def spool(self) -> Spool:
+        """The pieces of uploads."""
+        return self.event.spool
 
     @property
     def now(self) -> float:

@@ -9,7 +9,7 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.wrappers import Response
 
 from arena.errors import MatchClosed, MatchNotFound, MatchNotOpen
-from arena.services import entries, events, identity, queries, voting
+from arena.services import entries, events, identity, queries, uploads, voting
 from arena.services.schemas import Ballot, EntryStatus, Snapshot, StageView
 from arena.web import security
 from arena.web.context import get_context
@@ -101,7 +101,7 @@ def _take_upload(upload: FileStorage, secret: str, name: str) -> None:
     path = ctx.settings.incoming / f"form-{secrets.token_hex(8)}"
     try:
         upload.save(path)
-        entries.take_file(ctx.db, ctx.store, path, secret, name, key=ctx.settings.receipt_key, now=ctx.now)
+        uploads.take_file(ctx.db, ctx.bundles, ctx.spool, path, secret, name, key=ctx.settings.receipt_key, now=ctx.now)
     finally:
         path.unlink(missing_ok=True)
 

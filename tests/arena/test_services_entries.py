@@ -28,13 +28,10 @@ from arena.errors import (
 )
 from arena.services.bracket import close_due, draw_bracket
 from arena.services.entries import (
-    PIECE_BYTES,
     entries_of,
     entry_status,
     expire_claims,
-    sweep_parts,
     take_claim,
-    take_file,
     withdraw,
 )
 from arena.services.events import close_submissions, create_event, open_submissions, set_closing_time
@@ -43,6 +40,7 @@ from arena.services.log import verify_log
 from arena.services.queries import console_view
 from arena.services.receipts import public_key_of, verify_receipt
 from arena.services.schemas import EventRules
+from arena.services.uploads import PIECE_BYTES, sweep_parts, take_file
 from tests.support.bundles import RECIPE, Poet, edit_claim, header_of, undecided_verse, verses
 from tests.support.evening import Evening, secret_of
 
@@ -94,8 +92,8 @@ def test_a_bundle_sent_in_pieces_reaches_the_queue_byte_for_byte(evening: Evenin
     entry = evening.enter("ann", bundle)
     now = entry_status(evening.db, entry, secret_of("ann"), now=evening.now)
     assert (now.state, now.place, now.received, now.size) == ("waiting", 1, len(bundle), len(bundle))
-    assert evening.store.path(hashlib.sha256(bundle).hexdigest()).read_bytes() == bundle
-    assert evening.store.parts() == []
+    assert evening.bundles.local_copy(hashlib.sha256(bundle).hexdigest()).read_bytes() == bundle
+    assert evening.spool.parts() == []
 
 
 def test_a_piece_at_the_wrong_offset_is_refused_with_the_right_offset(evening: Evening, bundle: bytes) -> None:
@@ -130,7 +128,7 @@ def test_a_piece_sent_twice_at_once_is_stored_once(evening: Evening, bundle: byt
             assert set(answers) <= {"receiving", "waiting", "wrong-offset", "not-receiving"}
             offset += len(piece)
     assert status(evening, "ann", receipt.entry) == "waiting"
-    assert evening.store.path(hashlib.sha256(bundle).hexdigest()).read_bytes() == bundle
+    assert evening.bundles.local_copy(hashlib.sha256(bundle).hexdigest()).read_bytes() == bundle
     kinds = [record["kind"] for record in console_view(evening.db, now=evening.now).recent]
     assert kinds.count("bundle-complete") == 1
 
@@ -174,7 +172,7 @@ def test_bytes_the_disk_lost_are_asked_for_again(evening: Evening, bundle: bytes
     evening.begin()
     receipt = evening.claim("ann", bundle)
     evening.piece("ann", receipt.entry, receipt.offset, bundle[receipt.offset : receipt.offset + 100])
-    evening.store.drop(receipt.entry)
+    evening.spool.drop(receipt.entry)
     with pytest.raises(BytesLost):
         evening.piece("ann", receipt.entry, receipt.offset + 100, b"x")
     assert evening.claim("ann", bundle).offset == receipt.offset
@@ -184,10 +182,10 @@ def test_bytes_the_disk_lost_are_asked_for_again(evening: Evening, bundle: bytes
 def test_a_crash_between_writing_the_bytes_and_the_database_row_loses_nothing(evening: Evening, bundle: bytes) -> None:
     evening.begin()
     receipt = evening.claim("ann", bundle)
-    evening.store.write(receipt.entry, receipt.offset, b"\0" * 5_000)  # on the disk, and the row never heard of it
+    evening.spool.write(receipt.entry, receipt.offset, b"\0" * 5_000)  # on the disk, and the row never heard of it
     assert evening.claim("ann", bundle).offset == receipt.offset
     evening.enter("ann", bundle)
-    assert evening.store.path(hashlib.sha256(bundle).hexdigest()).read_bytes() == bundle
+    assert evening.bundles.local_copy(hashlib.sha256(bundle).hexdigest()).read_bytes() == bundle
 
 
 def test_a_whole_file_is_entered_in_one_call(evening: Evening, bundle: bytes) -> None:
@@ -195,12 +193,16 @@ def test_a_whole_file_is_entered_in_one_call(evening: Evening, bundle: bytes) ->
     file = evening.folder / "form"
     file.write_bytes(bundle)
     for repeated in (False, True):
-        receipt = take_file(evening.db, evening.store, file, secret_of("ann"), "ann", key=evening.key, now=evening.now)
+        receipt = take_file(
+            evening.db, evening.bundles, evening.spool, file, secret_of("ann"), "ann", key=evening.key, now=evening.now
+        )
         assert (receipt.state, receipt.repeated, receipt.offset) == ("waiting", repeated, len(bundle))
     assert evening.verify_all() == 1
     file.write_bytes(bundle[:-1])
     with pytest.raises(BadClaim, match="cut off"):
-        take_file(evening.db, evening.store, file, secret_of("ann"), "ann", key=evening.key, now=evening.now)
+        take_file(
+            evening.db, evening.bundles, evening.spool, file, secret_of("ann"), "ann", key=evening.key, now=evening.now
+        )
 
 
 def test_a_whole_file_completes_an_upload_begun_in_pieces(evening: Evening, bundle: bytes) -> None:
@@ -210,7 +212,7 @@ def test_a_whole_file_completes_an_upload_begun_in_pieces(evening: Evening, bund
     file = evening.folder / "form"
     file.write_bytes(bundle)
     assert take_file(
-        evening.db, evening.store, file, secret_of("ann"), "ann", key=evening.key, now=evening.now
+        evening.db, evening.bundles, evening.spool, file, secret_of("ann"), "ann", key=evening.key, now=evening.now
     ).repeated
     assert status(evening, "ann", receipt.entry) == "waiting"
 
@@ -243,7 +245,8 @@ def test_names_that_are_not_one_line_of_text_are_refused(evening: Evening, bundl
     with pytest.raises(BadName):
         take_claim(
             evening.db,
-            evening.store,
+            evening.bundles,
+            evening.spool,
             header_of(bundle),
             secret_of("ann"),
             name,
@@ -257,7 +260,8 @@ def test_names_with_markup_are_kept_as_they_are(evening: Evening, bundle: bytes)
     name = "<b>Ann</b> & “Zoë” 🌙"
     receipt = take_claim(
         evening.db,
-        evening.store,
+        evening.bundles,
+        evening.spool,
         header_of(bundle),
         secret_of("ann"),
         f" {name} ",
@@ -281,7 +285,8 @@ def test_a_header_that_is_no_claim_is_refused_by_its_rule(evening: Evening, bund
         with pytest.raises(BadClaim) as refused:
             take_claim(
                 evening.db,
-                evening.store,
+                evening.bundles,
+                evening.spool,
                 data,
                 secret_of("ann"),
                 "ann",
@@ -289,7 +294,7 @@ def test_a_header_that_is_no_claim_is_refused_by_its_rule(evening: Evening, bund
                 now=evening.now,
             )
         assert refused.value.facts["rule"] == rule
-    assert evening.store.parts() == []
+    assert evening.spool.parts() == []
 
 
 def test_verses_beyond_the_events_limits_are_refused(evening: Evening, poet: Poet) -> None:
@@ -297,7 +302,7 @@ def test_verses_beyond_the_events_limits_are_refused(evening: Evening, poet: Poe
     long = poet.pack(poet.write(replace(RECIPE, tokens=30)))
     with pytest.raises(OverLimits):
         evening.claim("ann", long)
-    assert evening.store.parts() == []
+    assert evening.spool.parts() == []
 
 
 def test_nobody_enters_before_the_opening_or_after_the_closing(evening: Evening, bundle: bytes) -> None:
@@ -359,7 +364,7 @@ def test_quotas_hold_per_owner_and_for_the_event(evening: Evening) -> None:
     evening.claim("bob", bundles[3])
     with pytest.raises(QuotaReached, match="organizer"):
         evening.claim("eve", bundles[4])
-    assert len(evening.store.parts()) == 1
+    assert len(evening.spool.parts()) == 1
 
 
 def test_a_quota_holds_against_claims_at_the_same_moment(evening: Evening) -> None:
@@ -379,10 +384,11 @@ def test_a_quota_holds_against_claims_at_the_same_moment(evening: Evening) -> No
 
 def test_nothing_is_taken_where_the_disk_is_nearly_full(evening: Evening, bundle: bytes) -> None:
     evening.begin()
-    full = replace(evening.store, min_free=evening.store.free_bytes())
+    full = replace(evening.spool, min_free=evening.spool.free_bytes())
     with pytest.raises(LittleSpace):
         take_claim(
             evening.db,
+            evening.bundles,
             full,
             header_of(bundle),
             secret_of("ann"),
@@ -390,7 +396,7 @@ def test_nothing_is_taken_where_the_disk_is_nearly_full(evening: Evening, bundle
             key=evening.key,
             now=evening.now,
         )
-    assert evening.store.parts() == []
+    assert evening.spool.parts() == []
 
 
 def test_an_owner_may_withdraw_a_verse_and_enter_it_again(evening: Evening, bundle: bytes) -> None:
@@ -417,7 +423,7 @@ def test_a_claim_withdrawn_before_its_tensors_starts_again_from_the_beginning(ev
     withdraw(evening.db, receipt.entry, secret_of("ann"), now=evening.now)
     with pytest.raises(NotReceiving):
         evening.piece("ann", receipt.entry, receipt.offset + 50, b"x")
-    assert sweep_parts(evening.db, evening.store) == 1
+    assert sweep_parts(evening.db, evening.bundles, evening.spool) == 1
     assert status(evening, "ann", evening.enter("ann", bundle)) == "waiting"
 
 

@@ -24,7 +24,7 @@ def test_an_evening_from_the_first_claim_to_the_champion(evening: Evening) -> No
     ids = {f"poet{n}": evening.enter(f"poet{n}", bundle) for n, bundle in enumerate(verses(5))}
     assert queries.snapshot(evening.db, now=evening.now).entries.waiting == 5
     while job := evening.lease():  # as the worker does it: a watched child, limits from the header
-        path = evening.store.path(job.bundle)
+        path = evening.bundles.local_copy(job.bundle)
         report = check_in_child(path, claim_limits(read_claim(path)), threading.Event())
         assert record_verdict(evening.db, job, report, now=evening.now)
     assert {entry_status(evening.db, i, secret_of(n), now=evening.now).state for n, i in ids.items()} == {"verified"}

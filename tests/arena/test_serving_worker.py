@@ -38,7 +38,7 @@ def entry_of(evening: Evening, entry_id: str) -> ConsoleEntry:
 
 
 def worker_of(evening: Evening, name: str = "one", **more: Any) -> Worker:
-    return Worker(evening.db, evening.store, name=name, clock=lambda: evening.now, **more)
+    return Worker(evening.db, evening.bundles, name=name, clock=lambda: evening.now, **more)
 
 
 def work_until(evening: Evening, worker: Worker, entry_id: str, *states: str) -> None:

@@ -28,7 +28,7 @@ import psutil
 from arena.bootstrap import EventContext, make_event, open_event
 from arena.server.network import free_port, raise_descriptor_limit
 from arena.server.server import web_server
-from arena.services import bracket, entries, events, queries, verification
+from arena.services import bracket, entries, events, queries, uploads, verification
 from arena.verification.check import check_bundle
 from tests.bench.load import Line, Outcome, Planned, as_fast_as_it_goes, by_the_clock, hang_up, lines
 from tests.support.bundles import RECIPE, Poet, random_weights
@@ -119,13 +119,13 @@ def prepare(folder: Path) -> EventContext:
         data, secret = poet.pack(poet.write(replace(RECIPE, seed=number))), f"the-secret-of-the-poet-number-{number}"
         head = data[: header_length(data[:8])]
         receipt = entries.take_claim(
-            event.db, event.store, head, secret, f"poet {number}", key=settings.receipt_key, now=now
+            event.db, event.bundles, event.spool, head, secret, f"poet {number}", key=settings.receipt_key, now=now
         )
-        entries.take_piece(
-            event.db, event.store, receipt.entry, secret, receipt.offset, data[receipt.offset :], now=now
+        uploads.take_piece(
+            event.db, event.bundles, event.spool, receipt.entry, secret, receipt.offset, data[receipt.offset :], now=now
         )
     while job := verification.claim_next(event.db, worker="bench", lease_seconds=60, now=now):
-        verification.record_verdict(event.db, job, check_bundle(event.store.path(job.bundle)), now=now)
+        verification.record_verdict(event.db, job, check_bundle(event.bundles.local_copy(job.bundle)), now=now)
     events.close_submissions(event.db, now=now)
     bracket.draw_bracket(event.db, now=now)
     match = queries.console_view(event.db, now=now).next

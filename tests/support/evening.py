@@ -14,10 +14,11 @@ from flask.testing import FlaskClient
 
 from arena.bootstrap import EventContext, open_event
 from arena.services.bracket import close_match, draw_bracket, open_match
-from arena.services.entries import PIECE_BYTES, entry_status, take_claim, take_piece
+from arena.services.entries import entry_status, take_claim
 from arena.services.events import close_submissions, create_event, open_submissions
 from arena.services.queries import console_view, list_entries
 from arena.services.schemas import EntryStatus, EventRules, Job, MatchResult, Receipt
+from arena.services.uploads import PIECE_BYTES, take_piece
 from arena.services.verification import claim_next, record_verdict
 from arena.services.voting import cast_vote, get_ballot
 from arena.settings import SETTINGS_FILE, create_event_folder, load_settings
@@ -62,7 +63,7 @@ class Evening:
         else:
             self.settings = create_event_folder(folder, name="Evening <of> verses", min_free_bytes=0, **settings)
         event = open_event(replace(self.settings, min_free_bytes=0))
-        self.db, self.store = event.db, event.store
+        self.db, self.bundles, self.spool = event.db, event.bundles, event.spool
         self.server: ArenaServer | None = None
         self._now = now
 
@@ -108,10 +109,10 @@ class Evening:
 
     def claim(self, name: str, bundle: bytes) -> Receipt:
         header, secret = header_of(bundle), secret_of(name)
-        return take_claim(self.db, self.store, header, secret, name, key=self.key, now=self.now)
+        return take_claim(self.db, self.bundles, self.spool, header, secret, name, key=self.key, now=self.now)
 
     def piece(self, name: str, entry: str, offset: int, data: bytes) -> EntryStatus:
-        return take_piece(self.db, self.store, entry, secret_of(name), offset, data, now=self.now)
+        return take_piece(self.db, self.bundles, self.spool, entry, secret_of(name), offset, data, now=self.now)
 
     def enter(self, name: str, bundle: bytes) -> str:
         """Claim and send all of a bundle; the entry's id."""
@@ -141,7 +142,7 @@ class Evening:
         count = 0
         while job := self.lease():
             count += 1
-            assert record_verdict(self.db, job, check_bundle(self.store.path(job.bundle)), now=self.now)
+            assert record_verdict(self.db, job, check_bundle(self.bundles.local_copy(job.bundle)), now=self.now)
         return count
 
     def wait_until_verified(self, count: int) -> None:
@@ -199,7 +200,9 @@ class Evening:
     def make_app(self, **options: Any) -> Flask:
         from arena.web.app import create_app
 
-        app = create_app(EventContext(self.settings, self.db, self.store), clock=lambda: self.now, **options)
+        app = create_app(
+            EventContext(self.settings, self.db, self.bundles, self.spool), clock=lambda: self.now, **options
+        )
         app.testing = True
         return app
 
