@@ -22,7 +22,7 @@ from arena.errors import (
 )
 from arena.rules.lifecycle import GIVEN_UP, LIVE, UNDECIDED, Action, allows, is_grace_over, state_at
 from arena.services.events import clean_name, the_event
-from arena.services.identity import owner_id_of
+from arena.services.identity import Identity, identify
 from arena.services.log import append, salted
 from arena.services.receipts import sign
 from arena.services.schemas import EntryStatus, Receipt
@@ -62,7 +62,8 @@ def take_claim(
     Raises:
         BadSecret, BadName, BadClaim, OverLimits, SubmissionsNotOpen, SubmissionsClosed, QuotaReached, LittleSpace.
     """
-    owner = owner_id_of(secret)
+    with db.reading() as session:
+        owner = identify(session, secret).owner_id
     name = clean_name(name, MAX_AUTHOR, "an author's name")
     digest = hashlib.sha256(header).hexdigest()
     entry_id = entry_id_of(owner, digest)
@@ -95,17 +96,17 @@ def take_claim(
 
 def entry_status(db: Database, entry_id: str, secret: str, *, now: float) -> EntryStatus:
     """What has become of an entry, for its owner; `EntryNotFound` for anybody else."""
-    owner = owner_id_of(secret)
     with db.reading() as session:
-        return _status(session, the_event(session), own_entry(session, entry_id, owner), now)
+        entry = own_entry(session, entry_id, identify(session, secret))
+        return _status(session, the_event(session), entry, now)
 
 
 def entries_of(db: Database, secret: str, *, now: float) -> list[EntryStatus]:
     """All entries of one owner, the latest claim first."""
-    owner = owner_id_of(secret)
     with db.reading() as session:
+        owner_id = identify(session, secret).owner_id
         event = the_event(session)
-        query = select(Entry).where(Entry.owner_id == owner).order_by(Entry.claimed_at.desc(), Entry.id)
+        query = select(Entry).where(Entry.owner_id == owner_id).order_by(Entry.claimed_at.desc(), Entry.id)
         return [_status(session, event, entry, now) for entry in session.scalars(query)]
 
 
@@ -115,9 +116,8 @@ def withdraw(db: Database, entry_id: str, secret: str, *, now: float) -> EntrySt
     Raises:
         EntryNotFound; WrongState: the bracket is drawn, or the entry is out already.
     """
-    owner = owner_id_of(secret)
     with db.writing() as session:
-        event, entry = the_event(session), own_entry(session, entry_id, owner)
+        event, entry = the_event(session), own_entry(session, entry_id, identify(session, secret))
         if entry.state != "withdrawn":
             if not _may_withdraw(event, entry):
                 raise WrongState(Action.WITHDRAW.value, event.state, "open or closed, and the verse still in")
@@ -311,10 +311,10 @@ def _count(*conditions: Any) -> Any:
     return select(func.count()).select_from(Entry).where(*conditions)
 
 
-def own_entry(session: Session, entry_id: str, owner: str) -> Entry:
-    """Return an entry of this owner; `EntryNotFound` where it is not theirs."""
+def own_entry(session: Session, entry_id: str, identity: Identity) -> Entry:
+    """Return an entry of whoever is asking; `EntryNotFound` where it is not theirs."""
     entry = session.get(Entry, entry_id)
-    if entry is None or entry.owner_id != owner:
+    if entry is None or entry.owner_id != identity.owner_id:
         raise EntryNotFound
     return entry
 

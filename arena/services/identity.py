@@ -1,38 +1,57 @@
-"""Who somebody is: a secret t, kept by its owner, and two numbers made from it that nobody else can join."""
+"""Identities: from a person's secret come two ids, as owner and as voter, that nobody else can connect."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 import secrets
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
 
 from arena.errors import BadSecret
 
-SECRET = re.compile(r"[A-Za-z0-9_-]{22,64}")  # 22 url-safe characters hold 128 bits
+SECRET_PATTERN = re.compile(r"[A-Za-z0-9_-]{22,64}")  # 22 url-safe characters hold 128 bits
 SECRET_BYTES = 16
 
 
+@dataclass(frozen=True)
+class Identity:
+    """Who is asking."""
+
+    owner_id: str  # of entries: SHA-256("verse-entry-1" | secret), hexadecimal
+    voter_id: str  # of votes: SHA-256("verse-voter-1" | secret), hexadecimal
+
+
 def new_secret() -> str:
-    """A secret of 128 bits from the system, 22 url-safe characters."""
+    """Draw a secret of 128 bits from the system, 22 url-safe characters."""
     return secrets.token_urlsafe(SECRET_BYTES)
 
 
-def check_secret(secret: object) -> str:
-    """The secret, if it can be one.
+def is_secret(text: object) -> bool:
+    """Whether this can be somebody's secret."""
+    return isinstance(text, str) and SECRET_PATTERN.fullmatch(text) is not None
+
+
+def identify(session: Session, secret: str) -> Identity:
+    """Identify whoever has this secret, in the caller's transaction.
 
     Raises:
-        BadSecret: it cannot.
+        BadSecret: It cannot be a secret.
     """
-    if not isinstance(secret, str) or not SECRET.fullmatch(secret):
+    return identity_of(secret)
+
+
+def identity_of(secret: str) -> Identity:
+    """Compute the two ids of a secret.
+
+    Raises:
+        BadSecret: It cannot be a secret.
+    """
+    if not is_secret(secret):
         raise BadSecret
-    return secret
+    return Identity(_digest(b"verse-entry-1", secret), _digest(b"verse-voter-1", secret))
 
 
-def owner_id_of(secret: str) -> str:
-    """By which an entry's owner is known: SHA-256("verse-entry-1" | t) in hexadecimal; raises as `check_secret`."""
-    return hashlib.sha256(b"verse-entry-1" + check_secret(secret).encode()).hexdigest()
-
-
-def voter_id_of(secret: str) -> str:
-    """By which a voter is known: SHA-256("verse-voter-1" | t) in hexadecimal; raises as `check_secret`."""
-    return hashlib.sha256(b"verse-voter-1" + check_secret(secret).encode()).hexdigest()
+def _digest(domain: bytes, secret: str) -> str:
+    return hashlib.sha256(domain + secret.encode()).hexdigest()

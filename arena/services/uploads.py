@@ -12,7 +12,7 @@ from arena.errors import BadClaim, BytesLost, NotReceiving, PieceTooLarge, Tenso
 from arena.rules.lifecycle import is_grace_over
 from arena.services.entries import entry_status, make_receipt, own_entry, take_claim
 from arena.services.events import the_event
-from arena.services.identity import owner_id_of
+from arena.services.identity import identify
 from arena.services.log import append, salted
 from arena.services.schemas import EntryStatus, Receipt
 from arena.store.bundles import BundleStore
@@ -46,11 +46,11 @@ def take_piece(
         TensorsDiffer: all are here and they are the wrong ones.
         BytesLost: the disk lost the part.
     """
-    owner = owner_id_of(secret)
     if len(data) > PIECE_BYTES:
         raise PieceTooLarge(len(data), PIECE_BYTES)
     with db.reading() as session:
-        event, entry = the_event(session), own_entry(session, entry_id, owner)
+        identity = identify(session, secret)
+        event, entry = the_event(session), own_entry(session, entry_id, identity)
         if entry.state != "receiving":
             raise NotReceiving(entry.state)
         if is_grace_over(event, now):
@@ -67,7 +67,7 @@ def take_piece(
         return _complete(db, bundles, spool, entry, secret, now)
     with db.writing() as session:
         count = _update(session, Entry.received == offset, entry_id, received=offset + len(data))
-        current = own_entry(session, entry_id, owner)
+        current = own_entry(session, entry_id, identity)
         if not count and current.state == "receiving":  # the same piece, sent twice at once: one of them counts
             raise WrongOffset(current.received)
     return entry_status(db, entry_id, secret, now=now)
@@ -94,7 +94,7 @@ def take_file(
     receipt = take_claim(db, bundles, spool, header, secret, name, key=key, now=now)
     if receipt.state == "receiving":
         with db.reading() as session:
-            entry = own_entry(session, receipt.entry, owner_id_of(secret))
+            entry = own_entry(session, receipt.entry, identify(session, secret))
         try:
             spool.fill(receipt.entry, path)
         except FileNotFoundError:
@@ -102,7 +102,7 @@ def take_file(
         else:
             _complete(db, bundles, spool, entry, secret, now)
         with db.reading() as session:
-            return make_receipt(own_entry(session, receipt.entry, owner_id_of(secret)), receipt.repeated, key)
+            return make_receipt(own_entry(session, receipt.entry, identify(session, secret)), receipt.repeated, key)
     return receipt
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from arena.errors import BadSide, MatchClosed, MatchNotFound, MatchNotOpen, OwnMatch, PollRoundOver
 from arena.rules.bracket import title_of
 from arena.rules.draw import left_side
-from arena.services.identity import owner_id_of, voter_id_of
+from arena.services.identity import identify
 from arena.services.log import append, salted
 from arena.services.schemas import Ballot, VoteReceipt
 from arena.store.schema import Entry, Event, Match, Vote
@@ -65,12 +65,12 @@ def get_ballot(db: Database, match_id: str, secret: str, *, now: float) -> Ballo
     Raises:
         BadSecret, MatchNotFound; MatchNotOpen: its verses are still secret.
     """
-    owner, voter = owner_id_of(secret), voter_id_of(secret)
     with db.reading() as session:
-        row = _row(session, _SHOW, match_id, voter)
+        identity = identify(session, secret)
+        row = _row(session, _SHOW, match_id, identity.voter_id)
         if row.state == "pending" or row.opened_at is None:
             raise MatchNotOpen(match_id)
-        left = left_side(voter, match_id)
+        left = left_side(identity.voter_id, match_id)
         return Ballot(
             match=match_id,
             title=title_of(match_id, row.round, row.slot, _rounds(session)),
@@ -78,7 +78,7 @@ def get_ballot(db: Database, match_id: str, secret: str, *, now: float) -> Ballo
             left=row.upper if left == "upper" else row.lower,
             right=row.lower if left == "upper" else row.upper,
             choice=_side(row.choice, left) if row.choice else None,
-            mine=owner in (row.upper_owner, row.lower_owner),
+            mine=identity.owner_id in (row.upper_owner, row.lower_owner),
             closes_at=row.closes_at,
             open=_counts(row, now),
         )
@@ -94,13 +94,14 @@ def cast_vote(db: Database, match_id: str, secret: str, side: str, poll_round: i
     Raises:
         BadSecret, BadSide, MatchNotFound, MatchNotOpen, MatchClosed, PollRoundOver, OwnMatch.
     """
-    owner, voter = owner_id_of(secret), voter_id_of(secret)
     if side not in ("left", "right"):
         raise BadSide
-    left = left_side(voter, match_id)
-    choice = left if side == "left" else _other(left)
 
     def count(session: Session) -> VoteReceipt:
+        identity = identify(session, secret)
+        voter = identity.voter_id
+        left = left_side(voter, match_id)
+        choice = left if side == "left" else _other(left)
         row = _row(session, _CAST, match_id, voter)
         if row.state == "pending":
             raise MatchNotOpen(match_id)
@@ -108,7 +109,7 @@ def cast_vote(db: Database, match_id: str, secret: str, side: str, poll_round: i
             raise MatchClosed(match_id)
         if poll_round != row.poll_round:
             raise PollRoundOver(match_id, row.poll_round)
-        if owner in (row.upper_owner, row.lower_owner):
+        if identity.owner_id in (row.upper_owner, row.lower_owner):
             raise OwnMatch
         if row.choice != choice:
             vote = {"match_id": match_id, "poll": row.poll, "poll_round": poll_round, "voter_id": voter}

@@ -35,7 +35,7 @@ from arena.services.entries import (
     withdraw,
 )
 from arena.services.events import close_submissions, create_event, open_submissions, set_closing_time
-from arena.services.identity import check_secret, new_secret, owner_id_of, voter_id_of
+from arena.services.identity import identity_of, is_secret, new_secret
 from arena.services.log import verify_log
 from arena.services.queries import console_view
 from arena.services.receipts import public_key_of, verify_receipt
@@ -231,12 +231,12 @@ def test_only_the_owner_sees_sends_or_withdraws_an_entry(evening: Evening, bundl
 
 
 def test_secrets_must_look_like_secrets() -> None:
-    assert check_secret(new_secret())
-    assert owner_id_of("a" * 22) == hashlib.sha256(b"verse-entry-1" + b"a" * 22).hexdigest()
-    assert voter_id_of("a" * 22) == hashlib.sha256(b"verse-voter-1" + b"a" * 22).hexdigest()
+    assert is_secret(new_secret())
+    assert identity_of("a" * 22).owner_id == hashlib.sha256(b"verse-entry-1" + b"a" * 22).hexdigest()
+    assert identity_of("a" * 22).voter_id == hashlib.sha256(b"verse-voter-1" + b"a" * 22).hexdigest()
     for bad in ("", "a" * 21, "a" * 65, "a" * 21 + "é", "a" * 21 + " ", "a" * 22 + "\n", None):
         with pytest.raises(BadSecret):
-            check_secret(bad)
+            identity_of(bad)
 
 
 @pytest.mark.parametrize("name", ["", "   ", "x" * 41, "a\nb", "a\x1b[31m", "\u202egnp", "\u2028", "\ud800", "\u200b"])
@@ -489,6 +489,6 @@ def test_what_was_logged_holds_no_name_verse_or_secret(evening: Evening, bundle:
     evening.verify_all()
     log = repr(console_view(evening.db, now=evening.now).recent)
     digest = hashlib.sha256(header_of(bundle)).hexdigest()
-    for private in ("ann", secret_of("ann"), owner_id_of(secret_of("ann")), digest, "thimble"):
+    for private in ("ann", secret_of("ann"), identity_of(secret_of("ann")).owner_id, digest, "thimble"):
         assert private not in log
     assert verify_log(evening.db) > 4

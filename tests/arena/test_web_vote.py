@@ -10,7 +10,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from arena.services import bracket, events
-from arena.services.identity import voter_id_of
+from arena.services.identity import identity_of
 from arena.services.schemas import MatchCounts, OpenMatch, Snapshot
 from arena.web.public import phase_key
 from tests.support.evening import START, Evening
@@ -169,7 +169,7 @@ def test_an_open_match_tells_nothing_but_the_two_verses(evening: Evening, voted:
             for value in (row.id, row.owner_id, row.claim_digest, row.bundle, row.tensors_sha256, row.name)
             if value
         }
-    secrets |= {author.secret for author in authors} | {voter_id_of(author.secret) for author in authors}
+    secrets |= {author.secret for author in authors} | {identity_of(author.secret).voter_id for author in authors}
     assert len(secrets) >= 4 * 6
     for address in ("/", "/stage", "/api/v1/state", "/results", "/enter", "/mine"):
         answer = phone.get(address)

@@ -16,7 +16,18 @@ VERSE_NEEDS = {"numpy", "safetensors", "threadpoolctl"}
 # What each part of the arena may import of the arena. A new part gets its place here first.
 ARENA = {
     "cli": {"cli", "demo", "server", "worker", "bootstrap", "services", "verification", "errors", "settings"},
-    "demo": {"demo", "processes", "cli", "server", "bootstrap", "services", "verification", "errors", "settings"},
+    "demo": {
+        "demo",
+        "processes",
+        "cli",
+        "server",
+        "bootstrap",
+        "services",
+        "rules",
+        "verification",
+        "errors",
+        "settings",
+    },
     "server": {"server", "processes", "web", "bootstrap", "services", "errors", "settings"},
     "web": {"web", "bootstrap", "services", "errors", "settings"},
     "worker": {"worker", "processes", "scheduler", "bootstrap", "services", "verification", "errors", "settings"},

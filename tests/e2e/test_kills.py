@@ -24,7 +24,7 @@ from arena.demo.simulated_voters import Form, SimulatedVoter, VoterError
 from arena.server.network import PortTaken, free_port
 from arena.services import bracket, queries
 from arena.services.entries import entry_status
-from arena.services.identity import voter_id_of
+from arena.services.identity import identity_of
 from arena.services.log import verify_log
 from arena.store.schema import Match, Vote
 from arena.web.security import _SIGNER
@@ -259,7 +259,7 @@ def play_with_kills(served: Evening, folder: Path, kills: int, seed: int) -> Non
     assert len(killer.killed) == kills, killer.killed
     assert winners(served.db) == undisturbed(folder / "undisturbed")
     assert len(confirmed) == matches * VOTERS
-    voters = [voter_id_of(secret_in(phone, served)) for phone in phones]
+    voters = [identity_of(secret_in(phone, served)).voter_id for phone in phones]
     with served.db.reading() as session:
         rows = session.scalars(select(Vote)).all()
         counted = {(row.match_id, row.voter_id): row.choice for row in rows}

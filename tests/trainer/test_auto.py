@@ -16,6 +16,7 @@ from trainer.config import BATCH_TOKENS, OPTIMIZERS, PRESETS, TrainConfig
 from trainer.errors import OptionError
 from trainer.verse.config import ARCHITECTURES
 
+pytestmark = pytest.mark.slow  # most of it times training steps
 Choose = Callable[..., tuple[TrainConfig, str]]
 
 

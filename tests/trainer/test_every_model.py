@@ -23,6 +23,7 @@ from trainer.verse.model import VerseModel
 from trainer.verse.replay import replay
 from trainer.writer import recipe_for
 
+pytestmark = pytest.mark.slow
 STEPS = 20  # enough that a model of bytes writes mostly letters
 SMALL, BIG = ("tiny", "small"), ("medium", "large")
 PROMPT = "The"

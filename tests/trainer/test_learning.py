@@ -251,6 +251,7 @@ def test_a_memory_that_does_not_fit_is_refused() -> None:
         load_state(optimizers, state | {"mean/more": np.zeros((2, 2), np.float32)})
 
 
+@pytest.mark.slow
 def test_training_does_not_load_torch_s_compiler(tmp_path: Path) -> None:
     code = (
         "import sys; from trainer.cli import cli; cli.main(sys.argv[1:], standalone_mode=False);"

@@ -49,6 +49,7 @@ def test_a_submitted_verse_replays_from_its_file_and_is_named_by_its_digest(
     assert keep(make_submission(checkpoint(), recipe_for(checkpoint(), "AB", 80, 5))) == path
 
 
+@pytest.mark.slow
 def test_an_undecided_verse_is_refused_and_the_seeds_offered_are_decided() -> None:
     author = checkpoint(head=0.0)  # at a low temperature its noise alone decides, often by very little
     recipe = recipe_for(author, "A", 1, 0, tokens=480, lines=0)

@@ -112,6 +112,7 @@ def test_the_same_settings_give_the_same_weights_and_another_seed_others(whole: 
 # --- cut short and taken up again -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "every"),
     [
@@ -162,6 +163,7 @@ def test_a_run_killed_between_its_checkpoints_ends_in_the_same_bits(
     assert [line["train_loss"] for line in read_metrics(run)] == [line["train_loss"] for line in read_metrics(whole)]
 
 
+@pytest.mark.slow
 def test_a_run_that_ends_early_does_so_too_when_it_was_killed_on_the_way(tmp_path: Path) -> None:
     config = tiny(tmp_path, n_embd=64, learning_rate=1e-2)
     text_file(tmp_path, characters=400)
@@ -412,6 +414,7 @@ def test_a_run_that_was_too_long_is_told_so(tmp_path: Path, capsys: pytest.Captu
     assert f"It over-fitted: after step {best.step}" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_run_that_learns_by_heart_is_ended_early_unless_that_is_not_wanted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -429,6 +432,7 @@ def test_a_run_that_learns_by_heart_is_ended_early_unless_that_is_not_wanted(
     assert same_weights(early, whole, "best")
 
 
+@pytest.mark.slow
 def test_a_run_that_the_clock_shortened_is_not_said_to_have_ended_early(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

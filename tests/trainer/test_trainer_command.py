@@ -241,6 +241,7 @@ def test_a_name_that_is_no_unicode_is_one_line_that_says_what_to_do(
     assert "give that file or folder another name" in err
 
 
+@pytest.mark.slow
 def test_a_terminal_that_knows_few_letters_ends_no_run(tmp_path: Path) -> None:
     text = text_file(tmp_path).rename(tmp_path / "poésie.txt")
     told = subprocess.run(
@@ -438,6 +439,7 @@ def test_without_torch_what_needs_none_works_and_train_says_what_to_install(tmp_
     assert re.fullmatch(r"Error: this needs torch, which is not installed: .*pip install .*\[train\].*\n", told.stderr)
 
 
+@pytest.mark.slow
 def test_without_the_library_of_tokens_characters_work_and_bpe_says_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "tokenizers.py").write_text("raise ModuleNotFoundError('not here', name='tokenizers')")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(cli.__file__).parents[1])])}
