@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, MetaData, String, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, MetaData, String, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from arena.rules.lifecycle import ENTRY_STATES, EVENT_STATES, MATCH_STATES
@@ -182,3 +182,13 @@ class LogRecord(Base):
     kind: Mapped[str] = mapped_column(String(40))
     data: Mapped[str] = mapped_column(Text)  # canonical JSON: ids and salted digests, no names
     hash: Mapped[str] = mapped_column(String(64))  # SHA-256 of the hash before it and this record
+
+
+class Version(Base):
+    """One row with a number that changes with each commit; SQLite has such a number itself and leaves this at 0."""
+
+    __tablename__ = "version"
+    __table_args__ = (CheckConstraint("id = 1", name="one"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(BigInteger)

@@ -1,4 +1,4 @@
-"""Opens the database, and says what a transaction is: one that writes takes the lock when it begins."""
+"""Transactions on SQLite and PostgreSQL: one that writes takes the event's only write lock when it begins."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, select
 from sqlalchemy.engine import URL
 from sqlalchemy.orm import Session, sessionmaker
 
 from arena.errors import ArenaError
+from arena.store.schema import Version
 
 T = TypeVar("T")
 
 BUSY_SECONDS = 20.0  # how long a transaction waits for another process's; ours take milliseconds
 CONNECTIONS = 64  # at most, more than the threads of a server
 MAX_GROUP = 64  # jobs in one transaction, at most
+WRITE_LOCK = 0x5645525345  # "VERSE": number of the advisory lock on PostgreSQL
+WRITES = {"writes": True}  # execution options of a connection whose transactions change the database
 
 
 def sqlite_url(path: Path) -> str:
@@ -38,11 +41,7 @@ class Database:
 
     @classmethod
     def open(cls, url: str) -> Database:
-        """Open a database whose tables are those of this version: see `store.migrations.upgrade`.
-
-        On SQLite: write-ahead log, every commit on the disk before it is answered (synchronous=FULL), foreign keys
-        kept.
-        """
+        """Open a database whose tables are those of this version: see `store.migrations.upgrade`."""
         return cls(create_database_engine(url))
 
     @contextmanager
@@ -84,8 +83,8 @@ class Database:
         return mine.get()
 
     def change_detector(self) -> ChangeDetector:
-        """Make a detector of commits, with a connection of its own."""
-        return ChangeDetector(self.engine.raw_connection())
+        """Make a detector of commits; close it before the database."""
+        return ChangeDetector(self)
 
     def dispose(self) -> None:
         """Close every connection that is not in use."""
@@ -94,7 +93,7 @@ class Database:
     @contextmanager
     def _begin(self) -> Iterator[Session]:
         with self._sessions() as session:
-            session.connection(execution_options={"writes": True})
+            session.connection(execution_options=WRITES)
             try:
                 yield session
                 session.commit()
@@ -123,34 +122,56 @@ class Database:
 
 
 class ChangeDetector:
-    """Notices commits by any other connection, cheaply: SQLite's data_version. For one thread."""
+    """Notices commits to a database, by this process or another, with one cheap query; for one thread.
 
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
+    SQLite numbers the commits that one connection sees of others, so the detector keeps a connection of its own.
+    """
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._sqlite = db.engine.raw_connection() if db.engine.dialect.name == "sqlite" else None
         self._seen: int | None = None
 
     def changed(self) -> bool:
-        """Whether something was committed since the last call; True the first time."""
-        cursor = self._connection.cursor()
-        (version,) = cursor.execute("PRAGMA data_version").fetchone()
-        cursor.close()
-        seen, self._seen = self._seen, version
-        return bool(seen != version)
+        """Return whether something was committed since the last call; True the first time."""
+        seen, self._seen = self._seen, self._version()
+        return seen != self._seen
 
     def close(self) -> None:
-        """Give the connection back."""
-        self._connection.close()
+        """Return the connection to the pool."""
+        if self._sqlite is not None:
+            self._sqlite.close()
+
+    def _version(self) -> int:
+        if self._sqlite is None:
+            with self._db.reading() as session:
+                return session.scalars(select(Version.number)).one()
+        cursor = self._sqlite.cursor()
+        cursor.execute("PRAGMA data_version")
+        row = cursor.fetchone()
+        cursor.close()
+        return int(row[0]) if row else 0
 
 
 def create_database_engine(url: str) -> Engine:
-    """Make the engine alone."""
-    if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url, pool_size=CONNECTIONS // 4, max_overflow=CONNECTIONS)
-    engine = create_engine(
-        url, pool_size=CONNECTIONS // 4, max_overflow=CONNECTIONS, connect_args={"timeout": BUSY_SECONDS}
-    )
-    event.listen(engine, "connect", _set_up_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
+    """Create an engine whose transactions are those that `Database` promises.
+
+    SQLite: write-ahead log, every commit on the disk before it returns (synchronous=FULL), foreign keys enforced.
+    PostgreSQL, with psycopg: a lock that all writing transactions share, since each record of the log continues the
+    one before it; transactions that read see one snapshot of the database.
+    """
+    address = make_url(url)
+    if address.drivername == "postgresql":
+        address = address.set(drivername="postgresql+psycopg")
+    if address.get_backend_name() == "sqlite":
+        engine = _create_engine(address, connect_args={"timeout": BUSY_SECONDS})
+        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    else:
+        lock_timeout = f"-c lock_timeout={int(BUSY_SECONDS * 1000)}"
+        engine = _create_engine(address, connect_args={"options": lock_timeout}, pool_pre_ping=True)
+        event.listen(engine, "begin", _begin_postgresql)
+        event.listen(engine, "commit", _commit_postgresql)
     return engine
 
 
@@ -206,6 +227,14 @@ class _Group:
             job.awake.set()
 
 
+def _create_engine(address: URL, **options: Any) -> Engine:
+    return create_engine(address, pool_size=CONNECTIONS // 4, max_overflow=CONNECTIONS, **options)
+
+
+def _writes(connection: Connection) -> bool:
+    return bool(connection.get_execution_options().get("writes"))
+
+
 def _set_up_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # Python's own BEGIN comes too late, before the first write: `_begin_sqlite`
     cursor = connection.cursor()
@@ -217,4 +246,18 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writes") else "BEGIN")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if _writes(connection) else "BEGIN")
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    if _writes(connection):  # READ COMMITTED: statements after the lock see what its last holder committed
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITE_LOCK})")
+    else:
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+
+
+def _commit_postgresql(connection: Connection) -> None:
+    if _writes(connection):  # a transaction that changed nothing has no id, and leaves the version alone
+        connection.exec_driver_sql(
+            "UPDATE version SET number = number + 1 WHERE pg_current_xact_id_if_assigned() IS NOT NULL"
+        )

@@ -29,7 +29,7 @@ from tests.support.bundles import verses
 from tests.support.evening import Evening
 
 ROOT = Path(__file__).resolve().parents[2]
-FIRST = Path(__file__).parent / "fixtures" / "first.sqlite3"  # README.md beside it says what is in it
+INITIAL = Path(__file__).parent / "fixtures" / "0001_initial.sqlite3"  # README.md beside it says what is in it
 
 
 def differences(url: str) -> list[object]:
@@ -66,7 +66,7 @@ def test_a_database_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path)
 
 
 def test_a_database_of_the_first_version_opens_and_the_evening_goes_on(tmp_path: Path) -> None:
-    shutil.copy(FIRST, tmp_path / "arena.sqlite3")
+    shutil.copy(INITIAL, tmp_path / "arena.sqlite3")
     db = open_database(sqlite_url(tmp_path / "arena.sqlite3"))
     assert differences(sqlite_url(tmp_path / "arena.sqlite3")) == []
     assert verify_log(db) > 20

@@ -56,6 +56,8 @@ def test_the_wheel_carries_the_folio_and_the_specification_and_no_tests(wheel: P
         "trainer/audition.html",
         "trainer/cli.py",
         "arena/cli/__init__.py",
+        "arena/store/migrations/env.py",
+        "arena/store/migrations/versions/0001_initial.py",
         "arena/web/openapi.json",
         "arena/web/templates/vote.html",
     } <= names
@@ -88,3 +90,9 @@ def test_the_installed_command_verifies_a_verse(installed: Path, tmp_path: Path)
     bundle.write_bytes(bundle.read_bytes()[:-1])
     done = run(installed, "arena", "verify", bundle)
     assert (done.returncode, done.stdout.split()[0]) == (1, "MALFORMED")
+
+
+def test_the_installed_command_makes_an_event_and_its_database(installed: Path, tmp_path: Path) -> None:
+    for line in (["init", tmp_path / "event", "--name", "Evening"], ["event", "show", "--dir", tmp_path / "event"]):
+        done = run(installed, "arena", *line)
+        assert (done.returncode, done.stderr) == (0, "")

@@ -1,44 +1,36 @@
-"""Brings a database to the tables of this version, whichever version made it. One file in `versions` a change."""
+"""The Alembic environment, and `upgrade`, which brings a database to the schema of this version."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
-
+from alembic import command
 from alembic.config import Config
-from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 
 from arena.errors import DatabaseTooNew
-from arena.store.schema import Base
-from arena.store.unit_of_work import create_database_engine
-
-FOLDER = Path(__file__).parent
+from arena.store.unit_of_work import WRITES, create_database_engine
 
 
 def upgrade(url: str) -> None:
-    """Make or change the tables, all or nothing. Does nothing to a database that has them.
+    """Create or change the tables in one transaction; do nothing if they are up to date.
 
     Raises:
-        DatabaseTooNew: a later version of the arena wrote it.
+        DatabaseTooNew: A later version of the arena wrote the database.
     """
-    script = ScriptDirectory(str(FOLDER), file_template="%%(slug)s")
-
-    def steps(revision: Any, _context: MigrationContext) -> Iterable[Any]:
-        try:
-            return script._upgrade_revs("head", revision)
-        except CommandError:
-            raise DatabaseTooNew(", ".join(revision) if isinstance(revision, tuple) else str(revision)) from None
-
+    config = Config()
+    config.set_main_option("script_location", "arena.store:migrations")
+    scripts = ScriptDirectory.from_config(config)
     engine = create_database_engine(url)
     try:
-        with EnvironmentContext(Config(), script, fn=steps) as environment, engine.connect() as connection:
-            connection = connection.execution_options(writes=True)  # two processes that start at once take turns
-            with connection.begin():
-                environment.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True)
-                environment.run_migrations()
+        with engine.connect() as connection:
+            if MigrationContext.configure(connection).get_current_heads() == tuple(scripts.get_heads()):
+                return
+        with engine.execution_options(**WRITES).begin() as connection:  # processes that start at once take turns
+            known = {script.revision for script in scripts.walk_revisions()}
+            unknown = set(MigrationContext.configure(connection).get_current_heads()) - known
+            if unknown:
+                raise DatabaseTooNew(", ".join(sorted(unknown)))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
     finally:
         engine.dispose()

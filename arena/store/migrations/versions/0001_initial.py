@@ -1,15 +1,16 @@
-"""The first tables."""
+"""Create the first tables."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "first"
+revision = "0001"
 down_revision = None
 
 
 def upgrade() -> None:
+    """Create every table, the version row, and the triggers that keep the log append-only."""
     op.create_table(
         "events",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
@@ -154,9 +155,26 @@ def upgrade() -> None:
             "match_id", "poll", "poll_round", "voter_id", name=op.f("uq_votes_match_id_poll_poll_round_voter_id")
         ),
     )
+    version = op.create_table(
+        "version",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint("id = 1", name=op.f("ck_version_one")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_version")),
+    )
+    op.bulk_insert(version, [{"id": 1, "number": 0}])
     if op.get_bind().dialect.name == "sqlite":
         for act in ("UPDATE", "DELETE"):
             op.execute(
                 f"CREATE TRIGGER log_no_{act.lower()} BEFORE {act} ON log "
                 "BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END"
             )
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute(
+            "CREATE FUNCTION log_is_append_only() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'the log is append-only'; END $$"
+        )
+        op.execute(
+            "CREATE TRIGGER log_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON log "
+            "FOR EACH STATEMENT EXECUTE FUNCTION log_is_append_only()"
+        )

@@ -1,0 +1,236 @@
+"""An evening on PostgreSQL: a server in a temporary folder, reached by a Unix socket only."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import create_engine, func, insert, select, text
+from sqlalchemy.exc import DatabaseError, IntegrityError
+from sqlalchemy.orm import Session
+
+from arena.bootstrap import open_database
+from arena.errors import DatabaseTooNew
+from arena.services.bracket import close_match
+from arena.services.events import publish
+from arena.services.log import append, head, verify_log
+from arena.services.queries import results_view, snapshot
+from arena.store.migrations import upgrade
+from arena.store.schema import Base, Entry, Match, Vote
+from arena.store.unit_of_work import create_database_engine
+from tests.support.bundles import verses
+from tests.support.evening import Evening
+
+ROOT = Path(__file__).resolve().parents[2]
+
+pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'verse-arena[postgresql]'")
+
+
+def _folder_of_programs() -> Path | None:
+    """Find `initdb`, which Debian keeps out of the PATH."""
+    named = shutil.which("initdb")
+    candidates = [Path(named)] if named else sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return candidates[-1].parent if candidates else None
+
+
+PROGRAMS = _folder_of_programs()
+pytestmark = [
+    pytest.mark.skipif(os.name != "posix", reason="needs Unix sockets"),
+    pytest.mark.skipif(PROGRAMS is None, reason="PostgreSQL is not installed: apt-get install postgresql"),
+]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """The URL of a PostgreSQL server, without the name of a database."""
+    import pwd
+
+    assert PROGRAMS is not None
+    folder = Path(tempfile.mkdtemp(prefix="pg"))  # short: the path of a socket has at most 107 bytes
+    user = None
+    if os.getuid() == 0:  # PostgreSQL refuses to run as root
+        known = {entry.pw_name for entry in pwd.getpwall()}
+        user = "postgres" if "postgres" in known else "nobody"
+        shutil.chown(folder, user)
+
+    def run(program: str, *arguments: str) -> None:
+        line, log = [PROGRAMS / program, "-D", folder / "data", *arguments], folder / "output"
+        with log.open("a") as output:
+            done = subprocess.run(line, cwd=folder, user=user, stdout=output, stderr=output)
+        assert done.returncode == 0, log.read_text()
+
+    try:
+        run("initdb", "--username=arena", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
+        run("pg_ctl", "start", "--wait", "-o", f"-k {folder} -c listen_addresses='' -c fsync=off")
+        try:
+            yield f"postgresql://arena@/{{}}?host={folder}"
+        finally:
+            run("pg_ctl", "stop", "--wait", "--mode=immediate")
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def url(server: str) -> str:
+    """The URL of a new, empty database."""
+    name = f"event_{uuid.uuid4().hex}"
+    address = server.format("postgres").replace("postgresql:", "postgresql+psycopg:")
+    engine = create_engine(address, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return server.format(name)
+
+
+@pytest.fixture
+def evening(url: str, tmp_path: Path) -> Iterator[Evening]:
+    evening = Evening(tmp_path / "event", database_url=url)
+    yield evening
+    evening.end()
+
+
+def test_an_evening_runs_from_the_first_claim_to_the_published_results(evening: Evening) -> None:
+    evening.begin()
+    evening.enter("poet0", verses(5)[4])  # replaced by the next
+    first, second, third, _ = evening.drawn(verses(4))
+    with evening.db.reading() as session:
+        texts = {entry.id: entry.text for entry in session.scalars(select(Entry))}
+    assert evening.decide("r1m1", texts[first]).winner == first
+    assert evening.decide("r1m2", texts[second]).winner == second
+    evening.decide("third", texts[third])
+    evening.decide("r2m1", texts[first])
+    publish(evening.db, now=evening.now)
+    state = snapshot(evening.db, now=evening.now)
+    assert state.phase == "published"
+    results = results_view(evening.db, now=evening.now)
+    assert results.champion and results.champion.entry == first
+    assert verify_log(evening.db) > 30
+
+
+def test_a_tie_is_voted_on_again_and_then_decided_by_lot(evening: Evening) -> None:
+    authors = evening.create().voting()
+    with evening.db.reading() as session:
+        match = session.get_one(Match, "r1m1")
+    for author in authors:
+        if author.entry in (match.upper_id, match.lower_id):
+            evening.vote(f"voter of {author.name}", "r1m1", author.text)
+    evening.now += 1
+    assert close_match(evening.db, "r1m1", poll_round=0, now=evening.now).poll_round == 1
+    evening.now += 1
+    result = close_match(evening.db, "r1m1", poll_round=1, now=evening.now)
+    assert result.decided_by == "draw" and result.winner in (match.upper_id, match.lower_id)
+
+
+def test_twenty_voters_of_two_processes_each_count_once(evening: Evening, url: str) -> None:
+    """Two databases of one URL share nothing but the server, as two processes do."""
+    authors = evening.create().voting()
+    with evening.db.reading() as session:
+        upper = session.get_one(Match, "r1m1").upper_id
+    (verse,) = [author.text for author in authors if author.entry == upper]
+    other = Evening(evening.folder)
+    together = threading.Barrier(20)
+
+    def vote(number: int) -> None:
+        place = (evening, other)[number % 2]
+        together.wait()
+        for _ in range(2):
+            place.vote(f"voter{number}", "r1m1", verse)
+
+    before = verify_log(evening.db)
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(vote, range(20)))
+    with evening.db.reading() as session:
+        assert session.scalar(select(func.count()).select_from(Vote)) == 20
+    assert verify_log(evening.db) == before + 20
+    other.end()
+
+
+def test_the_change_detector_notices_commits_that_changed_something_and_nothing_else(evening: Evening) -> None:
+    evening.begin()
+    other = Evening(evening.folder)
+    detector = other.db.change_detector()
+    assert [detector.changed(), detector.changed()] == [True, False]
+    snapshot(evening.db, now=evening.now)
+    assert evening.lease() is None
+    with evening.db.writing() as session:
+        head(session)
+    with pytest.raises(ZeroDivisionError), evening.db.writing() as session:
+        append(session, "nothing", {}, now=1.0)
+        _ = 1 // 0
+    assert not detector.changed()
+    evening.claim("ann", verses(1)[0])
+    assert [detector.changed(), detector.changed()] == [True, False]
+    detector.close()
+    other.end()
+
+
+def test_a_reader_sees_one_state_while_others_write_and_cannot_write(evening: Evening) -> None:
+    evening.begin()
+    with evening.db.reading() as session:
+        before = head(session)
+        evening.claim("ann", verses(1)[0])
+        assert head(session) == before
+        with pytest.raises(DatabaseError, match="read-only"):
+            session.execute(insert(Vote))
+    with evening.db.reading() as session:
+        assert head(session) != before
+
+
+def test_the_log_cannot_be_changed_through_the_database(evening: Evening) -> None:
+    evening.begin()
+    for statement in ("UPDATE log SET kind = 'x'", "DELETE FROM log", "TRUNCATE log"):
+        with pytest.raises(DatabaseError, match="append-only"), evening.db.writing() as session:
+            session.execute(text(statement))
+
+
+def test_a_job_that_violates_a_constraint_fails_alone(evening: Evening) -> None:
+    evening.begin()
+    together = threading.Barrier(8)
+
+    def write(number: int) -> str:
+        def work(session: Session) -> str:
+            append(session, "note", {"number": number}, now=1.0)
+            if number == 3:
+                session.execute(text("UPDATE events SET state = 'over'"))
+            return "written"
+
+        together.wait()
+        try:
+            return evening.db.submit(work)
+        except IntegrityError:
+            return "refused"
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(write, range(8)))
+    assert answers == ["written"] * 3 + ["refused"] + ["written"] * 4
+    assert verify_log(evening.db) == 2 + 7
+
+
+def test_processes_that_start_at_once_make_the_tables_that_the_code_declares_once(url: str) -> None:
+    code = f"from arena.store.migrations import upgrade; upgrade({url!r})"
+    starting = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) for _ in range(3)]
+    assert [process.wait() for process in starting] == [0, 0, 0]
+    engine = create_database_engine(url)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+    engine.dispose()
+
+
+def test_a_database_of_a_newer_version_is_refused(url: str) -> None:
+    db = open_database(url)
+    with db.writing() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = 'from_the_future'"))
+    db.dispose()
+    with pytest.raises(DatabaseTooNew):
+        upgrade(url)
