@@ -24,7 +24,7 @@ from arena.errors import ArenaError
 from arena.processes import end_with_parent, python_command
 from arena.rules.lifecycle import UNDECIDED
 from arena.server.network import PortTaken, with_address
-from arena.server.server import answers, serve
+from arena.server.server import is_answering, serve
 from arena.services import bracket, events, identity, queries
 from arena.services.log import verify_log
 from arena.settings import Settings, load_settings
@@ -145,7 +145,7 @@ def _serving(settings: Settings, lan: str | None) -> Iterator[subprocess.Popen[b
     )
     try:
         deadline = time.monotonic() + READY_SECONDS
-        while not answers(settings):
+        while not is_answering(settings):
             if child.poll() is not None or time.monotonic() > deadline:
                 raise DemoError("the server did not start: its messages are above")
             time.sleep(POLL_SECONDS)

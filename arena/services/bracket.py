@@ -195,7 +195,7 @@ def undo_match(db: Database, match_id: str, *, seen: int | None = None, now: flo
         if match.state == "pending" or (match.state == "closed" and match.decided_by not in VOTED):
             raise NothingToUndo(match_id)
         match.state, match.winner_id, match.decided_by, match.closes_at, match.closed_at = "pending", *[None] * 4
-        match.decided_upper_id = match.decided_lower_id = match.decided_winner_id = None
+        match.decided_poll = match.decided_upper_id = match.decided_lower_id = match.decided_winner_id = None
         match.decision = match.tallies = None
         append(session, "match-undone", {"match": match_id, "poll": match.poll}, now=now)
         _settle(session, event, Action.UNDO_MATCH, now)
@@ -295,7 +295,7 @@ def _count(session: Session, event: Event, match: Match, now: float) -> None:
         match.poll_round += 1
         match.closes_at = now + event.revote_seconds if event.revote_seconds else None
         return
-    match.decided_upper_id, match.decided_lower_id = decision.upper, decision.lower
+    match.decided_poll, match.decided_upper_id, match.decided_lower_id = match.poll, decision.upper, decision.lower
     match.decided_winner_id, match.decision = decision.winner, decision.by
     _settle(session, event, Action.CLOSE_MATCH, now)
 

@@ -145,6 +145,7 @@ class Match(Base):
     opened_at: Mapped[float | None]
     closes_at: Mapped[float | None]
     closed_at: Mapped[float | None]
+    decided_poll: Mapped[int | None]  # the poll whose votes decided
     decided_upper_id: Mapped[str | None] = mapped_column(ForeignKey("entries.id"))
     decided_lower_id: Mapped[str | None] = mapped_column(ForeignKey("entries.id"))
     decided_winner_id: Mapped[str | None] = mapped_column(ForeignKey("entries.id"))
