@@ -1,4 +1,4 @@
-"""Drawing, ties, walk-overs and undo, in the database."""
+"""The services of the bracket: draw, matches, ties, walkovers and undo, in the database."""
 
 from __future__ import annotations
 

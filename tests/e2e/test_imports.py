@@ -1,4 +1,4 @@
-"""The house's walls: who may import whom, and what importing costs."""
+"""Imports: which package may import which, and what an import loads."""
 
 from __future__ import annotations
 
