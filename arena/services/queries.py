@@ -184,8 +184,13 @@ def console_view(db: Database, *, now: float) -> ConsoleView:
             log_number=number,
             log_hash=digest,
             recent=[
-                {"number": one.number, "at": one.at, "kind": one.kind, "data": strictjson.parse(one.data.encode())}
-                for one in recent
+                {
+                    "number": record.number,
+                    "at": record.at,
+                    "kind": record.kind,
+                    "data": strictjson.parse(record.data.encode()),
+                }
+                for record in recent
             ],
         )
 
@@ -248,8 +253,8 @@ class BracketView:
         event = the_event(session)
         rows = session.scalars(select(Match).order_by(Match.position)).all()
         entries = {
-            one.id: one
-            for one in session.execute(
+            entry.id: entry
+            for entry in session.execute(
                 select(Entry.id, Entry.seed, Entry.name, Entry.text, Entry.state).where(Entry.seed.is_not(None))
             )
         }
@@ -358,8 +363,8 @@ def _votes(session: Session, match_id: str, poll: int, poll_round: int) -> int:
 
 
 def _counts(session: Session) -> dict[str, int]:
-    found = dict(session.execute(select(Entry.state, func.count()).group_by(Entry.state)).all())
-    return {state: found.get(state, 0) for state in ENTRY_STATES}
+    counts = dict(session.execute(select(Entry.state, func.count()).group_by(Entry.state)).all())
+    return {state: counts.get(state, 0) for state in ENTRY_STATES}
 
 
 def read_podium(session: Session) -> Podium:

@@ -42,9 +42,11 @@ def claim_next(db: Database, *, worker: str, lease_seconds: float, now: float) -
         job = _lease(session, worker, lease_seconds, now)
         if job is None:
             return None
-        lost = update(Verification).where(Verification.entry_id == job.entry, Verification.ended_at.is_(None))
-        gone = cast("CursorResult[Any]", session.execute(lost.values(ended_at=now, verdict="LOST"))).rowcount
-        if gone:  # a sign for the organizer: an entry that may crash every worker
+        unfinished = update(Verification).where(Verification.entry_id == job.entry, Verification.ended_at.is_(None))
+        lost_attempts = cast(
+            "CursorResult[Any]", session.execute(unfinished.values(ended_at=now, verdict="LOST"))
+        ).rowcount
+        if lost_attempts:  # a sign for the organizer: an entry that may crash every worker
             session.execute(update(Entry).where(Entry.id == job.entry).values(failures=Entry.failures + 1))
         session.add(Verification(entry_id=job.entry, attempt=job.attempt, worker=worker, started_at=now))
         append(session, "check-started", {"entry": job.entry, "attempt": job.attempt}, now=now)
@@ -214,7 +216,7 @@ def _requeue(session: Session, entry: Entry, job: Job, code: str, reason: str | 
 def _replace_earlier(session: Session, entry: Entry, now: float) -> None:
     """Replace all verified entries of an owner but the one claimed last, whichever was checked first."""
     query = select(Entry).where(Entry.owner_id == entry.owner_id, Entry.state == "verified")
-    ordered = sorted(session.scalars(query), key=lambda one: (one.claimed_at, one.id))
+    ordered = sorted(session.scalars(query), key=lambda verified: (verified.claimed_at, verified.id))
     for earlier in ordered[:-1]:
         earlier.state, earlier.code = "replaced", None
         append(session, "entry-replaced", {"entry": earlier.id, "by": ordered[-1].id}, now=now)
