@@ -1,4 +1,4 @@
-"""The gateway, asked as a server asks it: polls from memory, bodies within limits, Flask behind both."""
+"""The gateway, called as a server calls it: polls from memory, limits of request bodies, Flask for the rest."""
 
 from __future__ import annotations
 

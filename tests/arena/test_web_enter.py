@@ -1,4 +1,4 @@
-"""Entering: the API of claims and pieces, the page's form, the owner's page and the receipt's link."""
+"""Pages and API of entries: claims, pieces, the upload form, the owner's page and the link of a receipt."""
 
 from __future__ import annotations
 

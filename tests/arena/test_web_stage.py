@@ -1,4 +1,4 @@
-"""The projector and the console: an evening run from one page and followed on the other."""
+"""The stage and the console: an event is run on one page and followed on the other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`trainer submit --to` against a real server: every way it can be interrupted, refused or misled."""
+"""The command `trainer submit --to` against a real server: interruptions, refusals and wrong addresses."""
 
 from __future__ import annotations
 

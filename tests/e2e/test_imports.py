@@ -1,4 +1,4 @@
-"""The house's walls: who may import whom, and what importing costs."""
+"""Imports: which package may import which, and what an import loads."""
 
 from __future__ import annotations
 
@@ -120,6 +120,7 @@ def run(code: str) -> str:
 
 def test_importing_the_arena_and_the_verse_loads_no_torch_and_does_nothing() -> None:
     names = [*modules("arena"), *modules("trainer/verse")]
+    names = [name for name in names if not name.startswith("arena.store.migrations.")]  # scripts that Alembic executes
     assert {"arena.cli", "arena.verification.runner", "trainer.verse.replay"} <= set(names)
     code = f"import sys, threading, {', '.join(names)}; print('torch' in sys.modules, threading.active_count())"
     assert run(code) == "False 1"

@@ -1,4 +1,4 @@
-"""Processes killed at random moments of an evening: it comes to the same champion, and nothing confirmed is lost."""
+"""Processes killed at random moments of an event: the champion is the same, and no confirmed vote or entry is lost."""
 
 from __future__ import annotations
 

@@ -87,6 +87,7 @@ def test_bytes_that_are_no_text_are_refused_and_seeds_that_write_text_offered() 
     pytest.fail("no seed wrote the control character")
 
 
+@pytest.mark.slow
 def test_a_verse_longer_than_an_event_shows_is_refused() -> None:
     with pytest.raises(SubmitError, match="481 characters, and at most 480"):
         make_submission(checkpoint(), recipe_for(checkpoint(), "A", 80, 1, tokens=481, lines=0))

@@ -290,6 +290,7 @@ def test_a_run_s_plan_is_repeated_with_its_settings_unless_others_are_given(
     assert read_plan(tmp_path / "third") == PLAN
 
 
+@pytest.mark.slow
 def test_what_went_with_a_setting_is_chosen_anew_where_a_plan_is_repeated_with_another(
     trainer: Told, tmp_path: Path
 ) -> None:
