@@ -16,7 +16,7 @@ from trainer.corpus import KNOWN, Corpus, is_at_hand, load
 from trainer.errors import CorpusError, OptionError, SubmitError, TrainerError
 from trainer.merits import Judge, Merits
 from trainer.refusal import refusal
-from trainer.run import Run, read_config
+from trainer.runtime.run import Run, read_config
 from trainer.verse.files import write_atomically
 from trainer.verse.generate import regenerate
 from trainer.verse.model import VerseModel, round_weights

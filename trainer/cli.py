@@ -357,7 +357,7 @@ def plot(runs: tuple[Path, ...], out: Path | None) -> None:
 
     picture = draw(runs, out)
     if len(runs) == 1 and sys.stdout.isatty():
-        from trainer.run import Run
+        from trainer.runtime.run import Run
         from trainer.terminal import curve_of
 
         click.echo(curve_of(Run(runs[0]), shutil.get_terminal_size().columns, sys.stdout.encoding))

@@ -10,7 +10,7 @@ from trainer.bits import bits_per_character, recorded_ratio
 from trainer.checkpoint import METADATA_KEY, Checkpoint, read_checkpoint
 from trainer.errors import RunError
 from trainer.plan import read_plan
-from trainer.run import Run, read_config, read_metrics
+from trainer.runtime.run import Run, read_config, read_metrics
 from trainer.verse.bundle import read_claim
 from trainer.verse.claim import Claim
 from trainer.verse.config import ModelConfig

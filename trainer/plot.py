@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from trainer.bits import RATIO, bits_per_character
 from trainer.errors import RunError
 from trainer.marks import mark_names
-from trainer.run import Run, points, read_config, read_metrics, rise_of
+from trainer.runtime.run import Run, points, read_config, read_metrics, rise_of
 from trainer.verse.files import write_atomically
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from trainer import corpus, machine
-from trainer.auto import choose
 from trainer.config import DEFAULT_MINUTES, MAX_STEPS, PRESETS
 from trainer.errors import OptionError
 from trainer.plan import plan_steps, read_plan
-from trainer.run import Run, corpus_changed, read_config
-from trainer.together import gather
+from trainer.runtime.autoconfig import choose
+from trainer.runtime.distributed import gather
+from trainer.runtime.run import Run, corpus_changed, read_config
 from trainer.train import resume, train
 from trainer.wording import wrapped
 

@@ -9,8 +9,8 @@ from trainer.config import TrainConfig
 from trainer.info import shape_of
 from trainer.marks import mark_names
 from trainer.plan import Plan
-from trainer.progress import Progress, ended_early
-from trainer.run import Run, read_metrics, rise_of
+from trainer.runtime.run import Run, read_metrics, rise_of
+from trainer.runtime.state import Progress, ended_early
 from trainer.terminal import curve_of
 from trainer.wording import counted, pasted, plain, wrapped
 from trainer.writer import longest_verse

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 
 from trainer.marks import mark_names
-from trainer.run import Run, points, read_config
+from trainer.runtime.run import Run, points, read_config
 
 Points = Sequence[tuple[int, float]]  # step and loss
 Cell = tuple[int, int]  # row, from the top, and column

@@ -8,19 +8,19 @@ from pathlib import Path
 
 from trainer.config import DEFAULT_MINUTES, TrainConfig
 from trainer.errors import Interrupted
-from trainer.interrupt import ctrl_c
 from trainer.lesson import Lesson, prepare
 from trainer.loss import batch
 from trainer.optim import update
-from trainer.pace import Budget, Clock, measure
 from trainer.plan import Plan, read_plan, write_plan
 from trainer.plot import draw_run
-from trainer.progress import begin, evaluate, mean_of_losses, save, seed_dropout, stop_early, write_sample
-from trainer.run import Run, check_out, corpus_changed, new_run, read_config, record, write_config
+from trainer.runtime.budget import Budget, Clock, measure
+from trainer.runtime.distributed import ALONE, Team
+from trainer.runtime.run import Run, check_out, corpus_changed, new_run, read_config, record, write_config
+from trainer.runtime.signals import ctrl_c
+from trainer.runtime.state import begin, evaluate, mean_of_losses, save, seed_dropout, stop_early, write_sample
 from trainer.schedule import context, learning_rate
 from trainer.screen import Screen
 from trainer.summary import closing, evaluation_line, how_to_go_on, opening
-from trainer.together import ALONE, Team
 
 SAVE_SECONDS = 300.0  # the most that a crash may cost, where evaluations are further apart
 

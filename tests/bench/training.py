@@ -22,7 +22,7 @@ from pathlib import Path
 
 from trainer.corpus import KNOWN, load
 from trainer.errors import TrainerError
-from trainer.run import Run, read_config, read_metrics
+from trainer.runtime.run import Run, read_config, read_metrics
 
 FIRST_SEED = 1337  # nanoGPT's own, and ours
 FRACTIONS = (0.08, 0.1, 0.2, 0.5, 1.0)  # of the peer's time

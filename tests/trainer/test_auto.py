@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from tests.trainer.trainer_runs import Clock
-from trainer import auto
-from trainer.auto import RUNGS, best_precision, choose, step_seconds
 from trainer.config import BATCH_TOKENS, OPTIMIZERS, PRESETS, TrainConfig
 from trainer.errors import OptionError
+from trainer.runtime import autoconfig as auto
+from trainer.runtime.autoconfig import RUNGS, best_precision, choose, step_seconds
 from trainer.verse.config import ARCHITECTURES
 
 Choose = Callable[..., tuple[TrainConfig, str]]

@@ -28,7 +28,7 @@ from trainer.info import describe
 from trainer.lesson import check_header, prepare
 from trainer.plan import Plan, Revision
 from trainer.plot import draw
-from trainer.run import Run, read_config, read_metrics
+from trainer.runtime.run import Run, read_config, read_metrics
 from trainer.start import start
 from trainer.tokenizer import PIECE_CHARACTERS, BPETokenizer, tokenizer_for
 from trainer.train import resume, train

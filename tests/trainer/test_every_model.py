@@ -14,7 +14,7 @@ from tests.trainer.trainer_runs import text_file
 from trainer import machine
 from trainer.checkpoint import read_checkpoint
 from trainer.config import PRESETS, TOKENIZERS
-from trainer.run import read_config
+from trainer.runtime.run import read_config
 from trainer.start import start
 from trainer.submit import keep, make_submission
 from trainer.verse.bundle import read_bundle

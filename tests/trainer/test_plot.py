@@ -16,7 +16,7 @@ from tests.trainer.trainer_runs import PLAN, Clock, Killed, die, tiny
 from trainer import plot
 from trainer.errors import RunError
 from trainer.plot import draw
-from trainer.run import NOISE, Rise, Run, points, read_metrics, rise_of
+from trainer.runtime.run import NOISE, Rise, Run, points, read_metrics, rise_of
 from trainer.train import train
 
 

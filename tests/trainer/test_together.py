@@ -14,7 +14,7 @@ import pytest
 from tests.trainer.trainer_runs import command, same_weights, text_file
 from trainer.checkpoint import read_resume
 from trainer.plan import read_plan
-from trainer.run import Run, read_config, read_metrics
+from trainer.runtime.run import Run, read_config, read_metrics
 
 SIZE = ["--n-layer", "2", "--n-head", "2", "--n-embd", "32", "--block-size", "16", "--precision", "float32"]
 pytestmark = [

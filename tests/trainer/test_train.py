@@ -14,7 +14,6 @@ import pytest
 import torch
 
 from tests.trainer.trainer_runs import PLAN, Clock, Killed, ctrl_c, die, same_weights, slow_down, text_file, tiny
-from trainer import progress
 from trainer.checkpoint import read_checkpoint, read_resume, write_checkpoint
 from trainer.corpus import load
 from trainer.errors import CheckpointError, CorpusError, Diverged, Interrupted, OptionError, PlanError, RunError
@@ -22,9 +21,10 @@ from trainer.lesson import check_header
 from trainer.loss import validation_loss
 from trainer.marks import Marks
 from trainer.model import load_weights, new_model
-from trainer.pace import CLOSING_SECONDS
 from trainer.plan import Plan, Revision, read_plan
-from trainer.run import Run, read_config, read_metrics
+from trainer.runtime import state as progress
+from trainer.runtime.budget import CLOSING_SECONDS
+from trainer.runtime.run import Run, read_config, read_metrics
 from trainer.tokenizer import CharTokenizer
 from trainer.train import SAVE_SECONDS, resume, train
 from trainer.verse import bundle

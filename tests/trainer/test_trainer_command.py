@@ -19,7 +19,7 @@ from trainer import cli
 from trainer.checkpoint import read_checkpoint, write_checkpoint
 from trainer.config import DEFAULT_MINUTES, TrainConfig
 from trainer.plan import Plan, Revision, read_plan, write_plan
-from trainer.run import Run, read_config
+from trainer.runtime.run import Run, read_config
 from trainer.train import train
 from trainer.verse.bundle import pack
 from trainer.verse.model import VerseModel, round_weights

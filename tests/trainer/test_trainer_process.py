@@ -15,7 +15,7 @@ import pytest
 from tests.trainer.trainer_runs import SMALL, command, same_weights, start_command, text_file
 from trainer.checkpoint import read_resume
 from trainer.plan import Plan, Revision, write_plan
-from trainer.run import Run, read_config
+from trainer.runtime.run import Run, read_config
 from trainer.train import resume, train
 
 LONG = Plan((Revision(0, 400, 20),))

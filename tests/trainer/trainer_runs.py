@@ -17,7 +17,7 @@ from trainer.checkpoint import read_checkpoint, read_resume
 from trainer.config import TrainConfig
 from trainer.corpus import load
 from trainer.plan import Plan, Revision
-from trainer.run import Run
+from trainer.runtime.run import Run
 
 Told = Callable[..., tuple[int, str, str]]  # the command, called: exit code, output, errors
 

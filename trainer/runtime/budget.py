@@ -12,8 +12,8 @@ from trainer.loss import batch, validation_loss
 from trainer.model import new_model
 from trainer.optim import make_optimizers, update
 from trainer.plan import Plan, plan_seconds, replan
+from trainer.runtime.distributed import ALONE, Team
 from trainer.schedule import work
-from trainer.together import ALONE, Team
 
 STEPS_SHARE = 0.01  # of the budget, spent on measuring steps of each context
 PART_SHARE = 0.01  # and on a part of an evaluation

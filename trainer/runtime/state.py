@@ -19,8 +19,8 @@ from trainer.loss import validation_loss
 from trainer.model import GPT, load_weights, new_model, weights_of
 from trainer.optim import Optimizer, load_state, make_optimizers, state_of
 from trainer.plan import Plan, Revision
-from trainer.run import Run, add_sample, cut_back, read_metrics, sizes
-from trainer.together import Team
+from trainer.runtime.distributed import Team
+from trainer.runtime.run import Run, add_sample, cut_back, read_metrics, sizes
 from trainer.verse.claim import MAX_CURVE_POINTS
 from trainer.verse.errors import WeightsError
 from trainer.verse.files import clear_partials

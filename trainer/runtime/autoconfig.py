@@ -22,7 +22,7 @@ from trainer.config import (
 from trainer.errors import OptionError
 from trainer.model import new_model
 from trainer.optim import make_optimizers, update
-from trainer.pace import Clock
+from trainer.runtime.budget import Clock
 from trainer.verse.config import HEAD_WIDTHS
 from trainer.wording import counted
 
