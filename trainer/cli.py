@@ -332,7 +332,7 @@ def info(path: Path) -> None:
     Example:
       trainer info runs/mine
     """
-    from trainer.info import describe
+    from trainer.report.info import describe
 
     click.echo(describe(path))
 
@@ -353,12 +353,12 @@ def plot(runs: tuple[Path, ...], out: Path | None) -> None:
       trainer plot runs/mine
       trainer plot runs/mine runs/yours --out both.png
     """
-    from trainer.plot import draw
+    from trainer.report.plot import draw
 
     picture = draw(runs, out)
     if len(runs) == 1 and sys.stdout.isatty():
+        from trainer.report.terminal_plot import curve_of
         from trainer.runtime.run import Run
-        from trainer.terminal import curve_of
 
         click.echo(curve_of(Run(runs[0]), shutil.get_terminal_size().columns, sys.stdout.encoding))
     click.echo(f"drawn into {picture}")

@@ -12,15 +12,15 @@ from trainer.lesson import Lesson, prepare
 from trainer.loss import batch
 from trainer.optim import update
 from trainer.plan import Plan, read_plan, write_plan
-from trainer.plot import draw_run
+from trainer.report.plot import draw_run
+from trainer.report.progress_bar import Screen
+from trainer.report.summary import closing, evaluation_line, how_to_go_on, opening
 from trainer.runtime.budget import Budget, Clock, measure
 from trainer.runtime.distributed import ALONE, Team
 from trainer.runtime.run import Run, check_out, corpus_changed, new_run, read_config, record, write_config
 from trainer.runtime.signals import ctrl_c
 from trainer.runtime.state import begin, evaluate, mean_of_losses, save, seed_dropout, stop_early, write_sample
 from trainer.schedule import context, learning_rate
-from trainer.screen import Screen
-from trainer.summary import closing, evaluation_line, how_to_go_on, opening
 
 SAVE_SECONDS = 300.0  # the most that a crash may cost, where evaluations are further apart
 

@@ -24,10 +24,10 @@ from trainer.bits import bits_per_character, recorded_ratio, tokens_per_characte
 from trainer.checkpoint import read_checkpoint, write_checkpoint
 from trainer.corpus import Corpus, load
 from trainer.errors import CheckpointError, CorpusError, OptionError, UnknownCharacter
-from trainer.info import describe
 from trainer.lesson import check_header, prepare
 from trainer.plan import Plan, Revision
-from trainer.plot import draw
+from trainer.report.info import describe
+from trainer.report.plot import draw
 from trainer.runtime.run import Run, read_config, read_metrics
 from trainer.start import start
 from trainer.tokenizer import PIECE_CHARACTERS, BPETokenizer, tokenizer_for

@@ -13,9 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tests.trainer.trainer_runs import PLAN, Clock, Killed, die, tiny
-from trainer import plot
 from trainer.errors import RunError
-from trainer.plot import draw
+from trainer.report import plot
+from trainer.report.plot import draw
 from trainer.runtime.run import NOISE, Rise, Run, points, read_metrics, rise_of
 from trainer.train import train
 

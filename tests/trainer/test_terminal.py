@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.terminal import FINE, LEAST_COLUMNS, LEAST_ROWS, PLAIN, Points, curve, pen_for
+from trainer.report.terminal_plot import FINE, LEAST_COLUMNS, LEAST_ROWS, PLAIN, Points, curve, pen_for
 
 MARKS = {"knows nothing": 4.17, "pairs of letters": 2.36}
 TRAIN = [(step, 1.4 + 2.7 * math.exp(-step / 100)) for step in range(10, 1001, 10)]

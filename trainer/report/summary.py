@@ -6,12 +6,12 @@ import sys
 from dataclasses import asdict
 
 from trainer.config import TrainConfig
-from trainer.info import shape_of
 from trainer.marks import mark_names
 from trainer.plan import Plan
+from trainer.report.info import shape_of
+from trainer.report.terminal_plot import curve_of
 from trainer.runtime.run import Run, read_metrics, rise_of
 from trainer.runtime.state import Progress, ended_early
-from trainer.terminal import curve_of
 from trainer.wording import counted, pasted, plain, wrapped
 from trainer.writer import longest_verse
 
