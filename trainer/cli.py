@@ -256,7 +256,7 @@ def audition(
       trainer audition --ckpt runs/mine
       trainer audition --ckpt runs/mine --prompt "The moon" --prompt "The sea" --count 128 --html verses.html
     """
-    from trainer.audition import Call, hold
+    from trainer.submission.audition import Call, hold
     from trainer.verse.recipe import hundredths
 
     call = Call(ckpt, prompt, tuple(map(hundredths, temperature)), top_k, count, seed, tokens, lines)
@@ -305,9 +305,9 @@ def submit(
       trainer submit --ckpt runs/mine --seed 7 --to http://192.168.1.5:8000 --name "Ada"
     """
     from trainer.checkpoint import read_checkpoint
-    from trainer.submit import enter, keep, make_submission, report
+    from trainer.submission.http_client import Address
+    from trainer.submission.submit import enter, keep, make_submission, report
     from trainer.verse.recipe import hundredths
-    from trainer.wire import Address
     from trainer.writer import recipe_for
 
     if (to is None) != (name is None) or (to is None and (ticket_file or no_wait)):

@@ -15,7 +15,7 @@ from arena.services.answers import MatchView
 from tests.arena.evening import verses
 from tests.arena.served import ask, within
 from tests.e2e.house import House, large_verse
-from trainer.upload import PIECE
+from trainer.submission.upload import PIECE
 from trainer.verse.claim import header_length
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

@@ -22,9 +22,9 @@ from tests.trainer.test_submit import checkpoint
 from trainer.checkpoint import write_checkpoint
 from trainer.cli import cli
 from trainer.errors import EventRefused, TicketError, UploadError
-from trainer.owner import secret_for
-from trainer.upload import Entered, follow, receipt_path, send
-from trainer.wire import Address, Wire
+from trainer.submission.credentials import secret_for
+from trainer.submission.http_client import Address, Wire
+from trainer.submission.upload import Entered, follow, receipt_path, send
 
 pytestmark = pytest.mark.slow
 

@@ -33,8 +33,8 @@ from tests.arena.evening import Evening, secret_of, verses
 from tests.arena.served import ask, within
 from tests.e2e.house import House
 from trainer.errors import EventRefused, UploadError
-from trainer.upload import send
-from trainer.wire import Address, Wire
+from trainer.submission.http_client import Address, Wire
+from trainer.submission.upload import send
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="kill -9")]
 POETS, VOTERS = 8, 5  # an odd number votes, so no lot decides

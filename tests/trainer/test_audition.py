@@ -17,15 +17,15 @@ import pytest
 from tests.trainer.trainer_runs import tiny
 from tests.trainer.verse_models import LINEAR_A
 from trainer import cli
-from trainer.audition import Call, corpus_of, hold, listen
-from trainer.audition_page import page_of
 from trainer.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from trainer.corpus import KNOWN, Corpus, load
 from trainer.errors import CorpusError, OptionError, SubmitError, UnknownCharacter
-from trainer.merits import Judge
 from trainer.plan import Plan, Revision
-from trainer.refusal import refusal
-from trainer.submit import make_submission
+from trainer.submission.audition import Call, corpus_of, hold, listen
+from trainer.submission.audition_page import page_of
+from trainer.submission.eligibility import refusal
+from trainer.submission.scoring import Judge
+from trainer.submission.submit import make_submission
 from trainer.train import train
 from trainer.verse.config import ModelConfig
 from trainer.verse.generate import regenerate

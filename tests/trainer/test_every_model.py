@@ -16,7 +16,7 @@ from trainer.checkpoint import read_checkpoint
 from trainer.config import PRESETS, TOKENIZERS
 from trainer.runtime.run import read_config
 from trainer.start import start
-from trainer.submit import keep, make_submission
+from trainer.submission.submit import keep, make_submission
 from trainer.verse.bundle import read_bundle
 from trainer.verse.config import ARCHITECTURES
 from trainer.verse.model import VerseModel

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from trainer.checkpoint import Checkpoint, write_checkpoint
 from trainer.cli import cli
 from trainer.errors import SubmitError
-from trainer.submit import keep, make_submission
+from trainer.submission.submit import keep, make_submission
 from trainer.verse.bundle import read_bundle
 from trainer.verse.config import ModelConfig
 from trainer.verse.generate import regenerate

@@ -14,9 +14,9 @@ from tqdm import tqdm
 from trainer.checkpoint import Checkpoint, read_checkpoint
 from trainer.corpus import KNOWN, Corpus, is_at_hand, load
 from trainer.errors import CorpusError, OptionError, SubmitError, TrainerError
-from trainer.merits import Judge, Merits
-from trainer.refusal import refusal
 from trainer.runtime.run import Run, read_config
+from trainer.submission.eligibility import refusal
+from trainer.submission.scoring import Judge, Merits
 from trainer.verse.files import write_atomically
 from trainer.verse.generate import regenerate
 from trainer.verse.model import VerseModel, round_weights
@@ -148,7 +148,7 @@ def hold(call: Call, best: int, page: Path | None = None) -> str:
     audition = listen(call, checkpoint, corpus, note)
     if page is None:
         return report(audition, best)
-    from trainer.audition_page import page_of  # where nobody asks for a page, nothing of it is loaded
+    from trainer.submission.audition_page import page_of  # where nobody asks for a page, nothing of it is loaded
 
     write_atomically(page, page_of(audition).encode())
     return wrapped(f"{audition.summary}\nOpen {page} in a browser to read and choose.")

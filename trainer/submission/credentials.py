@@ -25,7 +25,7 @@ def secret_for(event: str, ticket_file: Path | None = None) -> str:
     """The secret for an event: from a file, or the one kept from before, or a new one.
 
     Args:
-        event: the event's address, as `trainer.wire.Address.url` writes it.
+        event: the event's address, as `trainer.submission.http_client.Address.url` writes it.
         ticket_file: a file that holds a secret and nothing else; None: this user's own.
 
     Raises:

@@ -11,16 +11,16 @@ from tqdm import tqdm
 
 from trainer.checkpoint import Checkpoint
 from trainer.errors import SubmitError
-from trainer.owner import secret_for
-from trainer.refusal import refusal
-from trainer.upload import follow, send
+from trainer.submission.credentials import secret_for
+from trainer.submission.eligibility import refusal
+from trainer.submission.http_client import Address, Wire
+from trainer.submission.upload import follow, send
 from trainer.verse.bundle import pack
 from trainer.verse.files import write_atomically
 from trainer.verse.generate import MAX_BATCH, Written, regenerate
 from trainer.verse.model import VerseModel, round_weights
 from trainer.verse.recipe import MAX_SEED, Recipe
 from trainer.verse.text import verse_text
-from trainer.wire import Address, Wire
 from trainer.wording import pasted
 
 FOLDER = Path("submissions")  # where bundles go, each named by its content's digest

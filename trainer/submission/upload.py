@@ -17,10 +17,10 @@ from urllib.parse import quote
 from tqdm import tqdm
 
 from trainer.errors import EventRefused, UploadError
+from trainer.submission.http_client import Answer, Wire, refused
 from trainer.verse import strictjson
 from trainer.verse.bundle import read_claim
 from trainer.verse.files import write_atomically
-from trainer.wire import Answer, Wire, refused
 from trainer.wording import plain
 
 PIECE = 2**20  # bytes

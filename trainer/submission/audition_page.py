@@ -8,7 +8,7 @@ import importlib.resources
 from html import escape
 from string import Template
 
-from trainer.audition import Audition, Heard
+from trainer.submission.audition import Audition, Heard
 
 # Selecting first, so that the line can be copied by hand where a page may not reach the clipboard.
 SCRIPT = """
@@ -35,7 +35,7 @@ for (const more of document.querySelectorAll(".more")) {
 
 def page_of(audition: Audition) -> str:
     """The page. Prompts, verses and names are a stranger's, and nothing of them is markup."""
-    template = importlib.resources.files("trainer").joinpath("audition.html").read_text(encoding="utf-8")
+    template = importlib.resources.files("trainer.submission").joinpath("audition.html").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
     return Template(template).substitute(
         title=escape(audition.title),
