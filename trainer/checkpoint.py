@@ -18,13 +18,13 @@ from safetensors.numpy import save
 
 from trainer.errors import CheckpointError, TrainerError
 from trainer.plan import Plan
+from trainer.text import pasted
 from trainer.verse import strictjson
 from trainer.verse.config import ModelConfig
 from trainer.verse.errors import VerseError
 from trainer.verse.files import write_atomically
 from trainer.verse.model import check_tensors
 from trainer.verse.vocabulary import Vocabulary
-from trainer.wording import pasted
 
 FORMAT = 1
 METADATA_KEY = "checkpoint"

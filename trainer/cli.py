@@ -149,10 +149,10 @@ def train(**options: Any) -> None:
       torchrun --no-python --nproc-per-node 2 trainer train --preset large --minutes 60
     """
     started = time.monotonic()
-    from trainer.machine import wait_politely
+    from trainer.device import wait_politely
 
     wait_politely()
-    from trainer.start import start
+    from trainer.options import start
 
     start(options, started)
 
@@ -211,8 +211,8 @@ def generate(ckpt: Path, prompt: str, temperature: str, top_k: int, seed: int, t
       trainer generate --ckpt runs/mine --prompt "The moon" --temperature 0.8 --seed 7
     """
     from trainer.checkpoint import read_checkpoint
+    from trainer.sampling import recipe_for, verse_with_progress
     from trainer.verse.recipe import hundredths
-    from trainer.writer import recipe_for, verse_with_progress
 
     checkpoint = read_checkpoint(ckpt)
     recipe = recipe_for(checkpoint, prompt, hundredths(temperature), seed, top_k, tokens, lines)
@@ -305,10 +305,10 @@ def submit(
       trainer submit --ckpt runs/mine --seed 7 --to http://192.168.1.5:8000 --name "Ada"
     """
     from trainer.checkpoint import read_checkpoint
+    from trainer.sampling import recipe_for
     from trainer.submission.http_client import Address
     from trainer.submission.submit import enter, keep, make_submission, report
     from trainer.verse.recipe import hundredths
-    from trainer.writer import recipe_for
 
     if (to is None) != (name is None) or (to is None and (ticket_file or no_wait)):
         raise click.UsageError("--to and --name go together; --ticket-file and --no-wait need them")

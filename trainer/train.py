@@ -7,8 +7,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from trainer.config import DEFAULT_MINUTES, TrainConfig
+from trainer.dataset import Lesson, prepare
 from trainer.errors import Interrupted
-from trainer.lesson import Lesson, prepare
 from trainer.loss import batch
 from trainer.optim import update
 from trainer.plan import Plan, read_plan, write_plan

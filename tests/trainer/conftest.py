@@ -19,7 +19,8 @@ __all__ = ["trained"]
 @pytest.fixture
 def trainer(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Told:
     """Call the command in a folder of its own: exit code, output, errors."""
-    from trainer import cli, machine
+    from trainer import cli
+    from trainer import device as machine
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(machine, "count_threads", lambda: 1)

@@ -21,6 +21,7 @@ from trainer.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from trainer.corpus import KNOWN, Corpus, load
 from trainer.errors import CorpusError, OptionError, SubmitError, UnknownCharacter
 from trainer.plan import Plan, Revision
+from trainer.sampling import recipe_for
 from trainer.submission.audition import Call, corpus_of, hold, listen
 from trainer.submission.audition_page import page_of
 from trainer.submission.eligibility import refusal
@@ -33,7 +34,6 @@ from trainer.verse.model import VerseModel, round_weights
 from trainer.verse.originality import FLAG, fold
 from trainer.verse.recipe import MAX_SEED, hundredths
 from trainer.verse.vocabulary import Vocabulary
-from trainer.writer import recipe_for
 
 PRINTABLE = "\n " + "".join(map(chr, range(33, 127)))
 LETTERS = "\n abcdefghijklmnopqrstuvwxyz"

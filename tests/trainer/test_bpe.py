@@ -19,22 +19,22 @@ from hypothesis import strategies as st
 from matplotlib.axes import Axes
 
 from tests.trainer.trainer_runs import PLAN, Clock, Killed, die, same_weights, text_file, tiny
-from trainer import lesson
-from trainer.bits import bits_per_character, recorded_ratio, tokens_per_character
+from trainer import dataset as lesson
 from trainer.checkpoint import read_checkpoint, write_checkpoint
 from trainer.corpus import Corpus, load
+from trainer.dataset import check_header, prepare
 from trainer.errors import CheckpointError, CorpusError, OptionError, UnknownCharacter
-from trainer.lesson import check_header, prepare
+from trainer.metrics import bits_per_character, recorded_ratio, tokens_per_character
+from trainer.options import start
 from trainer.plan import Plan, Revision
 from trainer.report.info import describe
 from trainer.report.plot import draw
 from trainer.runtime.run import Run, read_config, read_metrics
-from trainer.start import start
+from trainer.sampling import recipe_for, sample
 from trainer.tokenizer import PIECE_CHARACTERS, BPETokenizer, tokenizer_for
 from trainer.train import resume, train
 from trainer.verse.config import MAX_VOCAB_SIZE
 from trainer.verse.vocabulary import MAX_TOKEN_BYTES, N_BYTES, Vocabulary
-from trainer.writer import recipe_for, sample
 
 STEADY = settings(deadline=None, derandomize=True, database=None)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))

@@ -11,17 +11,17 @@ from click.testing import CliRunner
 
 from arena.cli import main as arena
 from tests.trainer.trainer_runs import text_file
-from trainer import machine
+from trainer import device as machine
 from trainer.checkpoint import read_checkpoint
 from trainer.config import PRESETS, TOKENIZERS
+from trainer.options import start
 from trainer.runtime.run import read_config
-from trainer.start import start
+from trainer.sampling import recipe_for
 from trainer.submission.submit import keep, make_submission
 from trainer.verse.bundle import read_bundle
 from trainer.verse.config import ARCHITECTURES
 from trainer.verse.model import VerseModel
 from trainer.verse.replay import replay
-from trainer.writer import recipe_for
 
 STEPS = 20  # enough that a model of bytes writes mostly letters
 SMALL, BIG = ("tiny", "small"), ("medium", "large")

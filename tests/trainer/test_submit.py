@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from trainer.checkpoint import Checkpoint, write_checkpoint
 from trainer.cli import cli
 from trainer.errors import SubmitError
+from trainer.sampling import recipe_for
 from trainer.submission.submit import keep, make_submission
 from trainer.verse.bundle import read_bundle
 from trainer.verse.config import ModelConfig
@@ -19,7 +20,6 @@ from trainer.verse.generate import regenerate
 from trainer.verse.model import VerseModel, round_weights
 from trainer.verse.replay import replay
 from trainer.verse.vocabulary import Vocabulary
-from trainer.writer import recipe_for
 
 PRINTABLE = "\n " + "".join(map(chr, range(33, 96)))
 

@@ -16,8 +16,8 @@ import torch
 from tests.trainer.trainer_runs import PLAN, Clock, Killed, ctrl_c, die, same_weights, slow_down, text_file, tiny
 from trainer.checkpoint import read_checkpoint, read_resume, write_checkpoint
 from trainer.corpus import load
+from trainer.dataset import check_header
 from trainer.errors import CheckpointError, CorpusError, Diverged, Interrupted, OptionError, PlanError, RunError
-from trainer.lesson import check_header
 from trainer.loss import validation_loss
 from trainer.marks import Marks
 from trainer.model import load_weights, new_model
@@ -25,13 +25,13 @@ from trainer.plan import Plan, Revision, read_plan
 from trainer.runtime import state as progress
 from trainer.runtime.budget import CLOSING_SECONDS
 from trainer.runtime.run import Run, read_config, read_metrics
+from trainer.sampling import recipe_for, write_verse
 from trainer.tokenizer import CharTokenizer
 from trainer.train import SAVE_SECONDS, resume, train
 from trainer.verse import bundle
 from trainer.verse.errors import VerseError
 from trainer.verse.model import round_weights
 from trainer.verse.vocabulary import Vocabulary
-from trainer.writer import recipe_for, write_verse
 
 LOOKS = 2 + 12 + 3  # at the clock, by a run that follows PLAN: two to begin with, one a step, one an evaluation
 

@@ -20,11 +20,11 @@ from trainer.checkpoint import read_checkpoint, write_checkpoint
 from trainer.config import DEFAULT_MINUTES, TrainConfig
 from trainer.plan import Plan, Revision, read_plan, write_plan
 from trainer.runtime.run import Run, read_config
+from trainer.sampling import recipe_for, write_verse
 from trainer.train import train
 from trainer.verse.bundle import pack
 from trainer.verse.model import VerseModel, round_weights
 from trainer.verse.replay import replay
-from trainer.writer import recipe_for, write_verse
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +226,7 @@ def test_too_little_memory_is_one_line_that_says_what_to_do(trainer: Told, monke
     def start(*_: object) -> None:
         torch.empty(2**60)
 
-    monkeypatch.setattr("trainer.start.start", start)
+    monkeypatch.setattr("trainer.options.start", start)
     code, _, err = trainer("train")
     assert (code, err.count("\n")) == (1, 1)
     assert "a smaller --batch-size" in err
@@ -235,7 +235,7 @@ def test_too_little_memory_is_one_line_that_says_what_to_do(trainer: Told, monke
 def test_a_name_that_is_no_unicode_is_one_line_that_says_what_to_do(
     trainer: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainer.start.start", lambda *_: "\udcff".encode())  # as a page with such a name in it
+    monkeypatch.setattr("trainer.options.start", lambda *_: "\udcff".encode())  # as a page with such a name in it
     code, _, err = trainer("train")
     assert (code, err.count("\n")) == (1, 1)
     assert "give that file or folder another name" in err

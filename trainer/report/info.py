@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trainer.bits import bits_per_character, recorded_ratio
 from trainer.checkpoint import METADATA_KEY, Checkpoint, read_checkpoint
 from trainer.errors import RunError
+from trainer.metrics import bits_per_character, recorded_ratio
 from trainer.plan import read_plan
 from trainer.runtime.run import Run, read_config, read_metrics
+from trainer.sampling import longest_verse
+from trainer.text import counted, pasted, plain
 from trainer.verse.bundle import read_claim
 from trainer.verse.claim import Claim
 from trainer.verse.config import ModelConfig
 from trainer.verse.errors import VerseError
 from trainer.verse.vocabulary import Vocabulary
-from trainer.wording import counted, pasted, plain
-from trainer.writer import longest_verse
 
 PEEK = 100  # bytes in which a checkpoint's header names itself
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainer.bits import RATIO, bits_per_character
 from trainer.errors import RunError
 from trainer.marks import mark_names
+from trainer.metrics import RATIO, bits_per_character
 from trainer.runtime.run import Run, points, read_config, read_metrics, rise_of
 from trainer.verse.files import write_atomically
 

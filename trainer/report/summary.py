@@ -12,8 +12,8 @@ from trainer.report.info import shape_of
 from trainer.report.terminal_plot import curve_of
 from trainer.runtime.run import Run, read_metrics, rise_of
 from trainer.runtime.state import Progress, ended_early
-from trainer.wording import counted, pasted, plain, wrapped
-from trainer.writer import longest_verse
+from trainer.sampling import longest_verse
+from trainer.text import counted, pasted, plain, wrapped
 
 LEAST_EVALUATIONS = 3  # of a run, to judge it by
 

@@ -23,8 +23,8 @@ from trainer.errors import OptionError
 from trainer.model import new_model
 from trainer.optim import make_optimizers, update
 from trainer.runtime.budget import Clock
+from trainer.text import counted
 from trainer.verse.config import HEAD_WIDTHS
-from trainer.wording import counted
 
 PRODUCT_SIZE = 256  # of the matrices whose products are timed
 PRODUCTS = 20

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from trainer.config import TrainConfig
+from trainer.dataset import Lesson
 from trainer.errors import OptionError
-from trainer.lesson import Lesson
 from trainer.loss import batch, validation_loss
 from trainer.model import new_model
 from trainer.optim import make_optimizers, update

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from trainer.config import TrainConfig
 from trainer.errors import OptionError
-from trainer.wording import counted
+from trainer.text import counted
 
 T = TypeVar("T")
 

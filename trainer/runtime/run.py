@@ -14,10 +14,10 @@ from typing import Any
 from trainer.config import TrainConfig
 from trainer.errors import RunError, TrainerError
 from trainer.marks import Marks
+from trainer.text import pasted
 from trainer.verse import strictjson
 from trainer.verse.errors import VerseError
 from trainer.verse.files import write_atomically
-from trainer.wording import pasted
 
 RUNS = Path("runs")
 NOISE = 0.01  # nats

@@ -10,21 +10,22 @@ from typing import Any
 import torch
 from torch import nn
 
-from trainer import machine, rng
+from trainer import device as machine
+from trainer import rng
 from trainer.checkpoint import Resume, read_resume, write_checkpoint
 from trainer.config import TrainConfig
+from trainer.dataset import Lesson
 from trainer.errors import CheckpointError, Diverged, PlanError
-from trainer.lesson import Lesson
 from trainer.loss import validation_loss
 from trainer.model import GPT, load_weights, new_model, weights_of
 from trainer.optim import Optimizer, load_state, make_optimizers, state_of
 from trainer.plan import Plan, Revision
 from trainer.runtime.distributed import Team
 from trainer.runtime.run import Run, add_sample, cut_back, read_metrics, sizes
+from trainer.sampling import sample
 from trainer.verse.claim import MAX_CURVE_POINTS
 from trainer.verse.errors import WeightsError
 from trainer.verse.files import clear_partials
-from trainer.writer import sample
 
 PATIENCE = 3  # evaluations in a row
 BEYOND = 0.1  # nats a character above the best

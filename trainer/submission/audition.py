@@ -15,16 +15,16 @@ from trainer.checkpoint import Checkpoint, read_checkpoint
 from trainer.corpus import KNOWN, Corpus, is_at_hand, load
 from trainer.errors import CorpusError, OptionError, SubmitError, TrainerError
 from trainer.runtime.run import Run, read_config
+from trainer.sampling import DEFAULT_LINES, recipe_for
 from trainer.submission.eligibility import refusal
 from trainer.submission.scoring import Judge, Merits
+from trainer.text import counted, pasted, wrapped
 from trainer.verse.files import write_atomically
 from trainer.verse.generate import regenerate
 from trainer.verse.model import VerseModel, round_weights
 from trainer.verse.originality import MAX_SOURCE, REJECT
 from trainer.verse.recipe import MAX_SEED, Recipe
 from trainer.verse.text import verse_text
-from trainer.wording import counted, pasted, wrapped
-from trainer.writer import DEFAULT_LINES, recipe_for
 
 MAX_COUNT = 4096  # verses: more than one evening's reading
 

@@ -13,8 +13,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from trainer.errors import EventRefused, UploadError
+from trainer.text import plain
 from trainer.verse import strictjson
-from trainer.wording import plain
 
 TIMEOUT = 30.0  # seconds of silence from the network
 FIRST_PATIENCE = 8.0  # seconds of waiting until a server has answered once: a wrong address is told soon

@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 
 from trainer.corpus import Corpus
+from trainer.text import counted
 from trainer.verse.originality import FLAG, REJECT, Passage, Source
-from trainer.wording import counted
 
 WORDS_A_LINE = 4  # a verse with fewer is mostly names and gaps
 FAULT = 10  # points, of 100: two verses of one model seldom differ as much in their words

@@ -15,13 +15,13 @@ from trainer.submission.credentials import secret_for
 from trainer.submission.eligibility import refusal
 from trainer.submission.http_client import Address, Wire
 from trainer.submission.upload import follow, send
+from trainer.text import pasted
 from trainer.verse.bundle import pack
 from trainer.verse.files import write_atomically
 from trainer.verse.generate import MAX_BATCH, Written, regenerate
 from trainer.verse.model import VerseModel, round_weights
 from trainer.verse.recipe import MAX_SEED, Recipe
 from trainer.verse.text import verse_text
-from trainer.wording import pasted
 
 FOLDER = Path("submissions")  # where bundles go, each named by its content's digest
 OFFERED_SEEDS = 5  # instead of one that cannot be submitted

@@ -18,10 +18,10 @@ from tqdm import tqdm
 
 from trainer.errors import EventRefused, UploadError
 from trainer.submission.http_client import Answer, Wire, refused
+from trainer.text import plain
 from trainer.verse import strictjson
 from trainer.verse.bundle import read_claim
 from trainer.verse.files import write_atomically
-from trainer.wording import plain
 
 PIECE = 2**20  # bytes
 LOOK_EVERY = 1.0  # seconds between two looks at an entry that waits

@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trainer import corpus, machine, rng
-from trainer.bits import RATIO, bits_per_character, tokens_per_character
+from trainer import corpus, rng
+from trainer import device as machine
 from trainer.checkpoint import Checkpoint
 from trainer.config import TrainConfig
 from trainer.corpus import Corpus
 from trainer.errors import CorpusError, OptionError
 from trainer.marks import Marks
+from trainer.metrics import RATIO, bits_per_character, tokens_per_character
 from trainer.tokenizer import BPETokenizer, CharTokenizer, Tokenizer
 from trainer.verse import strictjson
 from trainer.verse.claim import MAX_HEADER_BYTES

@@ -8,15 +8,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from trainer import corpus, machine
+from trainer import corpus
+from trainer import device as machine
 from trainer.config import DEFAULT_MINUTES, MAX_STEPS, PRESETS
 from trainer.errors import OptionError
 from trainer.plan import plan_steps, read_plan
 from trainer.runtime.autoconfig import choose
 from trainer.runtime.distributed import gather
 from trainer.runtime.run import Run, corpus_changed, read_config
+from trainer.text import wrapped
 from trainer.train import resume, train
-from trainer.wording import wrapped
 
 # Settings that were chosen for another one: where that is given anew, they are chosen anew.
 FOLLOWERS = {
