@@ -11,7 +11,7 @@ test: $(SETUP)
 	$(BIN)/python -m pytest
 
 lint: $(SETUP)
-	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy
+	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy && $(BIN)/lint-imports
 
 bench: $(SETUP)  # NANOGPT=DIR CORPUS=FILE, a checkout and a text, compare training; make hands both on in the environment
 	$(BIN)/python -m tests.bench

@@ -256,7 +256,8 @@ def audition(
       trainer audition --ckpt runs/mine
       trainer audition --ckpt runs/mine --prompt "The moon" --prompt "The sea" --count 128 --html verses.html
     """
-    from trainer.submission.audition import Call, hold
+    from trainer.submission.audition import hold
+    from trainer.submission.candidates import Call
     from trainer.verse.recipe import hundredths
 
     call = Call(ckpt, prompt, tuple(map(hundredths, temperature)), top_k, count, seed, tokens, lines)

@@ -17,8 +17,7 @@ from trainer.checkpoint import Checkpoint
 from trainer.config import TrainConfig
 from trainer.corpus import Corpus
 from trainer.errors import CorpusError, OptionError
-from trainer.marks import Marks
-from trainer.metrics import RATIO, bits_per_character, tokens_per_character
+from trainer.metrics import RATIO, Marks, bits_per_character, tokens_per_character
 from trainer.tokenizer import BPETokenizer, CharTokenizer, Tokenizer
 from trainer.verse import strictjson
 from trainer.verse.claim import MAX_HEADER_BYTES

@@ -22,8 +22,9 @@ from trainer.corpus import KNOWN, Corpus, load
 from trainer.errors import CorpusError, OptionError, SubmitError, UnknownCharacter
 from trainer.plan import Plan, Revision
 from trainer.sampling import recipe_for
-from trainer.submission.audition import Call, corpus_of, hold, listen
+from trainer.submission.audition import corpus_of, hold
 from trainer.submission.audition_page import page_of
+from trainer.submission.candidates import Call, listen
 from trainer.submission.eligibility import refusal
 from trainer.submission.scoring import Judge
 from trainer.submission.submit import make_submission

@@ -19,7 +19,7 @@ from trainer.corpus import load
 from trainer.dataset import check_header
 from trainer.errors import CheckpointError, CorpusError, Diverged, Interrupted, OptionError, PlanError, RunError
 from trainer.loss import validation_loss
-from trainer.marks import Marks
+from trainer.metrics import Marks
 from trainer.model import load_weights, new_model
 from trainer.plan import Plan, Revision, read_plan
 from trainer.runtime import state as progress

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainer.errors import RunError
-from trainer.marks import mark_names
-from trainer.metrics import RATIO, bits_per_character
+from trainer.metrics import RATIO, bits_per_character, mark_names
 from trainer.runtime.run import Run, points, read_config, read_metrics, rise_of
 from trainer.verse.files import write_atomically
 

@@ -6,7 +6,7 @@ import sys
 from dataclasses import asdict
 
 from trainer.config import TrainConfig
-from trainer.marks import mark_names
+from trainer.metrics import mark_names
 from trainer.plan import Plan
 from trainer.report.info import shape_of
 from trainer.report.terminal_plot import curve_of

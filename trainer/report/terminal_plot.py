@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 
-from trainer.marks import mark_names
+from trainer.metrics import mark_names
 from trainer.runtime.run import Run, points, read_config
 
 Points = Sequence[tuple[int, float]]  # step and loss

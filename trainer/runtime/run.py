@@ -13,7 +13,7 @@ from typing import Any
 
 from trainer.config import TrainConfig
 from trainer.errors import RunError, TrainerError
-from trainer.marks import Marks
+from trainer.metrics import Marks
 from trainer.text import pasted
 from trainer.verse import strictjson
 from trainer.verse.errors import VerseError

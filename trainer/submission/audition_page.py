@@ -8,7 +8,7 @@ import importlib.resources
 from html import escape
 from string import Template
 
-from trainer.submission.audition import Audition, Heard
+from trainer.submission.candidates import Audition, Heard
 
 # Selecting first, so that the line can be copied by hand where a page may not reach the clipboard.
 SCRIPT = """

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from trainer.corpus import load
-from trainer.marks import Marks
+from trainer.metrics import Marks
 from trainer.tokenizer import CharTokenizer
 
 
