@@ -1,4 +1,4 @@
-"""What a model is about to learn from: the corpus as tokens on the device, all of it checked before a run begins."""
+"""The dataset of a run: a corpus as token ids on the device, checked before the run begins."""
 
 from __future__ import annotations
 
@@ -11,43 +11,47 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trainer import corpus, rng
-from trainer import device as machine
+from trainer import rng
 from trainer.checkpoint import Checkpoint
 from trainer.config import TrainConfig
-from trainer.corpus import Corpus
+from trainer.corpus import Corpus, load_corpus
+from trainer.device import configure_device
 from trainer.errors import CorpusError, OptionError
-from trainer.metrics import RATIO, Marks, bits_per_character, tokens_per_character
+from trainer.metrics import TOKENS_PER_CHARACTER, Baselines, bits_per_character, tokens_per_character
 from trainer.tokenizer import BPETokenizer, CharTokenizer, Tokenizer
 from trainer.verse import strictjson
 from trainer.verse.claim import MAX_HEADER_BYTES
 from trainer.verse.config import ModelConfig
 from trainer.verse.vocabulary import Vocabulary
 
-HEADER_REST = 2**17  # bytes of a bundle's header beside its tokenizer: 64 layers' tensor names, a verse, a loss curve
+HEADER_RESERVE = 2**17  # bytes of a bundle's header beside its tokenizer: tensor names, a verse, a loss curve
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """A corpus made ready for one config."""
+class Dataset:
+    """A corpus prepared for one config."""
 
     corpus: Corpus
     tokenizer: Tokenizer
-    train: torch.Tensor  # token ids of the first nine tenths
-    val: torch.Tensor  # token ids of the last tenth
+    train: torch.Tensor  # token ids of the first nine tenths, (N,)
+    val: torch.Tensor  # token ids of the last tenth, (M,)
     tokens_per_character: float  # of the last tenth
-    marks: Marks
-    model: ModelConfig
+    baselines: Baselines
+    model_config: ModelConfig
     key: bytes  # of the run's random numbers
     device: torch.device
 
     @property
     def corpus_record(self) -> dict[str, Any]:
-        """What records say of the corpus."""
-        return {"name": self.corpus.name, "sha256": self.corpus.sha256, RATIO: self.tokens_per_character}
+        """What records say about the corpus."""
+        return {
+            "name": self.corpus.name,
+            "sha256": self.corpus.sha256,
+            TOKENS_PER_CHARACTER: self.tokens_per_character,
+        }
 
-    def bits(self, loss: float) -> float:
-        """Bits a character, of a loss in nats a token."""
+    def bits_per_character(self, loss: float) -> float:
+        """Convert a loss in nats per token to bits per character."""
         return bits_per_character(loss, self.tokens_per_character)
 
     def checkpoint(
@@ -57,65 +61,86 @@ class Lesson:
         val_loss: float | None = None,
         provenance: Mapping[str, Any] = MappingProxyType({}),
     ) -> Checkpoint:
-        """Weights trained on this, as something that can be kept and can write."""
+        """Return weights trained on this dataset as a checkpoint.
+
+        Args:
+            weights: float32 tensors by name.
+            step: Updates done.
+            val_loss: At this step, in nats per token; None if it was not evaluated.
+            provenance: How the model was trained, plain data.
+        """
         vocabulary = self.tokenizer.vocabulary
-        return Checkpoint(self.model, vocabulary, step, val_loss, self.corpus_record, provenance, weights)
+        return Checkpoint(self.model_config, vocabulary, step, val_loss, self.corpus_record, provenance, weights)
 
 
-def prepare(config: TrainConfig) -> Lesson:
-    """Load the corpus and refuse what could not be trained, or not be submitted.
+def load_dataset(config: TrainConfig) -> Dataset:
+    """Load the corpus, and refuse what could not be trained on or submitted.
 
     Raises:
-        CorpusError, VocabularyError, ConfigError, OptionError: the message says what to do.
+        CorpusError: The corpus cannot be read, or is too short.
+        VocabularyError: The corpus has too few or too many symbols.
+        ConfigError: No such model could be submitted.
+        OptionError: The vocabulary does not fit into a bundle.
     """
-    device = machine.prepare(config.device, config.threads)
-    text = corpus.load(config.corpus)
-    train_text, val_text = text.text[: text.split], text.text[text.split :]
-    tokenizer = new_tokenizer(config, text)
+    device = configure_device(config.device, config.threads)
+    corpus = load_corpus(config.corpus)
+    train_text, val_text = corpus.text[: corpus.split], corpus.text[corpus.split :]
+    tokenizer = new_tokenizer(config, corpus)
     check_header(tokenizer.vocabulary)
-    model = config.model(tokenizer.size)
+    model_config = config.model(tokenizer.size)
     train, val = tokenizer.encode(train_text), tokenizer.encode(val_text)
-    check_length(text, len(train), len(val), config)
-    ratio = tokens_per_character(tokenizer.vocabulary, val, val_text)
-    marks = Marks.of(train, val, tokenizer.size)
-    key = rng.seed_key(config.seed)
-    on_device = [torch.from_numpy(part).to(device) for part in (train, val)]
-    return Lesson(text, tokenizer, on_device[0], on_device[1], ratio, marks, model, key, device)
+    check_length(corpus, len(train), len(val), config)
+    return Dataset(
+        corpus=corpus,
+        tokenizer=tokenizer,
+        train=torch.from_numpy(train).to(device),
+        val=torch.from_numpy(val).to(device),
+        tokens_per_character=tokens_per_character(tokenizer.vocabulary, val, val_text),
+        baselines=Baselines.of(train, val, tokenizer.size),
+        model_config=model_config,
+        key=rng.seed_key(config.seed),
+        device=device,
+    )
 
 
-def new_tokenizer(config: TrainConfig, text: Corpus) -> Tokenizer:
-    """Characters of the whole text, since one that only the last tenth has must be a token, too; or merges learned
-    from the first nine tenths alone, since they are a part of the model."""
+def new_tokenizer(config: TrainConfig, corpus: Corpus) -> Tokenizer:
+    """Make the tokenizer that the config asks for.
+
+    Its characters are those of the whole text, so that the validation split can be encoded. Its merges are learned from
+    the training split alone, since they are part of the model.
+    """
     if config.tokenizer == "char":
-        return CharTokenizer.of(text.text)
-    return BPETokenizer.of(text.text[: text.split], config.vocab_size)
+        return CharTokenizer.of(corpus.text)
+    return BPETokenizer.of(corpus.text[: corpus.split], config.vocab_size)
 
 
-def check_length(text: Corpus, train: int, val: int, config: TrainConfig) -> None:
-    """Whether the text has tokens enough to learn from, and to be judged by.
+def check_length(corpus: Corpus, train: int, val: int, config: TrainConfig) -> None:
+    """Refuse a corpus with too few tokens to train on or to evaluate with.
 
     Args:
-        train: tokens of the first nine tenths.
-        val: tokens of the last tenth.
+        corpus: Named in the error.
+        train: Tokens of the training split.
+        val: Tokens of the validation split.
+        config: Gives the context length.
 
     Raises:
-        CorpusError: it has not.
+        CorpusError: A split is too short.
     """
     needed = config.block_size + 1  # a sequence, and the token after it
     if train < needed or val < 2:
         tokens = "characters" if config.tokenizer == "char" else "tokens"
         raise CorpusError(
-            f"{text.name} is too short: it has {train:,} {tokens} to train on and {val:,} to be judged by, and with a "
-            f"context of {config.block_size} it needs at least {needed:,} and 2. Give a longer text or a smaller "
+            f"{corpus.name} is too short: it has {train:,} {tokens} to train on and {val:,} to evaluate with, and a "
+            f"context of {config.block_size} needs at least {needed:,} and 2. Give a longer text or a smaller "
             "--block-size"
         )
 
 
-def check_header(vocabulary: Vocabulary, limit: int = MAX_HEADER_BYTES - HEADER_REST) -> None:
-    """Whether a bundle's header can hold this tokenizer.
+def check_header(vocabulary: Vocabulary, limit: int = MAX_HEADER_BYTES - HEADER_RESERVE) -> None:
+    """Refuse a vocabulary that a bundle's header cannot hold.
 
     Raises:
-        OptionError: it cannot.
+        OptionError: It takes more than `limit` bytes.
     """
     size = len(strictjson.dump(vocabulary.to_dict()))
     if size > limit:

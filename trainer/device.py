@@ -1,4 +1,4 @@
-"""The machine a run happens on: its devices, and how its processors wait for each other."""
+"""The device a run happens on: which one, how many threads, and how exact its arithmetic is."""
 
 from __future__ import annotations
 
@@ -13,45 +13,45 @@ if TYPE_CHECKING:
     import torch
 
 
-def wait_politely() -> None:
-    """Before torch is loaded: let its threads sleep soon when they wait for each other, where the user said nothing.
+def limit_thread_spinning() -> None:
+    """Let torch's waiting threads sleep early, unless the user set GOMP_SPINCOUNT. Call it before torch is loaded.
 
-    They spin for milliseconds otherwise. With another program on one of two cores a step took 800 ms so, against
-    200 ms; on a quiet machine it is 3 to 5 % faster.
+    By default they spin for milliseconds. With another program on one of two cores, a step took 800 ms that way and
+    200 ms this way; on an idle machine this is 3 to 5 % faster.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 
 def find_device(name: str) -> str:
-    """The device to train on: "cpu", "cuda" or "mps".
+    """Return the device to train on, "cpu", "cuda" or "mps"; "auto" takes the fastest there is.
 
     Raises:
-        OptionError: this machine, or this build of torch, has no such device.
+        OptionError: This machine, or this build of torch, has no such device.
     """
     import torch
 
-    at_hand = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        return next(device for device, here in at_hand.items() if here)
-    if not at_hand[name]:
+        return next(device for device, is_available in available.items() if is_available)
+    if not available[name]:
         raise OptionError(
-            f"torch {torch.__version__} finds no {name} device here: train with --device cpu, "
-            "or install the build of torch that knows your graphics card"
+            f"torch {torch.__version__} finds no {name} device: train with --device cpu, "
+            "or install a build of torch that supports your graphics card"
         )
     return name
 
 
 def count_threads() -> int:
-    """How many threads torch would use on the processor."""
+    """Return how many threads torch uses on the CPU by default."""
     import torch
 
     return torch.get_num_threads()
 
 
-def prepare(device: str, threads: int) -> torch.device:
-    """Settle the arithmetic: float32, and on CUDA the tensor cores' faster products (TF32).
+def configure_device(device: str, threads: int) -> torch.device:
+    """Set the number of threads and, on CUDA, allow TF32 products.
 
-    The number of threads is part of a run, since the order in which they add up numbers is.
+    The number of threads is part of a run, since it decides the order in which numbers are added up.
     """
     import torch
 
@@ -61,8 +61,8 @@ def prepare(device: str, threads: int) -> torch.device:
     return torch.device(device)
 
 
-def describe(device: str) -> dict[str, Any]:
-    """Device kind and versions, as a run's record holds them: nothing that names the machine or its user."""
+def describe_device(device: str) -> dict[str, Any]:
+    """Return the kind of device and the versions for a run's record; nothing in it names the machine or its user."""
     import numpy
     import torch
 

@@ -12,57 +12,74 @@ from numpy.typing import NDArray
 
 from trainer.verse.vocabulary import Vocabulary
 
-RATIO = "tokens_per_character"  # the key in a corpus's record
-INSIDE, MASK = 0x80, 0xC0  # the highest two bits of a byte that does not begin a character in UTF-8
-
-
-def tokens_per_character(vocabulary: Vocabulary, ids: NDArray[np.integer], text: str) -> float:
-    """Tokens that are predicted for each character that is predicted: all but the first token, which is given.
-
-    Args:
-        ids: the validation split, at least two tokens.
-        text: the same as text.
-    """
-    given = sum(byte & MASK != INSIDE for byte in vocabulary.tokens[ids[0]])  # characters that begin in it
-    return float((len(ids) - 1) / max(1, len(text) - given))
-
-
-def bits_per_character(loss: float, ratio: float) -> float:
-    """Of a loss in nats a token, with so many tokens a character."""
-    return loss * ratio / math.log(2)
-
-
-def recorded_ratio(corpus: Mapping[str, Any], kind: str) -> float | None:
-    """Tokens a character, as a corpus's record has it; None where an older one of a BPE run does not say."""
-    ratio = corpus.get(RATIO, 1.0 if kind == "char" else None)
-    return ratio if isinstance(ratio, float) else None
-
-
-def mark_names(tokenizer: str) -> dict[str, str]:
-    """What people call them, by field of `Marks`."""
-    token = "letter" if tokenizer == "char" else "token"
-    return {"nothing": "knowing nothing", "letters": f"{token} frequencies", "pairs": f"pairs of {token}s"}
+TOKENS_PER_CHARACTER = "tokens_per_character"  # the key in a corpus's record
+CONTINUATION, CONTINUATION_MASK = 0x80, 0xC0  # the two highest bits of a UTF-8 byte that does not begin a character
 
 
 @dataclass(frozen=True)
-class Marks:
-    """Cross-entropies on the validation split, in nats a token, of three simple guessers."""
+class Baselines:
+    """Cross-entropies of three simple predictors on the validation split, in nats per token."""
 
-    nothing: float  # every token is equally likely
-    letters: float  # how often each stood in the training split
-    pairs: float  # how often each followed the one before
+    uniform: float  # every token is equally likely
+    unigram: float  # token frequencies in the training split
+    bigram: float  # frequencies of token pairs in the training split
 
     @classmethod
-    def of(cls, train: NDArray[np.integer], val: NDArray[np.integer], vocab_size: int) -> Marks:
-        """Count in the training split (add-one: nothing is impossible), guess in the validation split."""
-        V, before, after = vocab_size, val[:-1], val[1:]
+    def of(cls, train: NDArray[np.integer], val: NDArray[np.integer], vocab_size: int) -> Baselines:
+        """Count in the training split with add-one smoothing, and predict the validation split.
+
+        Args:
+            train: Token ids of the training split, (N,).
+            val: Token ids of the validation split, (M,).
+            vocab_size: Number of tokens.
+        """
+        V, context, target = vocab_size, val[:-1], val[1:]
         counts = np.bincount(train, minlength=V)
-        letters = np.log(len(train) + V) - np.log(counts[after] + 1).mean()
+        unigram = np.log(len(train) + V) - np.log(counts[target] + 1).mean()
         # A pair (a, b) is the number a*V + b; only those that occur are kept, since V may be large.
-        seen, times = np.unique(train[:-1] * V + train[1:], return_counts=True)
-        wanted = before * V + after
-        place = np.searchsorted(seen, wanted).clip(max=len(seen) - 1)
-        together = np.where(seen[place] == wanted, times[place], 0)
-        first = np.bincount(train[:-1], minlength=V)[before]
-        pairs = (np.log(first + V) - np.log(together + 1)).mean()
-        return cls(math.log(V), float(letters), float(pairs))
+        pairs, pair_counts = np.unique(train[:-1] * V + train[1:], return_counts=True)
+        val_pairs = context * V + target
+        index = np.searchsorted(pairs, val_pairs).clip(max=len(pairs) - 1)
+        joint = np.where(pairs[index] == val_pairs, pair_counts[index], 0)
+        first = np.bincount(train[:-1], minlength=V)[context]
+        bigram = (np.log(first + V) - np.log(joint + 1)).mean()
+        return cls(math.log(V), float(unigram), float(bigram))
+
+
+def baseline_names(tokenizer: str) -> dict[str, str]:
+    """Return what people call the baselines, by field of `Baselines`."""
+    token = "letter" if tokenizer == "char" else "token"
+    return {"uniform": "uniform guess", "unigram": f"{token} frequencies", "bigram": f"{token} pairs"}
+
+
+def tokens_per_character(vocabulary: Vocabulary, ids: NDArray[np.integer], text: str) -> float:
+    """Return predicted tokens divided by predicted characters; the first token is not predicted.
+
+    Args:
+        vocabulary: What each token spells.
+        ids: The validation split, (N,), at least two tokens.
+        text: The same split as text.
+    """
+    skipped = sum(byte & CONTINUATION_MASK != CONTINUATION for byte in vocabulary.tokens[ids[0]])  # characters
+    return float((len(ids) - 1) / max(1, len(text) - skipped))
+
+
+def bits_per_character(loss: float, ratio: float) -> float:
+    """Convert a loss in nats per token to bits per character, which tokenizers share.
+
+    Args:
+        loss: Nats per token.
+        ratio: Tokens per character.
+    """
+    return loss * ratio / math.log(2)
+
+
+def recorded_tokens_per_character(corpus: Mapping[str, Any], kind: str) -> float | None:
+    """Return the ratio in a corpus's record; None if the record of a BPE run does not have it.
+
+    Args:
+        corpus: The record.
+        kind: Of the tokenizer, "char" or "bpe".
+    """
+    ratio = corpus.get(TOKENS_PER_CHARACTER, 1.0 if kind == "char" else None)
+    return ratio if isinstance(ratio, float) else None

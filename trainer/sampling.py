@@ -1,8 +1,8 @@
-"""A checkpoint asked for a verse: the weights rounded as they are stored, then the one generator."""
+"""Sampling from a checkpoint: weights rounded as a bundle stores them, then the one generator of `trainer.verse`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 from tqdm import tqdm
 
@@ -17,18 +17,18 @@ from trainer.verse.recipe import MAX_SEED, MAX_TOKENS, Recipe
 from trainer.verse.text import readable, verse_text
 
 DEFAULT_LINES = 8  # an event's usual limit
-DEFAULT_TOKENS = 400  # enough for eight lines; a verse that runs on is cut
+DEFAULT_TOKENS = 400  # enough for eight lines; a longer verse is cut
 SAMPLE_LINES = 4  # while training: enough to see what was learned, cheap enough to do often
 SAMPLE_TOKENS = 200
 SAMPLE_TEMPERATURE = 80  # hundredths
 
 
-def longest_verse(config: ModelConfig, prompt_tokens: int = 1) -> int:
-    """The most tokens that a model can write after a prompt."""
+def max_verse_tokens(config: ModelConfig, prompt_tokens: int = 1) -> int:
+    """Return the most tokens that a model can write after a prompt of this many tokens."""
     return config.block_size - prompt_tokens if config.arch == "gpt2" else MAX_TOKENS
 
 
-def recipe_for(
+def make_recipe(
     checkpoint: Checkpoint,
     prompt: str,
     temperature: int,
@@ -37,63 +37,61 @@ def recipe_for(
     tokens: int | None = None,
     lines: int = DEFAULT_LINES,
 ) -> Recipe:
-    """A recipe with the usual length: 8 lines, and as many tokens as they need and the model has room for.
+    """Return a recipe for this checkpoint, with the default length unless another one is given.
 
     Args:
-        prompt: text; "" means one line feed.
-        temperature: hundredths.
-        tokens: length limit; None for the usual one.
+        checkpoint: The model that is to write.
+        prompt: Text to continue; "" means one line feed.
+        temperature: Hundredths.
+        seed: 0 to 2^32-1.
+        top_k: Candidates of a decision; 0 for all.
+        tokens: Most tokens to write; None for 400, or fewer if the model cannot write as many.
+        lines: Non-empty lines to write; 0 to stop by `tokens` alone.
 
     Raises:
-        UnknownCharacter: the prompt holds a character that the model was not trained on.
-        RecipeError: something is out of bounds, or too long for this model.
+        UnknownCharacter: The prompt holds a character that the model was not trained on.
+        OptionError: There is no prompt, and the model has no line feed.
+        RecipeError: A value is out of bounds, or too long for this model.
     """
     if not prompt and b"\n" not in checkpoint.vocabulary.tokens:
-        raise OptionError("this model knows no line feed to begin with: give a --prompt")
+        raise OptionError("this model has no line feed to start from: give a --prompt")
     ids = tuple(tokenizer_for(checkpoint.vocabulary).encode(prompt or "\n").tolist())
     if tokens is None:
-        tokens = max(1, min(DEFAULT_TOKENS, longest_verse(checkpoint.config, len(ids))))
+        tokens = max(1, min(DEFAULT_TOKENS, max_verse_tokens(checkpoint.config, len(ids))))
     recipe = Recipe(ids, temperature, top_k, seed, tokens, lines)
     recipe.check_fits(checkpoint.config)
     return recipe
 
 
-def write_verse(
-    checkpoint: Checkpoint, recipe: Recipe, progress: Callable[[int], object] | None = None
-) -> tuple[Written, str]:
-    """What the checkpoint writes: the verse and its text.
+def write_verses(checkpoint: Checkpoint, recipes: Sequence[Recipe], progress: bool = False) -> list[Written]:
+    """Write one verse per recipe, in their order.
+
+    Args:
+        checkpoint: The model that writes.
+        recipes: What to write.
+        progress: Show a bar on a terminal if it takes more than a second.
 
     Raises:
-        WeightsError: the weights cannot be stored as a bundle stores them.
-        NotText: this seed writes no text.
+        WeightsError: The weights cannot be stored as a bundle stores them.
+        NotFinite: The model computes a logit that is not finite.
     """
-    written = _write(checkpoint, recipe, progress)
-    return written, verse_text(checkpoint.vocabulary, recipe, written.ids)
-
-
-def _write(checkpoint: Checkpoint, recipe: Recipe, progress: Callable[[int], object] | None = None) -> Written:
     model = VerseModel(checkpoint.config, round_weights(checkpoint.config, checkpoint.weights))
-    [written] = regenerate(model, checkpoint.vocabulary, [recipe], progress)
-    return written
+    total = sum(recipe.tokens for recipe in recipes)
+    with tqdm(total=total, unit="token", delay=1, leave=False, disable=None if progress else True) as bar:
+        return regenerate(model, checkpoint.vocabulary, recipes, bar.update)
 
 
-def verse_with_progress(checkpoint: Checkpoint, recipe: Recipe) -> tuple[Written, str]:
-    """The same, with a bar on a terminal where it takes more than a second."""
-    with tqdm(total=recipe.tokens, unit="token", delay=1, leave=False, disable=None) as bar:
-        return write_verse(checkpoint, recipe, bar.update)
-
-
-def sample(checkpoint: Checkpoint, seed: int) -> str:
-    """A few lines by a model in training; U+FFFD stands for what is no text, as it is with bytes that know little yet.
+def write_sample(checkpoint: Checkpoint, seed: int) -> str:
+    """Write a few lines with a model in training; U+FFFD replaces bytes that are not text.
 
     Raises:
-        WeightsError: as `write_verse`.
+        WeightsError: The weights cannot be stored as a bundle stores them.
     """
     vocabulary = checkpoint.vocabulary
     prompt = "\n" if b"\n" in vocabulary.tokens else vocabulary.symbols[0]
-    tokens = min(SAMPLE_TOKENS, longest_verse(checkpoint.config))
-    recipe = recipe_for(checkpoint, prompt, SAMPLE_TEMPERATURE, seed % (MAX_SEED + 1), 0, tokens, SAMPLE_LINES)
-    written = _write(checkpoint, recipe)
+    tokens = min(SAMPLE_TOKENS, max_verse_tokens(checkpoint.config))
+    recipe = make_recipe(checkpoint, prompt, SAMPLE_TEMPERATURE, seed % (MAX_SEED + 1), 0, tokens, SAMPLE_LINES)
+    [written] = write_verses(checkpoint, [recipe])
     try:
         return verse_text(vocabulary, recipe, written.ids)
     except NotText:

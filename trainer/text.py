@@ -1,4 +1,4 @@
-"""Words for people at a terminal: numbers with their nouns, lines that fit, commands that can be pasted."""
+"""Text for people at a terminal: numbers with nouns, wrapped lines, commands that can be pasted."""
 
 from __future__ import annotations
 
@@ -9,20 +9,23 @@ import sys
 import textwrap
 from collections.abc import Sequence
 
-LONGEST = 1_000  # characters of a text from elsewhere
 
+def pluralize(number: int, singular: str, plural: str = "") -> str:
+    """Return a number and its noun.
 
-def counted(number: int, one: str, many: str = "") -> str:
-    """A number and what is counted.
-
-    >>> counted(1, "layer"), counted(2500, "step"), counted(2, "process", "processes")
+    >>> pluralize(1, "layer"), pluralize(2500, "step"), pluralize(2, "process", "processes")
     ('1 layer', '2,500 steps', '2 processes')
+
+    Args:
+        number: How many there are.
+        singular: The noun for one.
+        plural: The noun for any other number, if it is not the singular with an s.
     """
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
-def wrapped(text: str) -> str:
-    """The same words, in lines that fit the terminal; where output is no terminal, as they are."""
+def wrap(text: str) -> str:
+    """Break lines at the width of the terminal; leave them as they are where output is not a terminal."""
     if not sys.stdout.isatty():
         return text
     columns = shutil.get_terminal_size().columns
@@ -30,19 +33,14 @@ def wrapped(text: str) -> str:
     return "\n".join("\n".join(line) for line in lines)
 
 
-def pasted(words: Sequence[str], windows: bool = os.name == "nt") -> str:
-    """A command as one types it: for PowerShell on Windows, for a POSIX shell elsewhere.
+def shell_join(words: Sequence[str], windows: bool = os.name == "nt") -> str:
+    """Quote a command for PowerShell on Windows and for a POSIX shell elsewhere.
 
-    >>> print(pasted(["--prompt", "the moon's"]))
+    >>> print(shell_join(["--prompt", "the moon's"]))
     --prompt 'the moon'"'"'s'
-    >>> print(pasted(["--prompt", "the moon's"], windows=True))
+    >>> print(shell_join(["--prompt", "the moon's"], windows=True))
     --prompt 'the moon''s'
     """
     if not windows:
         return shlex.join(words)
     return " ".join(word if shlex.quote(word) == word else f"'{word.replace(chr(39), 2 * chr(39))}'" for word in words)
-
-
-def plain(text: str) -> str:
-    """Text from elsewhere, for a terminal: on one line, without what would steer it."""
-    return "".join(c if c.isprintable() else " " if c == "\n" else "\ufffd" for c in text)[:LONGEST]

@@ -15,7 +15,7 @@ from arena.services.answers import MatchView
 from tests.arena.evening import verses
 from tests.arena.served import ask, within
 from tests.e2e.house import House, large_verse
-from trainer.submission.upload import PIECE
+from trainer.submission.upload import PIECE_BYTES
 from trainer.verse.claim import header_length
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -141,7 +141,7 @@ def test_a_verse_enters_by_the_upload_page(browser: Any, house: House, tmp_path:
     page.get_by_role("button", name="Send it").click()
     page.wait_for_url("**/mine", timeout=SOON)
     tensors = len(large_verse(20 + javascript)) - header_length(large_verse(20 + javascript)[:8])
-    assert sent.count("PATCH") == (-(-tensors // PIECE) if javascript else 0), sent
+    assert sent.count("PATCH") == (-(-tensors // PIECE_BYTES) if javascript else 0), sent
     if not javascript:
         done = within(60, lambda: not views.console_view(house.db, now=time.time()).pending)
         assert done

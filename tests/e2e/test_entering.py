@@ -23,8 +23,8 @@ from trainer.checkpoint import write_checkpoint
 from trainer.cli import cli
 from trainer.errors import EventRefused, TicketError, UploadError
 from trainer.submission.credentials import secret_for
-from trainer.submission.http_client import Address, Wire
-from trainer.submission.upload import Entered, follow, receipt_path, send
+from trainer.submission.http_client import Address, EventClient
+from trainer.submission.upload import SubmittedEntry, receipt_path, send_bundle, wait_for_verdict
 
 pytestmark = pytest.mark.slow
 
@@ -41,75 +41,75 @@ def bundle(folder: Path, number: int) -> Path:
     return path
 
 
-def enter(path: Path, url: str, name: str = "Ada", notes: list[str] | None = None) -> Entered:
-    address = Address.of(url)
-    wire = Wire(address, secret_for(address.url), say=(notes if notes is not None else []).append)
+def enter(path: Path, url: str, name: str = "Ada", notes: list[str] | None = None) -> SubmittedEntry:
+    address = Address.parse(url)
+    client = EventClient(address, secret_for(address.url), say=(notes if notes is not None else []).append)
     try:
-        return send(path, wire, name, address.url)
+        return send_bundle(path, client, name, address.url)
     finally:
-        wire.close()
+        client.close()
 
 
-def verdict(entered: Entered, url: str) -> str:
-    address = Address.of(url)
-    wire = Wire(address, secret_for(address.url))
+def verdict(entry: SubmittedEntry, url: str) -> str:
+    address = Address.parse(url)
+    client = EventClient(address, secret_for(address.url))
     pause = threading.Event()
     try:
-        return follow(entered.entry, wire, wait=lambda _: pause.wait(0.05), say=lambda line: None)
+        return wait_for_verdict(entry.id, client, wait=lambda _: pause.wait(0.05), say=lambda line: None)
     finally:
-        wire.close()
+        client.close()
 
 
 def test_a_verse_enters_is_verified_and_its_receipt_is_signed_by_the_event(house: House, tmp_path: Path) -> None:
     path = bundle(tmp_path, 1)
-    entered = enter(path, house.url + "/enter")
-    assert entered.receipt == receipt_path(path) == tmp_path / "1.receipt.json"
-    kept = json.loads(entered.receipt.read_text())
+    entry = enter(path, house.url + "/enter")
+    assert entry.receipt == receipt_path(path) == tmp_path / "1.receipt.json"
+    kept = json.loads(entry.receipt.read_text())
     fields = {key: kept[key] for key in ("entry", "claim", "received")}
     assert verify_receipt(public_key_of(house.settings.receipt_key), fields, kept["signature"])
-    secret = secret_for(Address.of(house.url).url)
-    assert secret not in entered.receipt.read_text()  # it may be shown to anybody
-    assert entered.link == f"{house.url}/mine/{secret}"
-    assert verdict(entered, house.url).startswith("PASS")
+    secret = secret_for(Address.parse(house.url).url)
+    assert secret not in entry.receipt.read_text()  # it may be shown to anybody
+    assert entry.link == f"{house.url}/mine/{secret}"
+    assert verdict(entry, house.url).startswith("PASS")
 
 
 def test_a_connection_cut_again_and_again_loses_nothing_and_sends_nothing_twice(house: House, tmp_path: Path) -> None:
     wires = Wires(house.port, after=700_000, times=4)  # less than a piece
     try:
         path = bundle(tmp_path, 2)
-        entered = enter(path, f"http://127.0.0.1:{wires.port}")
+        entry = enter(path, f"http://127.0.0.1:{wires.port}")
         assert wires.left == 0
-        status = entries.entry_status(house.db, entered.entry, secret_for(f"http://127.0.0.1:{wires.port}"), now=0.0)
+        status = entries.entry_status(house.db, entry.id, secret_for(f"http://127.0.0.1:{wires.port}"), now=0.0)
         assert (status.received, status.size) == (path.stat().st_size,) * 2
-        assert verdict(entered, f"http://127.0.0.1:{wires.port}").startswith("PASS")
+        assert verdict(entry, f"http://127.0.0.1:{wires.port}").startswith("PASS")
     finally:
         wires.end()
 
 
 def test_what_stopped_half_way_goes_on_from_there(house: House, tmp_path: Path) -> None:
     path = bundle(tmp_path, 3)
-    address = Address.of(house.url)
+    address = Address.parse(house.url)
     secret = secret_for(address.url)
     data = path.read_bytes()
     header = data[: 8 + int.from_bytes(data[:8], "little")]
-    wire = Wire(address, secret)
-    claim = wire.ask("POST", "/api/entries?name=Ada", header).data
+    client = EventClient(address, secret)
+    claim = client.request("POST", "/api/entries?name=Ada", header).data
     start = claim["offset"]
     at = {"Upload-Offset": str(start)}
-    wire.ask("PATCH", f"/api/entries/{claim['entry']}", data[start : start + 500_000], at)
+    client.request("PATCH", f"/api/entries/{claim['entry']}", data[start : start + 500_000], at)
     sent: list[int] = []
 
-    class Counting(Wire):
-        def ask(self, method, path, body=b"", headers=None):  # type: ignore[no-untyped-def]
+    class Counting(EventClient):
+        def request(self, method, path, body=b"", headers=None):  # type: ignore[no-untyped-def]
             if method == "PATCH":
                 sent.append(len(body))
-            return super().ask(method, path, body, headers)
+            return super().request(method, path, body, headers)
 
     counting = Counting(address, secret)
-    send(path, counting, "Ada", address.url)
+    send_bundle(path, counting, "Ada", address.url)
     assert sum(sent) == len(data) - start - 500_000
     counting.close()
-    wire.close()
+    client.close()
 
 
 def test_the_same_bundle_sent_again_is_the_same_entry(house: House, tmp_path: Path) -> None:
@@ -118,17 +118,17 @@ def test_the_same_bundle_sent_again_is_the_same_entry(house: House, tmp_path: Pa
     receipt = first.receipt.read_bytes()
     assert enter(path, house.url) == first
     assert first.receipt.read_bytes() == receipt
-    secret = secret_for(Address.of(house.url).url)
-    assert len([one for one in entries.entries_of(house.db, secret, now=0.0) if one.entry == first.entry]) == 1
+    secret = secret_for(Address.parse(house.url).url)
+    assert len([one for one in entries.entries_of(house.db, secret, now=0.0) if one.entry == first.id]) == 1
 
 
 def test_a_name_with_markup_is_a_name_and_one_with_escapes_is_refused_in_plain_words(
     house: House, tmp_path: Path
 ) -> None:
     name = "<b>Ada</b> & \"Co\" 'ß'"
-    entered = enter(bundle(tmp_path, 5), house.url, name)
-    secret = secret_for(Address.of(house.url).url)
-    assert entries.entry_status(house.db, entered.entry, secret, now=0.0).name == name
+    entry = enter(bundle(tmp_path, 5), house.url, name)
+    secret = secret_for(Address.parse(house.url).url)
+    assert entries.entry_status(house.db, entry.id, secret, now=0.0).name == name
     with pytest.raises(EventRefused) as refused:
         enter(bundle(tmp_path, 6), house.url, "\x1b[31mred")
     assert refused.value.code == "bad-name"
@@ -167,16 +167,16 @@ def test_a_forged_verse_comes_back_with_its_verdict_and_the_reason(house: House,
 )
 def test_what_is_no_address_is_said_before_anything_is_sent(url: str) -> None:
     with pytest.raises(UploadError, match="it must look like http"):
-        Address.of(url)
+        Address.parse(url)
 
 
 def test_nobody_at_the_address_is_told_soon(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
     waited: list[float] = []
-    wire = Wire(Address.of(f"http://127.0.0.1:{port}"), "s" * 22, wait=waited.append)
-    with pytest.raises(UploadError, match=r"gives no answer \(Connection refused\): check the address"):
-        wire.ask("GET", "/api/state")
+    client = EventClient(Address.parse(f"http://127.0.0.1:{port}"), "s" * 22, wait=waited.append)
+    with pytest.raises(UploadError, match=r"does not respond \(Connection refused\): check the address"):
+        client.request("GET", "/api/state")
     assert 4 < sum(waited) < 25
 
 
@@ -212,8 +212,8 @@ class Told:
 
 
 def test_another_web_server_is_told_from_an_arena() -> None:
-    with Told((404, {}, b"<h1>Not found</h1>")) as url, pytest.raises(UploadError, match="is no verse arena"):
-        Wire(Address.of(url), "s" * 22).ask("GET", "/api/state")
+    with Told((404, {}, b"<h1>Not found</h1>")) as url, pytest.raises(UploadError, match="is not a verse arena"):
+        EventClient(Address.parse(url), "s" * 22).request("GET", "/api/state")
 
 
 def test_an_address_that_has_moved_is_named() -> None:
@@ -221,7 +221,7 @@ def test_an_address_that_has_moved_is_named() -> None:
         Told((301, {"Location": "https://verses.example.org/"}, b"")) as url,
         pytest.raises(UploadError, match=r"use that address with --to") as moved,
     ):
-        Wire(Address.of(url), "s" * 22).ask("GET", "/api/state")
+        EventClient(Address.parse(url), "s" * 22).request("GET", "/api/state")
     assert "https://verses.example.org/" in str(moved.value)
 
 
@@ -233,9 +233,9 @@ def test_a_busy_server_is_asked_again_when_it_says(tmp_path: Path) -> None:
         (200, {}, b"{}"),
     ]
     with Told(*answers) as url:
-        wire = Wire(Address.of(url), "s" * 22, wait=waited.append)
-        assert wire.ask("GET", "/api/state").status == 200
-        wire.close()
+        client = EventClient(Address.parse(url), "s" * 22, wait=waited.append)
+        assert client.request("GET", "/api/state").status == 200
+        client.close()
     assert waited[0] == 7
     assert waited[1] < 2
 
@@ -257,7 +257,7 @@ def test_a_ticket_file_is_read_and_one_without_a_secret_refused(tmp_path: Path) 
     assert secret_for("http://a:1", ticket) == "t" * 22
     for text in ("short", "two words which are longer", "é" * 22, "t" * 65, ""):
         ticket.write_text(text, encoding="utf-8")
-        with pytest.raises(TicketError, match="holds no secret"):
+        with pytest.raises(TicketError, match="does not hold a secret"):
             secret_for("http://a:1", ticket)
 
 

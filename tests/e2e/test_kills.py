@@ -33,8 +33,8 @@ from tests.arena.evening import Evening, secret_of, verses
 from tests.arena.served import ask, within
 from tests.e2e.house import House
 from trainer.errors import EventRefused, UploadError
-from trainer.submission.http_client import Address, Wire
-from trainer.submission.upload import send
+from trainer.submission.http_client import Address, EventClient
+from trainer.submission.upload import send_bundle
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="kill -9")]
 POETS, VOTERS = 8, 5  # an odd number votes, so no lot decides
@@ -184,16 +184,16 @@ def enter(house: House, folder: Path, number: int, killer: Killer) -> str:
     deadline = time.monotonic() + AT_LAST
     killer.next_step()
     while True:
-        address = Address.of(house.url)
-        wire = Wire(address, secret_of(name))
+        address = Address.parse(house.url)
+        client = EventClient(address, secret_of(name))
         try:
-            return send(path, wire, name, address.url).entry
+            return send_bundle(path, client, name, address.url).id
         except EventRefused:
             raise
         except UploadError:
             assert time.monotonic() < deadline
         finally:
-            wire.close()
+            client.close()
 
 
 def vote(phone: Phone, voter: int, match: str, killer: Killer) -> str:

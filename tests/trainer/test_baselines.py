@@ -9,8 +9,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from trainer.corpus import load
-from trainer.metrics import Marks
+from trainer.corpus import load_corpus
+from trainer.metrics import Baselines
 from trainer.tokenizer import CharTokenizer
 
 
@@ -24,16 +24,16 @@ def count_by_hand(train: str, val: str, V: int) -> tuple[float, float, float]:
 
 
 def test_the_folio_has_the_marks_that_counting_by_hand_gives() -> None:
-    corpus = load("folio")
+    corpus = load_corpus("folio")
     tokenizer = CharTokenizer.of(corpus.text)
     ids = tokenizer.encode(corpus.text)
-    marks = Marks.of(ids[: corpus.split], ids[corpus.split :], tokenizer.size)
+    marks = Baselines.of(ids[: corpus.split], ids[corpus.split :], tokenizer.size)
     by_hand = count_by_hand(corpus.text[: corpus.split], corpus.text[corpus.split :], 65)
-    assert (marks.nothing, marks.letters, marks.pairs) == pytest.approx(by_hand, abs=1e-9)
-    assert (round(marks.nothing, 2), round(marks.letters, 2), round(marks.pairs, 2)) == (4.17, 3.24, 2.36)
+    assert (marks.uniform, marks.unigram, marks.bigram) == pytest.approx(by_hand, abs=1e-9)
+    assert (round(marks.uniform, 2), round(marks.unigram, 2), round(marks.bigram, 2)) == (4.17, 3.24, 2.36)
 
 
 def test_what_never_stood_in_the_training_split_is_dear_but_not_impossible() -> None:
-    marks = Marks.of(np.array([0, 1, 0, 1]), np.array([0, 2, 2]), 3)
-    assert marks.letters == pytest.approx(math.log(7))  # (0 + 1) / (4 + 3)
-    assert marks.pairs == pytest.approx((math.log(5) + math.log(3)) / 2)  # after 0: 1 / (2 + 3); after 2: 1 / 3
+    marks = Baselines.of(np.array([0, 1, 0, 1]), np.array([0, 2, 2]), 3)
+    assert marks.unigram == pytest.approx(math.log(7))  # (0 + 1) / (4 + 3)
+    assert marks.bigram == pytest.approx((math.log(5) + math.log(3)) / 2)  # after 0: 1 / (2 + 3); after 2: 1 / 3

@@ -1,4 +1,4 @@
-"""The loss curve as a picture: one run with its marks, or several runs over each other."""
+"""The loss curve as a picture: one run with its baselines, or several runs in one picture."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainer.errors import RunError
-from trainer.metrics import RATIO, bits_per_character, mark_names
-from trainer.runtime.run import Run, points, read_config, read_metrics, rise_of
+from trainer.metrics import TOKENS_PER_CHARACTER, baseline_names, bits_per_character
+from trainer.runtime.run import Run, loss_curve, loss_rise, read_config, read_metrics
 from trainer.verse.files import write_atomically
 
 if TYPE_CHECKING:
@@ -25,83 +25,88 @@ SIZE = (9.0, 5.2)  # inches
 DPI = 150
 
 
-def draw(folders: Sequence[Path], out: Path | None = None) -> Path:
-    """Draw one run, or several over each other; the picture's path.
+def plot_runs(folders: Sequence[Path], out: Path | None = None) -> Path:
+    """Plot one run, or several in one picture, and return the picture's path.
+
+    Args:
+        folders: The runs' folders.
+        out: The picture; None for curve.png of one run, or curves.png of several.
 
     Raises:
-        RunError: one of them is no run, or has nothing to draw yet; or `out` names no PNG.
+        RunError: A folder is not a run, or was never evaluated; or `out` is not the name of a PNG.
     """
     if out is not None and out.suffix.lower() != ".png":
         raise RunError(f"the picture is a PNG: give --out a name that ends in .png, not {out.name}")
     runs = [Run(folder) for folder in folders]
     for run in runs:
         read_config(run)
-    return draw_run(runs[0], out) if len(runs) == 1 else draw_runs(runs, out or Path("curves.png"))
+    return plot_run(runs[0], out) if len(runs) == 1 else plot_comparison(runs, out or Path("curves.png"))
 
 
-def draw_run(run: Run, out: Path | None = None) -> Path:
-    """Draw a run's losses, its best point and its corpus's marks, into its folder unless `out` says otherwise.
+def plot_run(run: Run, out: Path | None = None) -> Path:
+    """Plot a run's losses, its best point and its corpus's baselines, into its folder unless `out` is given.
 
     Raises:
-        RunError: there is nothing to draw yet.
+        RunError: The run was never evaluated.
     """
     config, corpus = read_config(run)
-    train, val = points(run, "train_loss"), points(run, "val_loss")
+    train, val = loss_curve(run, "train_loss"), loss_curve(run, "val_loss")
     best = min(val, key=lambda point: point[1])
-    known = mark_names(config.tokenizer)
-    kind = "" if config.tokenizer == "char" else f", {config.tokenizer}"
-    figure, axes = _paper(f"{corpus['name']}: {config.arch} {config.preset}, {config.n_layer} x {config.n_embd}{kind}")
+    names = baseline_names(config.tokenizer)
+    tokenizer = "" if config.tokenizer == "char" else f", {config.tokenizer}"
+    title = f"{corpus['name']}: {config.arch} {config.preset}, {config.n_layer} x {config.n_embd}{tokenizer}"
+    figure, axes = _new_axes(title)
     end = train[-1][0]
     axes.plot(*zip(*train, strict=True), color=TRAIN, linewidth=1.3)
     axes.plot(*zip(*val, strict=True), color=VAL, linewidth=2.2, marker="o", markersize=4)
     axes.plot(*best, color=BEST, marker="o", markersize=9, zorder=5)
-    for name, loss in corpus["marks"].items():
+    for name, loss in corpus["baselines"].items():
         axes.axhline(loss, color=GREY, linewidth=0.9, linestyle=(0, (4, 4)))
         axes.annotate(
-            f"{known[name]} {loss:.2f}", (end, loss), (0, 3), textcoords="offset points", color=GREY, ha="right"
+            f"{names[name]} {loss:.2f}", (end, loss), (0, 3), textcoords="offset points", color=GREY, ha="right"
         )
     label = f"best {best[1]:.3f} at step {best[0]:,}"
     if config.tokenizer != "char":
-        label += f"\n{bits_per_character(best[1], corpus[RATIO]):.3f} bits a character"
-    if rise := rise_of(read_metrics(run), config.block_size):
+        label += f"\n{bits_per_character(best[1], corpus[TOKENS_PER_CHARACTER]):.3f} bits per character"
+    if rise := loss_rise(read_metrics(run), config.block_size):
         axes.axvspan(best[0], end, color=BEST, alpha=0.07, linewidth=0)
-        label += "\nafter it: over-fitting" if rise.over_fitting else "\nafter it: it rose, in training, too"
-    low, high = min(loss for _, loss in train + val), max(corpus["marks"].values())
+        label += "\nthen over-fitting" if rise.over_fitting else "\nthen both losses rose"
+    low, high = min(loss for _, loss in train + val), max(corpus["baselines"].values())
     axes.set_ylim(low - 0.22 * (high - low), high + 0.1 * (high - low))
-    towards = "left" if best[0] < end / 2 else "right"  # the label stays inside the picture
-    above = (0, 14)  # points: below runs the training loss
+    alignment = "left" if best[0] < end / 2 else "right"  # keeps the label inside the picture
+    above = (0, 14)  # points: the training loss is below
     axes.annotate(
         label,
         best,
         above,
         textcoords="offset points",
         va="bottom",
-        ha=towards,
+        ha=alignment,
         color=BEST,
         weight="bold",
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 2},
         zorder=6,
     )
     beside_title = (1.0, 1.0)
-    names = ["training", "validation"]
-    axes.legend(names, loc="lower right", bbox_to_anchor=beside_title, ncols=2, frameon=False, labelcolor=INK)
+    labels = ["training", "validation"]
+    axes.legend(labels, loc="lower right", bbox_to_anchor=beside_title, ncols=2, frameon=False, labelcolor=INK)
     return _save(figure, out or run.curve)
 
 
-def draw_runs(runs: Sequence[Run], out: Path) -> Path:
-    """Draw the validation losses of several runs over each other, in bits a character where their tokens differ.
+def plot_comparison(runs: Sequence[Run], out: Path) -> Path:
+    """Plot the validation losses of several runs, in bits per character if their tokens differ.
 
     Raises:
-        RunError: one of them has nothing to draw yet.
+        RunError: A run was never evaluated.
     """
-    ratios = [read_config(run)[1][RATIO] for run in runs]
+    ratios = [read_config(run)[1][TOKENS_PER_CHARACTER] for run in runs]
     in_bits = len(set(ratios)) > 1
-    figure, axes = _paper("validation loss", "bits a character" if in_bits else "nats a token")
+    figure, axes = _new_axes("validation loss", "bits per character" if in_bits else "nats per token")
     curves: list[Line2D] = []
     names = []
     is_unique = len({run.path.name for run in runs}) == len(runs)
     for number, (run, ratio) in enumerate(zip(runs, ratios, strict=True)):
-        val = points(run, "val_loss")
+        val = loss_curve(run, "val_loss")
         if in_bits:
             val = [(step, bits_per_character(loss, ratio)) for step, loss in val]
         best = min(val, key=lambda point: point[1])
@@ -115,9 +120,9 @@ def draw_runs(runs: Sequence[Run], out: Path) -> Path:
     return _save(figure, out)
 
 
-def _paper(title: str, unit: str = "nats a token") -> tuple[Figure, Axes]:
-    """Axes without ornament."""
-    from matplotlib.figure import Figure  # not pyplot: no window, no global state, and half the time to load
+def _new_axes(title: str, unit: str = "nats per token") -> tuple[Figure, Axes]:
+    """Return plain axes for losses by step."""
+    from matplotlib.figure import Figure  # not pyplot: no window, no global state, and half the loading time
     from matplotlib.ticker import FuncFormatter
 
     figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained")
@@ -135,9 +140,9 @@ def _paper(title: str, unit: str = "nats a token") -> tuple[Figure, Axes]:
 
 
 def _save(figure: Figure, path: Path) -> Path:
-    picture = io.BytesIO()
+    buffer = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # a name in letters that the font lacks shows boxes, and that is all
-        figure.savefig(picture, format="png", metadata={"Software": None})
-    write_atomically(path, picture.getvalue())
+        warnings.filterwarnings("ignore", "Glyph")  # letters that the font lacks are shown as boxes
+        figure.savefig(buffer, format="png", metadata={"Software": None})
+    write_atomically(path, buffer.getvalue())
     return path

@@ -1,4 +1,4 @@
-"""What a run says of itself on the terminal: when it begins, on the way, at its end."""
+"""Messages of a training run on the terminal: at the start, at each evaluation, at the end."""
 
 from __future__ import annotations
 
@@ -6,102 +6,118 @@ import sys
 from dataclasses import asdict
 
 from trainer.config import TrainConfig
-from trainer.metrics import mark_names
+from trainer.metrics import baseline_names
 from trainer.plan import Plan
-from trainer.report.info import shape_of
-from trainer.report.terminal_plot import curve_of
-from trainer.runtime.run import Run, read_metrics, rise_of
-from trainer.runtime.state import Progress, ended_early
-from trainer.sampling import longest_verse
-from trainer.text import counted, pasted, plain, wrapped
+from trainer.report.info import describe_shape
+from trainer.report.terminal_plot import plot_run_as_text
+from trainer.runtime.run import Run, loss_rise, read_metrics
+from trainer.runtime.state import TrainState, ended_early
+from trainer.sampling import max_verse_tokens
+from trainer.text import pluralize, shell_join, wrap
+from trainer.verse.text import sanitize
 
-LEAST_EVALUATIONS = 3  # of a run, to judge it by
+MIN_EVALUATIONS = 3  # needed to say whether a run over-fitted
 
 
-def opening(at: Progress, plan: Plan) -> str:
-    """What is about to be trained on what."""
-    config, corpus = at.config, at.lesson.corpus
+def opening_message(state: TrainState, plan: Plan) -> str:
+    """Return what is about to be trained."""
+    config, corpus = state.config, state.dataset.corpus
     lines = [
-        shape_of(at.lesson.model),
-        f"corpus {plain(corpus.name)}: {len(corpus.text):,} characters, {_tokens(at)}",
-        f"{counted(plan.steps, 'step')} of {config.batch_size} x {config.block_size} tokens{_short(config)}, "
-        f"products in {config.precision}, on {config.device}, into {at.run.path}",
+        describe_shape(state.dataset.model_config),
+        f"corpus {sanitize(corpus.name)}: {len(corpus.text):,} characters, {_describe_tokens(state)}",
+        f"{pluralize(plan.steps, 'step')} of {config.batch_size} x {config.block_size} tokens"
+        f"{_describe_short_context(config)}, products in {config.precision}, on {config.device}, into {state.run.path}",
     ]
-    if at.step:
-        lines.append(f"going on from step {at.step:,}")
+    if state.step:
+        lines.append(f"resuming from step {state.step:,}")
     return "\n".join(lines)
 
 
-def _short(config: TrainConfig) -> str:
-    """What the steps of the first half have instead."""
+def _describe_short_context(config: TrainConfig) -> str:
+    """Return the shape of the batches in the first half of the run, if it is another one."""
     if not config.short_context or config.short_context == config.block_size:
         return ""
     rows = config.batch_size * config.block_size // config.short_context
     return f" (the first half: {rows} x {config.short_context})"
 
 
-def _tokens(at: Progress) -> str:
-    """What the text is made of."""
-    size, asked = at.lesson.model.vocab_size, at.config.vocab_size
-    if at.config.tokenizer == "char":
+def _describe_tokens(state: TrainState) -> str:
+    """Return the size of the vocabulary, and for bpe the characters per token."""
+    size, requested = state.dataset.model_config.vocab_size, state.config.vocab_size
+    if state.config.tokenizer == "char":
         return f"{size} symbols"
-    fewer = "" if size == asked else f" (not {asked:,}: no other pair of tokens stands twice in a word)"
-    return f"{size:,} tokens{fewer}, {1 / at.lesson.tokens_per_character:.2f} characters each"
+    fewer = "" if size == requested else f" (not {requested:,}: no other pair of tokens occurs twice within words)"
+    return f"{size:,} tokens{fewer}, {1 / state.dataset.tokens_per_character:.2f} characters each"
 
 
-def evaluation_line(at: Progress, plan: Plan, train_loss: float, val_loss: float, sample: str) -> str:
-    """One evaluation, and what the model wrote then."""
-    mark = "  best" if at.best_step == at.step else ""
-    bits = "" if at.config.tokenizer == "char" else f" ({at.lesson.bits(val_loss):.3f} bits a character)"
-    line = f"step {at.step:,}/{plan.steps:,}  train {train_loss:.3f}  validation {val_loss:.3f}{bits}{mark}"
+def evaluation_line(state: TrainState, plan: Plan, train_loss: float, val_loss: float, sample: str) -> str:
+    """Return the line of one evaluation, and the sample under it.
+
+    Args:
+        state: The run's state.
+        plan: The run's plan.
+        train_loss: Nats per token.
+        val_loss: Nats per token.
+        sample: What the model wrote; "" to leave it out.
+    """
+    best = "  best" if state.best_step == state.step else ""
+    bits = ""
+    if state.config.tokenizer != "char":
+        bits = f" ({state.dataset.bits_per_character(val_loss):.3f} bits per character)"
+    line = f"step {state.step:,}/{plan.steps:,}  train {train_loss:.3f}  validation {val_loss:.3f}{bits}{best}"
     return line + "".join(f"\n    {verse}" for verse in sample.splitlines() if verse.strip())
 
 
-def closing(at: Progress, plan: Plan, columns: int | None = None) -> str:
-    """What came out, where it lies, and what to do next.
+def closing_message(state: TrainState, plan: Plan, columns: int | None = None) -> str:
+    """Return the result of a run, where its files are, and what to do next.
 
     Args:
-        columns: of the terminal, for a drawing of the losses; None where there is no terminal.
+        state: The run's state.
+        plan: The run's plan.
+        columns: Width of the terminal, for a plot of the losses; None to leave it out.
     """
-    run, known = at.run, mark_names(at.config.tokenizer)
-    marks = ", ".join(f"{known[name]} {loss:.2f}" for name, loss in asdict(at.lesson.marks).items())
-    tokens = longest_verse(at.lesson.model)
-    limit = " after a prompt of one: prompt and verse share the context of a gpt2" if at.config.arch == "gpt2" else ""
-    folder = pasted([str(run.path)])
+    run, names = state.run, baseline_names(state.config.tokenizer)
+    baselines = ", ".join(f"{names[name]} {loss:.2f}" for name, loss in asdict(state.dataset.baselines).items())
+    bits = state.dataset.bits_per_character(state.best_val_loss)
+    tokens = max_verse_tokens(state.dataset.model_config)
+    limit = ""
+    if state.config.arch == "gpt2":
+        limit = " after a prompt of one token: in a gpt2, prompt and verse share the context"
     return "\n".join(
         [
-            *(["", curve_of(run, columns, sys.stdout.encoding)] if columns else []),
+            *(["", plot_run_as_text(run, columns, sys.stdout.encoding)] if columns else []),
             "",
-            wrapped(
-                f"Best validation loss {at.best_val:.3f} ({at.lesson.bits(at.best_val):.3f} bits a character) at step "
-                f"{at.best_step:,} of {plan.steps:,}. For comparison: {marks}.\n{verdict(at, plan)}\n"
+            wrap(
+                f"Best validation loss {state.best_val_loss:.3f} ({bits:.3f} bits per character) at step "
+                f"{state.best_step:,} of {plan.steps:,}. For comparison: {baselines}.\n"
+                f"{training_verdict(state, plan)}\n"
                 f"It can write verses of up to {tokens:,} tokens{limit}.\n"
                 f"In {run.path}: {run.best.name} (the best checkpoint), {run.curve.name}, {run.samples.name}, "
                 f"{run.metrics.name}, {run.plan.name}."
             ),
-            f"Next, hear many verses and pick one: trainer audition --ckpt {folder}",
+            f"Next, write many verses and choose one: trainer audition --ckpt {shell_join([str(run.path)])}",
         ]
     )
 
 
-def verdict(at: Progress, plan: Plan) -> str:
-    """Whether the run was too long, as far as its evaluations can tell."""
-    metrics = read_metrics(at.run)
-    if sum("val_loss" in line for line in metrics) < LEAST_EVALUATIONS:
-        return "Whether a longer run would gain, so few evaluations cannot say."
-    rise = rise_of(metrics, at.config.block_size)
+def training_verdict(state: TrainState, plan: Plan) -> str:
+    """Return whether the run was too long, as far as its evaluations show."""
+    metrics = read_metrics(state.run)
+    if sum("val_loss" in line for line in metrics) < MIN_EVALUATIONS:
+        return "There are too few evaluations to say whether a longer run would help."
+    rise = loss_rise(metrics, state.config.block_size)
     if rise is None:
-        return "It did not over-fit: a longer run may still gain."
-    early = "So it was ended early. " if ended_early(at, plan) else ""
+        return "It did not over-fit: a longer run may still help."
+    early = "So it was ended early. " if ended_early(state, plan) else ""
     if rise.over_fitting:
-        what = f"It over-fitted: after step {at.best_step:,} it learned the corpus by heart, and"
+        what = f"It over-fitted: after step {state.best_step:,} it memorized the corpus, and"
         advice = "A shorter run, a smaller model, --dropout or --weight-decay would help."
     else:
-        what = f"It did not learn all the time: after step {at.best_step:,}"
+        what = f"Training became unstable: after step {state.best_step:,}"
         advice = "So did the training loss: a smaller --learning-rate would help."
-    return f"{what} the validation loss rose by {rise.by:.3f}. {early}The best checkpoint is from before. {advice}"
+    return f"{what} the validation loss rose by {rise.amount:.3f}. {early}The best checkpoint is from before. {advice}"
 
 
-def how_to_go_on(run: Run) -> str:
-    """The exact line."""
-    return f"Go on with: trainer train --resume {pasted([str(run.path)])}"
+def resume_hint(run: Run) -> str:
+    """Return the command that resumes a run."""
+    return f"Resume it with: trainer train --resume {shell_join([str(run.path)])}"

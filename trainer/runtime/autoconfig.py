@@ -1,4 +1,4 @@
-"""What stands for the options that were left out: by the device, by how fast a step is there, by the time there is."""
+"""Automatic settings: fill in options that were not given, by the device, its measured speed and the time."""
 
 from __future__ import annotations
 
@@ -21,40 +21,42 @@ from trainer.config import (
 )
 from trainer.errors import OptionError
 from trainer.model import new_model
-from trainer.optim import make_optimizers, update
-from trainer.runtime.budget import Clock
-from trainer.text import counted
+from trainer.optim import make_optimizers
+from trainer.runtime.budget import Clock, rehearse_step
+from trainer.text import pluralize
 from trainer.verse.config import HEAD_WIDTHS
 
-PRODUCT_SIZE = 256  # of the matrices whose products are timed
+PRODUCT_SIZE = 256  # rows and columns of the matrices whose products are timed
 PRODUCTS = 20
-GAIN = 0.8  # of float32's time: if bf16 takes more, it is not worth its digits
-SYMBOLS = 65  # of the model whose steps are timed, if it reads characters: as many as both corpora have
-STEP_TOKENS = BATCH_TOKENS["cpu"] // 2  # of its steps on a processor
-SIZES = {"n_layer", "n_embd", "block_size", "batch_size"}  # where all are given, nothing is worth telling
-STEPS = 2  # timed; the fastest counts, since others only disturb
+MAX_BF16_TIME = 0.8  # of float32's time: a smaller gain is not worth the lost precision
+PROBE_SYMBOLS = 65  # vocabulary of the model whose steps are timed, if it has characters: that of both corpora
+PROBE_TOKENS = BATCH_TOKENS["cpu"] // 2  # of one of its steps on a CPU
+SIZES = {"n_layer", "n_embd", "block_size", "batch_size"}  # if all are given, no choice is reported
+PROBE_STEPS = 2  # timed; the fastest counts, since other programs only slow a step down
 
 
 @dataclass(frozen=True)
-class Rung:
-    """A model that gets furthest with so much time."""
+class AutoPreset:
+    """The model with the lowest loss for one range of time."""
 
-    steps: int  # of a small model, each of `STEP_TOKENS`, that the time must have room for
+    min_steps: int  # of a small model, each of `PROBE_TOKENS`, that must fit into the time
     preset: str
-    settings: Mapping[str, Any]  # that differ from the preset's and the usual ones
+    settings: Mapping[str, Any]  # that differ from the preset's and the defaults
 
 
-HASTE = {"learning_rate": 0.03, "momentum": 0.85, "beta1": 0.8, "decay_fraction": 0.5}  # better below a thousand steps
-RUNGS = (  # NOTES.md has the measurements, all of them on processors; other devices get there by tokens read
-    Rung(0, "tiny", {"n_head": 3, "n_embd": 96, "block_size": 64, "short_context": 32, "batch_size": 12} | HASTE),
-    Rung(300, "tiny", {"n_layer": 3, "n_head": 3, "n_embd": 96, "block_size": 128, "batch_size": 6} | HASTE),
-    Rung(1_500, "small", {"block_size": 128}),
-    Rung(10_000, "small", {}),
-    Rung(200_000, "medium", {}),
+SHORT_RUN = {"learning_rate": 0.03, "momentum": 0.85, "beta1": 0.8, "decay_fraction": 0.5}  # below a thousand steps
+AUTO_PRESETS = (  # measured on CPUs, see NOTES.md; other devices are compared by the tokens they read
+    AutoPreset(
+        0, "tiny", {"n_head": 3, "n_embd": 96, "block_size": 64, "short_context": 32, "batch_size": 12} | SHORT_RUN
+    ),
+    AutoPreset(300, "tiny", {"n_layer": 3, "n_head": 3, "n_embd": 96, "block_size": 128, "batch_size": 6} | SHORT_RUN),
+    AutoPreset(1_500, "small", {"block_size": 128}),
+    AutoPreset(10_000, "small", {}),
+    AutoPreset(200_000, "medium", {}),
 )
 
 
-def choose(
+def autoconfigure(
     options: Mapping[str, Any],
     device: str,
     seconds: float | None,
@@ -62,92 +64,99 @@ def choose(
     threads: int = 1,
     processes: int = 1,
 ) -> tuple[TrainConfig, str]:
-    """Fill in what was not asked for.
+    """Fill in the settings that were not given.
 
     Args:
-        options: fields of `TrainConfig` by name, None where the choice is ours; `preset` may be "auto".
-        device: where the run will happen.
-        seconds: there are for it, None if it is given in steps.
-        clock: to time products and steps.
-        threads: of the processor.
-        processes: that will share each batch.
+        options: Fields of `TrainConfig` by name, None for those to choose; `preset` may be "auto".
+        device: Where the run will happen.
+        seconds: The time for it; None if the run is given in steps.
+        clock: Times products and steps.
+        threads: CPU threads.
+        processes: That will share each batch.
 
     Returns:
-        the config, and a sentence that says what was chosen and why, if anything was.
+        The config, and a sentence that says what was chosen and why; "" if the preset was given.
 
     Raises:
-        OptionError, ConfigError: something is outside its bounds.
+        OptionError: A value is out of bounds.
+        ConfigError: No such model could be submitted.
     """
-    given = {name: value for name, value in options.items() if value is not None}
-    given |= {"device": device, "processes": processes}
-    given = {"threads": threads, "optimizer": TrainConfig.optimizer, "arch": TrainConfig.arch, **given}
-    if "precision" not in given:
-        given["precision"] = best_precision(device, threads, clock)
-    name, why = given.pop("preset", "auto"), ""
-    settings: dict[str, Any] = {}
+    requested = {name: value for name, value in options.items() if value is not None}
+    requested |= {"device": device, "processes": processes}
+    requested = {"threads": threads, "optimizer": TrainConfig.optimizer, "arch": TrainConfig.arch, **requested}
+    if "precision" not in requested:
+        requested["precision"] = best_precision(device, threads, clock)
+    name, reason = requested.pop("preset", "auto"), ""
+    preset_settings: dict[str, Any] = {}
     if name == "auto":
-        rung, why = best_rung(given, seconds, clock)
-        name, settings = rung.preset, dict(rung.settings)
-        unwanted = []  # what goes with a choice that was not made
-        if "block_size" in given or given["arch"] == "gpt2":  # a gpt2 writes no verse longer than its context
-            unwanted += ["block_size", "short_context", "batch_size"]
-        if "n_embd" in given or "n_head" in given:
-            unwanted += ["n_embd", "n_head"]
-        if given["optimizer"] == "adamw":
-            unwanted += ["learning_rate"]
+        choice, reason = choose_preset(requested, seconds, clock)
+        name, preset_settings = choice.preset, dict(choice.settings)
+        dropped = []  # settings that depend on a choice which was not made
+        if "block_size" in requested or requested["arch"] == "gpt2":  # a gpt2's verses are limited by its context
+            dropped += ["block_size", "short_context", "batch_size"]
+        if "n_embd" in requested or "n_head" in requested:
+            dropped += ["n_embd", "n_head"]
+        if requested["optimizer"] == "adamw":
+            dropped += ["learning_rate"]
         if device != "cpu":
-            unwanted += ["batch_size"]  # a graphics card reads more at once in the same time
-        settings = {key: value for key, value in settings.items() if key not in unwanted}
-        if given.keys() >= SIZES:
-            why = ""
+            dropped += ["batch_size"]  # a graphics card reads more at once in the same time
+        preset_settings = {key: value for key, value in preset_settings.items() if key not in dropped}
+        if requested.keys() >= SIZES:
+            reason = ""
     if name not in PRESETS:
         raise OptionError(f"preset must be auto or one of {', '.join(PRESETS)}, not {name!r}")
-    fields = asdict(PRESETS[name]) | settings | with_vocab_size(given)
-    if "n_embd" in given and "n_head" not in given:
-        fields["n_head"] = heads(fields["n_embd"], PRESETS[name])
-    short = given.get("short_context", 0)
-    if short > 0 and "block_size" not in given:
-        fields["block_size"] = max(1, fields["block_size"] // short) * short
-    block_size, tokens = fields["block_size"], BATCH_TOKENS[device]
+    settings = asdict(PRESETS[name]) | preset_settings | with_vocab_size(requested)
+    if "n_embd" in requested and "n_head" not in requested:
+        settings["n_head"] = choose_n_head(settings["n_embd"], PRESETS[name])
+    short_context = requested.get("short_context", 0)
+    if short_context > 0 and "block_size" not in requested:
+        settings["block_size"] = max(1, settings["block_size"] // short_context) * short_context
+    block_size, tokens = settings["block_size"], BATCH_TOKENS[device]
     if device == "cpu":  # the optimizer's part of a step grows with the weights alone
-        tokens = tokens * max(BASE_WIDTH, fields["n_embd"]) // BASE_WIDTH
-    if "batch_size" not in given:
-        batch_size = fields.get("batch_size", max(4, tokens // block_size))
-        fields["batch_size"] = -(-batch_size // processes) * processes
-    if given["arch"] == "modern" and block_size > SHORT_CONTEXT and block_size % SHORT_CONTEXT == 0:
-        fields.setdefault("short_context", SHORT_CONTEXT)  # a gpt2 would learn its later positions in half the time
-    rate = RATES[fields["optimizer"]]
-    if fields["optimizer"] == "adamw":
-        rate *= (BASE_WIDTH / fields["n_embd"]) ** 0.5
-    fields.setdefault("learning_rate", rate)
-    config = TrainConfig(**fields, preset=name)
-    chosen = (
-        f"auto: {counted(config.n_layer, 'layer')} of width {config.n_embd}, context {config.block_size}, "
-        f"{config.batch_size} sequences a step, products in {config.precision}: {why}"
+        tokens = tokens * max(BASE_WIDTH, settings["n_embd"]) // BASE_WIDTH
+    if "batch_size" not in requested:
+        batch_size = settings.get("batch_size", max(4, tokens // block_size))
+        settings["batch_size"] = -(-batch_size // processes) * processes
+    if requested["arch"] == "modern" and block_size > SHORT_CONTEXT and block_size % SHORT_CONTEXT == 0:
+        settings.setdefault("short_context", SHORT_CONTEXT)  # a gpt2 would train its later positions half as long
+    rate = RATES[settings["optimizer"]]
+    if settings["optimizer"] == "adamw":
+        rate *= (BASE_WIDTH / settings["n_embd"]) ** 0.5
+    settings.setdefault("learning_rate", rate)
+    config = TrainConfig(**settings, preset=name)
+    summary = (
+        f"auto: {pluralize(config.n_layer, 'layer')} of width {config.n_embd}, context {config.block_size}, "
+        f"{config.batch_size} sequences per step, products in {config.precision}: {reason}"
     )
-    return config, chosen if why else ""
+    return config, summary if reason else ""
 
 
-def heads(n_embd: int, preset: Preset) -> int:
-    """As many as make each as wide as the preset's; or, where that cannot be, as wide as may be below that.
+def choose_n_head(n_embd: int, preset: Preset) -> int:
+    """Return the number of heads that makes each as wide as the preset's, or as wide as possible below that.
 
     Raises:
-        OptionError: no head that a verse may have fits into such a width.
+        OptionError: No allowed head width divides this width.
 
-    >>> heads(64, PRESETS["small"]), heads(48, PRESETS["small"]), heads(64, PRESETS["medium"])
+    >>> choose_n_head(64, PRESETS["small"]), choose_n_head(48, PRESETS["small"]), choose_n_head(64, PRESETS["medium"])
     (2, 3, 1)
     """
-    widest = preset.n_embd // preset.n_head
-    fitting = [width for width in HEAD_WIDTHS if width <= widest and n_embd % width == 0]
-    if not fitting or n_embd < 1:
+    preset_width = preset.n_embd // preset.n_head
+    widths = [width for width in HEAD_WIDTHS if width <= preset_width and n_embd % width == 0]
+    if not widths or n_embd < 1:
         raise OptionError(f"n_embd must be a multiple of {min(HEAD_WIDTHS)}, the least width of a head, not {n_embd}")
-    return n_embd // max(fitting)
+    return n_embd // max(widths)
 
 
 def best_precision(device: str, threads: int, clock: Clock) -> str:
-    """ "bf16" where its products are clearly faster than float32's, as on a graphics card or a recent processor."""
+    """Return "bf16" if its products are clearly faster than float32's on this device, else "float32".
+
+    Args:
+        device: "cpu", "cuda" or "mps".
+        threads: CPU threads.
+        clock: Times the products.
+    """
     if device == "mps":
-        return "float32"  # nobody has measured it there for this trainer
+        return "float32"  # bf16 was never measured on mps
     if device == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported() else "float32"
     torch.set_num_threads(threads)
@@ -157,46 +166,54 @@ def best_precision(device: str, threads: int, clock: Clock) -> str:
         x @ x  # loads its kernel
         times = []
         for _ in range(PRODUCTS):
-            began = clock()
+            start = clock()
             x @ x
-            times.append(clock() - began)
+            times.append(clock() - start)
         return min(times)
 
-    return "bf16" if fastest(torch.bfloat16) < GAIN * fastest(torch.float32) else "float32"
+    return "bf16" if fastest(torch.bfloat16) < MAX_BF16_TIME * fastest(torch.float32) else "float32"
 
 
-def best_rung(given: Mapping[str, Any], seconds: float | None, clock: Clock) -> tuple[Rung, str]:
-    """The model for this device and time, and why."""
+def choose_preset(settings: Mapping[str, Any], seconds: float | None, clock: Clock) -> tuple[AutoPreset, str]:
+    """Return the model for this device and time, and the reason.
+
+    Args:
+        settings: Fields of `TrainConfig` by name, the device among them.
+        seconds: The time; None if the run is given in steps.
+        clock: Times the steps.
+    """
     if seconds is None:
-        return (RUNGS[2] if given["device"] == "cpu" else RUNGS[-1]), f"the usual for {given['device']}"
-    config = probe(given)
-    step = step_seconds(config, clock)
-    steps, tokens = seconds / step, config.batch_size * config.block_size
-    rung = [rung for rung in RUNGS if rung.steps * STEP_TOKENS <= steps * tokens][-1]
-    return rung, f"a small model would take {1000 * step:.3g} ms a step here, and make {steps:,.0f} in this time"
+        choice = AUTO_PRESETS[2] if settings["device"] == "cpu" else AUTO_PRESETS[-1]
+        return choice, f"the default for {settings['device']}"
+    config = probe_config(settings)
+    step_seconds = measure_step_seconds(config, clock)
+    steps, tokens = seconds / step_seconds, config.batch_size * config.block_size
+    choice = [preset for preset in AUTO_PRESETS if preset.min_steps * PROBE_TOKENS <= steps * tokens][-1]
+    reason = f"a step of a small model takes {1000 * step_seconds:.3g} ms here, so the time is enough for {steps:,.0f}"
+    return choice, reason
 
 
-def probe(given: Mapping[str, Any]) -> TrainConfig:
-    """The small model with a short context, whose steps are timed."""
+def probe_config(settings: Mapping[str, Any]) -> TrainConfig:
+    """Return the small model with a short context whose steps are timed."""
     names = ("device", "precision", "optimizer", "arch", "threads", "tokenizer", "vocab_size")
     return TrainConfig(
-        **{name: value for name, value in with_vocab_size(given).items() if name in names},
+        **{name: value for name, value in with_vocab_size(settings).items() if name in names},
         block_size=SHORT_CONTEXT,
-        batch_size=BATCH_TOKENS[given["device"]] // (2 * SHORT_CONTEXT),
+        batch_size=BATCH_TOKENS[settings["device"]] // (2 * SHORT_CONTEXT),
     )
 
 
-def step_seconds(config: TrainConfig, clock: Clock) -> float:
-    """How long a step takes here, at its fastest."""
-    key, symbols = rng.seed_key(config.seed), config.vocab_size or SYMBOLS
+def measure_step_seconds(config: TrainConfig, clock: Clock) -> float:
+    """Return the time of the fastest of a few steps."""
+    key, symbols = rng.seed_key(config.seed), config.vocab_size or PROBE_SYMBOLS
     torch.set_num_threads(config.threads)
     model = new_model(config.model(symbols), key, precision=config.precision).to(config.device)
     optimizers = make_optimizers(model, config)
     shape = (config.batch_size, config.block_size + 1)
     tokens = torch.from_numpy(rng.below(key, "probe", 0, symbols, shape[0] * shape[1]).reshape(shape)).to(config.device)
     times = []
-    for count in range(1, STEPS + 2):
-        began = clock()
-        update(model, optimizers, tokens[:, :-1], tokens[:, 1:], 0.0, config.grad_clip, count).item()
-        times.append(clock() - began)
+    for count in range(1, PROBE_STEPS + 2):
+        start = clock()
+        rehearse_step(model, optimizers, tokens[:, :-1], tokens[:, 1:], config.grad_clip, count).item()
+        times.append(clock() - start)
     return max(1e-9, min(times[1:]))  # the first loads kernels

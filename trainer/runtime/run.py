@@ -1,4 +1,4 @@
-"""A run's folder: what lies where, and its records as JSON lines."""
+"""A run's folder: its files, and its records as JSON lines."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import Any
 
 from trainer.config import TrainConfig
 from trainer.errors import RunError, TrainerError
-from trainer.metrics import Marks
-from trainer.text import pasted
+from trainer.metrics import Baselines
+from trainer.text import shell_join
 from trainer.verse import strictjson
 from trainer.verse.errors import VerseError
 from trainer.verse.files import write_atomically
 
 RUNS = Path("runs")
-NOISE = 0.01  # nats
+NOISE = 0.01  # nats: a smaller rise of the validation loss may be chance
 METRICS = {"step": int, "context": int, "seconds": float, "learning_rate": float, "train_loss": float}  # of each line
-MARKS = {field.name for field in fields(Marks)}
+BASELINES = {field.name for field in fields(Baselines)}
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Run:
 
     @property
     def config(self) -> Path:
-        """What was asked for: a `TrainConfig`, and the corpus's name and digest."""
+        """The run's `TrainConfig`, and the record of its corpus."""
         return self.path / "config.json"
 
     @property
@@ -43,7 +43,7 @@ class Run:
 
     @property
     def metrics(self) -> Path:
-        """Losses on the way, one JSON object a line."""
+        """Losses by step, one JSON object per line."""
         return self.path / "metrics.jsonl"
 
     @property
@@ -53,7 +53,7 @@ class Run:
 
     @property
     def last(self) -> Path:
-        """The newest checkpoint, with all that is needed to go on."""
+        """The newest checkpoint, with all that is needed to resume."""
         return self.path / "last.safetensors"
 
     @property
@@ -68,24 +68,29 @@ class Run:
 
 
 def check_out(out: Path | None) -> None:
-    """Whether a run may go there.
+    """Refuse a folder that a new run cannot use.
 
     Raises:
-        RunError: it exists and is not an empty folder.
+        RunError: It exists and is not an empty folder.
     """
     if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
         is_run = Run(out).config.exists()
-        go_on = f", or go on with it: trainer train --resume {pasted([str(out)])}" if is_run else ""
-        raise RunError(f"{out} is {'not empty' if out.is_dir() else 'a file'}: choose another --out{go_on}")
+        hint = f", or resume it: trainer train --resume {shell_join([str(out)])}" if is_run else ""
+        raise RunError(f"{out} is {'not empty' if out.is_dir() else 'a file'}: choose another --out{hint}")
 
 
 def corpus_changed(name: str, folder: Path) -> RunError:
-    """What to say where a run's text is another one now."""
-    return RunError(f"the corpus {name} has changed since {folder} began: put the old text back")
+    """Return the error of a run whose corpus is another text now."""
+    return RunError(f"the corpus {name} has changed since {folder} was started: put the old text back")
 
 
 def new_run(out: Path | None, corpus: str, preset: str) -> Run:
-    """Make a fresh folder, runs/<corpus>-<preset>-<n> unless `out` names one.
+    """Make the folder of a new run.
+
+    Args:
+        out: The folder; None for the first free runs/<corpus>-<preset>-<n>.
+        corpus: The corpus's name.
+        preset: The preset's name.
 
     Raises:
         RunError: `out` exists and is not empty.
@@ -101,21 +106,27 @@ def new_run(out: Path | None, corpus: str, preset: str) -> Run:
         try:
             path.mkdir()
         except FileExistsError:
-            continue  # also where another run took the number this very moment
+            continue  # another run may have taken the number just now
         return Run(path)
-    raise AssertionError("numbers do not end")
+    raise AssertionError("unreachable: the numbers have no end")
 
 
 def write_config(run: Run, config: TrainConfig, corpus: Mapping[str, Any]) -> None:
-    """Write config.json, whole or not at all."""
+    """Write config.json atomically.
+
+    Args:
+        run: The run's folder.
+        config: What to train.
+        corpus: The corpus's record, with its baselines.
+    """
     write_atomically(run.config, _pretty({"format": 1, "train": config.to_dict(), "corpus": dict(corpus)}))
 
 
 def read_config(run: Run) -> tuple[TrainConfig, Mapping[str, Any]]:
-    """What `write_config` wrote: the config, and the corpus's record.
+    """Read what `write_config` wrote: the config, and the corpus's record.
 
     Raises:
-        RunError: it is missing or damaged.
+        RunError: It is missing or damaged.
     """
     try:
         match strictjson.parse(run.config.read_bytes()):
@@ -126,97 +137,110 @@ def read_config(run: Run) -> tuple[TrainConfig, Mapping[str, Any]]:
                     "name": str(),
                     "sha256": str(),
                     "tokens_per_character": float(),
-                    "marks": dict(marks),
+                    "baselines": dict(baselines),
                 } as corpus,
-            } if marks.keys() == MARKS and all(isinstance(mark, float) for mark in marks.values()):
+            } if baselines.keys() == BASELINES and all(isinstance(loss, float) for loss in baselines.values()):
                 return TrainConfig.from_dict(train), corpus
         raise RunError("it does not hold what `trainer train` writes")
     except (FileNotFoundError, NotADirectoryError):
-        raise RunError(f"{run.path} is no run: it has no {run.config.name}. Give the folder of a run") from None
+        raise RunError(f"{run.path} is not a run: it has no {run.config.name}. Give the folder of a run") from None
     except (ValueError, TrainerError, VerseError) as error:
         raise RunError(f"{run.config} is damaged: {error}") from None
 
 
-def record(run: Run, metrics: Mapping[str, Any]) -> None:
-    """Add a line to the metrics."""
+def append_metrics(run: Run, metrics: Mapping[str, Any]) -> None:
+    """Append a line to the metrics."""
     with run.metrics.open("ab") as file:
         file.write(json.dumps(metrics).encode() + b"\n")
 
 
 def read_metrics(run: Run) -> list[dict[str, Any]]:
-    """All lines; a last one that a killed process left unfinished is not among them.
+    """Return all complete lines; a last line that a killed process left incomplete is ignored.
 
     Raises:
-        RunError: a line is none that `trainer train` writes.
+        RunError: A line is not one that `trainer train` writes.
     """
     if not run.metrics.exists():
         return []
     lines = run.metrics.read_bytes().split(b"\n")[:-1]
     try:
-        return [_metrics_of(strictjson.parse(line)) for line in lines]
+        return [_check_metrics(strictjson.parse(line)) for line in lines]
     except ValueError as error:
         raise RunError(f"{run.metrics} is damaged: {error}") from None
 
 
-def _metrics_of(line: object) -> dict[str, Any]:
-    kinds = METRICS | {"val_loss": float}
-    if not isinstance(line, dict) or not METRICS.keys() <= line.keys() <= kinds.keys():
+def _check_metrics(line: object) -> dict[str, Any]:
+    types = METRICS | {"val_loss": float}
+    if not isinstance(line, dict) or not METRICS.keys() <= line.keys() <= types.keys():
         raise ValueError("it has a line that `trainer train` does not write")
-    if not all(type(value) is kinds[name] for name, value in line.items()):
+    if not all(type(value) is types[name] for name, value in line.items()):
         raise ValueError("it has a value that `trainer train` does not write")
     return line
 
 
-def points(run: Run, name: str) -> list[tuple[int, float]]:
-    """A curve of the metrics, "train_loss" or "val_loss": step and loss.
+def loss_curve(run: Run, name: str) -> list[tuple[int, float]]:
+    """Return step and loss of every point of "train_loss" or "val_loss".
 
     Raises:
-        RunError: it has no point yet.
+        RunError: There is no point yet.
     """
-    found = [(line["step"], line[name]) for line in read_metrics(run) if name in line]
-    if not found:
+    curve = [(line["step"], line[name]) for line in read_metrics(run) if name in line]
+    if not curve:
         raise RunError(f"{run.path} has no curve yet: it was never evaluated")
-    return found
+    return curve
 
 
-def sizes(run: Run) -> dict[str, int]:
-    """Bytes of the records that grow, by name: what a checkpoint remembers of them."""
+def record_sizes(run: Run) -> dict[str, int]:
+    """Return the bytes of the records that grow, by file name, for a checkpoint."""
     return {path.name: path.stat().st_size for path in (run.metrics, run.samples) if path.exists()}
 
 
-def cut_back(run: Run, sizes: Mapping[str, int]) -> None:
-    """Forget what was recorded after a checkpoint, which a resumed run records again. Without a size: everything."""
+def truncate_records(run: Run, sizes: Mapping[str, int]) -> None:
+    """Remove what was recorded after a checkpoint, since a resumed run records it again.
+
+    Args:
+        run: The run's folder.
+        sizes: Bytes to keep by file name; a file without a size is emptied.
+    """
     for path in (run.metrics, run.samples):
         if path.exists():
             os.truncate(path, min(sizes.get(path.name, 0), path.stat().st_size))
 
 
 @dataclass(frozen=True)
-class Rise:
-    """Of the validation loss after its best."""
+class LossRise:
+    """A rise of the validation loss after its best value."""
 
-    by: float  # nats a token
-    over_fitting: bool  # the training loss went on falling: the text was learned by heart
+    amount: float  # nats per token
+    over_fitting: bool  # the training loss kept falling: the model memorized the corpus
 
 
-def rise_of(metrics: Sequence[Mapping[str, Any]], block_size: int) -> Rise | None:
-    """How far the validation loss rose until the last evaluation; None if that may be noise.
+def loss_rise(metrics: Sequence[Mapping[str, Any]], block_size: int) -> LossRise | None:
+    """Return how far the validation loss rose until the last evaluation; None if that may be chance.
 
-    None, too, while the context is short: what lies beyond it gets worse, until the whole context comes.
+    It is None, too, while the context is short: later positions get worse until the full context begins.
 
     Args:
-        metrics: of a run that was evaluated, by step.
+        metrics: Lines of a run that was evaluated, by step.
+        block_size: The full context, in tokens.
     """
     evaluated = [line for line in metrics if "val_loss" in line]
     best, last = min(evaluated, key=lambda line: float(line["val_loss"])), evaluated[-1]
-    by = last["val_loss"] - best["val_loss"]
-    if by <= NOISE or last["context"] < block_size:
+    amount = last["val_loss"] - best["val_loss"]
+    if amount <= NOISE or last["context"] < block_size:
         return None
-    return Rise(by, last["train_loss"] < best["train_loss"])
+    return LossRise(amount, last["train_loss"] < best["train_loss"])
 
 
-def add_sample(run: Run, step: int, val_loss: float, text: str) -> None:
-    """Add what the model wrote."""
+def append_sample(run: Run, step: int, val_loss: float, text: str) -> None:
+    """Append what the model wrote.
+
+    Args:
+        run: The run's folder.
+        step: Updates done.
+        val_loss: At this step, in nats per token.
+        text: The sample.
+    """
     with run.samples.open("ab") as file:
         file.write(f"--- step {step:,}, validation loss {val_loss:.3f}\n{text}\n\n".encode())
 

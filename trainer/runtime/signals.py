@@ -1,4 +1,4 @@
-"""Ctrl-C as a wish that is granted between two steps, where nothing is half done."""
+"""Interrupts: defer SIGINT to the end of the current training step, where the state is complete."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-MESSAGE = b"\nStopping after this step, to save it. Ctrl-C again stops at once.\n"
+MESSAGE = b"\nStopping after this step, to save it. Press Ctrl-C again to stop at once.\n"
 
 
-class Stop:
-    """Whether somebody asked to stop."""
+class InterruptFlag:
+    """Whether an interrupt was requested."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
 
 
 @contextmanager
-def ctrl_c() -> Iterator[Stop]:
-    """Within, the first Ctrl-C only asks to stop; the second is a `KeyboardInterrupt`, whatever is going on."""
-    stop = Stop()
+def defer_interrupt() -> Iterator[InterruptFlag]:
+    """Within, the first SIGINT only sets the flag; the second raises `KeyboardInterrupt`."""
+    flag = InterruptFlag()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
-        if stop.asked:
+        if flag.requested:
             raise KeyboardInterrupt
-        stop.asked = True
+        flag.requested = True
         os.write(2, MESSAGE)  # print is not safe here: it may itself have been interrupted
 
     if threading.current_thread() is not threading.main_thread():
-        yield stop  # only the main thread may handle signals
+        yield flag  # only the main thread may handle signals
         return
-    before = signal.signal(signal.SIGINT, on_signal)
+    previous = signal.signal(signal.SIGINT, on_signal)
     try:
-        yield stop
+        yield flag
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, previous)

@@ -1,4 +1,4 @@
-"""Many verses at once: written by the one generator, sieved, and ranked for people to choose from."""
+"""An audition: write many verses with one checkpoint, and show them ranked for people to choose from."""
 
 from __future__ import annotations
 
@@ -7,78 +7,84 @@ from pathlib import Path
 import click
 
 from trainer.checkpoint import Checkpoint, read_checkpoint
-from trainer.corpus import KNOWN, Corpus, is_at_hand, load
+from trainer.corpus import KNOWN_CORPORA, Corpus, is_available, load_corpus
 from trainer.errors import CorpusError, OptionError, TrainerError
 from trainer.runtime.run import Run, read_config
-from trainer.submission.audition_page import page_of
-from trainer.submission.candidates import Audition, Call, listen
-from trainer.text import wrapped
+from trainer.submission.audition_page import render_page
+from trainer.submission.candidates import Audition, AuditionRequest, write_candidates
+from trainer.text import wrap
 from trainer.verse.files import write_atomically
 from trainer.verse.originality import MAX_SOURCE
 
 
-def hold(call: Call, best: int, page: Path | None = None) -> str:
-    """Hold an audition, and say what came of it; with bars on a terminal where that takes a while.
+def run_audition(request: AuditionRequest, best: int, page: Path | None = None) -> str:
+    """Run an audition and return what to print; with progress bars on a terminal.
 
     Args:
-        call: what is asked for.
-        best: verses to print, at most.
-        page: where to write a page with all of them instead of printing the best.
+        request: What to write.
+        best: Most verses to print.
+        page: Where to write a page with all verses instead of printing the best; None to print.
 
     Raises:
-        OptionError, RecipeError, UnknownCharacter, CheckpointError: it cannot be asked for.
-        SubmitError: not one verse is left.
-        OSError: the page cannot be written.
+        OptionError: An option is out of bounds.
+        CheckpointError: The checkpoint cannot be read.
+        UnknownCharacter: A prompt holds a character that the model was not trained on.
+        RecipeError: A value is out of bounds, or too long for this model.
+        SubmitError: No verse is left.
+        OSError: The page cannot be written.
     """
     if best < 1:
         raise OptionError(f"--best must be 1 or more, not {best}")
     if page is not None and (page.is_dir() or not page.parent.is_dir()):
-        raise OptionError(f"--html {page} cannot be written: give a file in a folder that is there")
-    checkpoint = read_checkpoint(call.ckpt)
+        raise OptionError(f"--html {page} cannot be written: give a file in an existing folder")
+    checkpoint = read_checkpoint(request.ckpt)
     corpus, note = None, None
     try:
-        corpus = corpus_of(checkpoint, call.ckpt)
+        corpus = find_corpus(checkpoint, request.ckpt)
     except (TrainerError, OSError) as error:
-        note = f"Known words and quotations are not looked for: {error}."
-    audition = listen(call, checkpoint, corpus, note)
+        note = f"Known words and quotations are not checked: {error}."
+    audition = write_candidates(request, checkpoint, corpus, note)
     if page is None:
-        return report(audition, best)
-    write_atomically(page, page_of(audition).encode())
-    return wrapped(f"{audition.summary}\nOpen {page} in a browser to read and choose.")
+        return format_audition(audition, best)
+    write_atomically(page, render_page(audition).encode())
+    return wrap(f"{audition.summary}\nOpen {page} in a browser to read and choose.")
 
 
-def report(audition: Audition, best: int) -> str:
-    """The best verses, with their figures and submit lines."""
-    parts = [wrapped(text) for text in (audition.summary, audition.criteria, audition.note) if text]
+def format_audition(audition: Audition, best: int) -> str:
+    """Return the best verses as text, with their counts and submit commands."""
+    parts = [wrap(text) for text in (audition.summary, audition.criteria, audition.note) if text]
     for rank, verse in enumerate(audition.verses[:best], start=1):
-        heading = click.style(f"{rank}. Score {verse.merits.score:.0f}", bold=True)
-        shown = click.style(verse.prompt, dim=True) + verse.text if verse.prompt else verse.text
-        shown = shown.strip("\n")
-        parts.append(f"\n{heading}: {'; '.join(verse.figures)}.\n\n{shown}\n\n{verse.submit_line}")
+        heading = click.style(f"{rank}. Score {verse.stats.score:.0f}", bold=True)
+        text = click.style(verse.prompt, dim=True) + verse.text if verse.prompt else verse.text
+        text = text.strip("\n")
+        parts.append(f"\n{heading}: {'; '.join(verse.details)}.\n\n{text}\n\n{verse.submit_command}")
     return "\n".join(parts)
 
 
-def corpus_of(checkpoint: Checkpoint, path: Path) -> Corpus:
-    """Find the corpus that a checkpoint was trained on. Nothing is fetched.
+def find_corpus(checkpoint: Checkpoint, path: Path) -> Corpus:
+    """Find the corpus that a checkpoint was trained on. Nothing is downloaded.
 
     Args:
-        path: where the checkpoint was read, a run's folder or a file.
+        checkpoint: The checkpoint.
+        path: Where it was read from, a run's folder or a file.
 
     Raises:
-        CorpusError, RunError, OSError: it is not where it was, or not what it was.
+        CorpusError: The corpus is missing, or is another text now.
+        RunError: The run's folder is damaged.
+        OSError: The corpus cannot be read.
     """
     name, digest = checkpoint.corpus["name"], checkpoint.corpus["sha256"]
-    known = next((known for known in KNOWN if KNOWN[known].sha256 == digest), None)
+    known = next((known for known in KNOWN_CORPORA if KNOWN_CORPORA[known].sha256 == digest), None)
     run = Run(path if path.is_dir() else path.parent)
-    if known and (is_at_hand(known) or not run.config.exists()):
+    if known and (is_available(known) or not run.config.exists()):
         source = known
     elif run.config.exists():
         source = read_config(run)[0].corpus
     else:
         raise CorpusError(f"only its run's folder says where the corpus {name!r} is")
-    if source in KNOWN and not is_at_hand(source):
-        raise CorpusError(f"{source} is not at hand: get it with trainer corpus fetch {source}")
-    corpus = load(source)
+    if source in KNOWN_CORPORA and not is_available(source):
+        raise CorpusError(f"{source} is not on this computer: get it with trainer corpus fetch {source}")
+    corpus = load_corpus(source)
     if corpus.sha256 != digest:
         raise CorpusError(f"{source} is no longer the text that the model was trained on")
     if len(corpus.text) > MAX_SOURCE:

@@ -1,4 +1,4 @@
-"""An audition as a page: one file that needs nothing else, reads on a phone, and works without JavaScript."""
+"""An audition as a page: one file without dependencies, readable on a phone and without JavaScript."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import importlib.resources
 from html import escape
 from string import Template
 
-from trainer.submission.candidates import Audition, Heard
+from trainer.submission.candidates import Audition, Candidate
 
-# Selecting first, so that the line can be copied by hand where a page may not reach the clipboard.
+# The text is selected first, so that it can be copied by hand if a page may not use the clipboard.
 SCRIPT = """
 "use strict";
 for (const more of document.querySelectorAll(".more")) {
   const line = more.querySelector("textarea");
   const button = document.createElement("button");
-  const rest = "Copy the line";
+  const label = "Copy the command";
   button.type = "button";
-  button.textContent = rest;
+  button.textContent = label;
   button.addEventListener("click", async () => {
     line.focus();
     line.select();
@@ -26,15 +26,15 @@ for (const more of document.querySelectorAll(".more")) {
     try { await navigator.clipboard.writeText(line.value); copied = true; }
     catch { try { copied = document.execCommand("copy"); } catch { copied = false; } }
     button.textContent = copied ? "Copied" : "It is selected: copy it";
-    setTimeout(() => { button.textContent = rest; }, 3000);
+    setTimeout(() => { button.textContent = label; }, 3000);
   });
   more.append(button);
 }
 """
 
 
-def page_of(audition: Audition) -> str:
-    """The page. Prompts, verses and names are a stranger's, and nothing of them is markup."""
+def render_page(audition: Audition) -> str:
+    """Return the page as HTML. Prompts, verses and names are untrusted and escaped."""
     template = importlib.resources.files("trainer.submission").joinpath("audition.html").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
     return Template(template).substitute(
@@ -48,17 +48,17 @@ def page_of(audition: Audition) -> str:
     )
 
 
-def _item(rank: int, verse: Heard) -> str:
-    before = verse.prompt.rpartition("\n")[2]  # on the line where the verse begins
-    prompt = f"<em>{escape(before)}</em>" if before else ""
+def _item(rank: int, verse: Candidate) -> str:
+    last_line = verse.prompt.rpartition("\n")[2]  # on which the verse begins
+    prompt = f"<em>{escape(last_line)}</em>" if last_line else ""
     text = f"{prompt}{escape(verse.text)}".strip("\n")
-    line = escape(verse.submit_line).replace("\r", "&#13;")  # which markup may not hold as it is
+    command = escape(verse.submit_command).replace("\r", "&#13;")  # HTML cannot hold it as it is
     lines = "".join(f"<span>{row}</span>" if row.strip() else '<span class="gap"></span>' for row in text.split("\n"))
     return (
         f'<li><details><summary><span class="rank"><span>{rank}</span>'
-        f"<span>{escape(verse.figures[0])}: score {verse.merits.score:.0f}</span></span>"
+        f"<span>{escape(verse.details[0])}: score {verse.stats.score:.0f}</span></span>"
         f'<span class="verse" dir="auto">{lines}</span></summary>'
-        f'<div class="more"><p>{escape("; ".join(verse.figures[1:]))}.</p>'
-        f'<label for="line-{rank}">To submit it</label>'
-        f'<textarea id="line-{rank}" readonly>\n{line}</textarea></div></details></li>'
+        f'<div class="more"><p>{escape("; ".join(verse.details[1:]))}.</p>'
+        f'<label for="line-{rank}">Command to submit it</label>'
+        f'<textarea id="line-{rank}" readonly>\n{command}</textarea></div></details></li>'
     )

@@ -1,4 +1,4 @@
-"""Which verses no event would take. One rule for `trainer submit` and `trainer audition`."""
+"""Which verses can be submitted: one rule for `trainer submit` and `trainer audition`."""
 
 from __future__ import annotations
 
@@ -13,32 +13,33 @@ MAX_CHARACTERS = 480  # an event's usual limit: what fits a phone
 
 
 @dataclass(frozen=True)
-class Refusal:
+class Rejection:
     """Why a verse cannot be submitted."""
 
-    kind: str  # in a word or two, as many verses are counted by it
-    reason: str  # a clause about this one
+    kind: str  # one or two words, for counting
+    reason: str  # a clause about this verse
 
 
-def refusal(vocabulary: Vocabulary, written: Written) -> Refusal | None:
-    """Why this verse cannot be submitted, if it cannot."""
+def check_eligibility(vocabulary: Vocabulary, written: Written) -> Rejection | None:
+    """Return why a verse cannot be submitted; None if it can."""
     seed = written.recipe.seed
     try:
         text = verse_text(vocabulary, written.recipe, written.ids)
     except NotText as error:
-        return Refusal("no text", f"seed {seed} writes bytes that are no text ({error.reason} at byte {error.offset})")
+        reason = f"seed {seed} writes bytes that are not text ({error.reason} at byte {error.offset})"
+        return Rejection("not text", reason)
     if len(text) > MAX_CHARACTERS:
-        return Refusal(
+        return Rejection(
             "too long",
-            f"the verse has {len(text)} characters, and at most {MAX_CHARACTERS} are allowed (ask for fewer --lines)",
+            f"the verse has {len(text)} characters, and at most {MAX_CHARACTERS} are allowed (give fewer --lines)",
         )
     if not text.strip():
-        return Refusal("empty", f"seed {seed} writes nothing but spaces")
+        return Rejection("empty", f"seed {seed} writes only spaces")
     if not written.decided:
         certificate = written.certificate
-        return Refusal(
+        return Rejection(
             "undecided",
             f"seed {seed} is UNDECIDED: its token {certificate.position} was chosen by a gap of "
-            f"{certificate.smallest_gap:.1e}, so close that another computer might choose otherwise",
+            f"{certificate.smallest_gap:.1e}, so small that another computer may choose another token",
         )
     return None

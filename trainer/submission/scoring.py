@@ -1,7 +1,7 @@
-"""What can be said of a verse by counting, and the score that ranks verses by it.
+"""Scores of verses: what can be counted in a verse, and the points by which verses are ranked.
 
-The score is no judge of poetry: it finds invented words, loops, verses that break off and borrowed passages, so that
-people have fewer verses to read. NOTES.md has what it gives to people's own verse and to models at each temperature.
+The score does not judge poetry. It finds invented words, repetitions, incomplete verses and copied passages, so that
+people have fewer verses to read. NOTES.md has the scores of people's own verse, and of models at each temperature.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import re
 from dataclasses import dataclass
 
 from trainer.corpus import Corpus
-from trainer.text import counted
+from trainer.text import pluralize
 from trainer.verse.originality import FLAG, REJECT, Passage, Source
 
-WORDS_A_LINE = 4  # a verse with fewer is mostly names and gaps
-FAULT = 10  # points, of 100: two verses of one model seldom differ as much in their words
+MIN_WORDS_PER_LINE = 4  # a verse with fewer is mostly names and empty space
+PENALTY = 10  # points, of 100: the words of two verses of one model seldom differ as much
 SENTENCE_ENDS = ".!?…。！？"
 CLOSING = "\"'”’»)] \n"  # what may follow the end of a sentence
 
@@ -22,105 +22,109 @@ _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
 
 @dataclass(frozen=True)
-class Merits:
-    """What was counted in a verse."""
+class VerseStats:
+    """Counts of one verse."""
 
     words: int
-    known: int | None  # of the words, those that the corpus has; None without a corpus
-    fresh: int  # of the known words, those said for the first time in the verse; 0 without a corpus
+    known: int | None  # words that are in the corpus; None without a corpus
+    distinct: int  # different known words; 0 without a corpus
     lines: int  # that are not empty
-    asked: int  # lines, 0: any number
-    finished: bool  # whether the end is the end of a sentence
-    passage: Passage | None  # the longest that the corpus has, too; None without a corpus
+    requested_lines: int  # 0: any number
+    ends_sentence: bool  # whether the verse ends with a sentence
+    passage: Passage | None  # the longest passage that is also in the corpus; None without a corpus
 
     @property
-    def short(self) -> bool:
-        """Whether lines are missing."""
-        return self.lines < self.asked
+    def has_missing_lines(self) -> bool:
+        """Whether there are fewer lines than requested."""
+        return self.lines < self.requested_lines
 
     @property
-    def thin(self) -> bool:
-        """Whether it says little: a few words are easily all known and all fresh."""
-        return self.words < WORDS_A_LINE * max(self.asked, self.lines)
+    def has_few_words(self) -> bool:
+        """Whether there are too few words to compare: a few words are often all known and all different."""
+        return self.words < MIN_WORDS_PER_LINE * max(self.requested_lines, self.lines)
 
     @property
-    def flagged(self) -> bool:
-        """Whether the verse has more in common with the corpus than people's verse has."""
+    def has_long_passage(self) -> bool:
+        """Whether the verse shares more with the corpus than people's own verse does."""
         return self.passage is not None and self.passage.length >= FLAG
 
     @property
-    def quotes(self) -> bool:
-        """Whether it is the corpus's verse rather than the model's."""
+    def is_quotation(self) -> bool:
+        """Whether the verse is mostly a passage of the corpus."""
         return self.passage is not None and self.passage.length >= REJECT
 
     @property
     def score(self) -> float:
-        """Points, 100 at the most."""
-        fresh = 1.0 if self.known is None else self.fresh / max(1, self.words)
-        return 100 * fresh - FAULT * (self.short + self.thin + self.flagged + (not self.finished))
+        """Points, at most 100."""
+        share = 1.0 if self.known is None else self.distinct / max(1, self.words)
+        faults = self.has_missing_lines + self.has_few_words + self.has_long_passage + (not self.ends_sentence)
+        return 100 * share - PENALTY * faults
 
 
-class Judge:
-    """Counts, with a corpus to compare with, or without one.
+class Scorer:
+    """Count and score verses, with a corpus to compare with or without one.
 
     Attributes:
-        name: the corpus's, None without one.
+        corpus_name: None without a corpus.
     """
 
     def __init__(self, corpus: Corpus | None) -> None:
-        self.name = corpus.name if corpus else None
+        self.corpus_name = corpus.name if corpus else None
         self._words = frozenset(words_of(corpus.text)) if corpus else None
         self._source = Source(corpus.text) if corpus else None
 
-    def merits(self, text: str, asked: int) -> Merits:
-        """Count in a verse for which so many lines were asked."""
+    def measure(self, text: str, requested_lines: int) -> VerseStats:
+        """Return the counts of a verse of which this many lines were requested."""
         words = words_of(text)
         known = [word for word in words if self._words and word in self._words]
-        return Merits(
+        return VerseStats(
             words=len(words),
             known=None if self._words is None else len(known),
-            fresh=len(set(known)),
+            distinct=len(set(known)),
             lines=sum(bool(line.strip()) for line in text.split("\n")),
-            asked=asked,
-            finished=text.rstrip(CLOSING).endswith(tuple(SENTENCE_ENDS)),
+            requested_lines=requested_lines,
+            ends_sentence=text.rstrip(CLOSING).endswith(tuple(SENTENCE_ENDS)),
             passage=self._source.longest_passage(text) if self._source else None,
         )
 
     @property
     def criteria(self) -> str:
         """How verses are ranked, in words."""
-        less = (
-            f"less {FAULT} each where the end is not the end of a sentence, where lines are missing, and where there "
-            f"are fewer than {WORDS_A_LINE} words a line"
+        penalties = (
+            f"minus {PENALTY} each if the end is not the end of a sentence, if lines are missing, and if there are "
+            f"fewer than {MIN_WORDS_PER_LINE} words per line"
         )
-        if self.name is None:
-            return f"Score: 100, {less}."
+        if self.corpus_name is None:
+            return f"Score: 100, {penalties}."
         return (
-            f"Known: a word of {self.name}. Fresh: known, and said for the first time in the verse. Score: fresh words "
-            f"of 100, {less}; and where {FLAG} or more characters in a row stand in {self.name}."
+            f"Known: a word of {self.corpus_name}. Distinct: different known words. Score: 100 times the distinct "
+            f"words divided by all words, {penalties}; and if {FLAG} or more characters in a row are in "
+            f"{self.corpus_name}."
         )
 
-    def describe(self, merits: Merits) -> list[str]:
-        """A verse's figures, its words first; with each fault, what it cost."""
-        cost = f" (-{FAULT})"
-        known = "" if merits.known is None else f", {merits.known} known, {merits.fresh} fresh"
-        parts = [
-            counted(merits.words, "word") + (cost if merits.thin else "") + known,
-            f"{merits.lines} of {merits.asked} lines{cost}" if merits.short else counted(merits.lines, "line"),
-        ]
-        if not merits.finished:
-            parts.append("ends within a sentence" + cost)
-        if merits.passage and merits.passage.length:
-            passage = merits.passage
+    def describe(self, stats: VerseStats) -> list[str]:
+        """Return a verse's counts in words, each fault with its penalty; the first one is about its words."""
+        penalty = f" (-{PENALTY})"
+        known = "" if stats.known is None else f", {stats.known} known, {stats.distinct} distinct"
+        parts = [pluralize(stats.words, "word") + (penalty if stats.has_few_words else "") + known]
+        if stats.has_missing_lines:
+            parts.append(f"{stats.lines} of {stats.requested_lines} lines{penalty}")
+        else:
+            parts.append(pluralize(stats.lines, "line"))
+        if not stats.ends_sentence:
+            parts.append("ends within a sentence" + penalty)
+        if stats.passage and stats.passage.length:
+            passage = stats.passage
             parts.append(
-                f"at most {passage.length} characters as in {self.name}{cost if merits.flagged else ''}, "
+                f"at most {passage.length} characters as in {self.corpus_name}"
+                f"{penalty if stats.has_long_passage else ''}, "
                 f"line {passage.line:,}: “{' '.join(passage.quoted.split())}”"
             )
         return parts
 
 
 def words_of(text: str) -> list[str]:
-    """Letters and digits, also around an apostrophe; capitals or not.
+    """Return the words of a text, casefolded: letters and digits, also around an apostrophe.
 
     >>> words_of("O'er the sea--THE sea")
     ["o'er", 'the', 'sea', 'the', 'sea']

@@ -79,3 +79,19 @@ def is_control(character: str) -> bool:
     """C0, DEL and C1 except line feed, and the controls that reorder text on a screen."""
     code = ord(character)
     return (code < 0x20 and code != LF) or 0x7F <= code <= 0x9F or character in BIDI_CONTROLS
+
+
+def sanitize(text: str, max_length: int | None = None) -> str:
+    r"""Escape characters of untrusted text that do not print, or that reorder other text on a terminal.
+
+    >>> sanitize("a\x1b[2Jb")
+    'a\\x1b[2Jb'
+
+    Args:
+        text: Any text.
+        max_length: Most characters to return; a longer text ends in "…". None for no limit.
+    """
+    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+    if max_length is None or len(escaped) <= max_length:
+        return escaped
+    return escaped[: max_length - 1] + "…"

@@ -13,14 +13,14 @@ from tests.trainer.trainer_runs import Clock
 from trainer.config import BATCH_TOKENS, OPTIMIZERS, PRESETS, TrainConfig
 from trainer.errors import OptionError
 from trainer.runtime import autoconfig as auto
-from trainer.runtime.autoconfig import RUNGS, best_precision, choose, step_seconds
+from trainer.runtime.autoconfig import AUTO_PRESETS, autoconfigure, best_precision, measure_step_seconds
 from trainer.verse.config import ARCHITECTURES
 
 Choose = Callable[..., tuple[TrainConfig, str]]
 
 
 def pick(options: dict[str, Any], seconds: float | None = None, clock: Any = time.monotonic) -> tuple[TrainConfig, str]:
-    return choose(options, "cpu", seconds, clock, threads=1)
+    return autoconfigure(options, "cpu", seconds, clock, threads=1)
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
@@ -39,23 +39,23 @@ def test_auto_picks_something_that_can_be_trained_and_says_what(
 ) -> None:
     config, why = pick({"preset": "auto", "optimizer": optimizer, "arch": arch}, seconds)
     assert config.preset in PRESETS
-    assert f"width {config.n_embd}, context {config.block_size}, {config.batch_size} sequences a step" in why
+    assert f"width {config.n_embd}, context {config.block_size}, {config.batch_size} sequences per step" in why
     assert f"products in {config.precision}" in why
     assert (config.arch, config.optimizer, config.device) == (arch, optimizer, "cpu")
     assert config.batch_size * config.block_size >= BATCH_TOKENS["cpu"] / 2
-    assert ("ms a step here" in why) == (seconds is not None)
+    assert ("ms here" in why) == (seconds is not None)
 
 
 def test_more_time_is_for_larger_models() -> None:
-    seconds_a_step = step_seconds(auto.probe({"device": "cpu", "precision": "float32"}), Clock())
+    seconds_a_step = measure_step_seconds(auto.probe({"device": "cpu", "precision": "float32"}), Clock())
     assert seconds_a_step == 1.0  # a look at this clock before and one after
     sizes = [
         pick({"precision": "float32"}, steps * seconds_a_step, Clock())[0].model(65).n_params
-        for rung in RUNGS
-        for steps in (rung.steps, 1.5 * rung.steps + 1)
+        for preset in AUTO_PRESETS
+        for steps in (preset.steps, 1.5 * preset.steps + 1)
     ]
     assert sizes == sorted(sizes)
-    shapes = {(rung.preset, rung.settings.get("n_layer"), rung.settings.get("n_embd")) for rung in RUNGS}
+    shapes = {(preset.preset, preset.settings.get("n_layer"), preset.settings.get("n_embd")) for preset in AUTO_PRESETS}
     assert len(set(sizes)) == len(shapes)
 
 
@@ -121,7 +121,7 @@ def test_a_short_context_that_is_given_is_taken_however_fast_the_machine_is(shor
 def test_several_processes_can_share_the_batch_that_is_chosen(processes: int, preset: str) -> None:
     given = {"preset": preset, "precision": "float32"}
     for seconds in (3.0, 10.0, 300.0):
-        config, _ = choose(given, "cpu", seconds, Clock(seconds=0.02), 1, processes)
+        config, _ = autoconfigure(given, "cpu", seconds, Clock(seconds=0.02), 1, processes)
         assert config.batch_size % processes == 0
         assert config.processes == processes
 
@@ -130,9 +130,9 @@ def test_a_device_that_reads_more_in_a_step_gets_a_larger_model_and_larger_batch
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(auto, "step_seconds", lambda config, clock: 0.01)
-    picked = {name: choose({"precision": "bf16"}, name, 300.0, Clock())[0] for name in ("cpu", "mps", "cuda")}
+    picked = {name: autoconfigure({"precision": "bf16"}, name, 300.0, Clock())[0] for name in ("cpu", "mps", "cuda")}
     assert [config.preset for config in picked.values()] == ["small", "small", "medium"]
-    assert choose({"precision": "bf16"}, "cuda", 3.0, Clock())[0].batch_size > 12
+    assert autoconfigure({"precision": "bf16"}, "cuda", 3.0, Clock())[0].batch_size > 12
 
 
 def test_auto_times_a_model_with_the_vocabulary_that_is_asked_for() -> None:

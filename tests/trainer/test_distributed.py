@@ -75,7 +75,7 @@ def test_two_processes_heed_ctrl_c_at_once_however_long_the_run(tmp_path: Path) 
         time.sleep(3)  # it is in the middle of them, and 100,000 before the first record
         os.killpg(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=120)
-    assert "and saved. Go on with: trainer train --resume run" in err
+    assert "and saved. Resume it with: trainer train --resume run" in err
 
 
 def test_two_processes_that_were_stopped_go_on_to_the_same_bits(tmp_path: Path) -> None:
@@ -94,10 +94,10 @@ def test_two_processes_that_were_stopped_go_on_to_the_same_bits(tmp_path: Path) 
     assert 100 <= read_resume(stopped.last)[0].step < 300
     assert stopped.plan.exists()
     ended = subprocess.run(command("info", "stopped"), cwd=tmp_path, text=True, capture_output=True, check=True).stdout
-    assert "go on with trainer train --resume stopped" in ended
+    assert "resume it with trainer train --resume stopped" in ended
     alone = subprocess.run(command("train", "--resume", "stopped"), cwd=tmp_path, text=True, capture_output=True)
     assert alone.returncode == 1
-    assert "one of 2 processes, and here is 1: go on with it under torchrun" in alone.stderr
+    assert "started with 2 processes, and now there is 1: resume it under torchrun" in alone.stderr
     with start(tmp_path, 2, "--resume", "stopped") as process:
         _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
