@@ -10,11 +10,11 @@ from sqlalchemy.orm import Session
 
 from arena.errors import AnotherMatchOpen, BadName, BadSetting, EventExists, NoEvent, WrongState
 from arena.rules.lifecycle import Action, EventState, allowed_states, allows, check_transition, state_at
-from arena.services.identity import new_secret
 from arena.services.log import append, require_unchanged, salted
 from arena.services.schemas import EventRules, EventView
 from arena.store.schema import THE_EVENT, Event, Match
 from arena.store.unit_of_work import Database
+from trainer.verse.identity import new_secret
 from trainer.verse.text import is_control
 
 STATE_CHANGES = {  # kinds of log records that change the event's state, in words

@@ -50,7 +50,7 @@ def create_app(
     app.jinja_env.filters.update(
         verse_lines=filters.verse_lines,
         first_words=filters.first_words,
-        sanitize=filters.sanitize,
+        single_line=filters.single_line,
         duration=filters.duration,
         iso_time=filters.iso_time,
         sentence=filters.sentence,
@@ -64,7 +64,7 @@ def create_app(
         state_address=routes.STATE.path,
         entries_address=routes.ENTRIES,
         piece_bytes=PIECE_BYTES,
-        event_name=filters.sanitize(event.settings.name),
+        event_name=filters.single_line(event.settings.name),
     )
     for blueprint in (public.pages, api.api, stage.stage, console.console):
         app.register_blueprint(blueprint)

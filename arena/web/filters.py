@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import segno
 from markupsafe import Markup
 
-from trainer.verse.text import is_control
+from trainer.verse.text import replace_controls
 
 SPEAKER = re.compile(r"[A-Z][A-Z .'\-]{1,40}:")  # a line that names the speaker of a play
 
@@ -50,7 +50,7 @@ def first_words(text: str, length: int = 40) -> str:
     'I boiled him. It is…'
     """
     spoken = [line.strip() for kind, line in verse_lines(text) if kind == ""] or [text.strip()]
-    line = sanitize(spoken[0])
+    line = single_line(spoken[0])
     if len(line) <= length:
         return line
     cut = line[: length - 1].rstrip()
@@ -59,9 +59,9 @@ def first_words(text: str, length: int = 40) -> str:
     return cut.rstrip(" ,;:-") + "…"
 
 
-def sanitize(text: str) -> str:
+def single_line(text: str) -> str:
     """Replace line feeds and control characters by U+FFFD."""
-    return "".join("\ufffd" if is_control(c) or c == "\n" else c for c in text)
+    return replace_controls(text).replace("\n", "\ufffd")
 
 
 def stage_size(texts: Sequence[str], room: tuple[float, float] = PAIR) -> int:

@@ -15,9 +15,9 @@ from typing import Any
 from flask import Request, Response, g, request
 from itsdangerous import BadData, URLSafeSerializer, URLSafeTimedSerializer
 
-from arena.services.identity import new_secret
 from arena.web.context import get_context
 from arena.web.refusal import Refusal
+from trainer.verse.identity import new_secret
 
 VOTER_COOKIE = "t"
 CONSOLE_COOKIE = "console"

@@ -35,7 +35,7 @@ from arena.services.entries import (
     withdraw,
 )
 from arena.services.events import close_submissions, create_event, open_submissions, set_closing_time
-from arena.services.identity import identity_of, is_secret, new_secret
+from arena.services.identity import identity_of
 from arena.services.log import verify_log
 from arena.services.queries import console_view
 from arena.services.receipts import public_key_of, verify_receipt
@@ -43,6 +43,7 @@ from arena.services.schemas import EventRules
 from arena.services.uploads import PIECE_BYTES, sweep_parts, take_file
 from tests.support.bundles import RECIPE, Poet, edit_claim, header_of, undecided_verse, verses
 from tests.support.evening import Evening, secret_of
+from trainer.verse.identity import is_secret, new_secret
 
 
 @pytest.fixture

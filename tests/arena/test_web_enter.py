@@ -11,11 +11,11 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from arena.services import events
-from arena.services.identity import new_secret
 from arena.services.receipts import public_key_of, verify_receipt
 from tests.support.bundles import edit_claim, header_of, verse
 from tests.support.evening import START, Evening
 from tests.support.pages import post, token_of
+from trainer.verse.identity import new_secret
 
 MIB = 2**20
 
