@@ -14,7 +14,7 @@ test-fast: $(SETUP)  # without those that start servers, browsers or training ru
 	$(BIN)/python -m pytest -n 2 -m 'not slow and not campaign'
 
 lint: $(SETUP)
-	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy
+	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy && $(BIN)/lint-imports
 
 bench: $(SETUP)  # NANOGPT=DIR CORPUS=FILE, a checkout and a text, compare training; make hands both on in the environment
 	$(BIN)/python -m tests.bench

@@ -1,7 +1,7 @@
-"""Checkpoints: one safetensors file each, written whole or not at all. Nothing in it is ever executed.
+"""Checkpoints: one safetensors file each, written atomically. Nothing in it is ever executed.
 
-The metadata has one key, so that equal content gives equal bytes. `best` holds a model and how it came to be; `last`
-also holds what the optimizer remembers and the numbers the loop goes on with.
+The metadata has one key, so that equal content gives equal bytes. `best` holds a model and its provenance; `last` also
+holds the optimizer's state and the numbers that the training loop needs to resume.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from safetensors.numpy import save
 
 from trainer.errors import CheckpointError, TrainerError
 from trainer.plan import Plan
+from trainer.text import shell_join
 from trainer.verse import strictjson
 from trainer.verse.config import ModelConfig
 from trainer.verse.errors import VerseError
 from trainer.verse.files import write_atomically
 from trainer.verse.model import check_tensors
 from trainer.verse.vocabulary import Vocabulary
-from trainer.wording import pasted
 
 FORMAT = 1
 METADATA_KEY = "checkpoint"
@@ -40,7 +40,7 @@ class Checkpoint:
     config: ModelConfig
     vocabulary: Vocabulary
     step: int  # updates done
-    val_loss: float | None  # nats a token; None: not evaluated at this step
+    val_loss: float | None  # nats per token; None: not evaluated at this step
     corpus: Mapping[str, Any]  # "name" and "sha256" of the text as used; "tokens_per_character"
     provenance: Mapping[str, Any]  # plain data, as a bundle will carry it
     weights: Tensors  # float32, by name
@@ -48,20 +48,25 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Resume:
-    """What a run needs beside its model to go on as if it had never stopped."""
+    """What a run needs beside its model to resume as if it had never stopped."""
 
-    plan: Plan  # as far as it was written
-    running: Mapping[str, Any]  # the loop's own numbers, plain data
-    optimizer: Tensors = field(default_factory=dict)  # as `optim.state_of` gives it
+    plan: Plan  # with all revisions so far
+    train_state: Mapping[str, Any]  # the loop's own numbers, plain data
+    optimizer: Tensors = field(default_factory=dict)  # as `optim.state_of` returns it
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint, resume: Resume | None = None) -> None:
-    """Write a checkpoint, whole or not at all.
+    """Write a checkpoint atomically.
+
+    Args:
+        path: The file.
+        checkpoint: The model.
+        resume: What is needed to resume; None for a model alone.
 
     Raises:
-        OSError: it could not be written; `path` is as it was.
+        OSError: It could not be written; `path` is unchanged.
     """
-    about: dict[str, Any] = {
+    description: dict[str, Any] = {
         "format": FORMAT,
         "config": checkpoint.config.to_dict(),
         "tokenizer": checkpoint.vocabulary.to_dict(),
@@ -72,41 +77,41 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, resume: Resume | None =
     }
     tensors = dict(checkpoint.weights)
     if resume is not None:
-        about["resume"] = {"plan": resume.plan.to_dict(), "running": dict(resume.running)}
+        description["resume"] = {"plan": resume.plan.to_dict(), "train_state": dict(resume.train_state)}
         tensors |= {OPTIMIZER + name: tensor for name, tensor in resume.optimizer.items()}
-    write_atomically(path, save(tensors, metadata={METADATA_KEY: strictjson.dump(about).decode()}))
+    write_atomically(path, save(tensors, metadata={METADATA_KEY: strictjson.dump(description).decode()}))
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read and check a checkpoint: the best of a run, given by its folder, or the file given.
+    """Read and check a checkpoint: the best one of a run's folder, or a file.
 
     Raises:
-        CheckpointError: it is missing, no checkpoint, or damaged.
+        CheckpointError: It is missing, damaged, or not a checkpoint.
     """
     return _read(path)[0]
 
 
 def read_resume(path: Path) -> tuple[Checkpoint, Resume]:
-    """The same for a file that a run can go on from.
+    """Read and check a checkpoint that a run can resume from.
 
     Raises:
-        CheckpointError: also if the file has no more than a model.
+        CheckpointError: It is missing, damaged, not a checkpoint, or holds a model alone.
     """
     checkpoint, resume = _read(path)
     if resume is None:
-        raise CheckpointError(f"{path} holds a model, but not what is needed to go on training it")
+        raise CheckpointError(f"{path} holds a model, but not what is needed to resume its training")
     return checkpoint, resume
 
 
 def _read(path: Path) -> tuple[Checkpoint, Resume | None]:
     if path.is_dir():
         if not (path / "config.json").exists():
-            raise CheckpointError(f"{path} is no run: give the folder of a run, or a checkpoint file")
+            raise CheckpointError(f"{path} is not a run: give the folder of a run, or a checkpoint file")
         path = path / "best.safetensors"
         if not path.exists():
             raise CheckpointError(
                 f"{path.parent} has no checkpoint yet, since it was never evaluated: "
-                f"go on with trainer train --resume {pasted([str(path.parent)])}"
+                f"resume it with trainer train --resume {shell_join([str(path.parent)])}"
             )
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint {path}: give the folder of a run, or a checkpoint file")
@@ -114,20 +119,20 @@ def _read(path: Path) -> tuple[Checkpoint, Resume | None]:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
             if set(metadata) != {METADATA_KEY}:
-                raise CheckpointError("it is no checkpoint of this trainer")
-            about = strictjson.parse(metadata[METADATA_KEY].encode())
+                raise CheckpointError("it is not a checkpoint of this trainer")
+            description = strictjson.parse(metadata[METADATA_KEY].encode())
             names = list(file.keys())
-            kinds = {name: file.get_slice(name).get_dtype() for name in names}
-            if other := sorted(name for name in names if kinds[name] != "F32"):
-                raise CheckpointError(f"its tensor {other[0]} is of the kind {kinds[other[0]]}, not F32")
+            dtypes = {name: file.get_slice(name).get_dtype() for name in names}
+            if wrong := sorted(name for name in names if dtypes[name] != "F32"):
+                raise CheckpointError(f"its tensor {wrong[0]} has the type {dtypes[wrong[0]]}, not F32")
             tensors = {name: file.get_tensor(name) for name in names}
-        return _parse(about, tensors)
+        return _parse(description, tensors)
     except (SafetensorError, ValueError, TrainerError, VerseError) as error:
         raise CheckpointError(f"{path} cannot be used: {error}") from None
 
 
-def _parse(about: object, tensors: dict[str, NDArray[np.float32]]) -> tuple[Checkpoint, Resume | None]:
-    match about:
+def _parse(description: object, tensors: dict[str, NDArray[np.float32]]) -> tuple[Checkpoint, Resume | None]:
+    match description:
         case {
             "format": 1,
             "config": config_data,
@@ -143,20 +148,20 @@ def _parse(about: object, tensors: dict[str, NDArray[np.float32]]) -> tuple[Chec
         case {"format": number} if number != FORMAT:
             raise CheckpointError(f"it has format {number!r}; this trainer reads format {FORMAT}: update the trainer")
         case _:
-            raise CheckpointError("its description does not hold what `trainer train` writes")
+            raise CheckpointError("its metadata is not what `trainer train` writes")
     if vocabulary.size != config.vocab_size:
         raise CheckpointError(f"its tokenizer has {vocabulary.size} tokens, its model {config.vocab_size}")
     if step < 0:
-        raise CheckpointError(f"it claims to be from step {step}")
+        raise CheckpointError(f"it has the negative step {step}")
     weights = {name: tensor for name, tensor in tensors.items() if not name.startswith(OPTIMIZER)}
     check_tensors(config, weights, np.float32, float(np.finfo(np.float32).max))
     checkpoint = Checkpoint(config, vocabulary, step, val_loss, corpus, provenance, weights)
     if "resume" not in rest:
         if len(weights) != len(tensors):
-            raise CheckpointError("it holds an optimizer's tensors, but nothing to resume")
+            raise CheckpointError("it holds an optimizer's tensors, but no state to resume")
         return checkpoint, None
     match rest["resume"]:
-        case {"plan": plan, "running": dict(running), **more} if not more:
+        case {"plan": plan, "train_state": dict(train_state), **rest} if not rest:
             optimizer = {name.removeprefix(OPTIMIZER): t for name, t in tensors.items() if name.startswith(OPTIMIZER)}
-            return checkpoint, Resume(Plan.from_dict(plan), running, optimizer)
-    raise CheckpointError("what it says about resuming is not what `trainer train` writes")
+            return checkpoint, Resume(Plan.from_dict(plan), train_state, optimizer)
+    raise CheckpointError("its state to resume is not what `trainer train` writes")

@@ -1,4 +1,4 @@
-"""What a run is asked to do: presets, defaults and bounds. Standard library only."""
+"""The configuration of a run: presets, defaults and bounds. Standard library only."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from trainer.errors import OptionError
 from trainer.verse.config import MAX_VOCAB_SIZE, ModelConfig
 from trainer.verse.vocabulary import N_BYTES
 
-DEFAULT_MINUTES = 5.0  # when neither --minutes nor --steps is given: a coffee, and real words in the verse
+DEFAULT_MINUTES = 5.0  # when neither --minutes nor --steps is given: enough to write real words
 MAX_STEPS = 10_000_000
 MAX_BATCH_SIZE = 4096  # sequences a step
-SHORT_CONTEXT = 64  # tokens; in little time, more and shorter sequences teach more
-BATCH_TOKENS = {"cpu": 1536, "mps": 4096, "cuda": 16384}  # of a step: small ones teach most, where they are quick
-RATES = {"muon": 0.02, "adamw": 4e-3}  # the learning rate at the width below
-BASE_WIDTH = 128  # AdamW's goes down with the root of the width; Muon's steps are as long in every direction
+SHORT_CONTEXT = 64  # tokens; in a short time, more and shorter sequences lower the loss further
+BATCH_TOKENS = {"cpu": 1536, "mps": 4096, "cuda": 16384}  # of a step: as few as the device processes efficiently
+RATES = {"muon": 0.02, "adamw": 4e-3}  # learning rate at the width below
+BASE_WIDTH = 128  # AdamW's learning rate falls with the root of the width; Muon's does not depend on it
 
 DEVICES = ("cpu", "cuda", "mps")
 OPTIMIZERS = ("muon", "adamw")
@@ -28,7 +28,7 @@ DEFAULT_VOCAB_SIZE = 1024  # tokens of a bpe tokenizer
 
 @dataclass(frozen=True)
 class Preset:
-    """The size of a model, and what keeps it from learning a text by heart before it has learned what it can."""
+    """The size of a model, and the regularization that this size needs."""
 
     n_layer: int
     n_head: int
@@ -36,7 +36,7 @@ class Preset:
     block_size: int  # tokens of context
     dropout: float = 0.0
     weight_decay: float = 0.0
-    momentum: float = 0.9  # a longer memory is for longer runs
+    momentum: float = 0.9  # higher for longer runs
 
 
 PRESETS = {
@@ -49,38 +49,40 @@ PRESETS = {
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Everything that decides a run but its plan (how many steps) and the machine.
+    """Everything that decides a run, except its plan (how many steps) and the machine.
 
-    Raises `OptionError` or `ConfigError` when made with values outside the bounds.
+    Raises:
+        OptionError: A value is out of bounds.
+        ConfigError: No such model could be submitted.
     """
 
-    corpus: str = "folio"  # a name or a path; in the records of a run, an absolute one
-    preset: str = "small"  # where the sizes came from; the sizes count
+    corpus: str = "folio"  # a name or a path; in the records of a run, an absolute path
+    preset: str = "small"  # which preset the sizes came from; for information only
     tokenizer: str = "char"  # "char" or "bpe"
-    vocab_size: int = 0  # tokens asked of bpe; a short corpus gives fewer. 0: char, which has its characters
+    vocab_size: int = 0  # requested tokens of bpe; a short corpus gives fewer. 0 for char: its characters decide
     arch: str = "modern"  # "modern" or "gpt2"
     n_layer: int = 4  # blocks
     n_head: int = 4  # attention heads of a block
     n_embd: int = 128  # width
     block_size: int = 256  # tokens of context
-    short_context: int = 0  # tokens of context in the first half of the run, a divisor of block_size; 0: no less there
+    short_context: int = 0  # tokens of context in the first half of the run, a divisor of block_size; 0: block_size
     batch_size: int = 16  # sequences a step
-    optimizer: str = "muon"  # "muon", with AdamW for all but the blocks' matrices; or "adamw" for all
+    optimizer: str = "muon"  # "muon" for the blocks' matrices and AdamW for the rest; or "adamw" for all
     learning_rate: float = 0.02  # the highest, after the warm-up
     warmup_steps: int = 5  # updates until the learning rate is reached; at most a tenth of the run
-    decay_fraction: float = 0.75  # of the run, at its end: the learning rate falls evenly to nothing
+    decay_fraction: float = 0.75  # of the run, at its end, in which the learning rate falls linearly to zero
     weight_decay: float = 0.0  # of the matrices, times the learning rate, each step
-    momentum: float = 0.9  # Muon's: memory of the mean of the gradients
-    beta1: float = 0.9  # AdamW's memory of the mean of the gradients
-    beta2: float = 0.95  # and of their squares
-    grad_clip: float = 1.0  # longest gradient, as a norm over all weights
+    momentum: float = 0.9  # Muon's decay of the mean gradient
+    beta1: float = 0.9  # AdamW's decay of the mean gradient
+    beta2: float = 0.95  # AdamW's decay of the mean squared gradient
+    grad_clip: float = 1.0  # largest norm of the gradient over all weights
     dropout: float = 0.0  # share of activations dropped
-    early_stop: bool = True  # end where the validation loss rose and will not come back
+    early_stop: bool = True  # end once the validation loss has risen too far above its best
     seed: int = 1337  # of the initial weights and the order of the data
     device: str = "cpu"  # "cpu", "cuda" or "mps"
     precision: str = "float32"  # of the large products while training: "float32" or "bf16"
-    threads: int = 1  # of the processor, of each process; sums depend on them in their last digit
-    processes: int = 1  # that train one model together; sums depend on them, too, and what is dropped
+    threads: int = 1  # CPU threads of each process; sums depend on their number in the last digits
+    processes: int = 1  # that train one model; sums depend on their number, and dropout, too
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -88,7 +90,7 @@ class TrainConfig:
             if field.type == "float" and type(value) is int:
                 object.__setattr__(self, field.name, float(value))
             elif type(value).__name__ != field.type:
-                raise OptionError(f"{field.name} must be of the kind {field.type}, not {value!r}")
+                raise OptionError(f"{field.name} must be of the type {field.type}, not {value!r}")
         bounds: dict[str, tuple[float, float]] = {
             "short_context": (0, self.block_size),
             "batch_size": (1, MAX_BATCH_SIZE),
@@ -119,34 +121,40 @@ class TrainConfig:
         if self.arch == "gpt2" and self.block_size < 2:
             raise OptionError("a gpt2 model needs a block_size of at least 2: a prompt and a token to write")
         if self.tokenizer == "char" and self.vocab_size:
-            raise OptionError("vocab_size goes with the tokenizer bpe: char has a token for each character there is")
+            raise OptionError(
+                "vocab_size is for the tokenizer bpe: char has one token for each character of the corpus"
+            )
         if self.tokenizer == "bpe" and not N_BYTES < self.vocab_size <= MAX_VOCAB_SIZE:
             raise OptionError(
-                f"vocab_size must be {N_BYTES + 1} to {MAX_VOCAB_SIZE:,} with the tokenizer bpe, which begins with the "
-                f"{N_BYTES} bytes, not {self.vocab_size:,}"
+                f"vocab_size must be {N_BYTES + 1} to {MAX_VOCAB_SIZE:,} with the tokenizer bpe, whose first tokens "
+                f"are the {N_BYTES} bytes, not {self.vocab_size:,}"
             )
         self.model(self.vocab_size or 2)
 
     def model(self, vocab_size: int) -> ModelConfig:
-        """The model's shape, once the tokenizer is known.
+        """Return the model's shape for a vocabulary of this size.
 
         Raises:
-            ConfigError: no such model could be submitted.
+            ConfigError: No such model could be submitted.
         """
         return ModelConfig(self.arch, self.n_layer, self.n_head, self.n_embd, self.block_size, vocab_size)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, as config.json holds it."""
+        """Return plain data, as config.json holds it."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: object) -> TrainConfig:
-        """Read what `to_dict` wrote; any other key, or a missing one, is an `OptionError`."""
+        """Read what `to_dict` wrote.
+
+        Raises:
+            OptionError: A key is missing or unknown, or a value is out of bounds.
+        """
         if not isinstance(data, dict) or set(data) != set(cls.__dataclass_fields__):
             raise OptionError(f"a config must have exactly the keys {', '.join(cls.__dataclass_fields__)}")
         return cls(**data)
 
 
-def with_vocab_size(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The same settings, with the vocabulary size of the tokenizer where none is given."""
-    return {"vocab_size": DEFAULT_VOCAB_SIZE if given.get("tokenizer") == "bpe" else 0, **given}
+def with_vocab_size(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings, with the tokenizer's default vocabulary size if they have none."""
+    return {"vocab_size": DEFAULT_VOCAB_SIZE if settings.get("tokenizer") == "bpe" else 0, **settings}

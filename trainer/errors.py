@@ -1,4 +1,4 @@
-"""What can go wrong while training. Errors carry the facts; the command line turns them into one line each."""
+"""Errors of the trainer. They carry facts; the command line prints each as one line."""
 
 
 class TrainerError(Exception):
@@ -6,28 +6,28 @@ class TrainerError(Exception):
 
 
 class OptionError(TrainerError):
-    """Options that do not go together, or that lie outside their bounds."""
+    """Options that contradict each other, or that are out of bounds."""
 
 
 class CorpusError(TrainerError):
-    """A text that cannot be trained on, or that could not be fetched."""
+    """A text that cannot be trained on, or that could not be downloaded."""
 
 
 class UnknownCharacter(TrainerError):
-    """A prompt holds a character that the corpus does not, or what is no character at all.
+    """A prompt holds a character that the corpus does not have, or half a surrogate pair.
 
     Attributes:
-        character: the first such character.
-        position: where in the prompt, from 0.
+        character: The first such character.
+        position: Its index in the prompt, from 0.
     """
 
     def __init__(self, character: str, position: int, symbols: str = "") -> None:
         known = symbols.replace("\n", "")
         shown = known if len(known) <= 100 else known[:100] + "…"
-        why = "it never stood in the corpus" if symbols else "half a surrogate pair is no character"
+        why = "it does not occur in the corpus" if symbols else "half a surrogate pair is not a character"
         advice = f"Write the prompt with these: {shown}" if symbols else "Type it again"
         super().__init__(
-            f"the model knows no {character!r} (U+{ord(character):04X}, character {position + 1} of the prompt): "
+            f"the model does not know {character!r} (U+{ord(character):04X}, character {position + 1} of the prompt): "
             f"{why}. {advice}"
         )
         self.character, self.position = character, position
@@ -42,14 +42,14 @@ class RunError(TrainerError):
 
 
 class CheckpointError(TrainerError):
-    """A file that is no checkpoint, or a damaged one."""
+    """A file that is not a checkpoint, or a damaged one."""
 
 
 class Diverged(TrainerError):
-    """The loss is no longer a number, or the weights grew beyond what can be stored.
+    """The loss is not a finite number, or the weights are too large to be stored.
 
     Attributes:
-        step: where it was seen first.
+        step: Where it was seen first.
     """
 
     def __init__(self, step: int, what: str, kept: str, learning_rate: float) -> None:
@@ -61,26 +61,26 @@ class Diverged(TrainerError):
 
 
 class Interrupted(TrainerError):
-    """Ctrl-C. The message says what was saved, and how to go on."""
+    """Training was stopped with Ctrl-C. The message says what was saved, and how to resume."""
 
 
 class SubmitError(TrainerError):
-    """A verse that cannot be submitted. The message offers what can."""
+    """A verse that cannot be submitted. The message offers others that can."""
 
 
 class TicketError(TrainerError):
-    """A file that holds no secret of an owner."""
+    """A file that does not hold a participant's secret."""
 
 
 class UploadError(TrainerError):
-    """An event that cannot be reached, or that makes no sense. What was written stays written."""
+    """An event that cannot be reached, or that gives an invalid response. Local files are kept."""
 
 
 class EventRefused(TrainerError):
-    """The event said no.
+    """The event refused a request.
 
     Attributes:
-        code: the rule's short name, or the state that the entry ended in.
+        code: The rule's short name, or the state in which the entry ended.
     """
 
     def __init__(self, code: str, message: str) -> None:

@@ -1,4 +1,4 @@
-"""What is learned from, and how well: batches, the loss, and the one validation loss."""
+"""Batches, the training loss and the validation loss."""
 
 from __future__ import annotations
 
@@ -12,28 +12,37 @@ from torch import Tensor, nn
 
 from trainer import rng
 
-EVAL_TOKENS = {"cpu": 1024, "cuda": 65536, "mps": 8192}  # at once; more than fits its cache is slow on a processor
+EVAL_TOKENS = {"cpu": 1024, "cuda": 65536, "mps": 8192}  # at once; on a CPU, more than fits its cache is slow
 EVAL_LOGITS = 2**24  # at once, 64 MiB: a vocabulary may be large
 
 
-def batch(
+def get_batch(
     ids: Tensor, key: bytes, step: int, batch_size: int, block_size: int, context: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The sequences of one step, and for each position the token that follows: two of (B, T).
+    """Return the inputs and targets of one step; the target of each position is the next token.
 
-    With a `context` that divides block_size, each sequence becomes several of that length: (B * T / context, context).
+    The text is read without replacement: it is cut into windows, which come in random order until all were read. Then
+    it is cut at other places and shuffled again. The batch depends on key and step alone, so any step can be repeated
+    without the ones before it.
 
-    The text is read without replacement: cut into windows, which come in random order until all have been read; then it
-    is cut elsewhere and shuffled anew. All this depends on key and step alone, so any step can be made again without
-    the ones before.
+    Args:
+        ids: Token ids of the training split, (N,).
+        key: Of the run's random numbers.
+        step: Updates done before this one.
+        batch_size: Sequences.
+        block_size: Tokens of a sequence.
+        context: Splits each sequence into several of this length; it must divide `block_size`. None to leave them.
+
+    Returns:
+        Two tensors of (batch_size * block_size / context, context).
     """
-    n_windows = max(1, (len(ids) - 1) // block_size - 1)  # one less than there is room for, to cut at any place
-    passes, places = divmod(np.arange(step * batch_size, (step + 1) * batch_size), n_windows)
+    n_windows = max(1, (len(ids) - 1) // block_size - 1)  # one fewer than fit, so that a pass can start anywhere
+    passes, positions = divmod(np.arange(step * batch_size, (step + 1) * batch_size), n_windows)
     starts = np.empty(batch_size, np.int64)
     for number in set(passes.tolist()):
-        shift, order = cut(key, number, n_windows, len(ids) - n_windows * block_size)
-        here = passes == number
-        starts[here] = shift + block_size * order[places[here]]
+        offset, order = window_order(key, number, n_windows, len(ids) - n_windows * block_size)
+        in_pass = passes == number
+        starts[in_pass] = offset + block_size * order[positions[in_pass]]
     index = torch.from_numpy(starts)[:, None] + torch.arange(block_size + 1)  # (B, T + 1)
     rows = ids[index.to(ids.device)]
     width = context or block_size
@@ -41,22 +50,47 @@ def batch(
 
 
 @lru_cache(maxsize=2)  # a step at the end of one pass needs the next one, too
-def cut(key: bytes, number: int, n_windows: int, room: int) -> tuple[int, NDArray[np.int64]]:
-    """Where the first window of a pass begins, below `room`, and the order in which its windows are read."""
+def window_order(key: bytes, number: int, n_windows: int, room: int) -> tuple[int, NDArray[np.int64]]:
+    """Return where the first window of a pass begins, and the order in which its windows are read.
+
+    Args:
+        key: Of the run's random numbers.
+        number: Of the pass, from 0.
+        n_windows: Windows of a pass.
+        room: Places at which the first window may begin.
+
+    Returns:
+        An offset below `room`, and a permutation of the windows, (n_windows,).
+    """
     drawn = rng.words(key, "passes", number, n_windows + 1)
     return int(drawn[-1] % np.uint64(room)), np.argsort(drawn[:-1])
 
 
 def mean_loss(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """Cross-entropy in nats a token."""
+    """Return the mean cross-entropy in nats per token.
+
+    Args:
+        model: Maps (B, T) token ids to (B, T, vocab_size) logits.
+        x: Inputs, (B, T).
+        y: Targets, (B, T).
+    """
     return F.cross_entropy(model(x).flatten(0, 1), y.flatten())
 
 
 @torch.no_grad()
 def validation_loss(model: nn.Module, ids: Tensor, block_size: int, vocab_size: int) -> float:
-    """Mean cross-entropy, in nats a token, over all of `ids`: every token but the first is predicted once.
+    """Return the mean cross-entropy over all of `ids`: every token but the first is predicted once.
 
-    The windows are `block_size` long and do not overlap; the last, shorter one is counted by its tokens.
+    The windows have `block_size` tokens and do not overlap; the last, shorter one counts by its tokens.
+
+    Args:
+        model: Maps (B, T) token ids to (B, T, vocab_size) logits.
+        ids: Token ids of the validation split, (M,).
+        block_size: Tokens of a window.
+        vocab_size: Number of tokens, which bounds the windows evaluated at once.
+
+    Returns:
+        Nats per token.
     """
     was_training = model.training
     model.eval()
@@ -67,7 +101,7 @@ def validation_loss(model: nn.Module, ids: Tensor, block_size: int, vocab_size: 
     pieces = list(zip(torch.split(x, rows), torch.split(y, rows), strict=True)) if whole else []
     if whole < count:
         pieces.append((ids[None, whole:count], ids[None, whole + 1 :]))
-    losses = torch.stack([mean_loss(model, a, b) for a, b in pieces]).cpu()  # mps has no float64, so they add up here
+    losses = torch.stack([mean_loss(model, a, b) for a, b in pieces]).cpu()  # summed on the CPU: mps has no float64
     tokens = torch.tensor([a.numel() for a, _ in pieces])
     model.train(was_training)
     return float((losses.double() * tokens).sum() / count)

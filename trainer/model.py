@@ -1,7 +1,7 @@
-"""The model in PyTorch: for training only. What a trained model writes is the business of `trainer.verse`.
+"""The model in PyTorch, for training only. `trainer.verse` computes what a trained model writes.
 
-Both architectures compute what trainer/verse/SPEC.md defines, in float32 and with gradients; a test holds them
-together. Parameters bear the names and shapes of `ModelConfig.tensor_shapes`.
+Both architectures compute what trainer/verse/SPEC.md defines, in float32 and with gradients; a test compares the two.
+Parameters have the names and shapes of `ModelConfig.tensor_shapes`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from trainer.verse.rotary import rotary_angles
 
 
 def product_type(precision: str) -> torch.dtype:
-    """What the large products of training are computed in. Sums, norms and the residual stream stay in float32."""
+    """Return the type of the large products of training. Sums, norms and the residual stream stay in float32."""
     return torch.bfloat16 if precision == "bf16" else torch.float32
 
 
@@ -30,9 +30,9 @@ class GPT(nn.Module):
     """A decoder-only transformer.
 
     Args:
-        config: its shape.
-        dropout: share of activations dropped while training.
-        dtype: of the large products while training; evaluations compute in float32, on CUDA in TF32.
+        config: Its shape.
+        dropout: Share of activations dropped while training.
+        dtype: Of the large products while training; evaluations compute in float32, on CUDA in TF32.
     """
 
     cos: Tensor  # modern: (block_size, head_width / 2)
@@ -56,7 +56,7 @@ class GPT(nn.Module):
             self.register_buffer("sin", sin, persistent=False)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Logits of the token that follows each position: (B, T) -> (B, T, vocab_size), T at most block_size."""
+        """Return the logits of the token after each position: (B, T) -> (B, T, vocab_size), T at most block_size."""
         T = ids.shape[1]
         x = self.wte(ids)  # (B, T, C)
         rotary = None
@@ -75,7 +75,7 @@ class GPT(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then a perceptron, each added to the stream it reads from."""
+    """Attention, then an MLP, each added to the residual stream."""
 
     def __init__(self, config: ModelConfig, dropout: float, dtype: torch.dtype) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ class Block(nn.Module):
 
 
 class Attention(nn.Module):
-    """Causal self-attention. Within block_size tokens, the band that `modern` attends to is all that came before."""
+    """Causal self-attention. Within block_size tokens, the window of `modern` covers all positions before."""
 
     def __init__(self, config: ModelConfig, dropout: float, dtype: torch.dtype) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ class Attention(nn.Module):
         B, T, C = x.shape
         heads = self.c_attn(x).view(B, T, 3, self.n_head, self.head_width)
         qk, v = heads.permute(2, 0, 3, 1, 4).contiguous().split((2, 1))  # (2 and 1, B, n_head, T, D)
-        if rotary is not None:  # queries and keys together: half as many small operations
+        if rotary is not None:  # queries and keys in one tensor: half as many small operations
             gains = torch.stack((self.q_norm.weight, self.k_norm.weight)).view(2, 1, 1, 1, -1)
             qk = rotate(normalize(qk.float()) * gains, *rotary).to(v.dtype)
         q, k = qk.unbind()
@@ -123,7 +123,7 @@ class Attention(nn.Module):
 
 
 class MLP(nn.Module):
-    """Four times as wide inside: tanh-GELU (gpt2) or the square of what is positive (modern; So et al. 2021)."""
+    """MLP of four times the width, with tanh-GELU (gpt2) or squared ReLU (modern; So et al. 2021)."""
 
     def __init__(self, config: ModelConfig, dropout: float, dtype: torch.dtype) -> None:
         super().__init__()
@@ -139,7 +139,7 @@ class MLP(nn.Module):
             x = F.gelu(x, approximate="tanh")
         else:
             positive = F.relu(x)
-            x = positive * positive  # a processor takes longer for square(), whose gradient is a power
+            x = positive * positive  # faster on a CPU than square(), whose gradient is a power
         out: Tensor = self.drop(self.c_proj(x))
         return out
 
@@ -152,17 +152,17 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(width))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., width) -> the same."""
+        """(..., width) -> (..., width)."""
         y: Tensor = normalize(x) * self.weight
         return y
 
 
 class Normalize(torch.autograd.Function):
-    """x / rms(x) over the last axis, with its gradient in five passes over memory; torch's takes more of each."""
+    """x / rms(x) over the last axis, with a gradient that needs fewer passes over memory than torch's own."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        """(..., width) -> the same."""
+        """(..., width) -> (..., width)."""
         length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
         scale = length.square_().div_(x.shape[-1]).add_(EPS).rsqrt_()  # (..., 1)
         y: Tensor = x * scale
@@ -171,35 +171,35 @@ class Normalize(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
-        """What points along y changes the length alone, and is taken out: scale * (grad - y * mean(grad * y))."""
+        """Remove the component along y, which changes only the length: scale * (grad - y * mean(grad * y))."""
         y, scale = ctx.saved_tensors
         along = (grad * y).mean(-1, keepdim=True)
-        across: Tensor = torch.addcmul(grad, y, along, value=-1).mul_(scale)
-        return across
+        orthogonal: Tensor = torch.addcmul(grad, y, along, value=-1).mul_(scale)
+        return orthogonal
 
 
 def normalize(x: Tensor) -> Tensor:
-    """x / rms(x) over the last axis."""
+    """Return x / rms(x) over the last axis."""
     y: Tensor = Normalize.apply(x)  # type: ignore[no-untyped-call]
     return y
 
 
 class Embedding(nn.Embedding):
-    """A row for each id."""
+    """Token or position embedding, one row per id."""
 
     def reset_parameters(self) -> None:
-        """Leave them: `initial_weights` says what they are."""
+        """Do nothing: `initial_weights` sets the parameters."""
 
 
 class Linear(nn.Linear):
-    """y = x W^T + b, while training computed, and given, in a type that may be shorter than that of the weights."""
+    """y = x W^T + b; while training, computed and returned in a type that may be shorter than that of the weights."""
 
     def __init__(self, rows: int, columns: int, bias: bool, dtype: torch.dtype) -> None:
         super().__init__(rows, columns, bias)
         self.training_dtype = dtype
 
     def reset_parameters(self) -> None:
-        """Leave them: `initial_weights` says what they are."""
+        """Do nothing: `initial_weights` sets the parameters."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) -> (..., out)."""
@@ -208,41 +208,59 @@ class Linear(nn.Linear):
 
 
 def make_norm(config: ModelConfig, width: int) -> nn.Module:
-    """LayerNorm with bias for gpt2, RMSNorm for modern."""
+    """Return LayerNorm with bias for gpt2, RMSNorm for modern."""
     return nn.LayerNorm(width, eps=EPS) if config.arch == "gpt2" else RMSNorm(width)
 
 
 def rotary_table(head_width: int, length: int) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of every position, computed in float64: two of (length, head_width / 2), float32."""
+    """Return cosines and sines of every position, computed in float64: two of (length, head_width / 2), float32."""
     angles = torch.from_numpy(rotary_angles(head_width, length))
     return angles.cos().float(), angles.sin().float()
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn each pair (x1, x2) by its position's angle: (..., T, D) -> the same."""
+    """Rotate each pair (x1, x2) by its position's angle.
+
+    Args:
+        x: Queries or keys, (..., T, D).
+        cos: Cosines, (T, D / 2).
+        sin: Sines, (T, D / 2).
+
+    Returns:
+        (..., T, D).
+    """
     x1, x2 = x.chunk(2, dim=-1)
     return torch.cat((x1 * cos - x2 * sin, x2 * cos + x1 * sin), dim=-1)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, dropout: float) -> Tensor:
-    """Each position's mixture of the values so far, by how well its query fits their keys: (B, n_head, T, D).
+    """Compute causal scaled dot-product attention.
 
-    torch's own function is for graphics cards; on a processor, batched products in bf16 take a quarter of its time.
+    torch's own function is used on graphics cards; on a CPU, batched products in bf16 take a quarter of its time.
+
+    Args:
+        q: Queries, (B, n_head, T, D).
+        k: Keys, (B, n_head, T, D).
+        v: Values, (B, n_head, T, D).
+        dropout: Share of attention weights dropped.
+
+    Returns:
+        (B, n_head, T, D).
     """
     if q.device.type != "cpu":
         return F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=dropout)
     B, n_head, T, D = q.shape
     q, k, v = (x.reshape(B * n_head, T, D) for x in (q, k, v))
-    later = torch.full((T, T), -torch.inf, dtype=q.dtype).triu(1)
-    shares = F.dropout(torch.baddbmm(later, q, k.mT, alpha=D**-0.5).softmax(-1), dropout, training=dropout > 0)
-    return (shares @ v).view(B, n_head, T, D)
+    mask = torch.full((T, T), -torch.inf, dtype=q.dtype).triu(1)
+    weights = F.dropout(torch.baddbmm(mask, q, k.mT, alpha=D**-0.5).softmax(-1), dropout, training=dropout > 0)
+    return (weights @ v).view(B, n_head, T, D)
 
 
 def initial_weights(config: ModelConfig, key: bytes) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """Every tensor before the first step, by name. They depend on the key alone.
+    """Yield every tensor before the first step, with its name. They depend on the key alone.
 
-    Matrices are uniform with the variance each architecture is known to like. `modern` starts with every block, and the
-    head, at zero: it predicts "no idea" exactly, and grows from there.
+    Matrices are uniform, with the usual variance of each architecture. In `modern` the last matrix of every block and
+    the head start at zero, so that the first prediction is uniform.
     """
     modern = config.arch == "modern"
     for name, shape in config.tensor_shapes().items():
@@ -253,23 +271,30 @@ def initial_weights(config: ModelConfig, key: bytes) -> Iterator[tuple[str, NDAr
         elif modern and name.endswith(("c_proj.weight", "lm_head.weight")):
             yield name, np.zeros(shape, np.float32)
         else:
-            deviation = 0.02  # GPT-2's
+            std = 0.02  # GPT-2's
             if modern:
-                deviation = 1.0 if name == "wte.weight" else shape[1] ** -0.5
+                std = 1.0 if name == "wte.weight" else shape[1] ** -0.5
             elif name.endswith("c_proj.weight"):
-                deviation /= (2 * config.n_layer) ** 0.5  # this many of them add up in the stream
-            yield name, rng.uniform(key, name, shape, deviation * 3**0.5)
+                std /= (2 * config.n_layer) ** 0.5  # this many of them add up in the residual stream
+            yield name, rng.uniform(key, name, shape, std * 3**0.5)
 
 
 def new_model(config: ModelConfig, key: bytes, dropout: float = 0.0, precision: str = "float32") -> GPT:
-    """A model with its initial weights, which depend on the key alone: the same on every machine."""
+    """Return a model with its initial weights, which are the same on every machine.
+
+    Args:
+        config: The model's shape.
+        key: Of the run's random numbers.
+        dropout: Share of activations dropped while training.
+        precision: Of the large products while training, "float32" or "bf16".
+    """
     model = GPT(config, dropout, product_type(precision))
     load_weights(model, initial_weights(config, key))
     return model
 
 
 def load_weights(model: GPT, weights: Iterable[tuple[str, NDArray[np.float32]]]) -> None:
-    """Copy tensors, each by its name, into a model."""
+    """Copy named tensors into a model."""
     parameters = dict(model.named_parameters())
     with torch.no_grad():
         for name, weight in weights:
@@ -277,5 +302,5 @@ def load_weights(model: GPT, weights: Iterable[tuple[str, NDArray[np.float32]]])
 
 
 def weights_of(model: GPT) -> dict[str, NDArray[np.float32]]:
-    """A copy of the model's tensors, by name."""
+    """Return a copy of the model's tensors, by name."""
     return {name: parameter.detach().cpu().numpy().copy() for name, parameter in model.named_parameters()}

@@ -1,8 +1,8 @@
-"""The written plan of a run: how many updates, and when to evaluate. Whoever repeats or resumes a run follows it.
+"""The written plan of a run: how many updates, and when to evaluate. Resuming or repeating a run follows it.
 
-A budget in minutes becomes a number of steps before the first one. Where the clock later disagrees, the rest is
-planned again, and that revision is written down before it takes effect. So the plan alone, never the clock, decides the
-weights.
+A budget in minutes becomes a number of steps before the first step. If the clock later disagrees, the rest is planned
+again, and that revision is written before it takes effect. So the plan alone decides the weights, and the clock does
+not.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Any
 
 from trainer.config import MAX_STEPS
 from trainer.errors import PlanError
-from trainer.schedule import steps_for, work
+from trainer.schedule import remaining_work, total_steps
 from trainer.verse import strictjson
 from trainer.verse.files import write_atomically
 
 FORMAT = 1
 EVALUATION_SHARE = 0.1  # of the time, at most
 MAX_EVALUATIONS = 20  # enough points for a curve
-RECORDS = 100  # of the training loss in a run, and looks at the clock
-LEAST_INTERVAL = 50  # updates between two evaluations, where steps were asked for
-TOLERANCE = 0.05  # of the time left: a clock that disagrees by more is heeded
-LEAST_CORRECTION = 0.01  # of the whole budget: less is noise
+RECORDS = 100  # of the training loss in a run; the clock is read as often
+MIN_INTERVAL = 50  # updates between two evaluations of a run given in steps
+TOLERANCE = 0.05  # of the time left: a smaller error of the plan is ignored
+MIN_CORRECTION = 0.01  # of the whole budget: a smaller error is noise
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class Revision:
 
     at_step: int  # updates done when it takes effect
     steps: int  # updates of the whole run
-    evaluations: int  # of the whole run, at most, evenly spread, the last at its end
+    evaluations: int  # of the whole run, at most; evenly spaced, the last one at the end
 
     @property
-    def part(self) -> int:
+    def interval(self) -> int:
         """Updates between two evaluations."""
         return -(-self.steps // self.evaluations)
 
@@ -44,72 +44,74 @@ class Revision:
 class Plan:
     """The revisions of a run, the first at step 0.
 
-    Raises `PlanError` when made with revisions that cannot follow each other.
+    Raises:
+        PlanError: The revisions cannot follow each other.
     """
 
     revisions: tuple[Revision, ...]
 
     def __post_init__(self) -> None:
-        before: Revision | None = None
+        previous: Revision | None = None
         for revision in self.revisions:
             if not all(type(value) is int for value in asdict(revision).values()):
                 raise PlanError("the plan's steps must be whole numbers")
             if not (0 <= revision.at_step < revision.steps <= MAX_STEPS and revision.evaluations >= 1):
-                raise PlanError(f"the plan holds a revision that makes no sense: {revision}")
-            if before and not before.at_step < revision.at_step < before.steps:
-                raise PlanError(f"the plan's revision at step {revision.at_step} comes at the wrong time")
-            before = revision
+                raise PlanError(f"the plan holds an impossible revision: {revision}")
+            if previous and not previous.at_step < revision.at_step < previous.steps:
+                raise PlanError(f"the plan's revision at step {revision.at_step} does not follow the one before it")
+            previous = revision
         if not self.revisions or self.revisions[0].at_step != 0:
             raise PlanError("a plan must begin at step 0")
 
     @property
     def steps(self) -> int:
-        """Updates of the whole run, as far as is known now."""
+        """Updates of the whole run, by the latest revision."""
         return self.revisions[-1].steps
 
-    def in_force(self, step: int) -> Revision:
-        """The revision that decides what follows `step` updates."""
+    def revision_at(self, step: int) -> Revision:
+        """Return the revision that holds after `step` updates."""
         return [revision for revision in self.revisions if revision.at_step <= step][-1]
 
     def evaluates_at(self, step: int) -> bool:
-        """Whether to evaluate after `step` updates, one or more: a part of the run after the last time, and at last.
+        """Whether an evaluation follows update number `step`, counted from 1.
 
-        A revision is written after that has been decided, so the one in force before the last update decides.
+        It does one interval after the last evaluation, and at the end. A revision written after this update does not
+        count: the one that was in effect during the update decides.
         """
-        revision = self.in_force(step - 1)
-        return step >= self.last_evaluated(step - 1) + revision.part or step == revision.steps
+        revision = self.revision_at(step - 1)
+        return step >= self.last_evaluation(step - 1) + revision.interval or step == revision.steps
 
-    def last_evaluated(self, step: int) -> int:
-        """The last of the first `step` updates, before the run's end, that an evaluation follows; 0: none.
+    def last_evaluation(self, step: int) -> int:
+        """Return the last update, at most `step` and before the end, that an evaluation follows; 0 for none.
 
-        However often a plan is revised, so none is put off or left out.
+        Revisions do not delay or drop an evaluation.
         """
-        last, revisions = 0, self.until(step)
+        last, revisions = 0, self.revisions_until(step)
         ends = [*(revision.at_step for revision in revisions[1:]), step]
         for revision, end in zip(revisions, ends, strict=False):
-            first = max(revision.at_step + 1, last + revision.part)
+            first = max(revision.at_step + 1, last + revision.interval)
             if first <= end:
-                last = first + (end - first) // revision.part * revision.part
+                last = first + (end - first) // revision.interval * revision.interval
         return last
 
     def records_at(self, step: int) -> bool:
-        """Whether to record the training loss after `step` updates: now and then, and with each evaluation."""
-        return step % max(1, self.in_force(step - 1).steps // RECORDS) == 0 or self.evaluates_at(step)
+        """Whether the training loss is recorded after `step` updates: at regular steps and at each evaluation."""
+        return step % max(1, self.revision_at(step - 1).steps // RECORDS) == 0 or self.evaluates_at(step)
 
     def ends_at(self, step: int) -> bool:
-        """Whether `step` updates are all."""
-        return step >= self.in_force(step).steps
+        """Whether the run is complete after `step` updates."""
+        return step >= self.revision_at(step).steps
 
-    def until(self, step: int) -> tuple[Revision, ...]:
-        """The revisions that decided the first `step` updates."""
+    def revisions_until(self, step: int) -> tuple[Revision, ...]:
+        """Return the revisions that decided the first `step` updates."""
         return tuple(revision for revision in self.revisions if revision.at_step < step)
 
     def with_revision(self, revision: Revision) -> Plan:
-        """The same plan, changed from `revision.at_step` on: what was to hold later is forgotten."""
-        return Plan((*self.until(revision.at_step), revision))
+        """Return this plan, changed from `revision.at_step` on; later revisions are dropped."""
+        return Plan((*self.revisions_until(revision.at_step), revision))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, as plan.json holds it."""
+        """Return plain data, as plan.json holds it."""
         return {"format": FORMAT, "revisions": [asdict(revision) for revision in self.revisions]}
 
     @classmethod
@@ -117,26 +119,26 @@ class Plan:
         """Read what `to_dict` wrote.
 
         Raises:
-            PlanError: anything else.
+            PlanError: It is anything else.
         """
         match data:
             case {"format": 1, "revisions": list(revisions), **rest} if not rest:
                 keys = set(Revision.__dataclass_fields__)
                 if all(isinstance(revision, dict) and set(revision) == keys for revision in revisions):
                     return cls(tuple(Revision(**revision) for revision in revisions))
-        raise PlanError("this is no plan: it must be a plan.json as `trainer train` writes it")
+        raise PlanError("this is not a plan: it must be a plan.json as `trainer train` writes it")
 
 
 def write_plan(path: Path, plan: Plan) -> None:
-    """Write plan.json, whole or not at all."""
+    """Write plan.json atomically."""
     write_atomically(path, strictjson.dump(plan.to_dict()), b"\n")
 
 
 def read_plan(path: Path) -> Plan:
-    """Read plan.json, given itself or by its run's folder.
+    """Read a plan.json, given by its own path or by its run's folder.
 
     Raises:
-        PlanError: it is missing, or no plan.
+        PlanError: The file is missing or is not a plan.
     """
     path = path / "plan.json" if path.is_dir() else path
     try:
@@ -147,37 +149,53 @@ def read_plan(path: Path) -> Plan:
         raise PlanError(f"{path} is damaged: {error}") from None
 
 
-def plan_steps(steps: int) -> Plan:
-    """A plan of so many updates, evaluated at most twenty times, with at least fifty updates between."""
-    return Plan((Revision(0, steps, max(1, min(MAX_EVALUATIONS, steps // LEAST_INTERVAL))),))
+def plan_for_steps(steps: int) -> Plan:
+    """Return a plan of this many updates, with at most `MAX_EVALUATIONS` and `MIN_INTERVAL` updates between them."""
+    return Plan((Revision(0, steps, max(1, min(MAX_EVALUATIONS, steps // MIN_INTERVAL))),))
 
 
-def affordable(seconds: float, eval_seconds: float) -> int:
-    """How many evaluations may be made in a time."""
-    return max(1, int(EVALUATION_SHARE * seconds / max(1e-9, eval_seconds)))  # a coarse clock may see no time pass
+def affordable_evaluations(seconds: float, eval_seconds: float) -> int:
+    """Return how many evaluations fit into their share of a time, at least one."""
+    return max(1, int(EVALUATION_SHARE * seconds / max(1e-9, eval_seconds)))  # a coarse clock may measure zero
 
 
-def fit(
-    seconds: float, step_seconds: float, evaluations: int, eval_seconds: float, ease: float = 1.0, at_step: int = 0
+def fitting_steps(
+    seconds: float,
+    step_seconds: float,
+    evaluations: int,
+    eval_seconds: float,
+    short_step_ratio: float = 1.0,
+    at_step: int = 0,
 ) -> int:
-    """Updates of a run that has so much time after its first `at_step`.
+    """Return the updates of a run that has this much time after its first `at_step`.
+
+    >>> fitting_steps(100, 0.1, 10, 1)
+    900
 
     Args:
-        step_seconds: of an update with the whole context.
-        evaluations: still to come.
-        ease: of an update with the short context, as a share of one with the whole.
-
-    >>> fit(100, 0.1, 10, 1)
-    900
+        seconds: Time left.
+        step_seconds: Time of an update with the full context.
+        evaluations: Evaluations still to come.
+        eval_seconds: Time of one of them.
+        short_step_ratio: Time of an update with the short context, divided by one with the full context.
+        at_step: Updates done.
     """
-    left = max(0.0, seconds - evaluations * eval_seconds) / step_seconds
-    return min(MAX_STEPS, max(at_step + 1, int(steps_for(left, at_step, ease))))
+    work = max(0.0, seconds - evaluations * eval_seconds) / step_seconds
+    return min(MAX_STEPS, max(at_step + 1, int(total_steps(work, at_step, short_step_ratio))))
 
 
-def plan_seconds(seconds: float, step_seconds: float, eval_seconds: float, ease: float = 1.0) -> Plan:
-    """As many updates as fit into a time, evaluated at most twenty times. The arguments are those of `fit`."""
-    evaluations = min(MAX_EVALUATIONS, affordable(seconds, eval_seconds))
-    return Plan((Revision(0, fit(seconds, step_seconds, evaluations, eval_seconds, ease), evaluations),))
+def plan_for_seconds(seconds: float, step_seconds: float, eval_seconds: float, short_step_ratio: float = 1.0) -> Plan:
+    """Return a plan of as many updates as fit into a time, with at most `MAX_EVALUATIONS`.
+
+    Args:
+        seconds: Time for training and evaluations.
+        step_seconds: Time of an update with the full context.
+        eval_seconds: Time of an evaluation.
+        short_step_ratio: As for `fitting_steps`.
+    """
+    evaluations = min(MAX_EVALUATIONS, affordable_evaluations(seconds, eval_seconds))
+    steps = fitting_steps(seconds, step_seconds, evaluations, eval_seconds, short_step_ratio)
+    return Plan((Revision(0, steps, evaluations),))
 
 
 def replan(
@@ -187,26 +205,27 @@ def replan(
     budget: float,
     step_seconds: float,
     eval_seconds: float,
-    ease: float = 1.0,
+    short_step_ratio: float = 1.0,
 ) -> Plan:
-    """A plan that fits the rest into the time that is left; the same one where it still does.
+    """Return a plan that fits the rest of a run into the time left, or the same plan if it still fits.
 
     Args:
-        plan: what holds so far.
-        step: updates done; after an evaluation that is due then.
-        seconds_left: until the budget is spent.
-        budget: all of it, in seconds.
-        step_seconds, eval_seconds: how long one takes, measured on the way.
-        ease: as for `fit`.
+        plan: The plan so far.
+        step: Updates done; an evaluation due after them is done, too.
+        seconds_left: Time until the budget is used up.
+        budget: The whole budget, in seconds.
+        step_seconds: Measured time of an update with the full context.
+        eval_seconds: Measured time of an evaluation.
+        short_step_ratio: As for `fitting_steps`.
     """
-    now, most = plan.in_force(step - 1), plan.revisions[0].evaluations
-    due = now.evaluations - now.evaluations * step // now.steps
-    needed = work(step, now.steps, ease) * step_seconds + due * eval_seconds
-    if abs(needed - seconds_left) <= max(TOLERANCE * seconds_left, LEAST_CORRECTION * budget):
+    revision, initial = plan.revision_at(step - 1), plan.revisions[0].evaluations
+    due = revision.evaluations - revision.evaluations * step // revision.steps
+    needed = remaining_work(step, revision.steps, short_step_ratio) * step_seconds + due * eval_seconds
+    if abs(needed - seconds_left) <= max(TOLERANCE * seconds_left, MIN_CORRECTION * budget):
         return plan
-    wanted = most - most * step // now.steps
-    left = min(wanted, affordable(seconds_left, eval_seconds))
-    steps = fit(seconds_left, step_seconds, left, eval_seconds, ease, step)
-    if steps == now.steps:
+    wanted = initial - initial * step // revision.steps
+    evaluations = min(wanted, affordable_evaluations(seconds_left, eval_seconds))
+    steps = fitting_steps(seconds_left, step_seconds, evaluations, eval_seconds, short_step_ratio, step)
+    if steps == revision.steps:
         return plan
-    return plan.with_revision(Revision(step, steps, max(1, most * left // wanted)))
+    return plan.with_revision(Revision(step, steps, max(1, initial * evaluations // wanted)))

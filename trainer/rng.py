@@ -1,8 +1,8 @@
-"""Randomness from a key and a counter: the same numbers on every machine, and any step without the ones before.
+"""Random numbers from a key and a counter: the same on every machine, and any step without the ones before it.
 
 Philox (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3") turns a key and a counter into 64-bit words
-by integer arithmetic alone. A run has one key; each purpose (a tensor's initial values, the batches) has a stream of
-its own, and each step of a stream a counter of its own.
+by integer arithmetic alone. A run has one key. Each purpose, such as a tensor's initial values or the batches, has its
+own stream, and each step of a stream has its own counter.
 """
 
 from __future__ import annotations
@@ -17,17 +17,21 @@ STEP_SHIFT = 64  # of the counter's 256 bits, the lowest 64 count words within a
 
 
 def seed_key(seed: int) -> bytes:
-    """The key of a run that was given a seed."""
+    """Return the key of a run with this seed."""
     return b"seed:%d" % seed
 
 
 def words(key: bytes, purpose: str, step: int, count: int) -> NDArray[np.uint64]:
-    """`count` uniform 64-bit words of one step of one stream.
+    """Return uniform 64-bit words of one step of one stream.
 
     Args:
-        key: the run's key, any bytes.
-        purpose: the stream's name, without "|".
+        key: The run's key, any bytes.
+        purpose: The stream's name, without "|".
         step: 0 or more.
+        count: How many words.
+
+    Returns:
+        (count,) words.
     """
     philox_key = int.from_bytes(sha256(DOMAIN + b"|" + purpose.encode() + b"|" + key).digest()[:16], "little")
     drawn: NDArray[np.uint64] = np.random.Philox(key=philox_key, counter=step << STEP_SHIFT).random_raw(count)
@@ -35,10 +39,16 @@ def words(key: bytes, purpose: str, step: int, count: int) -> NDArray[np.uint64]
 
 
 def uniform(key: bytes, purpose: str, shape: tuple[int, ...], limit: float) -> NDArray[np.float32]:
-    """Numbers spread evenly over (-limit, limit): a tensor's initial values.
+    """Return numbers uniform over (-limit, limit), for a tensor's initial values.
 
-    An odd integer below 2^53 in size, divided by 2^53, is exact; IEEE then rounds one product and one conversion, the
-    same way everywhere.
+    An odd integer below 2^53 in absolute value, divided by 2^53, is exact. IEEE arithmetic then rounds one product and
+    one conversion, the same way on every machine.
+
+    Args:
+        key: The run's key.
+        purpose: The stream's name, without "|".
+        shape: Of the result.
+        limit: Bound of the absolute values.
     """
     drawn = words(key, purpose, 0, int(np.prod(shape)))
     odd = (drawn >> np.uint64(10)).astype(np.int64) | 1  # 54 bits, the lowest of them set
@@ -47,5 +57,16 @@ def uniform(key: bytes, purpose: str, shape: tuple[int, ...], limit: float) -> N
 
 
 def below(key: bytes, purpose: str, step: int, bound: int, count: int) -> NDArray[np.int64]:
-    """`count` whole numbers from 0 to bound - 1. (The remainder favours small ones by less than bound / 2^64.)"""
+    """Return integers from 0 to bound - 1. The remainder favours small ones by less than bound / 2^64.
+
+    Args:
+        key: The run's key.
+        purpose: The stream's name, without "|".
+        step: 0 or more.
+        bound: One more than the largest integer.
+        count: How many integers.
+
+    Returns:
+        (count,) integers.
+    """
     return (words(key, purpose, step, count) % np.uint64(bound)).astype(np.int64)

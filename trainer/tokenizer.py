@@ -1,5 +1,7 @@
-"""Text to token ids: one a character, or one a piece of a word. (The way back is in `trainer.verse.vocabulary`, since
-it is part of a verse.)"""
+"""Tokenizers: text to token ids, one per character or one per piece of a word.
+
+Decoding is in `trainer.verse.vocabulary`, since it is part of a verse.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +19,16 @@ from trainer.verse.vocabulary import MAX_TOKEN_BYTES, N_BYTES, Vocabulary
 if TYPE_CHECKING:
     from tokenizers.pre_tokenizers import PreTokenizer
 
-LEAST_TIMES = 2  # that a pair must stand in the text to become a token: what stands there once teaches nothing
-PIECE_CHARACTERS = 1000  # given to the library at once, cut at a line feed: short enough to share among threads
-PIECES = 1000  # in memory at once, with all that the library notes about them
+MIN_FREQUENCY = 2  # of a pair in the text to become a token: one occurrence teaches nothing
+PIECE_CHARACTERS = 1000  # of a piece of text, split at a line feed: short enough to share among threads
+PIECES = 1000  # encoded at once, since the library keeps offsets and more for each
 
 
 class Tokenizer(ABC):
-    """Text to token ids and back.
+    """Convert text to token ids and back.
 
     Attributes:
-        vocabulary: what each id spells.
+        vocabulary: What each id spells.
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
@@ -39,24 +41,24 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def encode(self, text: str) -> NDArray[np.int64]:
-        """Token ids.
+        """Return the token ids of a text, (N,).
 
         Raises:
-            UnknownCharacter: a character that no tokens spell.
+            UnknownCharacter: No tokens spell one of the characters.
         """
 
     def decode(self, ids: NDArray[np.integer]) -> str:
-        """The text that the ids spell; U+FFFD stands for bytes that are no text."""
+        """Return the text that the ids spell; U+FFFD replaces bytes that are not text."""
         return self.vocabulary.decode(ids.tolist()).decode(errors="replace")
 
 
 def tokenizer_for(vocabulary: Vocabulary) -> Tokenizer:
-    """The tokenizer that writes with these tokens."""
+    """Return the tokenizer of this vocabulary."""
     return CharTokenizer(vocabulary) if vocabulary.kind == "char" else BPETokenizer(vocabulary)
 
 
 class CharTokenizer(Tokenizer):
-    r"""One token a character; ids go by the characters' order.
+    r"""One token per character, ids in the order of the code points.
 
     >>> tokenizer = CharTokenizer.of("to be\n")
     >>> tokenizer.vocabulary.symbols
@@ -67,25 +69,25 @@ class CharTokenizer(Tokenizer):
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         if vocabulary.kind != "char":
-            raise CheckpointError(f"a character tokenizer is asked for, but here is one of the kind {vocabulary.kind}")
+            raise CheckpointError(f"expected a character tokenizer, but this one is of the kind {vocabulary.kind}")
         super().__init__(vocabulary)
         self._codes = np.array([ord(symbol) for symbol in vocabulary.symbols])
         self._order = np.argsort(self._codes)
 
     @classmethod
     def of(cls, text: str) -> CharTokenizer:
-        """A token for each character of the text.
+        """Make a token for each character of the text.
 
         Raises:
-            VocabularyError: the text has a single symbol, or too many.
+            VocabularyError: The text has a single symbol, or too many.
         """
         return cls(Vocabulary.chars("".join(sorted(set(text)))))
 
     def encode(self, text: str) -> NDArray[np.int64]:
-        """Token ids, one a character.
+        """Return the token ids, one per character.
 
         Raises:
-            UnknownCharacter: a character that is no token.
+            UnknownCharacter: A character is not a token.
         """
         codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4").astype(np.int64)
         ids = self._order[np.searchsorted(self._codes, codes, sorter=self._order).clip(max=self.size - 1)]
@@ -97,9 +99,9 @@ class CharTokenizer(Tokenizer):
 
 
 class BPETokenizer(Tokenizer):
-    r"""Byte pair encoding: every byte is a token, and again and again the most frequent pair of neighbours becomes one.
+    r"""Byte pair encoding: every byte is a token, then the most frequent pair of neighbours becomes one, repeatedly.
 
-    Pairs are joined within words only: a word takes the space before it along, and a line feed stands alone.
+    Pairs are joined within words only. The space before a word belongs to the word; a line feed is a word of its own.
 
     >>> tokenizer = BPETokenizer.of("to be or not to be", 259)
     >>> tokenizer.vocabulary.tokens[256:]
@@ -108,7 +110,7 @@ class BPETokenizer(Tokenizer):
     [257, 258]
 
     Source: Sennrich et al., "Neural Machine Translation of Rare Words with Subword Units" (2016); on bytes, and with
-    this way to cut words: Radford et al., "Language Models are Unsupervised Multitask Learners" (2019).
+    this way to split words: Radford et al., "Language Models are Unsupervised Multitask Learners" (2019).
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
@@ -116,7 +118,7 @@ class BPETokenizer(Tokenizer):
         from tokenizers.models import BPE
 
         if vocabulary.kind != "bpe":
-            raise CheckpointError(f"a bpe tokenizer is asked for, but here is one of the kind {vocabulary.kind}")
+            raise CheckpointError(f"expected a bpe tokenizer, but this one is of the kind {vocabulary.kind}")
         super().__init__(vocabulary)
         letters = _letters()
         names = ["".join(letters[byte] for byte in token) for token in vocabulary.tokens]
@@ -126,10 +128,11 @@ class BPETokenizer(Tokenizer):
 
     @classmethod
     def of(cls, text: str, vocab_size: int) -> BPETokenizer:
-        """Learn the merges of a text. The same text gives the same ones on any number of threads.
+        """Learn the merges of a text. The same text gives the same merges on any number of threads.
 
         Args:
-            vocab_size: the most tokens, bytes included; a short text gives fewer.
+            text: The training split.
+            vocab_size: Most tokens, bytes included; a short text gives fewer.
         """
         from tokenizers import Tokenizer as Library
         from tokenizers.models import BPE
@@ -140,37 +143,37 @@ class BPETokenizer(Tokenizer):
         library.pre_tokenizer = _words()
         trainer = BpeTrainer(
             vocab_size=vocab_size,
-            min_frequency=LEAST_TIMES,
+            min_frequency=MIN_FREQUENCY,
             initial_alphabet=letters,
             max_token_length=MAX_TOKEN_BYTES,
             show_progress=False,
         )
         library.train_from_iterator(_pieces(text), trainer)
-        # A text between two ends of tokens is always cut in the same way, so no two merges make the same string.
+        # Text between two token boundaries is always split in the same way, so no two merges make the same string.
         pairs = json.loads(library.to_str())["model"]["merges"]
-        made = ["".join(pair) for pair in pairs]
-        ids = {name: token for token, name in enumerate([*letters, *made])}
+        joined = ["".join(pair) for pair in pairs]
+        ids = {name: token for token, name in enumerate([*letters, *joined])}
         merges = [(ids[left], ids[right]) for left, right in pairs]
         return cls(Vocabulary.bpe(merges))
 
     def encode(self, text: str) -> NDArray[np.int64]:
-        """Token ids, for any text.
+        """Return the token ids of any text, (N,).
 
         Raises:
-            UnknownCharacter: half a surrogate pair, which has no bytes.
+            UnknownCharacter: The text holds half a surrogate pair, which has no bytes.
         """
         try:
             text.encode()
         except UnicodeEncodeError as error:
             raise UnknownCharacter(text[error.start], error.start) from None
         pieces = list(_pieces(text))
-        groups = (pieces[at : at + PIECES] for at in range(0, len(pieces), PIECES))
+        groups = (pieces[start : start + PIECES] for start in range(0, len(pieces), PIECES))
         encoded = (self._library.encode_batch_fast(group, add_special_tokens=False) for group in groups)
         return np.fromiter((token for group in encoded for piece in group for token in piece.ids), dtype=np.int64)
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """The text in pieces that end with a line feed, where no token goes on: so they can be encoded one by one."""
+    """Split a text after line feeds, which no token crosses, so that the pieces can be encoded separately."""
     start = 0
     while start < len(text):
         end = text.find("\n", start + PIECE_CHARACTERS) + 1 or len(text)
@@ -179,7 +182,7 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _words() -> PreTokenizer:
-    """How text is cut before pairs are joined: at line feeds, then as GPT-2 does. No pattern ever comes from a file."""
+    """Return the rule that splits text into words: at line feeds, then as GPT-2 does. It never comes from a file."""
     from tokenizers.pre_tokenizers import ByteLevel, Sequence, Split
 
     words: PreTokenizer = Sequence([Split("\n", "isolated"), ByteLevel(add_prefix_space=False, use_regex=True)])
@@ -187,9 +190,9 @@ def _words() -> PreTokenizer:
 
 
 def _letters() -> list[str]:
-    """The visible character that the library writes for each byte: itself, or the next from U+0100 on."""
+    """Return the visible character that the library writes for each byte: itself, or the next from U+0100 on."""
     from tokenizers.pre_tokenizers import ByteLevel
 
     letters = sorted(ByteLevel.alphabet())
-    moved = iter([letter for letter in letters if ord(letter) >= N_BYTES])
-    return [chr(byte) if chr(byte) in letters else next(moved) for byte in range(N_BYTES)]
+    substitutes = iter([letter for letter in letters if ord(letter) >= N_BYTES])
+    return [chr(byte) if chr(byte) in letters else next(substitutes) for byte in range(N_BYTES)]

@@ -1,4 +1,4 @@
-"""A training run, from a text to a checkpoint: read it top to bottom."""
+"""The training run: read it top to bottom, from the corpus to the checkpoint."""
 
 from __future__ import annotations
 
@@ -6,23 +6,32 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from trainer.config import DEFAULT_MINUTES, TrainConfig
-from trainer.errors import Interrupted
-from trainer.interrupt import ctrl_c
-from trainer.lesson import Lesson, prepare
-from trainer.loss import batch
-from trainer.optim import update
-from trainer.pace import Budget, Clock, measure
-from trainer.plan import Plan, read_plan, write_plan
-from trainer.plot import draw_run
-from trainer.progress import begin, evaluate, mean_of_losses, save, seed_dropout, stop_early, write_sample
-from trainer.run import Run, check_out, corpus_changed, new_run, read_config, record, write_config
-from trainer.schedule import context, learning_rate
-from trainer.screen import Screen
-from trainer.summary import closing, evaluation_line, how_to_go_on, opening
-from trainer.together import ALONE, Team
+from torch.nn.utils import clip_grad_norm_
 
-SAVE_SECONDS = 300.0  # the most that a crash may cost, where evaluations are further apart
+from trainer.config import DEFAULT_MINUTES, TrainConfig
+from trainer.dataset import Dataset, load_dataset
+from trainer.errors import Interrupted
+from trainer.loss import get_batch, mean_loss
+from trainer.plan import Plan, read_plan, write_plan
+from trainer.report.plot import plot_run
+from trainer.report.progress_bar import ProgressBar
+from trainer.report.summary import closing_message, evaluation_line, opening_message, resume_hint
+from trainer.runtime.budget import Budget, Clock, measure_timing
+from trainer.runtime.distributed import SINGLE_PROCESS, Ranks
+from trainer.runtime.run import Run, append_metrics, check_out, corpus_changed, new_run, read_config, write_config
+from trainer.runtime.signals import defer_interrupt
+from trainer.runtime.state import (
+    evaluate,
+    sample_model,
+    save_checkpoints,
+    seed_dropout,
+    start_state,
+    stop_early,
+    take_mean_loss,
+)
+from trainer.schedule import context_length, learning_rate
+
+SAVE_SECONDS = 300.0  # the most training that a crash may cost between two evaluations
 
 
 def train(
@@ -32,121 +41,170 @@ def train(
     minutes: float = DEFAULT_MINUTES,
     started: float | None = None,
     clock: Clock = time.monotonic,
-    team: Team = ALONE,
+    ranks: Ranks = SINGLE_PROCESS,
 ) -> Run:
     """Train a model from scratch.
 
     Args:
-        config: what to train on what.
-        out: the run's folder; None picks a fresh one in runs/.
-        plan: how many steps. None: as many as fit into `minutes`, planned again where the clock disagrees.
-        started: when the minutes began, by `clock`; None: now.
-        team: the processes that train together.
+        config: What to train.
+        out: The run's folder; None for a new one in runs/.
+        plan: How many steps. None for as many as fit into `minutes`, revised if the clock disagrees.
+        minutes: Time for all of it, if there is no plan.
+        started: When the minutes began, by `clock`; None for now.
+        clock: Seconds from any fixed moment.
+        ranks: The processes that train together.
+
+    Returns:
+        The run's folder.
 
     Raises:
-        TrainerError, VerseError: what cannot be trained or submitted, before anything is written.
-        Diverged: the loss is no number any more; the checkpoints before are kept.
-        Interrupted: Ctrl-C.
+        TrainerError: The run is refused before anything is written.
+        VerseError: What it would train could not be submitted.
+        Diverged: The loss is not finite; earlier checkpoints are kept.
+        Interrupted: Ctrl-C was pressed.
     """
     started = clock() if started is None else started
     check_out(out)
-    team.check(config)
-    lesson = prepare(config)
-    config = replace(config, corpus=lesson.corpus.source)  # found again from any folder
+    ranks.check_config(config)
+    dataset = load_dataset(config)
+    config = replace(config, corpus=dataset.corpus.source)  # an absolute path, valid in any folder
     budget = None
     if plan is None:
         budget = Budget(minutes, started, clock)
-        plan = team.agree(budget.first_plan(measure(config, lesson, budget, team), team))
-    run = team.agree(new_run(out, lesson.corpus.name, config.preset) if team.leads else Run(Path()))
-    if team.leads:
+        plan = ranks.broadcast(budget.first_plan(measure_timing(config, dataset, budget, ranks), ranks))
+    run = ranks.broadcast(new_run(out, dataset.corpus.name, config.preset) if ranks.is_main else Run(Path()))
+    if ranks.is_main:
         write_plan(run.plan, plan)
-        write_config(run, config, lesson.corpus_record | {"marks": asdict(lesson.marks)})  # last: now it is a run
-    return learn(run, config, lesson, plan, budget, clock, team)
+        corpus = dataset.corpus_record | {"baselines": asdict(dataset.baselines)}
+        write_config(run, config, corpus)  # last, since it makes the folder a run
+    return run_loop(run, config, dataset, plan, budget, clock, ranks)
 
 
-def resume(folder: Path, moved: str | None = None, clock: Clock = time.monotonic, team: Team = ALONE) -> Run:
-    """Go on with a run from its last checkpoint, by its written plan, as if it had never stopped.
+def resume(
+    folder: Path, corpus: str | None = None, clock: Clock = time.monotonic, ranks: Ranks = SINGLE_PROCESS
+) -> Run:
+    """Resume a run from its last checkpoint, by its written plan, as if it had never stopped.
 
     Args:
-        folder: the run's.
-        moved: where its corpus lies now; None: where it lay.
+        folder: The run's folder.
+        corpus: Where its corpus is now; None if it has not moved.
+        clock: Seconds from any fixed moment.
+        ranks: The processes that train together.
+
+    Returns:
+        The run's folder.
 
     Raises:
-        TrainerError: the run is damaged, or its corpus has changed. And as `train`.
+        TrainerError: The run is damaged, or its corpus has changed.
+        Diverged: The loss is not finite; earlier checkpoints are kept.
+        Interrupted: Ctrl-C was pressed.
     """
     run = Run(folder)
-    config, corpus = read_config(run)
-    if moved is not None:
-        config = replace(config, corpus=moved)
+    config, corpus_record = read_config(run)
+    if corpus is not None:
+        config = replace(config, corpus=corpus)
     plan = read_plan(run.plan)
-    team.check(config)
-    lesson = prepare(config)
-    if lesson.corpus.sha256 != corpus["sha256"]:
-        raise corpus_changed(lesson.corpus.name, folder)
-    if moved is not None and team.leads:
-        write_config(run, replace(config, corpus=lesson.corpus.source), corpus)
-    return learn(run, config, lesson, plan, None, clock, team)
+    ranks.check_config(config)
+    dataset = load_dataset(config)
+    if dataset.corpus.sha256 != corpus_record["sha256"]:
+        raise corpus_changed(dataset.corpus.name, folder)
+    if corpus is not None and ranks.is_main:
+        write_config(run, replace(config, corpus=dataset.corpus.source), corpus_record)
+    return run_loop(run, config, dataset, plan, None, clock, ranks)
 
 
-def learn(
-    run: Run, config: TrainConfig, lesson: Lesson, plan: Plan, budget: Budget | None, clock: Clock, team: Team
+def run_loop(
+    run: Run, config: TrainConfig, dataset: Dataset, plan: Plan, budget: Budget | None, clock: Clock, ranks: Ranks
 ) -> Run:
-    """The loop: learn from a batch; now and then look at the losses and the clock, evaluate, write a sample, save."""
-    at = begin(run, config, lesson, plan, team)
-    if team.leads:
-        print(opening(at, plan), flush=True)
-    screen = Screen(plan.steps, at.step, clock, silent=not team.leads)
-    began = saved = clock()
+    """Train step by step; at planned steps record the loss, evaluate, sample, save and check the clock.
+
+    Args:
+        run: The run's folder.
+        config: What to train.
+        dataset: Its data.
+        plan: How many steps, and when to evaluate.
+        budget: Revises the plan; None to follow the plan as it is.
+        clock: Seconds from any fixed moment.
+        ranks: The processes that train together.
+
+    Raises:
+        Diverged: The loss is not finite; earlier checkpoints are kept.
+        Interrupted: Ctrl-C was pressed.
+    """
+    state = start_state(run, config, dataset, plan, ranks)
+    model = state.parallel_model
+    if ranks.is_main:
+        print(opening_message(state, plan), flush=True)
+    progress = ProgressBar(plan.steps, state.step, clock, silent=not ranks.is_main)
+    started = saved = clock()
     try:
-        with ctrl_c() as stop, screen:
-            while not plan.ends_at(at.step):
-                steps = plan.in_force(at.step).steps
-                rate, length = learning_rate(at.step, steps, config), context(at.step, steps, config)
-                x, y = batch(lesson.train, lesson.key, at.step, config.batch_size, config.block_size, length)
-                seed_dropout(at)
-                at.step += 1
-                loss = update(at.parallel, at.optimizers, team.share(x), team.share(y), rate, config.grad_clip, at.step)
-                at.losses.append(loss)
+        with defer_interrupt() as interrupt, progress:
+            while not plan.ends_at(state.step):
+                steps = plan.revision_at(state.step).steps
+                rate = learning_rate(state.step, steps, config)
+                context = context_length(state.step, steps, config)
+                x, y = get_batch(dataset.train, dataset.key, state.step, config.batch_size, config.block_size, context)
+                x, y = ranks.shard(x), ranks.shard(y)  # (B, T): tokens, and the token after each
+                seed_dropout(state)
+
+                model.zero_grad(set_to_none=True)
+                loss = mean_loss(model, x, y)  # forward
+                loss.backward()  # type: ignore[no-untyped-call]
+                clip_grad_norm_(model.parameters(), config.grad_clip)
+                state.step += 1
+                for optimizer in state.optimizers:
+                    optimizer.step(rate, state.step)
+                state.recent_losses.append(loss.detach())
+
                 now = clock()
-                screen.step(plan.steps, budget.left(now) if budget else None)
-                seconds = at.seconds_before + now - began
+                progress.update(plan.steps, budget.seconds_left(now) if budget else None)
+                seconds = state.earlier_seconds + now - started
 
                 val_loss = None
-                look = plan.records_at(at.step)
-                if look:
-                    train_loss = mean_of_losses(at)
-                    metrics = {"step": at.step, "context": length, "seconds": seconds, "learning_rate": rate}
+                recording = plan.records_at(state.step)
+                if recording:
+                    train_loss = take_mean_loss(state)
+                    metrics = {"step": state.step, "context": context, "seconds": seconds, "learning_rate": rate}
                     metrics["train_loss"] = train_loss
-                    if plan.evaluates_at(at.step):
-                        val_loss, text = evaluate(at, length)
+                    if plan.evaluates_at(state.step):
+                        val_loss, text = evaluate(state, context)
                         metrics["val_loss"] = val_loss
-                        screen.say(evaluation_line(at, plan, train_loss, val_loss, text if screen.live else ""))
-                        plan = follow(run, plan, stop_early(at, plan), team)
-                    if team.leads:
-                        record(run, metrics)
-                    screen.losses(train_loss, at.best_val)
-                    screen.verse(now, lambda: write_sample(at, at.step))
+                        sample = text if progress.is_live else ""
+                        progress.print(evaluation_line(state, plan, train_loss, val_loss, sample))
+                        plan = adopt_plan(run, plan, stop_early(state, plan), ranks)
+                    if ranks.is_main:
+                        append_metrics(run, metrics)
+                    progress.show_losses(train_loss, state.best_val_loss)
+                    progress.show_sample(now, lambda: sample_model(state, state.step))
 
-                stopping, saving = team.agree((stop.asked, now - saved > SAVE_SECONDS))
-                if val_loss is not None or stopping or saving:
-                    save(at, plan, seconds, val_loss)
+                stopping, save_due = ranks.broadcast((interrupt.requested, now - saved > SAVE_SECONDS))
+                if val_loss is not None or stopping or save_due:
+                    save_checkpoints(state, plan, seconds, val_loss)
                     saved = clock()
-                if look and budget and not plan.ends_at(at.step) and plan.revisions[-1].at_step < at.step:
-                    evaluating = 0.0 if val_loss is None else saved - now
-                    plan = follow(run, plan, budget.revise(plan, at.step, now + evaluating, evaluating), team)
-                if stopping and not plan.ends_at(at.step):
-                    raise Interrupted(f"stopped after step {at.step:,}, and saved. {how_to_go_on(run)}")
+                if recording and budget and not plan.ends_at(state.step) and plan.revisions[-1].at_step < state.step:
+                    eval_seconds = 0.0 if val_loss is None else saved - now
+                    revised = budget.revise(plan, state.step, now + eval_seconds, eval_seconds)
+                    plan = adopt_plan(run, plan, revised, ranks)
+                if stopping and not plan.ends_at(state.step):
+                    raise Interrupted(f"stopped after step {state.step:,}, and saved. {resume_hint(run)}")
     except KeyboardInterrupt:
-        raise Interrupted(f"stopped at once; what was saved before is whole. {how_to_go_on(run)}") from None
-    if team.leads:
-        screen.say(closing(at, plan, screen.columns))
-        draw_run(run)
+        raise Interrupted(f"stopped at once; earlier checkpoints are complete. {resume_hint(run)}") from None
+    if ranks.is_main:
+        progress.print(closing_message(state, plan, progress.columns))
+        plot_run(run)
     return run
 
 
-def follow(run: Run, plan: Plan, revised: Plan, team: Team) -> Plan:
-    """The plan as the leader revised it, if it did; written down before it takes effect."""
-    revised = team.agree(revised)
-    if revised != plan and team.leads:
+def adopt_plan(run: Run, plan: Plan, revised: Plan, ranks: Ranks) -> Plan:
+    """Return the plan as the main process revised it; a new one is written before it takes effect.
+
+    Args:
+        run: The run's folder.
+        plan: The plan so far.
+        revised: This process's revision, or the same plan.
+        ranks: The processes that train together.
+    """
+    revised = ranks.broadcast(revised)
+    if revised != plan and ranks.is_main:
         write_plan(run.plan, revised)
     return revised

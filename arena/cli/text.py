@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from trainer.verse.text import sanitize
+
 if TYPE_CHECKING:
     from arena.services.schemas import ConsoleEntry, ConsoleView, EventView, MatchResult, MatchView, Side
     from arena.verification.report import Report, Token
@@ -18,14 +20,9 @@ MAX_SHOWN = 300  # characters of one piece of untrusted text
 SHORT_ID = 8  # characters of an entry's id
 
 
-def sanitize(text: str) -> str:
-    r"""Replace characters that do not print, or that reorder text, by escapes, and shorten long text.
-
-    >>> sanitize("a\x1b[2Jb")
-    'a\\x1b[2Jb'
-    """
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
-    return shown if len(shown) <= MAX_SHOWN else shown[: MAX_SHOWN - 1] + "…"
+def printable(text: str) -> str:
+    """Escape untrusted text for a terminal, and shorten it."""
+    return sanitize(text, MAX_SHOWN)
 
 
 def echo_lines(lines: Iterable[str]) -> None:
@@ -44,11 +41,11 @@ def short_id(entry_id: str) -> str:
 
 def report_lines(report: Report) -> Iterator[str]:
     """Write a report: a line with verdict, file and main fact, and indented lines with further facts."""
-    head = f"{report.verdict:<{len(INDENT) - 1}} {sanitize(report.file)}"
+    head = f"{report.verdict:<{len(INDENT) - 1}} {printable(report.file)}"
     if report.verdict == "PASS":
         yield f"{head}  {_tokens(report)}, {_gap(report.certificate)}"
     else:
-        yield f"{head}  {sanitize(report.reason or '')}"
+        yield f"{head}  {printable(report.reason or '')}"
         if report.expected and report.got:
             yield INDENT + _difference(report, report.expected, report.got)
     if report.certificate_agrees is False:
@@ -65,7 +62,7 @@ def _difference(report: Report, expected: Token, got: Token) -> str:
 
 
 def _quote(text: str | None) -> str:
-    return sanitize(repr(text))
+    return printable(repr(text))
 
 
 def _tokens(report: Report) -> str:
@@ -76,7 +73,7 @@ def _gap(certificate: dict[str, Any] | None, *further_keys: str) -> str:
     if certificate is None:
         return "no gap"
     text = f"smallest gap {certificate['smallest_gap']:.3g} at token {certificate['position']}"
-    return text + "".join(f" ({sanitize(str(certificate[key]))})" for key in further_keys)
+    return text + "".join(f" ({printable(str(certificate[key]))})" for key in further_keys)
 
 
 # The event
@@ -84,7 +81,7 @@ def _gap(certificate: dict[str, Any] | None, *further_keys: str) -> str:
 
 def event_lines(view: ConsoleView) -> Iterator[str]:
     """Write the state of the event, its entries and its matches."""
-    yield f"{sanitize(view.event.name)}: {view.event.state}"
+    yield f"{printable(view.event.name)}: {view.event.state}"
     yield from _time_lines(view.event)
     counts = [f"{count} {state}" for state, count in view.counts.items() if count]
     yield "entries: " + (", ".join(counts) or "none")
@@ -112,10 +109,10 @@ def entry_lines(entries: Sequence[ConsoleEntry]) -> Iterator[str]:
     for entry in entries:
         first_line = next((line for line in entry.text.splitlines() if line.strip()), "")
         duplicate = "  (another owner has entered the same verse)" if entry.duplicates else ""
-        author = sanitize(entry.name)
-        yield f"{short_id(entry.entry)}  {entry.state:<12} {author}: {sanitize(first_line)}{duplicate}"
+        author = printable(entry.name)
+        yield f"{short_id(entry.entry)}  {entry.state:<12} {author}: {printable(first_line)}{duplicate}"
         if entry.state not in ("verified", "waiting", "verifying"):
-            yield f"{'':<{SHORT_ID}}  {'':<12} {sanitize(entry.reason)}"
+            yield f"{'':<{SHORT_ID}}  {'':<12} {printable(entry.reason)}"
     if not entries:
         yield "no entries yet"
 
@@ -176,5 +173,5 @@ def _tallies(tallies: Sequence[Sequence[int]]) -> str:
 def _side(side: Side | None) -> str:
     if side is None:
         return "?"
-    author = f" by {sanitize(side.name)}" if side.name else ""
-    return f"{side.seed}. {sanitize(side.label)}{author}{' *' if side.mark == 'won' else ''}"
+    author = f" by {printable(side.name)}" if side.name else ""
+    return f"{side.seed}. {printable(side.label)}{author}{' *' if side.mark == 'won' else ''}"

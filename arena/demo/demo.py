@@ -18,18 +18,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from arena.bootstrap import Database, make_event, open_event
-from arena.cli.text import sanitize
 from arena.demo.simulated_voters import SimulatedVoter
 from arena.errors import ArenaError
 from arena.processes import end_with_parent, python_command
 from arena.rules.lifecycle import UNDECIDED
 from arena.server.network import PortTaken, with_address
-from arena.server.server import answers, serve
-from arena.services import bracket, events, identity, queries
+from arena.server.server import is_answering, serve
+from arena.services import bracket, events, queries
 from arena.services.log import verify_log
 from arena.settings import Settings, load_settings
 from arena.verification.runner import available_cores
 from trainer.verse.bundle import read_claim
+from trainer.verse.identity import new_secret
+from trainer.verse.text import sanitize
 
 TRAINER = "trainer.cli:main"
 SERVER = "arena.demo.demo:serve_as_child"
@@ -100,7 +101,7 @@ def run_demo(
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM ends the children, too
     folder = _new_folder() if folder is None else folder.absolute()
-    draw_word = identity.new_secret()
+    draw_word = new_secret()
     settings = make_event(folder, name="A demonstration", draw_word=draw_word, now=time.time())
     say(f"The demonstration is in {folder}")
     for number, (checkpoint, arch) in enumerate(ARCHITECTURES.items(), start=1):
@@ -145,7 +146,7 @@ def _serving(settings: Settings, lan: str | None) -> Iterator[subprocess.Popen[b
     )
     try:
         deadline = time.monotonic() + READY_SECONDS
-        while not answers(settings):
+        while not is_answering(settings):
             if child.poll() is not None or time.monotonic() > deadline:
                 raise DemoError("the server did not start: its messages are above")
             time.sleep(POLL_SECONDS)
@@ -223,7 +224,7 @@ def _submit(folder: Path, url: str, author: Author) -> str:
     """
     ticket = folder / "tickets" / author.name
     with os.fdopen(os.open(ticket, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(identity.new_secret())
+        file.write(new_secret())
     bundle = folder / "verses" / f"{author.name}.verse"
     options = {
         "--ckpt": str(folder / "runs" / author.checkpoint),
@@ -242,7 +243,7 @@ def _submit(folder: Path, url: str, author: Author) -> str:
         if done.returncode == 0:
             return next(line for line in read_claim(bundle).text.splitlines() if line.strip())
         message = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        if done.returncode != CANNOT_SUBMIT and "Nothing was written" not in message:
+        if done.returncode != CANNOT_SUBMIT:
             break
     raise DemoError(f"{author.name} could not submit a verse: {message}")
 

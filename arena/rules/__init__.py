@@ -1,1 +1,1 @@
-"""Pure: bracket, draw, tally. No database, no clock, no randomness of its own."""
+"""Rules of an event as pure functions: no database, no clock, no randomness of their own."""

@@ -1,8 +1,7 @@
-"""Single elimination with byes and a match for the third place, as pure functions of results.
+"""Single elimination with byes and a match for the third place, as pure functions of decisions.
 
-The bracket is never stored as a tree that somebody could leave half-changed. `build_bracket` lists the matches of an
-evening of n verses; `resolve_bracket` computes from the decisions so far who meets whom and who goes on. Taking a
-decision back is resolving the bracket without it.
+`build_bracket` lists the matches of an event with n entries. `resolve_bracket` computes the sides and the winner of
+every match from the decisions so far. To undo a decision, the bracket is resolved without it.
 """
 
 from __future__ import annotations
@@ -11,28 +10,28 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-MAX_PLACES = 1_024  # ten rounds; more would take qualifying heats
-NOBODY = ""  # a side that stays empty: a bye, or both who could have come were disqualified
+MAX_PLACES = 1_024  # ten rounds; more entries would need qualifying rounds
+NOBODY = ""  # a side that stays empty: a bye, or both possible entries were disqualified
 THIRD = "third"  # id of the match for the third place
 
 
 @dataclass(frozen=True)
 class Seed:
-    """The side is the entry with this place in the lot, from 1."""
+    """A side that is the entry with this seed number, from 1."""
 
     number: int
 
 
 @dataclass(frozen=True)
 class WinnerOf:
-    """The side is whoever wins this match."""
+    """A side that is the winner of a match."""
 
     match: str
 
 
 @dataclass(frozen=True)
 class LoserOf:
-    """The side is whoever loses this match."""
+    """A side that is the loser of a match."""
 
     match: str
 
@@ -42,7 +41,7 @@ Source = Seed | WinnerOf | LoserOf | None  # None: nobody, a bye
 
 @dataclass(frozen=True)
 class PlannedMatch:
-    """A match before anything is known but the number of entries."""
+    """A match of the bracket, before any result."""
 
     id: str  # r1m1 is the topmost of the first round
     round: int  # from 1
@@ -58,7 +57,7 @@ VOTED: tuple[DecidedByVoters, ...] = get_args(DecidedByVoters)  # ways a match i
 
 @dataclass(frozen=True)
 class Decision:
-    """The room's choice between two entries."""
+    """The voters' choice between two entries."""
 
     upper: str
     lower: str
@@ -68,7 +67,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class Standing:
-    """What is known of a match now. A side or a winner is an entry id, NOBODY, or None: not known yet."""
+    """The current state of a match. A side or a winner is an entry id, NOBODY, or None: not known yet."""
 
     upper: str | None
     lower: str | None
@@ -78,18 +77,19 @@ class Standing:
 
     @property
     def closed(self) -> bool:
+        """Whether the match has a result."""
         return self.decided_by is not None
 
     @property
     def ready(self) -> bool:
-        """Two entries that can be voted on."""
+        """Whether the match has two entries and no result."""
         return bool(self.upper and self.lower) and not self.closed
 
 
 def seed_positions(n: int) -> list[int]:
-    """Seed numbers from the top of the bracket down, for the next power of two; those beyond n are byes.
+    """Compute the seed numbers of the first round from the top down; numbers above n are byes.
 
-    Seeds 1 and 2 can only meet in the final, 1 to 4 only in the semi-finals, and so on; the best seeds have the byes.
+    Seeds 1 and 2 can only meet in the final, 1 to 4 only in the semi-finals, and so on. The best seeds have the byes.
 
     >>> seed_positions(6)
     [1, 8, 4, 5, 2, 7, 3, 6]
@@ -104,13 +104,13 @@ def seed_positions(n: int) -> list[int]:
 
 
 def build_bracket(n: int) -> list[PlannedMatch]:
-    """All matches of an evening of n verses, in the order of play: the final last, the third-place match before it.
+    """List all matches of an event with n entries, in the order of play: the final last, the third-place match before.
 
-    One verse has a final it wins by walk-over; with four or more places, whoever loses a semi-final plays for the
-    third.
+    One entry alone wins the final by walkover. From three entries on, the losers of the semi-finals play for the third
+    place.
 
     Raises:
-        ValueError: n is negative, or above `MAX_PLACES`.
+        ValueError: The number is negative, or above `MAX_PLACES`.
     """
     if not 0 <= n <= MAX_PLACES:
         raise ValueError(f"a bracket has 0 to {MAX_PLACES} places, not {n}")
@@ -140,61 +140,69 @@ def resolve_bracket(
     decisions: Mapping[str, Decision],
     out: Iterable[str] = (),
 ) -> dict[str, Standing]:
-    """Who meets whom, and who is through.
+    """Compute the sides and the winner of every match.
 
     Args:
-        matches: as `build_bracket` gives them.
+        matches: as `build_bracket` returns them.
         seeds: entry ids, seed 1 first.
-        decisions: by match id. One counts only if the same two entries meet: others wait for that.
-        out: entries that were disqualified. What they won before stays won, but their next match, or the last match of
-            all if they won that, goes to the other side.
+        decisions: by match id. A decision counts only while the same two entries meet.
+        out: ids of disqualified entries. They keep the matches they won before; the other side wins their next match,
+            and the final or the match for the third place if they had won that.
 
     Returns:
-        One standing a match, by its id.
+        The standing of every match, by its id.
     """
-    gone = set(out)
-    found: dict[str, Standing] = {}
+    disqualified = set(out)
+    standings: dict[str, Standing] = {}
     for match in matches:
-        upper, lower = (_side(source, seeds, found) for source in (match.upper, match.lower))
+        upper, lower = (_side(source, seeds, standings) for source in (match.upper, match.lower))
         if upper is None or lower is None:
-            found[match.id] = Standing(upper, lower)
+            standings[match.id] = Standing(upper, lower)
         else:
-            found[match.id] = _standing(match, upper, lower, decisions.get(match.id), gone)
-    return found
+            standings[match.id] = _standing(match, upper, lower, decisions.get(match.id), disqualified)
+    return standings
 
 
-def _side(source: Source, seeds: Sequence[str], found: Mapping[str, Standing]) -> str | None:
+def _side(source: Source, seeds: Sequence[str], standings: Mapping[str, Standing]) -> str | None:
     match source:
         case None:
             return NOBODY
         case Seed(number):
             return seeds[number - 1]
         case WinnerOf(match):
-            return found[match].winner
+            return standings[match].winner
         case LoserOf(match):
-            return found[match].loser
+            return standings[match].loser
 
 
-def _standing(match: PlannedMatch, upper: str, lower: str, decision: Decision | None, gone: set[str]) -> Standing:
-    here = [side for side in (upper, lower) if side and side not in gone]
+def _standing(
+    match: PlannedMatch, upper: str, lower: str, decision: Decision | None, disqualified: set[str]
+) -> Standing:
+    present = [side for side in (upper, lower) if side and side not in disqualified]
     counts = decision is not None and (decision.upper, decision.lower) == (upper, lower) and bool(upper and lower)
     if decision is not None and counts:
-        stays = decision.winner not in gone or (match.kind == "match" and decision.winner in (upper, lower))
+        stays = decision.winner not in disqualified or (match.kind == "match" and decision.winner in (upper, lower))
         if stays:
             loser = lower if decision.winner == upper else upper
             return Standing(upper, lower, decision.winner, loser, decision.by)
-    if len(here) == 2:
+    if len(present) == 2:
         return Standing(upper, lower)
-    winner = here[0] if here else NOBODY
+    winner = present[0] if present else NOBODY
     loser = lower if winner == upper else upper
-    if not winner:  # both disqualified, or one alone who is: nobody comes out of this match
+    if not winner:  # both sides are empty or disqualified: nobody leaves this match
         loser = NOBODY
     bye = match.kind == "match" and NOBODY in (upper, lower) and None in (match.upper, match.lower)
     return Standing(upper, lower, winner, loser, "bye" if bye else "walkover")
 
 
 def title_of(match_id: str, round: int, slot: int, rounds: int) -> str:
-    """What people call a match.
+    """Name a match for people.
+
+    Args:
+        match_id: its id.
+        round: its round, from 1.
+        slot: its place in the round from the top, from 1.
+        rounds: of the bracket, all together.
 
     >>> title_of("r1m3", 1, 3, 3)
     'Quarter-final 3'
@@ -206,7 +214,7 @@ def title_of(match_id: str, round: int, slot: int, rounds: int) -> str:
 
 
 def round_title(round: int, rounds: int) -> str:
-    """What people call a round, in the singular.
+    """Name a round for people, in the singular.
 
     >>> round_title(1, 5)
     'Round of 32'

@@ -19,14 +19,14 @@ MATCH_STATES = ("pending", "open", "closed")
 
 
 class Action(Enum):
-    """What somebody does in an event. The value names it in a refusal."""
+    """An action in an event. The value names it in an error message."""
 
     SET_DRAW_WORD = "setting the draw word"
     OPEN_SUBMISSIONS = "opening submissions"
     SET_CLOSING_TIME = "setting the closing time"
     CLOSE_SUBMISSIONS = "closing submissions"
-    SEND_CLAIM = "entering a verse"  # once closed, only who was refused by no fault of theirs, in the grace time
-    SEND_TENSORS = "sending the tensors of a verse"  # once closed, in the grace time
+    SEND_CLAIM = "entering a verse"  # once closed: only after a verdict of UNDECIDED, within the grace time
+    SEND_TENSORS = "sending the tensors of a verse"  # once closed: within the grace time
     RENAME_ENTRY = "changing an author's name"
     WITHDRAW = "withdrawing this verse"
     DISQUALIFY = "disqualifying"
@@ -144,7 +144,7 @@ def is_grace_over(event: Submissions, now: float) -> bool:
 
 
 def phase_at(event: Submissions, now: float, *, voting: bool) -> Phase:
-    """What the people of an event do now, in one word.
+    """Compute the phase of an event: what happens now, in one word.
 
     Args:
         event: the event.

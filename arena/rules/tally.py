@@ -1,4 +1,4 @@
-"""What the votes of one round of a poll come to."""
+"""The outcome of one round of a poll."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Tally:
 
 
 def outcome(tally: Tally, poll_round: int) -> Literal["upper", "lower", "revote", "draw"]:
-    """Name the side with more votes; after a tie comes another vote, and after another tie the public draw.
+    """Determine the side with more votes; a tie leads to another vote, and a second tie to the draw.
 
-    A match without votes is a tie.
+    A round without votes is a tie.
 
     Args:
         tally: the votes of this round.

@@ -1,1 +1,1 @@
-"""Processes and sockets of a served event; no Flask routes here. Imports web, services, settings and errors."""
+"""Processes and sockets of a served event, without Flask routes."""

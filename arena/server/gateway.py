@@ -16,7 +16,7 @@ from typing import Any
 
 from arena.server.request_body import PATIENCE, BodyReader, Disconnected, Receive
 from arena.server.snapshot import SnapshotKeeper
-from arena.server.wsgi import Answer, BoundedExecutor, WSGIApp, environ_of, send_answer
+from arena.server.wsgi import AppResponse, BoundedExecutor, WSGIApp, build_wsgi_environ, send_response
 from arena.services.schemas import to_json
 from arena.web.limits import request_limits
 from arena.web.refusal import Refusal
@@ -24,32 +24,34 @@ from arena.web.routes import STATE
 from arena.web.schemas import ErrorResponse
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
-READER_PATIENCE = 60.0  # seconds a reader may take for one chunk of an answer
-ALWAYS = [(b"cache-control", b"no-cache"), (b"x-content-type-options", b"nosniff")]
+CHUNK_PATIENCE = 60.0  # seconds that a client may take for one chunk of a response
+COMMON_HEADERS = [(b"cache-control", b"no-cache"), (b"x-content-type-options", b"nosniff")]
 log = logging.getLogger(__name__)
 
-# Threads, and requests inside at once. Votes wait behind no page or upload; those that wait for the disk together share
-# a transaction, so they have many threads. At 800 votes a second the last of 4,000 waits 5 seconds.
+# Threads, and requests at once, running or waiting. Votes have their own threads, so that no page or upload delays
+# them; many, because votes that wait together share a transaction. At 800 votes a second the last of 4,000 waits 5 s.
 EXECUTORS = {"votes": (32, 4_000), "pages": (6, 2_000), "uploads": (2, 64), "forms": (1, 8)}
 
 
 class Gateway:
-    """An ASGI application."""
+    """The ASGI application that the server runs."""
 
     def __init__(self, app: WSGIApp, keeper: SnapshotKeeper, spool: Path, patience: float = PATIENCE) -> None:
-        """
+        """Make a gateway; the server starts it.
+
         Args:
             app: the Flask application.
             keeper: of snapshots; started and stopped with the server.
-            spool: an existing folder for large bodies on their way.
-            patience: seconds that a body may take, however small.
+            spool: an existing folder for large bodies that are arriving.
+            patience: seconds that every body may take, however small.
         """
         self._app, self._keeper, self._spool, self._patience = app, keeper, spool, patience
         self._executors: dict[str, BoundedExecutor] = {}
         self._bodies: BodyReader | None = None
-        self._answers: tuple[object, dict[str, Any], dict[str, Any], dict[str, Any]] | None = None
+        self._state_messages: tuple[object, dict[str, Any], dict[str, Any], dict[str, Any]] | None = None
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """Answer one connection, as ASGI defines it."""
         if scope["type"] == "http":
             if scope["path"] == STATE.path and scope["method"] == STATE.method:
                 await self._state(scope, send)
@@ -79,16 +81,16 @@ class Gateway:
 
     async def _state(self, scope: Mapping[str, Any], send: Send) -> None:
         latest = self._keeper.latest
-        if self._answers is None or self._answers[0] is not latest:
+        if self._state_messages is None or self._state_messages[0] is not latest:
             etag = (b"etag", latest.etag)
-            full = [etag, *ALWAYS, (b"content-type", b"application/json")]
-            self._answers = (
+            full = [etag, *COMMON_HEADERS, (b"content-type", b"application/json")]
+            self._state_messages = (
                 latest,
                 {"type": "http.response.start", "status": 200, "headers": full},
                 {"type": "http.response.body", "body": latest.body},
-                {"type": "http.response.start", "status": 304, "headers": [etag, *ALWAYS]},
+                {"type": "http.response.start", "status": 304, "headers": [etag, *COMMON_HEADERS]},
             )
-        _, start, body, unchanged = self._answers
+        _, start, body, unchanged = self._state_messages
         for name, value in scope["headers"]:
             if name == b"if-none-match" and latest.etag in value:
                 await send(unchanged)
@@ -99,7 +101,7 @@ class Gateway:
 
     async def _request(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         try:
-            answer, executor = await self._ask(scope, receive)
+            response, executor = await self._call_app(scope, receive)
         except Refusal as refusal:
             await _refuse(scope, refusal, send)
         except Disconnected:
@@ -109,33 +111,33 @@ class Gateway:
             await _refuse(scope, Refusal(500, "broken", "Something went wrong on the server: try again."), send)
         else:
             try:
-                await send_answer(answer, executor, send, READER_PATIENCE)
+                await send_response(response, executor, send, CHUNK_PATIENCE)
             except TimeoutError:
-                log.info("%s was not read to its end", scope["path"])
+                log.info("the client stopped reading %s", scope["path"])
 
-    async def _ask(self, scope: dict[str, Any], receive: Receive) -> tuple[Answer, BoundedExecutor]:
-        """Read the request whole, and let the application answer it."""
+    async def _call_app(self, scope: dict[str, Any], receive: Receive) -> tuple[AppResponse, BoundedExecutor]:
+        """Read the request to its end, and call the application."""
         if self._bodies is None:
-            raise RuntimeError("the gateway was not started: it needs a server that speaks ASGI's lifespan")
+            raise RuntimeError("the gateway was not started: it needs a server with ASGI's lifespan")
         limits = request_limits(scope["method"], scope["path"])
         executor = self._executors[limits.executor]
-        body, size = await self._bodies.read(limits, _declared(scope["headers"]), receive)
+        body, size = await self._bodies.read(limits, _content_length(scope["headers"]), receive)
         try:
-            answer = Answer()
-            await executor.run(answer.begin, self._app, environ_of(scope, body, size))
+            response = AppResponse()
+            await executor.run(response.begin, self._app, build_wsgi_environ(scope, body, size))
         finally:
             body.close()
-        return answer, executor
+        return response, executor
 
 
 NO_BODY = {"type": "http.response.body", "body": b""}
 
 
-def _declared(headers: list[tuple[bytes, bytes]]) -> int | None:
-    """The length of the body by its header: 0 without one, None for a body in chunks.
+def _content_length(headers: list[tuple[bytes, bytes]]) -> int | None:
+    """Return the body's length by its header: 0 without one, None for a body in chunks.
 
     Raises:
-        Refusal: no number.
+        Refusal: The header is not a number.
     """
     length = 0
     for name, value in headers:
@@ -143,14 +145,14 @@ def _declared(headers: list[tuple[bytes, bytes]]) -> int | None:
             return None
         if name == b"content-length":
             if not (value.isdigit() and len(value) <= 15):
-                raise Refusal(400, "bad-length", "The request's Content-Length is no number.")
+                raise Refusal(400, "bad-length", "The header Content-Length of the request is not a number.")
             length = int(value)
     return length
 
 
 async def _refuse(scope: Mapping[str, Any], refusal: Refusal, send: Send) -> None:
-    """Answer in the gateway's own words, and close: the rest of the body may still be on its way."""
-    headers = [*ALWAYS, (b"connection", b"close"), (b"content-security-policy", b"default-src 'none'")]
+    """Answer a request that was turned down, and close the connection, on which more bytes may arrive."""
+    headers = [*COMMON_HEADERS, (b"connection", b"close"), (b"content-security-policy", b"default-src 'none'")]
     if refusal.retry_after is not None:
         headers.append((b"retry-after", str(refusal.retry_after).encode()))
     if scope["path"].startswith("/api/"):

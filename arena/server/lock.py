@@ -1,4 +1,4 @@
-"""One process serves an event: it holds a lock that the system frees when it dies, however it dies."""
+"""The lock on an event folder: one process serves an event, and the system frees the lock when it ends."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from types import TracebackType
 
 from arena.errors import ArenaError
 
-BUSY_MS = 250  # two that start together: the loser waits so long before it believes it
+BUSY_MS = 250  # that a second process waits before it reports that the lock is held
 
 
 class EventHeld(ArenaError):
-    """Another process serves this event."""
+    """Another process holds the lock of this event."""
 
     code = "event-held"
 
@@ -25,25 +25,27 @@ class EventHeld(ArenaError):
 
 
 class EventLock:
-    """Held between `with` and its end.
+    """A lock that is held inside a `with` block.
 
-    An open write transaction of SQLite on a file of its own: every system has it, and on every system it ends with the
-    process. Who holds it stands in the file, committed before: a writer's lock does not keep others from reading.
+    It is an open write transaction of SQLite on a file of its own, which ends with the process on every system. The
+    file also names the process that holds it: others may read it during the transaction.
     """
 
     def __init__(self, path: Path, address: str) -> None:
-        """
+        """Make a lock that is not held yet.
+
         Args:
             path: the lock file; its folder exists.
-            address: where the event is served, for whoever finds it locked.
+            address: where the event is served, for other processes that find it locked.
         """
         self._path, self._address = path, address
         self._connection: sqlite3.Connection | None = None
 
     def __enter__(self) -> EventLock:
-        """
+        """Take the lock.
+
         Raises:
-            EventHeld: by another process.
+            EventHeld: Another process holds it.
         """
         connection = sqlite3.connect(self._path, isolation_level=None, timeout=BUSY_MS / 1000)
         try:

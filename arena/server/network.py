@@ -28,16 +28,18 @@ class PortTaken(ArenaError):
 def with_address(
     settings: Settings, *, lan: str | None = None, port: int | None = None, public_url: str = ""
 ) -> Settings:
-    """The settings with an address to listen on and one for links.
+    """Return settings with an address to listen on and one for links.
 
     Args:
-        lan: None: this machine only. Else the address that phones of the local network use; "auto": as set, or the one
-            that is found.
-        port: None: as set; 0: any that is free.
+        settings: of the event folder.
+        lan: the address that phones in the local network use. "auto": the one that is set, else this machine's
+            address in the network. None: listen on this machine only.
+        port: the port to listen on. None: the one that is set. 0: any free port.
         public_url: the outside address, of a tunnel or a proxy.
 
     Raises:
-        SettingsError: no such address.
+        SettingsError: An address has a wrong form, or this machine has none in the network.
+        PortTaken: Another program listens on the port.
     """
     check_public_url(public_url)
     if lan is not None:
@@ -54,13 +56,13 @@ def with_address(
 
 
 def lan_address() -> str:
-    """The address by which other machines of the local network reach this one.
+    """Return the address by which other machines in the local network reach this one.
 
     Raises:
-        SettingsError: it has none.
+        SettingsError: This machine has none.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
-        probe.connect(("192.0.2.1", 9))  # an address for documentation: nothing is sent, the system chooses the way
+        probe.connect(("192.0.2.1", 9))  # of documentation: nothing is sent, the system only chooses a route
         address = str(probe.getsockname()[0])
         if not address.startswith(("127.", "0.")):
             return address
@@ -68,10 +70,10 @@ def lan_address() -> str:
 
 
 def free_port(host: str, port: int) -> int:
-    """The port, if nobody listens on it; for 0, one that is free now.
+    """Return the port if no program listens on it; for 0, a port that is free now.
 
     Raises:
-        PortTaken
+        PortTaken: Another program listens on it, or there is no such port.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -90,7 +92,7 @@ def free_port(host: str, port: int) -> int:
 
 
 def raise_descriptor_limit() -> int:
-    """Let this process and its children open as many files as the system allows; how many connections that carries."""
+    """Raise the limit of open files, for child processes too, and return how many connections it allows."""
     if sys.platform == "win32":
         return WITHOUT_LIMIT  # sockets are not counted there
     import resource
@@ -104,5 +106,5 @@ def raise_descriptor_limit() -> int:
             resource.setrlimit(resource.RLIMIT_NOFILE, (goal, hard))
             soft = goal
             break
-    found = MAX_CONNECTIONS + RESERVED if soft == resource.RLIM_INFINITY else soft
-    return max(16, min(found - RESERVED, MAX_CONNECTIONS))
+    limit = MAX_CONNECTIONS + RESERVED if soft == resource.RLIM_INFINITY else soft
+    return max(16, min(limit - RESERVED, MAX_CONNECTIONS))

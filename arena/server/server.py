@@ -24,7 +24,7 @@ from arena.server.network import free_port, raise_descriptor_limit
 from arena.server.supervisor import Supervisor
 from arena.settings import Settings, SettingsError
 
-BACKLOG = 4_096  # connections the system keeps for us while a room arrives at once; more than it would allow anyway
+BACKLOG = 4_096  # connections that wait in the system while many phones arrive at once; most systems allow fewer
 CONNECTIONS_PER_PHONE = 2  # one that polls, and one more while a page is fetched
 HEAD_MS = 20_000  # a request's head, or silence between two requests; phones ask every 4 seconds
 STOP_SECONDS = 4  # that the web process may take to end
@@ -41,15 +41,17 @@ def serve(
     """Serve the event until Ctrl-C.
 
     Args:
-        settings: see `network.with_address` for the address.
-        jobs: bundles checked at once; None: as many as there are cores, less one.
-        console_remote: let the console answer other machines; behind TLS only.
+        settings: of the event folder, with an address from `network.with_address`.
+        jobs: bundles checked at once; None: the number of cores, less one.
+        console_remote: let the console answer other machines, which needs TLS.
         say: prints a line.
 
     Raises:
-        EventHeld: another process serves it.
-        PortTaken
-        ArenaError: there is no event, or a later version made it.
+        EventHeld: Another process serves the event.
+        PortTaken: Another program listens on the port.
+        SettingsError: The console is to answer other machines without TLS.
+        NoEvent: The database holds no event.
+        DatabaseTooNew: A later version wrote the database.
     """
     from arena.bootstrap import open_event
     from arena.services.events import current_event
@@ -62,8 +64,8 @@ def serve(
         event = open_event(settings)
         current_event(event.db)
         sweep_parts(event.db, event.bundles, event.spool)
-        for left in settings.incoming.glob("form-*"):  # copies of forms that a crash left behind
-            left.unlink(missing_ok=True)
+        for path in settings.incoming.glob("form-*"):  # copies of forms that a crash left behind
+            path.unlink(missing_ok=True)
         connections = raise_descriptor_limit()
         supervisor = Supervisor(settings, jobs)
         web = web_server(settings.host, settings.port, connections)
@@ -78,7 +80,7 @@ def serve(
 
 
 def load_gateway(settings: Settings, console_remote: bool = False) -> Any:
-    """The web process's application; runs there."""
+    """Make the application of the web process, inside that process."""
     from arena.bootstrap import open_event
     from arena.server.gateway import Gateway
     from arena.server.snapshot import DatabaseSource, SnapshotKeeper
@@ -87,21 +89,19 @@ def load_gateway(settings: Settings, console_remote: bool = False) -> Any:
     end_with_main_process()
     event = open_event(settings)
     keeper = SnapshotKeeper(partial(DatabaseSource, event.db))
-    app = create_app(
-        settings, event.db, event.bundles, event.spool, time.time, console_remote, snapshot=keeper.snapshot
-    )
+    app = create_app(event, console_remote=console_remote, snapshot=keeper.snapshot)
     return Gateway(app, keeper, settings.incoming)
 
 
 def end_with_main_process() -> None:
-    """Called in a process that multiprocessing started: end when its parent does."""
+    """End this process, which multiprocessing started, when its parent ends."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         end_with_parent(sentinel=parent.sentinel)
 
 
 def web_server(host: str, port: int, connections: int) -> Any:
-    """Granian, set for phones: its `serve` takes what makes the application, in a process of its own."""
+    """Return a granian server with our settings; its `serve` calls a loader in a process of its own."""
     from granian import Granian
     from granian.constants import HTTPModes, Interfaces, Loops
     from granian.http import HTTP1Settings
@@ -110,13 +110,14 @@ def web_server(host: str, port: int, connections: int) -> Any:
     multiprocessing.set_start_method("spawn", force=True)  # a forked child would hold what this process holds
 
     class Web(Granian):  # type: ignore[misc, valid-type]
-        """Granian, for which a closed terminal is the end and no wish to start anew."""
+        """Granian that ends when its terminal closes, and that restarts its process as often as needed."""
 
         def signal_handler_reload(self, *args: Any, **kwargs: Any) -> None:
+            """End on SIGHUP, where granian would reload."""
             self.signal_handler_interrupt()
 
         def _respawn_workers(self, *args: Any, **kwargs: Any) -> None:
-            """Granian ends when a process dies within seconds of its start; an evening goes on, however often."""
+            """Restart processes, and forget when: granian would end if one dies within seconds of its start."""
             super()._respawn_workers(*args, **kwargs)
             self.respawned_wrks.clear()
 
@@ -139,9 +140,9 @@ def web_server(host: str, port: int, connections: int) -> Any:
 
 
 def _announce(settings: Settings, connections: int, say: Callable[[str], None], stop: Any) -> None:
-    """Say where everything is, once the server answers."""
+    """Print the addresses as soon as the server answers."""
     deadline = time.monotonic() + READY_SECONDS
-    while not answers(settings):
+    while not is_answering(settings):
         if stop.wait(0.05) or time.monotonic() > deadline:
             return
     local = f"http://127.0.0.1:{settings.port}"
@@ -152,13 +153,13 @@ def _announce(settings: Settings, connections: int, say: Callable[[str], None], 
         f"  console  {settings.console_url}",
         f'           its password is the "console_password" in {settings.dir / "secrets.json"}',
         f"  carries {connections // CONNECTIONS_PER_PHONE:,} phones at once ({connections:,} connections)",
-        "Ctrl-C ends it; what was confirmed is on the disk.",
+        "Ctrl-C ends it; everything that was confirmed is saved.",
     ):
         say(line)
 
 
-def answers(settings: Settings) -> bool:
-    """Whether the server answers polls."""
+def is_answering(settings: Settings) -> bool:
+    """Return whether the server answers polls."""
     from arena.web.routes import STATE
 
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)

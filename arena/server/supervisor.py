@@ -17,19 +17,20 @@ log = logging.getLogger(__name__)
 
 
 class Supervisor:
-    """The verifying process: started, started again when it dies, and ended."""
+    """Starts the verification process, restarts it when it dies, and ends it."""
 
     def __init__(self, settings: Settings, jobs: int | None) -> None:
         self._command = python_command(WORKER, str(settings.dir), str(jobs or 0))
         self._stop = threading.Event()
         self._child: subprocess.Popen[bytes] | None = None
-        self._thread = threading.Thread(target=self._watch, name="verifying", daemon=True)
+        self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
 
     def start(self) -> None:
+        """Start the process, and a thread that watches it."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End it: its standard input closes, which it takes as the end of the evening."""
+        """End the process by closing its standard input, and wait until it has ended."""
         self._stop.set()
         child = self._child
         if child is not None and child.stdin is not None:
@@ -45,7 +46,7 @@ class Supervisor:
                     self._child.wait(0.2)
             if self._stop.is_set():
                 break
-            log.error("the verifying process ended with status %s; starting another", self._child.returncode)
+            log.error("the verification process ended with status %s; starting it again", self._child.returncode)
             self._stop.wait(RESTART_SECONDS)
         if self._child is not None:
             if self._child.stdin is not None:

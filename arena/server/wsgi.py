@@ -1,6 +1,6 @@
-"""Runs the Flask application in threads that wait for no phone.
+"""Runs the Flask application in threads that never wait for a client.
 
-Bodies are whole before a thread sees them; answers are fetched in chunks, the next when the last was taken.
+A body is complete before a thread works on it. A response is fetched in chunks, each after the client took the last.
 """
 
 from __future__ import annotations
@@ -17,55 +17,58 @@ from a2wsgi.wsgi import build_environ
 
 from arena.web.refusal import Refusal
 
-ASCII = bytes(range(33, 127))  # what a query string may hold as it is
-FETCHED = 2**18  # bytes of an answer that are in memory at once
+ASCII = bytes(range(33, 127))  # characters of a query string that need no escape
+CHUNK_BYTES = 2**18  # of a response, in memory at once
 T = TypeVar("T")
 WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class BoundedExecutor:
-    """Some threads, and a queue of bounded length before them."""
+    """A thread pool with a bounded queue."""
 
-    def __init__(self, name: str, threads: int, most: int) -> None:
-        """
+    def __init__(self, name: str, threads: int, max_requests: int) -> None:
+        """Start no thread yet.
+
         Args:
-            most: requests in the executor at once, running or waiting.
+            name: of the threads.
+            threads: at most so many.
+            max_requests: in the executor at once, running or waiting.
         """
         self._pool = ThreadPoolExecutor(threads, name)
-        self._most, self._inside = most, 0
+        self._max_requests, self._requests = max_requests, 0
 
     async def run(self, function: Callable[..., T], *args: object) -> T:
-        """Run it in a thread of this executor.
+        """Run a function in a thread of this executor.
 
         Raises:
-            Refusal: the queue is full.
+            Refusal: The queue is full.
         """
-        if self._inside >= self._most:
-            raise Refusal(503, "busy", "Many are asking at once: try again in a moment.", 1)
-        self._inside += 1
+        if self._requests >= self._max_requests:
+            raise Refusal(503, "busy", "The server is busy: try again in a moment.", 1)
+        self._requests += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, function, *args)
         finally:
-            self._inside -= 1
+            self._requests -= 1
 
     def close(self) -> None:
-        """Let what runs come to its end, for as long as the process lives; start nothing more."""
+        """Start nothing more; what runs may finish."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 @dataclass
-class Answer:
-    """What the application answered: the start of it, and the rest on demand."""
+class AppResponse:
+    """A response of the application: its start, and the rest on demand."""
 
     status: int = 500
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
-    chunk: bytes = b""  # what is to be sent next
-    ended: bool = False  # nothing follows it
+    chunk: bytes = b""  # to be sent next
+    ended: bool = False  # `chunk` is the last
     _rest: Iterator[bytes] = field(default_factory=lambda: iter(()))
     _close: Callable[[], None] = lambda: None
 
     def begin(self, app: WSGIApp, environ: dict[str, Any]) -> None:
-        """Call the application. In a thread of a executor."""
+        """Call the application, in a thread of an executor."""
         written: list[bytes] = []
 
         def start_response(status: str, headers: list[tuple[str, str]], _error: object = None) -> Callable[..., None]:
@@ -79,13 +82,13 @@ class Answer:
         self.fetch(written)
 
     def fetch(self, before: Iterable[bytes] = ()) -> None:
-        """Get the next chunk. In a thread of a executor."""
+        """Get the next chunk, in a thread of an executor."""
         parts, size = list(before), 0
         try:
             for part in self._rest:
                 parts.append(part)
                 size += len(part)
-                if size >= FETCHED:
+                if size >= CHUNK_BYTES:
                     break
             else:
                 self.ended = True
@@ -97,42 +100,56 @@ class Answer:
             self.close()
 
     def close(self) -> None:
-        """Tell the application that nobody fetches the rest."""
+        """Tell the application that the rest will not be fetched."""
         close, self._close = self._close, lambda: None
         close()
 
 
-def environ_of(scope: Mapping[str, Any], body: IO[bytes], size: int) -> dict[str, Any]:
-    """The WSGI environment of an ASGI request whose body is here.
+def build_wsgi_environ(scope: Mapping[str, Any], body: IO[bytes], size: int) -> dict[str, Any]:
+    """Build the WSGI environment of an ASGI request.
 
-    A header with an underscore in its name is dropped: WSGI could not tell it from the one with a hyphen.
+    A header with an underscore in its name is dropped: WSGI cannot tell it from the one with a hyphen.
+
+    Args:
+        scope: of ASGI.
+        body: a file at its start.
+        size: of the body, in bytes.
+
+    Returns:
+        The environment.
     """
-    asked = dict(scope)
-    asked["headers"] = [(name, value) for name, value in scope["headers"] if b"_" not in name]
-    asked["query_string"] = quote_from_bytes(scope["query_string"], safe=ASCII).encode()
-    environ = dict(build_environ(cast(Any, asked), cast(Any, body)))
+    checked = dict(scope)
+    checked["headers"] = [(name, value) for name, value in scope["headers"] if b"_" not in name]
+    checked["query_string"] = quote_from_bytes(scope["query_string"], safe=ASCII).encode()
+    environ = dict(build_environ(cast(Any, checked), cast(Any, body)))
     environ.pop("HTTP_TRANSFER_ENCODING", None)
     environ["CONTENT_LENGTH"] = str(size)
     environ["wsgi.errors"] = sys.stderr
     return environ
 
 
-async def send_answer(
-    answer: Answer, executor: BoundedExecutor, send: Callable[[dict[str, Any]], Awaitable[None]], patience: float
+async def send_response(
+    response: AppResponse, executor: BoundedExecutor, send: Callable[[dict[str, Any]], Awaitable[None]], patience: float
 ) -> None:
-    """Send it as fast as its reader takes it; no thread waits for that.
+    """Send a response as fast as the client takes it; no thread waits for the client.
+
+    Args:
+        response: which has begun.
+        executor: fetches the rest.
+        send: of ASGI.
+        patience: seconds that the client may take for one chunk.
 
     Raises:
-        TimeoutError: a chunk was not taken within `patience` seconds.
+        TimeoutError: The client took longer.
     """
-    await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+    await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
     try:
         while True:
             async with asyncio.timeout(patience):
-                await send({"type": "http.response.body", "body": answer.chunk, "more_body": not answer.ended})
-            if answer.ended:
+                await send({"type": "http.response.body", "body": response.chunk, "more_body": not response.ended})
+            if response.ended:
                 return
-            await executor.run(answer.fetch)
+            await executor.run(response.fetch)
     finally:
-        if not answer.ended:
-            await executor.run(answer.close)
+        if not response.ended:
+            await executor.run(response.close)

@@ -1,1 +1,1 @@
-"""One verb a function, one transaction each. For web, cli and worker; imports store, rules, trainer.verse."""
+"""Services: each function is one action or query in a transaction of its own."""

@@ -1,7 +1,7 @@
-"""The bracket: drawn, its matches opened, closed and undone.
+"""The bracket: it is drawn; its matches are opened, closed and undone; entries are disqualified and reinstated.
 
-Who meets whom is never edited. `rules.bracket.resolve_bracket` computes it from the decisions so far, and `_settle`
-writes what has changed: after a closed match, a disqualification, or a decision taken back.
+Nobody edits who meets whom. `rules.bracket.resolve_bracket` computes it from the decisions so far, and `_settle` writes
+what has changed after a closed match, a disqualification or an undone decision.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from arena.services.schemas import EventView, MatchResult, MatchView
 from arena.store.schema import Entry, Event, Match, Vote
 from arena.store.unit_of_work import Database
 
-MATCH_CHANGES = {  # kinds of records that change a match, in words
+MATCH_CHANGES = {  # kinds of log records that change a match, in words
     "match-opened": "{match} was opened",
     "votes-counted": "the votes of {match} were counted",
     "match-settled": "the result of {match} changed",
@@ -50,20 +50,23 @@ ENTRY_CHANGES = {
     "entry-replaced": "this entry was replaced",
 }
 MAX_REASON = 200  # characters of a disqualification's reason
-MAX_SECONDS = 86_400.0  # a match open longer than a day was a slip of the finger
+MAX_SECONDS = 86_400.0  # a match of more than a day is a typing error
 
 
 def draw_bracket(db: Database, *, without_missing: bool = False, seen: int | None = None, now: float) -> EventView:
-    """Draw lots among the verified entries and plan every match. Without entries the event ends void.
+    """Draw the seeds of the verified entries, and create every match. Without entries the event becomes void.
 
     Args:
         db: the event's database.
-        without_missing: leave out entries that have no verdict yet, instead of refusing.
-        seen: as in `log.require_unchanged`.
+        without_missing: leave out entries that have no verdict yet.
+        seen: number of the log's latest record that the caller was shown; None: not checked.
         now: seconds since the epoch.
 
     Raises:
-        AlreadyDone, EntriesPending; WrongState: submissions are not closed; TooManyEntries: more than places.
+        AlreadyDone: The event has changed since the caller was shown it.
+        EntriesPending: Entries have no verdict yet.
+        WrongState: Submissions are not closed, or the bracket is drawn.
+        TooManyEntries: A bracket has fewer places.
     """
     with db.writing() as session:
         event = the_event(session)
@@ -112,17 +115,23 @@ def draw_bracket(db: Database, *, without_missing: bool = False, seen: int | Non
 def open_match(
     db: Database, match_id: str, *, seconds: float | None = None, seen: int | None = None, now: float
 ) -> MatchView:
-    """Let the room vote on a match. Opening an open one changes nothing.
+    """Open the vote on a match. Opening an open one changes nothing.
 
     Args:
         db: the event's database.
-        match_id: which one.
-        seconds: how long; None as the event's rules say, 0 until it is closed by hand.
-        seen: as in `log.require_unchanged`.
+        match_id: the match.
+        seconds: its length; None: as the event's rules say; 0: until it is closed by hand.
+        seen: number of the log's latest record that the caller was shown; None: not checked.
         now: seconds since the epoch.
 
     Raises:
-        AlreadyDone, MatchNotFound, MatchNotReady, MatchDecided, AnotherMatchOpen, BadSetting, WrongState.
+        AlreadyDone: The match has changed since the caller was shown it.
+        MatchNotFound: There is none.
+        MatchNotReady: It has no two entries yet.
+        MatchDecided: It is closed.
+        AnotherMatchOpen: Another match is open.
+        BadSetting: The length is out of bounds.
+        WrongState: The bracket is not drawn, or the event is over.
     """
     with db.writing() as session:
         event, match = _match(session, match_id)
@@ -156,18 +165,20 @@ def open_match(
 
 
 def close_match(db: Database, match_id: str, *, poll_round: int, seen: int | None = None, now: float) -> MatchResult:
-    """Count the votes. A tie opens the re-vote, another one is decided by the public draw.
+    """Close a round of a match's poll and count its votes. A tie opens a re-vote; the draw decides a second tie.
 
     Args:
         db: the event's database.
-        match_id: which one.
-        poll_round: the round to close; if another is open by now, nothing happens: a second tap does not end the
-            re-vote that the first one began.
-        seen: as in `log.require_unchanged`.
+        match_id: the match.
+        poll_round: the round to close. Nothing happens if another one is open by now, so that a second tap does not
+            end the re-vote that the first one opened.
+        seen: number of the log's latest record that the caller was shown; None: not checked.
         now: seconds since the epoch.
 
     Raises:
-        AlreadyDone; MatchNotFound; MatchNotOpen: it was not opened yet.
+        AlreadyDone: The match has changed since the caller was shown it.
+        MatchNotFound: There is none.
+        MatchNotOpen: It was not opened yet.
     """
     with db.writing() as session:
         event, match = _match(session, match_id)
@@ -180,13 +191,22 @@ def close_match(db: Database, match_id: str, *, poll_round: int, seen: int | Non
 
 
 def undo_match(db: Database, match_id: str, *, seen: int | None = None, now: float) -> MatchView:
-    """Take back the vote on a match, open or decided, so that it can be opened anew; its votes no longer count.
+    """Undo the vote on a match, open or decided, so that it can be opened again; its votes no longer count.
 
-    What followed is played again from what is known: a later match between the same two keeps its decision until they
-    meet again, and one between others waits for a vote of its own. `seen` as in `log.require_unchanged`.
+    The matches that followed are resolved again. A later match keeps its decision, which counts when the same two
+    entries meet again; other entries need a new vote.
+
+    Args:
+        db: the event's database.
+        match_id: the match.
+        seen: number of the log's latest record that the caller was shown; None: not checked.
+        now: seconds since the epoch.
 
     Raises:
-        AlreadyDone; MatchNotFound; NothingToUndo: it was not voted on; WrongState: the event is over.
+        AlreadyDone: The match has changed since the caller was shown it.
+        MatchNotFound: There is none.
+        NothingToUndo: There was no vote on it.
+        WrongState: The event is over.
     """
     with db.writing() as session:
         event, match = _match(session, match_id)
@@ -195,7 +215,7 @@ def undo_match(db: Database, match_id: str, *, seen: int | None = None, now: flo
         if match.state == "pending" or (match.state == "closed" and match.decided_by not in VOTED):
             raise NothingToUndo(match_id)
         match.state, match.winner_id, match.decided_by, match.closes_at, match.closed_at = "pending", *[None] * 4
-        match.decided_upper_id = match.decided_lower_id = match.decided_winner_id = None
+        match.decided_poll = match.decided_upper_id = match.decided_lower_id = match.decided_winner_id = None
         match.decision = match.tallies = None
         append(session, "match-undone", {"match": match_id, "poll": match.poll}, now=now)
         _settle(session, event, Action.UNDO_MATCH, now)
@@ -203,17 +223,20 @@ def undo_match(db: Database, match_id: str, *, seen: int | None = None, now: flo
 
 
 def disqualify(db: Database, entry_id: str, reason: str, *, seen: int | None = None, now: float) -> None:
-    """Put an entry out, for a reason its author reads. Its open or next match goes to the other side.
+    """Disqualify an entry. The other side wins its open or next match.
 
     Args:
         db: the event's database.
-        entry_id: whose.
-        reason: one line.
-        seen: as in `log.require_unchanged`.
+        entry_id: the entry.
+        reason: one line, which its owner reads.
+        seen: number of the log's latest record that the caller was shown; None: not checked.
         now: seconds since the epoch.
 
     Raises:
-        AlreadyDone; EntryNotFound; BadSetting: no reason; WrongState: it is not in, or the event is over.
+        AlreadyDone: The entry has changed since the caller was shown it.
+        EntryNotFound: There is none.
+        BadName: The reason is not one line of 1 to 200 characters.
+        WrongState: The entry does not take part, or the event is over.
     """
     reason = clean_name(reason, MAX_REASON, "a reason")
     with db.writing() as session:
@@ -233,11 +256,18 @@ def disqualify(db: Database, entry_id: str, reason: str, *, seen: int | None = N
 
 
 def reinstate(db: Database, entry_id: str, *, seen: int | None = None, now: float) -> None:
-    """Let a disqualified entry in again, and settle what followed. `seen` as in `log.require_unchanged`.
+    """Reinstate a disqualified entry, and resolve the bracket again.
+
+    Args:
+        db: the event's database.
+        entry_id: the entry.
+        seen: number of the log's latest record that the caller was shown; None: not checked.
+        now: seconds since the epoch.
 
     Raises:
-        AlreadyDone, EntryNotFound; WrongState: it was not disqualified after it was verified, or the event has gone on
-            without it.
+        AlreadyDone: The entry has changed since the caller was shown it.
+        EntryNotFound: There is none.
+        WrongState: It is not disqualified, was never verified, or the bracket was drawn without it.
     """
     with db.writing() as session:
         event = the_event(session)
@@ -255,7 +285,17 @@ def reinstate(db: Database, entry_id: str, *, seen: int | None = None, now: floa
 
 
 def close_due(db: Database, *, now: float) -> list[MatchResult]:
-    """Close what is due by the clock: submissions, claims out of grace, the open match. Call it about once a second."""
+    """Close what is due by the clock: submissions, claims after the grace time, the open match.
+
+    Call it about once a second.
+
+    Args:
+        db: the event's database.
+        now: seconds since the epoch.
+
+    Returns:
+        The results of the matches closed.
+    """
     with db.reading() as session:
         event = the_event(session)
         submissions = is_closing_due(event, now)
@@ -278,7 +318,7 @@ def _match(session: Session, match_id: str) -> tuple[Event, Match]:
 
 
 def _count(session: Session, event: Event, match: Match, now: float) -> None:
-    """Count the open poll of an open match, and go on."""
+    """Count the open round of a match, then decide the match or open the re-vote."""
     if match.upper_id is None or match.lower_id is None:
         raise MatchNotReady(match.id)
     query = select(Vote.choice, func.count()).where(
@@ -295,13 +335,13 @@ def _count(session: Session, event: Event, match: Match, now: float) -> None:
         match.poll_round += 1
         match.closes_at = now + event.revote_seconds if event.revote_seconds else None
         return
-    match.decided_upper_id, match.decided_lower_id = decision.upper, decision.lower
+    match.decided_poll, match.decided_upper_id, match.decided_lower_id = match.poll, decision.upper, decision.lower
     match.decided_winner_id, match.decision = decision.winner, decision.by
     _settle(session, event, Action.CLOSE_MATCH, now)
 
 
 def _settle(session: Session, event: Event, action: Action, now: float) -> None:
-    """Write down what the decisions so far come to, and the event's state with it."""
+    """Write what follows from the decisions so far: each match's sides and winner, and the event's state."""
     session.flush()
     rows = {row.id: row for row in session.scalars(select(Match).order_by(Match.position))}
     if not rows:

@@ -50,17 +50,32 @@ def take_claim(
     key: str,
     now: float,
 ) -> Receipt:
-    """Take the header of a bundle as the claim of an entry, and sign for it.
+    """Accept the header of a bundle as the claim of an entry, and sign a receipt.
 
-    The same claim by the same owner gives the same receipt again, and says where to go on.
+    The same claim by the same owner gives the same receipt again, with the offset to continue from.
 
     Args:
+        db: the event's database.
+        bundles: of whole bundles.
+        spool: of uploads.
         header: the bundle's bytes up to the first tensor.
+        secret: the owner's.
+        name: of the author, for display; untrusted.
         key: signs the receipt (`receipts`).
-        now: when the claim had arrived whole.
+        now: when the claim had arrived whole, seconds since the epoch.
+
+    Returns:
+        The signed receipt.
 
     Raises:
-        BadSecret, BadName, BadClaim, OverLimits, SubmissionsNotOpen, SubmissionsClosed, QuotaReached, LittleSpace.
+        BadSecret: The secret has the wrong form.
+        BadName: The name is not one line of 1 to 40 characters.
+        BadClaim: The header is not that of a bundle.
+        OverLimits: The verse is longer than the event allows, or empty.
+        SubmissionsNotOpen: Submissions are not open yet.
+        SubmissionsClosed: Submissions are closed.
+        QuotaReached: The owner, or the event, has too many entries.
+        LittleSpace: The disk is nearly full.
     """
     with db.reading() as session:
         owner = identify(session, secret).owner_id
@@ -68,7 +83,7 @@ def take_claim(
     digest = hashlib.sha256(header).hexdigest()
     entry_id = entry_id_of(owner, digest)
     claim = _parse(header)
-    spool.start(entry_id, header)  # bytes before the row; a part that no row speaks of is swept away
+    spool.start(entry_id, header)  # bytes before the row; a part without a row is removed at the next start
     try:
         with db.writing() as session:
             event = the_event(session)
@@ -81,7 +96,7 @@ def take_claim(
                 entry.name = name
                 append(session, "entry-renamed", {"entry": entry_id}, now=now)
             if entry.state == "receiving" and repeated and spool.size(entry_id) < entry.received:
-                entry.received = entry.header_bytes  # the disk lost some: begin again
+                entry.received = entry.header_bytes  # the disk lost some: start again
             kept = entry.state == "receiving"
             receipt = make_receipt(entry, repeated, key)
     except BaseException:
@@ -95,14 +110,34 @@ def take_claim(
 
 
 def entry_status(db: Database, entry_id: str, secret: str, *, now: float) -> EntryStatus:
-    """What has become of an entry, for its owner; `EntryNotFound` for anybody else."""
+    """Return the status of an entry, for its owner.
+
+    Args:
+        db: the event's database.
+        entry_id: the entry.
+        secret: of whoever is asking.
+        now: seconds since the epoch.
+
+    Raises:
+        BadSecret: The secret has the wrong form.
+        EntryNotFound: There is none, or it is somebody else's.
+    """
     with db.reading() as session:
         entry = own_entry(session, entry_id, identify(session, secret))
         return _status(session, the_event(session), entry, now)
 
 
 def entries_of(db: Database, secret: str, *, now: float) -> list[EntryStatus]:
-    """All entries of one owner, the latest claim first."""
+    """Return the status of all entries of one owner, the latest claim first.
+
+    Args:
+        db: the event's database.
+        secret: the owner's.
+        now: seconds since the epoch.
+
+    Raises:
+        BadSecret: The secret has the wrong form.
+    """
     with db.reading() as session:
         owner_id = identify(session, secret).owner_id
         event = the_event(session)
@@ -111,10 +146,21 @@ def entries_of(db: Database, secret: str, *, now: float) -> list[EntryStatus]:
 
 
 def withdraw(db: Database, entry_id: str, secret: str, *, now: float) -> EntryStatus:
-    """Take an entry back, until the bracket is drawn.
+    """Withdraw an entry, before the bracket is drawn.
+
+    Args:
+        db: the event's database.
+        entry_id: the entry.
+        secret: of whoever is asking.
+        now: seconds since the epoch.
+
+    Returns:
+        The entry's new status.
 
     Raises:
-        EntryNotFound; WrongState: the bracket is drawn, or the entry is out already.
+        BadSecret: The secret has the wrong form.
+        EntryNotFound: There is none, or it is somebody else's.
+        WrongState: The bracket is drawn, or the entry has left the event.
     """
     with db.writing() as session:
         event, entry = the_event(session), own_entry(session, entry_id, identify(session, secret))
@@ -127,7 +173,7 @@ def withdraw(db: Database, entry_id: str, secret: str, *, now: float) -> EntrySt
 
 
 def expire_claims(db: Database, *, now: float) -> int:
-    """Give up claims whose tensors did not follow within the grace time; how many."""
+    """Let claims expire whose tensors did not follow within the grace time; return how many."""
     with db.reading() as session:
         if not is_grace_over(the_event(session), now) or not session.scalar(_count(Entry.state == "receiving")):
             return 0
@@ -138,7 +184,16 @@ def expire_claims(db: Database, *, now: float) -> int:
 
 
 def expire(session: Session, entries: Sequence[Entry], *, now: float) -> int:
-    """Give up these entries, in the caller's transaction."""
+    """Let entries expire.
+
+    Args:
+        session: of a writing transaction.
+        entries: those that expire.
+        now: seconds since the epoch.
+
+    Returns:
+        Their number.
+    """
     for entry in entries:
         entry.state, entry.lease_until = "expired", None
         append(session, "entry-expired", {"entry": entry.id, "received": entry.received}, now=now)
@@ -146,15 +201,15 @@ def expire(session: Session, entries: Sequence[Entry], *, now: float) -> int:
 
 
 def entry_id_of(owner: str, claim_digest: str) -> str:
-    """An entry's public name: the first 32 hexadecimal digits of SHA-256("verse-entry-id-1" | owner | claim digest).
+    """Compute an entry's id: 32 hexadecimal digits of SHA-256("verse-entry-id-1" | owner | claim digest).
 
-    It depends on nothing else, so the same evening played again draws the same lots.
+    It depends on nothing else, so the same event played again has the same draw.
     """
     return hashlib.sha256(b"verse-entry-id-1" + owner.encode() + claim_digest.encode()).hexdigest()[:32]
 
 
 def reason_of(entry: Entry, place: int | None) -> str:
-    """One plain sentence on an entry's state. May hold untrusted text."""
+    """Describe an entry's state in one sentence, which may hold untrusted text."""
     match entry.state:
         case "receiving":
             return f"{entry.received:,} of {entry.size:,} bytes are here, and the rest must follow"
@@ -178,7 +233,7 @@ def reason_of(entry: Entry, place: int | None) -> str:
 
 
 def queue_place(session: Session, entry: Entry) -> int | None:
-    """How an entry stands in the queue while it waits: 1 is checked next."""
+    """Return an entry's place in the queue while it waits: 1 is checked next."""
     if entry.state != "waiting" or entry.queued_at is None:
         return None
     earlier = (Entry.queued_at < entry.queued_at) | ((Entry.queued_at == entry.queued_at) & (Entry.id < entry.id))
@@ -198,7 +253,7 @@ def _parse(header: bytes) -> Claim:
 def _admit(
     session: Session, spool: Spool, event: Event, owner: str, claim: Claim, entry: Entry | None, now: float
 ) -> None:
-    """Whether the event's rules let this claim in now."""
+    """Refuse a claim that the event's rules do not allow now."""
     _check_open(session, event, owner, now)
     lines = sum(1 for line in claim.text.split("\n") if line.strip(" "))
     if not 1 <= lines <= event.lines:
@@ -262,7 +317,7 @@ def _enter(
     claim: Claim,
     now: float,
 ) -> Entry:
-    """A new row, or one given up before that comes to life again."""
+    """Make the row of an entry, or use that of the same claim which was given up before."""
     if session.get(Owner, owner) is None:
         session.add(Owner(id=owner, created_at=now))
         session.flush()

@@ -1,4 +1,4 @@
-"""The event's life: draft, open, closed, then (`bracket`) drawn and champion, then published."""
+"""The event itself: it is created, its submissions are opened and closed, and its results published."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from sqlalchemy.orm import Session
 
 from arena.errors import AnotherMatchOpen, BadName, BadSetting, EventExists, NoEvent, WrongState
 from arena.rules.lifecycle import Action, EventState, allowed_states, allows, check_transition, state_at
-from arena.services.identity import new_secret
 from arena.services.log import append, require_unchanged, salted
 from arena.services.schemas import EventRules, EventView
 from arena.store.schema import THE_EVENT, Event, Match
 from arena.store.unit_of_work import Database
+from trainer.verse.identity import new_secret
 from trainer.verse.text import is_control
 
-STATE_CHANGES = {  # kinds of records that change the event's state, in words
+STATE_CHANGES = {  # kinds of log records that change the event's state, in words
     "submissions-opened": "submissions were opened",
     "submissions-closed": "submissions were closed",
     "bracket-drawn": "the bracket was drawn",
@@ -36,14 +36,20 @@ def create_event(
     salt: str | None = None,
     now: float,
 ) -> EventView:
-    """Make the event of this database, in draft.
+    """Create the event of this database, in state draft.
 
     Args:
-        draw_word: decides lots and ties. The log holds its salted digest from now on, and the word from the draw on.
-        salt: of the digests in the log; drawn when not given.
+        db: the event's database.
+        name: what every page calls the event.
+        draw_word: decides the draw and ties. The log holds its salted digest from now on, and the word from the draw.
+        rules: limits of entries and lengths of votes.
+        salt: of the digests in the log; random if None.
+        now: seconds since the epoch.
 
     Raises:
-        EventExists, BadName, BadSetting.
+        EventExists: The database has an event.
+        BadName: The name is not one line of 1 to 80 characters.
+        BadSetting: A rule or the draw word is out of bounds.
     """
     name = clean_name(name, MAX_NAME, "an event's name")
     check_rules(rules)
@@ -66,13 +72,29 @@ def create_event(
 
 
 def current_event(db: Database) -> EventView:
-    """The event; `NoEvent` where there is none."""
+    """Return the event.
+
+    Raises:
+        NoEvent: There is none.
+    """
     with db.reading() as session:
         return view_of(the_event(session))
 
 
 def set_draw_word(db: Database, word: str, *, seen: int | None = None, now: float) -> EventView:
-    """Use the room's word instead, until the bracket is drawn; `seen` as in `log.require_unchanged`."""
+    """Set another draw word, before the bracket is drawn.
+
+    Args:
+        db: the event's database.
+        word: one line.
+        seen: number of the log's latest record that the caller was shown; None: not checked.
+        now: seconds since the epoch.
+
+    Raises:
+        AlreadyDone: The event has changed since the caller was shown it.
+        BadSetting: It is not one line of 1 to 80 characters.
+        WrongState: The bracket is drawn.
+    """
     word = _clean_word(word)
     with db.writing() as session:
         event = the_event(session)
@@ -84,13 +106,18 @@ def set_draw_word(db: Database, word: str, *, seen: int | None = None, now: floa
 
 
 def open_submissions(db: Database, *, closes_at: float | None = None, seen: int | None = None, now: float) -> EventView:
-    """Take claims, until `closes_at` or until they are closed by hand. Also opens again what was closed too early.
+    """Open submissions, also after they were closed.
 
     Args:
         db: the event's database.
-        closes_at: when submissions close by themselves.
-        seen: as in `log.require_unchanged`.
+        closes_at: when submissions close by themselves; None: by hand only.
+        seen: number of the log's latest record that the caller was shown; None: not checked.
         now: seconds since the epoch.
+
+    Raises:
+        AlreadyDone: The event has changed since the caller was shown it.
+        BadSetting: The closing time is not in the future.
+        WrongState: Submissions are open, or the bracket is drawn.
     """
     with db.writing() as session:
         event = the_event(session)
@@ -105,7 +132,19 @@ def open_submissions(db: Database, *, closes_at: float | None = None, seen: int 
 
 
 def set_closing_time(db: Database, closes_at: float | None, *, seen: int | None = None, now: float) -> EventView:
-    """Say when submissions close by themselves; None: by hand only. `seen` as in `log.require_unchanged`."""
+    """Set when submissions close by themselves.
+
+    Args:
+        db: the event's database.
+        closes_at: seconds since the epoch; None: by hand only.
+        seen: number of the log's latest record that the caller was shown; None: not checked.
+        now: seconds since the epoch.
+
+    Raises:
+        AlreadyDone: The event has changed since the caller was shown it.
+        BadSetting: The closing time is not in the future.
+        WrongState: Submissions are closed.
+    """
     with db.writing() as session:
         event = the_event(session)
         require_unchanged(session, seen, {**STATE_CHANGES, "closing-time-set": "another closing time was set"})
@@ -117,9 +156,16 @@ def set_closing_time(db: Database, closes_at: float | None, *, seen: int | None 
 
 
 def close_submissions(db: Database, *, seen: int | None = None, now: float) -> EventView:
-    """Take no more claims. Tensors of those that are in may follow until the grace time is over.
+    """Close submissions. Tensors of accepted claims may follow until the grace time is over.
 
-    `seen` as in `log.require_unchanged`.
+    Args:
+        db: the event's database.
+        seen: number of the log's latest record that the caller was shown; None: not checked.
+        now: seconds since the epoch.
+
+    Raises:
+        AlreadyDone: The event has changed since the caller was shown it.
+        WrongState: Submissions are not open.
     """
     with db.writing() as session:
         event = the_event(session)
@@ -130,10 +176,15 @@ def close_submissions(db: Database, *, seen: int | None = None, now: float) -> E
 
 
 def publish(db: Database, *, seen: int | None = None, now: float) -> EventView:
-    """End the evening: from now on everything about it is public. `seen` as in `log.require_unchanged`.
+    """Publish the event: from now on everything about it is public.
+
+    Args:
+        db: the event's database.
+        seen: number of the log's latest record that the caller was shown; None: not checked.
+        now: seconds since the epoch.
 
     Raises:
-        AlreadyDone: The event has changed since it was shown.
+        AlreadyDone: The event has changed since the caller was shown it.
         AnotherMatchOpen: A match is open, such as the one for the third place.
         WrongState: There is no champion yet, or the event is published.
     """
@@ -150,7 +201,11 @@ def publish(db: Database, *, seen: int | None = None, now: float) -> EventView:
 
 
 def the_event(session: Session) -> Event:
-    """The one row; `NoEvent` where there is none."""
+    """Return the event's row.
+
+    Raises:
+        NoEvent: There is none.
+    """
     event = session.scalars(select(Event)).first()
     if event is None:
         raise NoEvent
@@ -158,7 +213,14 @@ def the_event(session: Session) -> Event:
 
 
 def close(session: Session, event: Event, at: float, *, now: float) -> None:
-    """Close submissions as of the time `at`, in the caller's transaction."""
+    """Close submissions as of the time `at`, in the caller's transaction.
+
+    Args:
+        session: of a writing transaction.
+        event: its event.
+        at: when they closed, seconds since the epoch.
+        now: when this is recorded.
+    """
     move(event, Action.CLOSE_SUBMISSIONS, "closed")
     event.closed_at, event.grace_ends_at = at, at + event.grace_seconds
     append(session, "submissions-closed", {"at": at, "grace_ends_at": event.grace_ends_at}, now=now)
@@ -181,18 +243,27 @@ def require(event: Event, action: Action, *, now: float | None = None) -> None:
 
 
 def move(event: Event, action: Action, state: EventState) -> None:
-    """Set the state that an action leads to; one that the table of transitions lacks is a `ValueError`."""
+    """Set the state that an action leads to.
+
+    Args:
+        event: the event.
+        action: what is done.
+        state: the next state.
+
+    Raises:
+        ValueError: The table of transitions does not have it.
+    """
     check_transition(action, event.state, state)
     event.state = state
 
 
 def rules_of(event: Event) -> EventRules:
-    """The rules its row holds."""
+    """Return the rules in the event's row."""
     return EventRules(**{field.name: getattr(event, field.name) for field in fields(EventRules)})
 
 
 def view_of(event: Event) -> EventView:
-    """The event for everybody."""
+    """Return what everybody may know of the event."""
     return EventView(
         name=event.name,
         state=event.state,
@@ -206,10 +277,10 @@ def view_of(event: Event) -> EventView:
 
 
 def check_rules(rules: EventRules) -> None:
-    """Whether an event can be run by these.
+    """Check the rules of an event.
 
     Raises:
-        BadSetting: a number is out of bounds.
+        BadSetting: A number is out of bounds.
     """
     bounds = {
         "lines": (1, 64),
@@ -228,10 +299,18 @@ def check_rules(rules: EventRules) -> None:
 
 
 def clean_name(name: object, limit: int, what: str) -> str:
-    """A display name: one line of 1 to `limit` characters, no controls.
+    """Strip and check a display name.
+
+    Args:
+        name: untrusted.
+        limit: characters, at most.
+        what: names it in the error message.
+
+    Returns:
+        One line of 1 to `limit` characters, without control characters.
 
     Raises:
-        BadName: it is none.
+        BadName: It is no such line.
     """
     text = name.strip() if isinstance(name, str) else ""
     right = 1 <= len(text) <= limit and not any(is_control(c) or c in "\n\u2028\u2029" for c in text)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import re
-import secrets
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
 from arena.errors import BadSecret
-
-SECRET_PATTERN = re.compile(r"[A-Za-z0-9_-]{22,64}")  # 22 url-safe characters hold 128 bits
-SECRET_BYTES = 16
+from trainer.verse.identity import is_secret
 
 
 @dataclass(frozen=True)
@@ -21,16 +17,6 @@ class Identity:
 
     owner_id: str  # of entries: SHA-256("verse-entry-1" | secret), hexadecimal
     voter_id: str  # of votes: SHA-256("verse-voter-1" | secret), hexadecimal
-
-
-def new_secret() -> str:
-    """Draw a secret of 128 bits from the system, 22 url-safe characters."""
-    return secrets.token_urlsafe(SECRET_BYTES)
-
-
-def is_secret(text: object) -> bool:
-    """Whether this can be somebody's secret."""
-    return isinstance(text, str) and SECRET_PATTERN.fullmatch(text) is not None
 
 
 def identify(session: Session, secret: str) -> Identity:

@@ -1,7 +1,7 @@
-"""The append-only record of every act, each record's hash made from the one before it.
+"""The append-only log of every change; the hash of each record covers the record before it.
 
-It holds ids and salted digests: no names, no verses, no secrets. Whoever knows the head can tell whether anything
-before it was changed.
+The log holds ids and salted digests: no names, no verses, no secrets. Who knows the latest hash can tell whether any
+record was changed.
 """
 
 from __future__ import annotations
@@ -38,22 +38,39 @@ _APPEND = insert(_TABLE)
 
 
 def record_hash(previous: str, number: int, at: float, kind: str, data: str) -> str:
-    """SHA-256, in hexadecimal, of the previous record's hash and this record as canonical JSON.
+    """Compute a record's hash: SHA-256 of the previous record's hash and this record as canonical JSON.
 
     Args:
-        data: as stored: canonical JSON, which goes in as a string.
+        previous: hash of the record before, hexadecimal.
+        number: of this record, from 1.
+        at: seconds since the epoch.
+        kind: of this record.
+        data: canonical JSON, as stored; it is hashed as a string.
+
+    Returns:
+        The hash, in hexadecimal.
     """
     record = strictjson.dump({"number": number, "at": at, "kind": kind, "data": data})
     return hashlib.sha256(previous.encode() + record).hexdigest()
 
 
 def salted(salt: str, *parts: object) -> str:
-    """A digest that says nothing until the salt is published: SHA-256 of both as canonical JSON."""
+    """Compute a digest that nobody can guess before the salt is published: SHA-256 of both as canonical JSON."""
     return hashlib.sha256(strictjson.dump([salt, *parts])).hexdigest()
 
 
 def append(session: Session, kind: str, data: dict[str, Any], *, now: float) -> int:
-    """Write one record in the caller's transaction, which must be a writing one; its number."""
+    """Append one record.
+
+    Args:
+        session: of a writing transaction.
+        kind: of the record.
+        data: ids and salted digests, as JSON can hold them.
+        now: seconds since the epoch.
+
+    Returns:
+        The record's number.
+    """
     previous, before = head(session)
     number, text = previous + 1, strictjson.dump(data).decode()
     now = float(now)  # as the database gives it back: 5 and 5.0 are written differently
@@ -63,25 +80,25 @@ def append(session: Session, kind: str, data: dict[str, Any], *, now: float) -> 
 
 
 def head(session: Session) -> tuple[int, str]:
-    """Number and hash of the latest record; (0, zeros) before the first."""
+    """Return number and hash of the latest record; (0, zeros) before the first."""
     row = session.execute(_HEAD).first()
     return (row.number, row.hash) if row else (0, START)
 
 
 def require_unchanged(session: Session, seen: int | None, what: Mapping[str, str], **subject: str) -> None:
-    """Refuse to act for somebody who was shown an older state, in the caller's transaction.
+    """Refuse an action of somebody who was shown an older state.
 
-    A second tap, an old tab of the console and a command that waited for its answer all ask for what has been done
-    by now, or undone; acting again would do the next thing.
+    A second tap, an old tab of the console, or a command that waited for confirmation may ask for what is already
+    done. To act again would do the next thing.
 
     Args:
         session: of a writing transaction.
-        seen: number of the log's latest record when the state was shown; None: whoever asks vouches for it.
-        what: the kinds of records that change the subject, each with what it says in words.
+        seen: number of the log's latest record that the caller was shown; None: not checked.
+        what: the kinds of records that change the subject, each with a description.
         subject: a name and a value in the record's data, such as match="r1m1"; without one, any record of these kinds.
 
     Raises:
-        AlreadyDone: such a record was written since.
+        AlreadyDone: Such a record was written since.
     """
     if seen is None:
         return

@@ -1,6 +1,7 @@
-"""Questions for pages and the snapshot. Nothing is written here, and nothing that is still secret is answered.
+"""Queries for pages, commands and the snapshot: they write nothing, and return nothing that is still secret.
 
-A verse is seen from the opening of its first match on, its author and everything else from the closing of its last.
+A verse is public from the opening of its first match. Its author and everything else are public from the closing of its
+last match.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def snapshot(db: Database, *, now: float) -> Snapshot:
 
 
 def stage_view(db: Database, *, now: float) -> StageView:
-    """All that the projector shows."""
+    """Return what the stage shows."""
     with db.reading() as session:
         bracket_view = BracketView.load(session)
         number, digest = head(session)
@@ -112,7 +113,7 @@ def stage_view(db: Database, *, now: float) -> StageView:
 
 
 def results_view(db: Database, *, now: float) -> ResultsView:
-    """What is public for good: closed matches with their verses and tallies, and names where they are known."""
+    """Return the public results: closed matches with verses and tallies, and the names that are public."""
     with db.reading() as session:
         bracket_view = BracketView.load(session)
         number, digest = head(session)
@@ -131,10 +132,15 @@ def results_view(db: Database, *, now: float) -> ResultsView:
 
 
 def entry_view(db: Database, entry_id: str, *, now: float) -> EntryView:
-    """One entry for everybody, after its last match.
+    """Return one entry for everybody, after its last match.
+
+    Args:
+        db: the event's database.
+        entry_id: the entry.
+        now: seconds since the epoch.
 
     Raises:
-        EntryNotFound: there is none, it is still secret, or it was disqualified.
+        EntryNotFound: There is none, it is still secret, or it was disqualified.
     """
     with db.reading() as session:
         bracket_view = BracketView.load(session)
@@ -157,7 +163,7 @@ def entry_view(db: Database, entry_id: str, *, now: float) -> EntryView:
 
 
 def console_view(db: Database, *, now: float) -> ConsoleView:
-    """All that the organizer runs the evening from."""
+    """Return what the console shows to the organizer."""
     with db.reading() as session:
         bracket_view = BracketView.load(session)
         number, digest = head(session)
@@ -178,8 +184,13 @@ def console_view(db: Database, *, now: float) -> ConsoleView:
             log_number=number,
             log_hash=digest,
             recent=[
-                {"number": one.number, "at": one.at, "kind": one.kind, "data": strictjson.parse(one.data.encode())}
-                for one in recent
+                {
+                    "number": record.number,
+                    "at": record.at,
+                    "kind": record.kind,
+                    "data": strictjson.parse(record.data.encode()),
+                }
+                for record in recent
             ],
         )
 
@@ -229,7 +240,7 @@ def latest_record(db: Database) -> int:
 
 @dataclass(frozen=True)
 class BracketView:
-    """The bracket as it may be seen now."""
+    """The bracket with what is public now."""
 
     event: Event
     matches: list[MatchView]  # in the order of play
@@ -238,12 +249,12 @@ class BracketView:
 
     @classmethod
     def load(cls, session: Session) -> BracketView:
-        """Read matches and the entries in them."""
+        """Read the matches and the entries in them."""
         event = the_event(session)
         rows = session.scalars(select(Match).order_by(Match.position)).all()
         entries = {
-            one.id: one
-            for one in session.execute(
+            entry.id: entry
+            for entry in session.execute(
                 select(Entry.id, Entry.seed, Entry.name, Entry.text, Entry.state).where(Entry.seed.is_not(None))
             )
         }
@@ -299,22 +310,22 @@ class BracketView:
         return entry_id in self.done
 
     def find(self, match_id: str) -> MatchView:
-        """One match, which exists."""
+        """Return the match with this id, which must exist."""
         return next(match for match in self.matches if match.id == match_id)
 
     @property
     def open(self) -> MatchView | None:
-        """The match that is voted on."""
+        """The open match."""
         return next((match for match in self.matches if match.state == "open"), None)
 
     @property
     def next(self) -> MatchView | None:
-        """The first match that could be opened."""
+        """The first match that can be opened."""
         return next((match for match in self.matches if match.ready), None)
 
     @property
     def voted(self) -> list[MatchView]:
-        """Matches that people decided."""
+        """The matches that votes decided."""
         return [match for match in self.matches if match.state == "closed" and match.decided_by in VOTED]
 
     @property
@@ -333,7 +344,7 @@ class BracketView:
         return self._last_side(self.podium.third)
 
     def rounds(self) -> list[RoundView]:
-        """The bracket in columns."""
+        """Return the bracket, round by round."""
         total = max((match.round for match in self.matches), default=0)
         return [
             RoundView(number, round_title(number, total), [match for match in self.matches if match.round == number])
@@ -341,7 +352,7 @@ class BracketView:
         ]
 
     def _last_side(self, entry_id: str | None) -> Side | None:
-        """The side of an entry in its last match."""
+        """Return the side of an entry in its last match."""
         sides = (side for match in reversed(self.matches) for side in (match.upper, match.lower))
         return next((side for side in sides if side and side.entry == entry_id), None)
 
@@ -352,12 +363,12 @@ def _votes(session: Session, match_id: str, poll: int, poll_round: int) -> int:
 
 
 def _counts(session: Session) -> dict[str, int]:
-    found = dict(session.execute(select(Entry.state, func.count()).group_by(Entry.state)).all())
-    return {state: found.get(state, 0) for state in ENTRY_STATES}
+    counts = dict(session.execute(select(Entry.state, func.count()).group_by(Entry.state)).all())
+    return {state: counts.get(state, 0) for state in ENTRY_STATES}
 
 
 def read_podium(session: Session) -> Podium:
-    """Read the first three places as they are now."""
+    """Read the first three places."""
     disqualified = session.scalars(select(Entry.id).where(Entry.seed.is_not(None), Entry.state == "disqualified"))
     return podium_of(session.scalars(select(Match).where(Match.kind.in_(("final", "third")))), set(disqualified))
 

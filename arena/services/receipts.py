@@ -1,4 +1,4 @@
-"""Receipts: Ed25519 over the canonical JSON of entry, claim and time. The key is an argument, in hexadecimal."""
+"""Receipts: Ed25519 signatures of the canonical JSON of entry, claim and time. Keys are hexadecimal."""
 
 from __future__ import annotations
 
@@ -11,17 +11,26 @@ from trainer.verse import strictjson
 
 
 def public_key_of(key: str) -> str:
-    """The public key, by which anybody checks a receipt."""
+    """Return the public key that verifies receipts."""
     return _private(key).public_key().public_bytes_raw().hex()
 
 
 def sign(key: str, fields: dict[str, Any]) -> str:
-    """The signature, in hexadecimal; equal fields give equal signatures."""
+    """Sign fields; equal fields give equal signatures, in hexadecimal."""
     return _private(key).sign(strictjson.dump(fields)).hex()
 
 
 def verify_receipt(public_key: str, fields: dict[str, Any], signature: str) -> bool:
-    """Whether the event with this public key signed these fields."""
+    """Verify a receipt.
+
+    Args:
+        public_key: of the event.
+        fields: that were signed.
+        signature: in hexadecimal.
+
+    Returns:
+        Whether the key signed the fields.
+    """
     try:
         key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key))
         key.verify(bytes.fromhex(signature), strictjson.dump(fields))

@@ -1,6 +1,6 @@
-"""What services answer: plain frozen data for pages, commands and tests. Text in it that came from people is untrusted.
+"""Schemas of what services return: frozen data for pages, commands and tests. Text that people sent is untrusted.
 
-Times are seconds since the epoch. What is still secret is not in an answer at all, so no page can show it by mistake.
+Times are seconds since the epoch. What is still secret is not in these objects, so no page can show it by mistake.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def to_json(answer: Any) -> bytes:
 
 @dataclass(frozen=True)
 class EventRules:
-    """What the organizer sets when the event is made."""
+    """Rules that the organizer sets when the event is created."""
 
     lines: int = 8  # non-empty lines of a verse, at most
     characters: int = 480  # of a verse, at most
@@ -53,7 +53,7 @@ class EventView:
 
 @dataclass(frozen=True)
 class Receipt:
-    """That a claim came in, and when, signed by the event. Also says where to go on."""
+    """The signed confirmation of when a claim arrived, and the offset to continue the upload from."""
 
     entry: str  # id
     claim: str  # SHA-256 of the header
@@ -62,16 +62,16 @@ class Receipt:
     offset: int  # bytes of the bundle received so far: its header, and more if the claim was repeated
     size: int  # bytes of the whole bundle
     state: str  # of the entry
-    repeated: bool  # this claim was here already
+    repeated: bool  # the claim had arrived before
 
     def fields(self) -> dict[str, Any]:
-        """What is signed."""
+        """Return the fields that are signed."""
         return {"entry": self.entry, "claim": self.claim, "received": self.received}
 
 
 @dataclass(frozen=True)
 class EntryStatus:
-    """One entry, for its owner."""
+    """The status of an entry, for its owner."""
 
     entry: str
     name: str
@@ -108,12 +108,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Ballot:
-    """What one voter sees of the open match."""
+    """A match as one voter sees it."""
 
     match: str  # id
     title: str  # "Final"
     poll_round: int  # 0: first vote, 1: re-vote after a tie
-    left: str  # the two verses, in this voter's order
+    left: str  # the verse on the left, in this voter's order
     right: str
     choice: Literal["left", "right"] | None  # this voter's vote so far
     mine: bool  # one of the two is the voter's own: no vote
@@ -123,7 +123,7 @@ class Ballot:
 
 @dataclass(frozen=True)
 class VoteReceipt:
-    """That a vote counts, until it is changed."""
+    """The confirmation of a vote."""
 
     match: str
     poll_round: int
@@ -135,10 +135,10 @@ class VoteReceipt:
 
 @dataclass(frozen=True)
 class MatchResult:
-    """What closing a match came to."""
+    """The result of closing a round of a match."""
 
     match: str
-    state: str  # "closed", or "open": a tie, and the re-vote runs
+    state: str  # "closed"; "open" while the re-vote after a tie runs
     poll_round: int  # the one now open or last counted
     tallies: list[list[int]]  # [upper, lower] of each round of the poll so far
     winner: str | None  # entry id
@@ -208,24 +208,24 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Side:
-    """One entry's place in a match, as much of it as may be seen."""
+    """One side of a match: what is public of its entry."""
 
     entry: str
-    seed: int  # place in the lot, from 1
+    seed: int  # number in the draw, from 1
     text: str | None  # the verse, once it was on a ballot
     name: str | None  # the author, once its last match is closed
     mark: Literal["won", "lost", "out", ""] = ""  # out: disqualified
 
     @property
     def label(self) -> str:
-        """A short name without the author: the first line, or the place in the lot."""
+        """A short name without the author: the first line, or the seed."""
         lines = [line for line in (self.text or "").split("\n") if line.strip()]
         return lines[0] if lines else f"Verse {self.seed}"
 
 
 @dataclass(frozen=True)
 class MatchView:
-    """One match of the bracket. Tallies only once it is closed."""
+    """One match of the bracket; its tallies are public once it is closed."""
 
     id: str
     title: str  # "Semi-final 2"
@@ -248,7 +248,7 @@ class MatchView:
 
 @dataclass(frozen=True)
 class RoundView:
-    """A column of the bracket."""
+    """One round of the bracket."""
 
     number: int
     title: str
@@ -257,7 +257,7 @@ class RoundView:
 
 @dataclass(frozen=True)
 class StageView:
-    """All that the projector shows."""
+    """What the stage shows."""
 
     event: EventView
     phase: str  # as in `snapshot`
@@ -274,7 +274,7 @@ class StageView:
 
 @dataclass(frozen=True)
 class ResultsView:
-    """What is public for good."""
+    """The public results."""
 
     event: EventView
     phase: str
@@ -289,7 +289,7 @@ class ResultsView:
 
 @dataclass(frozen=True)
 class EntryView:
-    """One entry for everybody, after its last match."""
+    """An entry for everybody, after its last match."""
 
     entry: str
     name: str
@@ -304,7 +304,7 @@ class EntryView:
 
 @dataclass(frozen=True)
 class ConsoleEntry:
-    """One entry for the organizer."""
+    """An entry for the organizer."""
 
     entry: str
     owner: str  # id: the same for two entries of one person
@@ -327,7 +327,7 @@ class ConsoleEntry:
 
 @dataclass(frozen=True)
 class ConsoleView:
-    """All that the organizer runs the evening from. Tallies of an open match are hidden here too."""
+    """What the console shows to the organizer, without the tallies of an open match."""
 
     event: EventView
     phase: str

@@ -36,15 +36,29 @@ def take_piece(
     *,
     now: float,
 ) -> EntryStatus:
-    """Take bytes of a bundle that follow those already here; with the last, the entry waits for its check.
+    """Store a piece of a bundle; after the last one, the entry waits for its check.
 
     Args:
-        offset: of the first byte, counted from the start of the file.
+        db: the event's database.
+        bundles: of whole bundles.
+        spool: of uploads.
+        entry_id: the entry.
+        secret: of whoever is asking.
+        offset: of the first byte, in bytes from the start of the file.
+        data: at most `PIECE_BYTES`.
+        now: seconds since the epoch.
+
+    Returns:
+        The entry's new status.
 
     Raises:
-        EntryNotFound, WrongOffset, PieceTooLarge, NotReceiving.
-        TensorsDiffer: all are here and they are the wrong ones.
-        BytesLost: the disk lost the part.
+        BadSecret: The secret has the wrong form.
+        EntryNotFound: There is none, or it is somebody else's.
+        WrongOffset: It does not start where the stored bytes end.
+        PieceTooLarge: It has too many bytes, or ends after the bundle's end.
+        NotReceiving: The entry has all its bytes, or has left the event.
+        TensorsDiffer: All bytes are here, and they are not those of the claim.
+        BytesLost: The disk lost the stored bytes.
     """
     if len(data) > PIECE_BYTES:
         raise PieceTooLarge(len(data), PIECE_BYTES)
@@ -66,7 +80,7 @@ def take_piece(
     if offset + len(data) == entry.size:
         return _complete(db, bundles, spool, entry, secret, now)
     with db.writing() as session:
-        count = _update(session, Entry.received == offset, entry_id, received=offset + len(data))
+        count = _update(session, entry_id, Entry.received == offset, received=offset + len(data))
         current = own_entry(session, entry_id, identity)
         if not count and current.state == "receiving":  # the same piece, sent twice at once: one of them counts
             raise WrongOffset(current.received)
@@ -84,7 +98,33 @@ def take_file(
     key: str,
     now: float,
 ) -> Receipt:
-    """Take a whole bundle at once, as the plain web form sends it; raises as `take_claim` and `take_piece` do."""
+    """Accept and store a whole bundle at once, as the web form sends it.
+
+    Args:
+        db: the event's database.
+        bundles: of whole bundles.
+        spool: of uploads.
+        path: of the bundle's file.
+        secret: the owner's.
+        name: of the author, for display; untrusted.
+        key: signs the receipt.
+        now: seconds since the epoch.
+
+    Returns:
+        The signed receipt.
+
+    Raises:
+        BadSecret: The secret has the wrong form.
+        BadName: The name is not one line of 1 to 40 characters.
+        BadClaim: The header is not that of a bundle.
+        OverLimits: The verse is longer than the event allows, or empty.
+        SubmissionsNotOpen: Submissions are not open yet.
+        SubmissionsClosed: Submissions are closed.
+        QuotaReached: The owner, or the event, has too many entries.
+        LittleSpace: The disk is nearly full.
+        TensorsDiffer: The tensors are not those of the claim.
+        BytesLost: The disk lost the stored bytes.
+    """
     try:
         claim = read_claim(path)  # also that the file is complete
     except BundleError as error:
@@ -107,7 +147,16 @@ def take_file(
 
 
 def sweep_parts(db: Database, bundles: BundleStore, spool: Spool) -> int:
-    """Remove parts of entries that wait for no bytes, as crashes leave them; how many. For a server's start."""
+    """Remove the files that a crash left. For a server's start.
+
+    Args:
+        db: the event's database.
+        bundles: of whole bundles.
+        spool: of uploads.
+
+    Returns:
+        The number of files removed.
+    """
     with db.reading() as session:
         wanted = set(session.scalars(select(Entry.id).where(Entry.state == "receiving")))
     unwanted = [path for path in spool.parts() if path.stem not in wanted]
@@ -118,7 +167,7 @@ def sweep_parts(db: Database, bundles: BundleStore, spool: Spool) -> int:
 
 
 def _complete(db: Database, bundles: BundleStore, spool: Spool, entry: Entry, secret: str, now: float) -> EntryStatus:
-    """All bytes of an entry are on the disk: name the file by its digest and queue the entry."""
+    """Store the bundle of an entry whose bytes are all on the disk, and queue the entry for its check."""
     try:
         part = spool.complete(entry.id, entry.header_bytes, entry.size)
         right = part.size == entry.size and part.tensors_sha256 == entry.tensors_sha256
@@ -129,12 +178,12 @@ def _complete(db: Database, bundles: BundleStore, spool: Spool, entry: Entry, se
     with db.writing() as session:
         if right:
             values = {"received": entry.size, "bundle": part.digest, "state": "waiting", "queued_at": now}
-            if _update(session, Entry.state == "receiving", entry.id, **values):
+            if _update(session, entry.id, **values):
                 event = the_event(session)
                 data = {"entry": entry.id, "bundle": salted(event.salt, part.digest)}
                 append(session, "bundle-complete", data, now=now)
         else:
-            _update(session, Entry.state == "receiving", entry.id, received=entry.header_bytes)
+            _update(session, entry.id, received=entry.header_bytes)
             append(session, "tensors-differ", {"entry": entry.id}, now=now)
     if not right:
         raise TensorsDiffer(entry.header_bytes)
@@ -143,15 +192,15 @@ def _complete(db: Database, bundles: BundleStore, spool: Spool, entry: Entry, se
 
 
 def _after_lost_part(db: Database, entry_id: str, secret: str, now: float) -> EntryStatus:
-    """There was no part to write to: because the bundle is complete since a moment ago, or because it is lost."""
+    """Return the status of an entry without a part: the bundle is complete by now, or the part was lost."""
     status = entry_status(db, entry_id, secret, now=now)
     if status.state == "receiving":
         raise BytesLost
     return status
 
 
-def _update(session: Session, condition: Any, entry_id: str, **values: Any) -> int:
-    """Change one entry's row if the condition holds; how many rows that was."""
-    statement = update(Entry).where(Entry.id == entry_id, Entry.state == "receiving", condition).values(**values)
+def _update(session: Session, entry_id: str, *conditions: Any, **values: Any) -> int:
+    """Change the row of an entry that is being received; return the number of rows changed."""
+    statement = update(Entry).where(Entry.id == entry_id, Entry.state == "receiving", *conditions).values(**values)
     result = session.execute(statement.execution_options(synchronize_session=False))
     return cast("CursorResult[Any]", result).rowcount

@@ -1,7 +1,7 @@
-"""Hands entries to workers, one lease an attempt, and takes their verdicts.
+"""Verification: workers lease entries, one lease an attempt, and report verdicts.
 
-The entry's row is the truth. A worker that dies costs its lease and nothing else: when that has run out the entry goes
-to the next. A verdict counts only with the number of the attempt that is still under way.
+The entry's row says which attempt is under way, and only that attempt's verdict counts. If a worker dies, its lease
+ends, and another worker takes the entry.
 """
 
 from __future__ import annotations
@@ -18,23 +18,35 @@ from arena.store.schema import Entry, Verification
 from arena.store.unit_of_work import Database
 from arena.verification.report import Report
 
-BACK_OFF = (1.0, 5.0, 20.0, 60.0)  # seconds before a check that could not be done is tried again, then always the last
+BACK_OFF = (1.0, 5.0, 20.0, 60.0)  # seconds before a failed check is tried again; the last one repeats
 OWN_LIMITS = ("memory", "time", "output")  # ERROR codes of a bundle that uses more than its header's model should need
 LIMIT_FAILURES = 3  # so often it must do so, on a machine that may have been busy, before it is refused
 MAX_REASON = 400  # characters
 
 
 def claim_next(db: Database, *, worker: str, lease_seconds: float, now: float) -> Job | None:
-    """Lease the oldest entry that waits, or whose lease has run out, to a worker; None if there is none."""
-    if not _anything(db, now):
+    """Lease the oldest entry that waits, or whose lease has ended, to a worker.
+
+    Args:
+        db: the event's database.
+        worker: its name, for the organizer.
+        lease_seconds: how long the worker may be silent.
+        now: seconds since the epoch.
+
+    Returns:
+        The job; None if no entry waits.
+    """
+    if not _has_due(db, now):
         return None  # without a write: workers ask again and again
     with db.writing() as session:
         job = _lease(session, worker, lease_seconds, now)
         if job is None:
             return None
-        lost = update(Verification).where(Verification.entry_id == job.entry, Verification.ended_at.is_(None))
-        gone = cast("CursorResult[Any]", session.execute(lost.values(ended_at=now, verdict="LOST"))).rowcount
-        if gone:  # nothing but a sign for the organizer: an entry that ends every worker
+        unfinished = update(Verification).where(Verification.entry_id == job.entry, Verification.ended_at.is_(None))
+        lost_attempts = cast(
+            "CursorResult[Any]", session.execute(unfinished.values(ended_at=now, verdict="LOST"))
+        ).rowcount
+        if lost_attempts:  # a sign for the organizer: an entry that may crash every worker
             session.execute(update(Entry).where(Entry.id == job.entry).values(failures=Entry.failures + 1))
         session.add(Verification(entry_id=job.entry, attempt=job.attempt, worker=worker, started_at=now))
         append(session, "check-started", {"entry": job.entry, "attempt": job.attempt}, now=now)
@@ -42,7 +54,17 @@ def claim_next(db: Database, *, worker: str, lease_seconds: float, now: float) -
 
 
 def renew(db: Database, job: Job, *, lease_seconds: float, now: float) -> bool:
-    """Keep the lease; False if the entry is no longer this attempt's, and the check may stop."""
+    """Renew a lease.
+
+    Args:
+        db: the event's database.
+        job: the attempt.
+        lease_seconds: how long the worker may be silent.
+        now: seconds since the epoch.
+
+    Returns:
+        False if the entry no longer belongs to this attempt, so that the check may stop.
+    """
     with db.writing() as session:
         entry = _leased(session, job)
         if entry is None:
@@ -52,11 +74,20 @@ def renew(db: Database, job: Job, *, lease_seconds: float, now: float) -> bool:
 
 
 def record_verdict(db: Database, job: Job, report: Report, *, now: float) -> bool:
-    """Take the report on an entry; False if it came too late to count.
+    """Record the verdict on an entry.
 
-    PASS lets the entry in, and it replaces an earlier one of its owner. FAIL, MALFORMED and UNDECIDED refuse it. ERROR
-    says nothing about the verse, and the check is tried again, except that a bundle that went over the limits of its
-    own header three times is refused.
+    PASS verifies the entry, and it replaces an earlier one of its owner. FAIL, MALFORMED and UNDECIDED refuse it. ERROR
+    says nothing about the verse, and the check is tried again; but a bundle that exceeds the limits of its own header
+    three times is refused.
+
+    Args:
+        db: the event's database.
+        job: the attempt.
+        report: its result.
+        now: seconds since the epoch.
+
+    Returns:
+        False if it came too late to count.
     """
     with db.writing() as session:
         entry = _leased(session, job)
@@ -65,7 +96,7 @@ def record_verdict(db: Database, job: Job, report: Report, *, now: float) -> boo
             append(session, "verdict-late", {"entry": job.entry, "attempt": job.attempt}, now=now)
             return False
         if report.verdict == "ERROR":
-            over = report.code in OWN_LIMITS and _times_over(session, job.entry) >= LIMIT_FAILURES
+            over = report.code in OWN_LIMITS and _count_excesses(session, job.entry) >= LIMIT_FAILURES
             if not over:
                 _requeue(session, entry, job, report.code or "error", report.reason, now)
                 return True
@@ -82,12 +113,22 @@ def record_verdict(db: Database, job: Job, report: Report, *, now: float) -> boo
 
 
 def release(db: Database, job: Job, reason: str, *, now: float) -> bool:
-    """Give an entry back unchecked, for trouble that is not its own; False if the lease was lost already."""
+    """Return an entry to the queue unchecked, for a reason that is not its own.
+
+    Args:
+        db: the event's database.
+        job: the attempt.
+        reason: one sentence, for the organizer.
+        now: seconds since the epoch.
+
+    Returns:
+        False if the lease had ended.
+    """
     return record_verdict(db, job, Report("ERROR", code="released", reason=reason[:MAX_REASON]), now=now)
 
 
 def reason_of_report(report: Report) -> str:
-    """A refusal in plain words. Holds untrusted text: what tokens spell."""
+    """Explain a refusal in one sentence, which may hold untrusted text."""
     if report.verdict == "FAIL" and report.expected and report.got:
         where = f"after {_quoted(report.before)}" if report.before else "at its very beginning"
         return (
@@ -117,13 +158,13 @@ def _due(now: float) -> Any:
     )
 
 
-def _anything(db: Database, now: float) -> bool:
+def _has_due(db: Database, now: float) -> bool:
     with db.reading() as session:
         return session.scalar(select(Entry.id).where(_due(now)).limit(1)) is not None
 
 
 def _lease(session: Session, worker: str, lease_seconds: float, now: float) -> Job | None:
-    """The claim itself: one UPDATE ... RETURNING."""
+    """Lease one entry, with one UPDATE ... RETURNING."""
     oldest = select(Entry.id).where(_due(now)).order_by(Entry.queued_at, Entry.id).limit(1)
     if session.get_bind().dialect.name == "postgresql":
         oldest = oldest.with_for_update(skip_locked=True)
@@ -141,7 +182,7 @@ def _lease(session: Session, worker: str, lease_seconds: float, now: float) -> J
 
 
 def _leased(session: Session, job: Job) -> Entry | None:
-    """The entry, if this attempt is still the one under way. A lease that ran out counts until another takes it."""
+    """Return the entry while this attempt is the latest; an ended lease holds until another worker takes it."""
     query = select(Entry).where(Entry.id == job.entry, Entry.state == "verifying", Entry.attempt == job.attempt)
     return session.scalars(query).first()
 
@@ -154,8 +195,8 @@ def _end_attempt(session: Session, job: Job, report: Report, now: float) -> None
         session.flush()
 
 
-def _times_over(session: Session, entry_id: str) -> int:
-    """How many of the latest attempts in a row went over the bundle's own limits."""
+def _count_excesses(session: Session, entry_id: str) -> int:
+    """Count the latest attempts in a row that exceeded the bundle's own limits."""
     query = select(Verification).where(Verification.entry_id == entry_id).order_by(Verification.attempt.desc())
     count = 0
     for attempt in session.scalars(query):
@@ -173,9 +214,9 @@ def _requeue(session: Session, entry: Entry, job: Job, code: str, reason: str | 
 
 
 def _replace_earlier(session: Session, entry: Entry, now: float) -> None:
-    """Of one owner's verified entries the latest claim stays in, whichever was checked first."""
+    """Replace all verified entries of an owner but the one claimed last, whichever was checked first."""
     query = select(Entry).where(Entry.owner_id == entry.owner_id, Entry.state == "verified")
-    ordered = sorted(session.scalars(query), key=lambda one: (one.claimed_at, one.id))
+    ordered = sorted(session.scalars(query), key=lambda verified: (verified.claimed_at, verified.id))
     for earlier in ordered[:-1]:
         earlier.state, earlier.code = "replaced", None
         append(session, "entry-replaced", {"entry": earlier.id, "by": ordered[-1].id}, now=now)

@@ -1,4 +1,4 @@
-"""Ballots, blind and shuffled, and votes that count once."""
+"""Ballots without names, in an order of each voter's own, and votes that count once."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _VALUES = ("choice", "shown_left", "cast_at")
 
 
 def _question(*more: Any) -> Select[*tuple[Any, ...]]:
-    """A match, the owners of its two entries, and one voter's vote in its present poll, all at once.
+    """Build the query of a match, the owners of its two entries, and one voter's vote in its current poll.
 
-    Put together once, because a room votes within seconds.
+    It is built once at import, because many people vote within seconds.
     """
     mine = _VOTE.c.voter_id == bindparam("voter")
     for name in ("poll", "poll_round"):
@@ -47,7 +47,7 @@ def _question(*more: Any) -> Select[*tuple[Any, ...]]:
 
 
 def _upsert(insert: Any) -> Any:
-    """Insert a vote, or change the one that is there."""
+    """Build the statement that inserts a vote, or changes the one that is there."""
     statement = insert(_VOTE).values({name: bindparam(name) for name in (*_KEY, *_VALUES)})
     return statement.on_conflict_do_update(
         index_elements=list(_KEY), set_={name: statement.excluded[name] for name in _VALUES}
@@ -60,10 +60,18 @@ _UPSERT_SQLITE, _UPSERT_POSTGRES = _upsert(sqlite.insert), _upsert(postgresql.in
 
 
 def get_ballot(db: Database, match_id: str, secret: str, *, now: float) -> Ballot:
-    """The two verses of a match in this voter's order, and the voter's choice so far.
+    """Return the two verses of a match in this voter's order, and the voter's choice so far.
+
+    Args:
+        db: the event's database.
+        match_id: the match.
+        secret: the voter's.
+        now: seconds since the epoch.
 
     Raises:
-        BadSecret, MatchNotFound; MatchNotOpen: its verses are still secret.
+        BadSecret: The secret has the wrong form.
+        MatchNotFound: There is no such match.
+        MatchNotOpen: It was not opened yet, and its verses are secret.
     """
     with db.reading() as session:
         identity = identify(session, secret)
@@ -85,14 +93,27 @@ def get_ballot(db: Database, match_id: str, secret: str, *, now: float) -> Ballo
 
 
 def cast_vote(db: Database, match_id: str, secret: str, side: str, poll_round: int, *, now: float) -> VoteReceipt:
-    """Count a vote, or change it, until the match closes. The same vote again changes nothing.
+    """Cast a vote, or change it, until the match closes. The same vote again changes nothing.
 
     Args:
+        db: the event's database.
+        match_id: the match.
+        secret: the voter's.
         side: "left" or "right", as this voter sees them.
-        poll_round: the one voted in: 0 first, 1 after a tie.
+        poll_round: the round that the voter was shown: 0 first, 1 after a tie.
+        now: seconds since the epoch.
+
+    Returns:
+        The confirmation; the vote is on the disk.
 
     Raises:
-        BadSecret, BadSide, MatchNotFound, MatchNotOpen, MatchClosed, PollRoundOver, OwnMatch.
+        BadSecret: The secret has the wrong form.
+        BadSide: The side is neither left nor right.
+        MatchNotFound: There is no such match.
+        MatchNotOpen: It was not opened yet.
+        MatchClosed: It is closed.
+        PollRoundOver: Another round is open.
+        OwnMatch: One of the two verses is the voter's.
     """
     if side not in ("left", "right"):
         raise BadSide
@@ -139,7 +160,7 @@ def _row(session: Session, query: Select[*tuple[Any, ...]], match_id: str, voter
 
 
 def _counts(row: Row[*tuple[Any, ...]], now: float) -> bool:
-    """Whether a vote would count now: the clock closes a match, whoever counts it later."""
+    """Whether a vote counts now. The clock closes a match, even if its votes are counted later."""
     return row.state == "open" and (row.closes_at is None or now < row.closes_at)
 
 

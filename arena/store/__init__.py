@@ -1,1 +1,1 @@
-"""Tables and files. Imports rules, errors and settings of the arena; nothing here decides anything."""
+"""Storage: the database with its transactions and migrations, and the files of bundles."""

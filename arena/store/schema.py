@@ -20,6 +20,8 @@ def _one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
 
 
 class Base(DeclarativeBase):
+    """The base of all tables; it names their constraints."""
+
     metadata = MetaData(
         naming_convention={
             "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -32,7 +34,7 @@ class Base(DeclarativeBase):
 
 
 class Event(Base):
-    """The evening, and the rules its entries must keep."""
+    """The event, and the rules of its entries."""
 
     __tablename__ = "events"
     __table_args__ = (_one_of("state", EVENT_STATES), CheckConstraint(f"id = {THE_EVENT}", name="one"))
@@ -40,12 +42,12 @@ class Event(Base):
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     name: Mapped[str] = mapped_column(Text)
     state: Mapped[str] = mapped_column(String(16))
-    draw_word: Mapped[str] = mapped_column(Text)  # decides lots and ties; secret until the draw
+    draw_word: Mapped[str] = mapped_column(Text)  # decides the draw and ties; secret until the draw
     salt: Mapped[str] = mapped_column(String(64))  # of digests in the log; secret until published
     created_at: Mapped[float]
     closes_at: Mapped[float | None]  # when submissions close by themselves
     closed_at: Mapped[float | None]  # when they did
-    grace_ends_at: Mapped[float | None]  # until when tensors may follow
+    grace_ends_at: Mapped[float | None]  # when tensors are no longer accepted
     drawn_at: Mapped[float | None]
     lines: Mapped[int]  # non-empty lines of a verse, at most
     characters: Mapped[int]  # of a verse, at most
@@ -58,7 +60,7 @@ class Event(Base):
 
 
 class Owner(Base):
-    """Somebody who entered a verse."""
+    """A person who entered a verse."""
 
     __tablename__ = "owners"
 
@@ -67,7 +69,7 @@ class Owner(Base):
 
 
 class Entry(Base):
-    """A claim, the bytes that follow it, and what became of it. This row is the truth about verification, too."""
+    """An entry: its claim, its upload, its verification and its place in the draw."""
 
     __tablename__ = "entries"
     __table_args__ = (
@@ -98,10 +100,10 @@ class Entry(Base):
     attempt: Mapped[int] = mapped_column(default=0)  # number of the latest verification
     worker: Mapped[str | None] = mapped_column(Text)
     lease_until: Mapped[float | None]
-    not_before: Mapped[float] = mapped_column(default=0.0)  # a check that could not be done is tried again after this
-    failures: Mapped[int] = mapped_column(default=0)  # checks that could not be done, one after another
+    not_before: Mapped[float] = mapped_column(default=0.0)  # when a failed check may be tried again
+    failures: Mapped[int] = mapped_column(default=0)  # failed checks in a row
     verdict: Mapped[str | None] = mapped_column(String(12))  # PASS, FAIL, UNDECIDED, MALFORMED
-    seed: Mapped[int | None]  # place in the lot, from 1, once the bracket is drawn
+    seed: Mapped[int | None]  # number in the draw, from 1
 
 
 class Verification(Base):
@@ -121,10 +123,10 @@ class Verification(Base):
 
 
 class Match(Base):
-    """Two entries and the room's choice.
+    """A match between two entries, and the voters' decision.
 
-    A decision belongs to the two entries it was made between (`decided_upper_id`, `decided_lower_id`): when a match
-    before it is undone the decision is kept, and counts again if the same two meet again.
+    A decision belongs to its two entries (`decided_upper_id`, `decided_lower_id`). When an earlier match is undone the
+    decision is kept; it counts again if the same two entries meet again.
     """
 
     __tablename__ = "matches"
@@ -140,11 +142,12 @@ class Match(Base):
     lower_id: Mapped[str | None] = mapped_column(ForeignKey("entries.id"))
     winner_id: Mapped[str | None] = mapped_column(ForeignKey("entries.id"))  # once closed
     decided_by: Mapped[str | None] = mapped_column(String(8))  # votes, revote, draw, walkover, bye
-    poll: Mapped[int] = mapped_column(default=0)  # goes up when the vote is started over; old votes stay
+    poll: Mapped[int] = mapped_column(default=0)  # increases when the match is opened again; old votes stay
     poll_round: Mapped[int] = mapped_column(default=0)  # 0: first vote, 1: re-vote
     opened_at: Mapped[float | None]
     closes_at: Mapped[float | None]
     closed_at: Mapped[float | None]
+    decided_poll: Mapped[int | None]  # the poll whose votes decided
     decided_upper_id: Mapped[str | None] = mapped_column(ForeignKey("entries.id"))
     decided_lower_id: Mapped[str | None] = mapped_column(ForeignKey("entries.id"))
     decided_winner_id: Mapped[str | None] = mapped_column(ForeignKey("entries.id"))
@@ -153,7 +156,7 @@ class Match(Base):
 
 
 class Vote(Base):
-    """One counted vote a voter, match and poll_round; the database sees to it."""
+    """A vote: one for each voter, match, poll and poll round, which the database ensures."""
 
     __tablename__ = "votes"
     __table_args__ = (
@@ -173,7 +176,7 @@ class Vote(Base):
 
 
 class LogRecord(Base):
-    """Append-only and hash-chained (`services.log`)."""
+    """A record of the append-only log; hashes chain the records (`services.log`)."""
 
     __tablename__ = "log"
 

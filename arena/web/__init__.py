@@ -1,1 +1,1 @@
-"""The pages and the API: a route parses, calls one service, answers. Imports services, settings and errors only."""
+"""The pages and the API: a route reads the request, calls one service, and responds."""

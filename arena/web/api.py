@@ -37,12 +37,12 @@ api = Blueprint("api", __name__)
 View = TypeVar("View", bound=Callable[..., Any])
 
 
-def answers(route: Route) -> Callable[[View], View]:
-    """Register a function that answers a route."""
+def handles(route: Route) -> Callable[[View], View]:
+    """Register the function that handles a route."""
     return api.route(route.rule, methods=[route.method], endpoint=route.name)
 
 
-@answers(routes.ENTER)
+@handles(routes.ENTER)
 def enter() -> Response:
     """Take a claim."""
     ctx = get_context()
@@ -62,7 +62,7 @@ def enter() -> Response:
     return _json(response, 200 if receipt.repeated else 201)
 
 
-@answers(routes.SEND_PIECE)
+@handles(routes.SEND_PIECE)
 def send_piece(entry_id: str) -> Response:
     """Take a piece of a bundle."""
     ctx = get_context()
@@ -74,23 +74,23 @@ def send_piece(entry_id: str) -> Response:
     return _json(PieceResponse(offset=status.received, state=status.state))
 
 
-@answers(routes.ENTRY_STATUS)
+@handles(routes.ENTRY_STATUS)
 def entry_status(entry_id: str) -> Response:
     """Show an entry to its owner."""
     ctx = get_context()
     return _json(entries.entry_status(ctx.db, EntryRequest(entry_id).entry_id, _secret(), now=ctx.now))
 
 
-@answers(routes.WITHDRAW)
+@handles(routes.WITHDRAW)
 def withdraw(entry_id: str) -> Response:
     """Withdraw an entry."""
     ctx = get_context()
     return _json(entries.withdraw(ctx.db, EntryRequest(entry_id).entry_id, _secret(), now=ctx.now))
 
 
-@answers(routes.STATE)
+@handles(routes.STATE)
 def state() -> Response:
-    """Show the snapshot. The gateway answers this from memory; asked here, it is the same."""
+    """Show the snapshot. On a server, the gateway answers this route from memory."""
     response = _json(get_context().snapshot())
     response.set_etag(hashlib.sha256(response.get_data()).hexdigest()[:32])
     response.headers["Cache-Control"] = "no-cache"
@@ -98,7 +98,7 @@ def state() -> Response:
     return response
 
 
-@answers(routes.EVENT)
+@handles(routes.EVENT)
 def event() -> Response:
     """Show what a verse must keep to."""
     ctx = get_context()

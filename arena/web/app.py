@@ -1,4 +1,4 @@
-"""The Flask application: made from settings, a database and files; no global state, nothing at import."""
+"""The factory of the Flask application."""
 
 from __future__ import annotations
 
@@ -7,28 +7,25 @@ from collections.abc import Callable
 
 from flask import Flask, Response, abort, current_app, request
 
-from arena.bootstrap import BundleStore, Database, Spool
+from arena.bootstrap import EventContext
 from arena.services import queries
 from arena.services.schemas import Snapshot
 from arena.services.uploads import PIECE_BYTES
-from arena.settings import Settings
 from arena.web import api, console, errors, filters, public, routes, security, stage
 from arena.web.assets import compress, read_assets
 from arena.web.context import AppContext, get_context
 from arena.web.limits import KIB, request_limits
 
-DEFAULT_BODY = 64 * KIB  # bytes of a request: a vote, a login, a name
+DEFAULT_BODY = 64 * KIB  # bytes of a request, such as a vote or a login
 FORM_MEMORY = 4 * DEFAULT_BODY  # bytes; Werkzeug counts the 64 KiB it reads of a file at a time, and some before them
 COMPRESSED = ("text/html", "application/json")
-WORTH_COMPRESSING = 400  # bytes; below, a packet is a packet
+MIN_COMPRESSED = 400  # bytes; a smaller body fits one packet anyway
 SAFE = ("GET", "HEAD", "OPTIONS")
 
 
 def create_app(
-    settings: Settings,
-    db: Database,
-    bundles: BundleStore,
-    spool: Spool,
+    event: EventContext,
+    *,
     clock: Callable[[], float] = time.time,
     console_remote: bool = False,
     snapshot: Callable[[], Snapshot] | None = None,
@@ -36,24 +33,24 @@ def create_app(
     """Make the application.
 
     Args:
-        settings: of the event folder; its secrets sign cookies and forms, its address is what links begin with.
-        db: the event's database.
-        bundles: its whole bundles.
-        spool: its uploads under way.
-        clock: seconds since the epoch; every service is told the time.
-        console_remote: let the console answer other machines; for servers behind TLS only.
-        snapshot: the gateway's, from memory; without one the database is asked each time.
+        event: its settings, database and files. Secrets of the settings sign cookies and forms.
+        clock: seconds since the epoch.
+        console_remote: let the console answer other machines, which needs TLS.
+        snapshot: returns the gateway's snapshot from memory; None: read the database each time.
+
+    Returns:
+        The application.
     """
     app = Flask(__name__, static_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=DEFAULT_BODY, MAX_FORM_MEMORY_SIZE=FORM_MEMORY)
-    snapshot = snapshot or (lambda: queries.snapshot(db, now=clock()))
-    app.extensions["arena"] = AppContext(settings, db, bundles, spool, clock, snapshot, read_assets(), console_remote)
+    snapshot = snapshot or (lambda: queries.snapshot(event.db, now=clock()))
+    app.extensions["arena"] = AppContext(event, clock, snapshot, read_assets(), console_remote)
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(
         verse_lines=filters.verse_lines,
         first_words=filters.first_words,
-        sanitize=filters.sanitize,
+        single_line=filters.single_line,
         duration=filters.duration,
         iso_time=filters.iso_time,
         sentence=filters.sentence,
@@ -67,7 +64,7 @@ def create_app(
         state_address=routes.STATE.path,
         entries_address=routes.ENTRIES,
         piece_bytes=PIECE_BYTES,
-        event_name=filters.sanitize(settings.name),
+        event_name=filters.single_line(event.settings.name),
     )
     for blueprint in (public.pages, api.api, stage.stage, console.console):
         app.register_blueprint(blueprint)
@@ -79,6 +76,7 @@ def create_app(
 
 
 def static_address(name: str) -> str:
+    """Return the address of a static file, with its digest."""
     return f"/static/{name}?v={get_context().static[name].digest}"
 
 
@@ -92,17 +90,15 @@ def _static(name: str) -> Response:
         response.headers["Content-Encoding"] = "gzip"
     response.vary.add("Accept-Encoding")
     response.set_etag(asset.digest, weak=True)
-    kept = request.args.get("v") == asset.digest
-    response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if kept else "no-cache"
+    immutable = request.args.get("v") == asset.digest
+    response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if immutable else "no-cache"
     response.make_conditional(request)
     return response
 
 
 def _before() -> None:
-    """Limits, the console's door, and the token of every form. The API sees to its own."""
-    request.max_content_length = request_limits(
-        request.method, request.path
-    ).max_bytes  # as the gateway in front of this
+    """Check size, access to the console, and the token of every form. The API checks its own callers."""
+    request.max_content_length = request_limits(request.method, request.path).max_bytes  # as the gateway does
     if security.in_console(request):
         security.guard_console()
     if request.method not in SAFE and request.url_rule is not None and request.blueprint != "api":
@@ -118,14 +114,14 @@ def _after(response: Response) -> Response:
 
 
 def _compress(response: Response) -> Response:
-    """gzip what is text. Conference Wi-Fi counts bytes; form tokens differ each time, so the length tells no secret."""
+    """Compress text by gzip. Form tokens differ each time, so that the length does not reveal them."""
     if response.mimetype not in COMPRESSED or response.status_code != 200 or "Content-Encoding" in response.headers:
         return response
     response.vary.add("Accept-Encoding")
     if request.method == "HEAD" or request.accept_encodings.quality("gzip") <= 0:
         return response
     data = response.get_data()
-    if len(data) >= WORTH_COMPRESSING:
+    if len(data) >= MIN_COMPRESSED:
         response.set_data(compress(data))
         response.headers["Content-Encoding"] = "gzip"
     return response

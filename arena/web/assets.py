@@ -1,4 +1,4 @@
-"""Static files in memory, each with its digest in its address, so that a browser may keep it for good."""
+"""Static files in memory. Each has its digest in its address, so that browsers may cache it forever."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The console: one page the evening is run from, behind a password, on the organizer's machine.
+"""The console: one page on the organizer's machine, behind a password, that runs the event.
 
-Every action is a POST that calls one service and comes back to the page; an error comes back as the page with a note.
+Every action is a POST that calls one service and leads back to the page. After an error the page has a note.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from arena.web.filters import sentence
 
 console = Blueprint("console", __name__, url_prefix="/console")
 
-EVERY = 3  # seconds between two looks
+REFRESH_SECONDS = 3  # between two updates of the page
 MAX_MINUTES = 7 * 24 * 60  # until submissions close
 MAX_SECONDS = 3_600  # of a vote
 LOGIN_PAGES = ("console.login",)
 
 
 @console.before_request
-def _only_inside() -> Response | str | None:
-    """Every page but the login needs the password given; a form sent without it leads there, undone."""
+def _require_login() -> Response | str | None:
+    """Lead to the login when the password was not entered; then a form does nothing."""
     if request.endpoint in LOGIN_PAGES or security.console_session()["in"]:
         return None
     return redirect("/console/login", 303)
@@ -40,6 +40,7 @@ def _problem(error: ArenaError) -> Response:
 
 @console.route("/login", methods=["GET", "POST"])
 def login() -> str | Response:
+    """Show the login, or log in."""
     if request.method == "GET":
         return render_template("login.html", wrong=False)
     ctx = get_context()
@@ -56,17 +57,20 @@ def login() -> str | Response:
 
 @console.post("/logout")
 def logout() -> Response:
+    """Log out."""
     security.enter_console(inside=False)
     return redirect("/console/login", 303)
 
 
 @console.get("")
 def page() -> str:
+    """Show the console."""
     return _page()
 
 
 @console.post("/submissions/open")
 def open_submissions() -> Response:
+    """Open submissions."""
     minutes = _number("minutes", 0, MAX_MINUTES)
     now = get_context().now
     events.open_submissions(get_context().db, closes_at=now + 60 * minutes if minutes else None, seen=_seen(), now=now)
@@ -75,6 +79,7 @@ def open_submissions() -> Response:
 
 @console.post("/submissions/closing")
 def closing() -> Response:
+    """Set the time at which submissions close."""
     minutes = _number("minutes", 0, MAX_MINUTES)
     now = get_context().now
     events.set_closing_time(get_context().db, now + 60 * minutes if minutes else None, seen=_seen(), now=now)
@@ -83,18 +88,21 @@ def closing() -> Response:
 
 @console.post("/submissions/close")
 def close_submissions() -> Response:
+    """Close submissions."""
     events.close_submissions(get_context().db, seen=_seen(), now=get_context().now)
     return _back()
 
 
 @console.post("/word")
 def word() -> Response:
+    """Set the draw word."""
     events.set_draw_word(get_context().db, request.form.get("word", ""), seen=_seen(), now=get_context().now)
     return _back()
 
 
 @console.post("/draw")
 def draw() -> Response:
+    """Draw the bracket."""
     without_missing = "without_missing" in request.form
     bracket.draw_bracket(get_context().db, without_missing=without_missing, seen=_seen(), now=get_context().now)
     return _back()
@@ -102,6 +110,7 @@ def draw() -> Response:
 
 @console.post("/matches/<match_id>/open")
 def open_match(match_id: str) -> Response:
+    """Open the vote of a match."""
     seconds = _number("seconds", 0, MAX_SECONDS)
     bracket.open_match(get_context().db, match_id, seconds=seconds, seen=_seen(), now=get_context().now)
     return _back()
@@ -109,6 +118,7 @@ def open_match(match_id: str) -> Response:
 
 @console.post("/matches/<match_id>/close")
 def close_match(match_id: str) -> Response:
+    """Close one round of a match's vote."""
     poll_round = int(_number("poll_round", 0, 1))
     bracket.close_match(get_context().db, match_id, poll_round=poll_round, seen=_seen(), now=get_context().now)
     return _back()
@@ -116,12 +126,14 @@ def close_match(match_id: str) -> Response:
 
 @console.post("/matches/<match_id>/undo")
 def undo_match(match_id: str) -> Response:
+    """Undo a match."""
     bracket.undo_match(get_context().db, match_id, seen=_seen(), now=get_context().now)
     return _back()
 
 
 @console.post("/entries/<entry_id>/disqualify")
 def disqualify(entry_id: str) -> Response:
+    """Disqualify an entry."""
     reason = request.form.get("reason", "")
     bracket.disqualify(get_context().db, entry_id, reason, seen=_seen(), now=get_context().now)
     return _back()
@@ -129,6 +141,7 @@ def disqualify(entry_id: str) -> Response:
 
 @console.post("/publish")
 def publish() -> Response:
+    """Publish the event."""
     events.publish(get_context().db, seen=_seen(), now=get_context().now)
     return _back()
 
@@ -147,28 +160,36 @@ def _page(problem: str | None = None) -> str:
         unreachable=any(name in settings.base_url for name in ("//127.", "//localhost", "//[::1]")),
         now=ctx.now,
         key=f"{view.log_number}",
-        every=EVERY,
+        every=REFRESH_SECONDS,
         page="/console",  # the address to ask again, also after a POST
     )
 
 
 def _seen() -> int:
-    """The log's latest record when the page with this form was made.
+    """Return the number of the log's latest record when the page with this form was made.
 
     Raises:
-        BadSetting: the form does not say.
+        BadSetting: The form does not say.
     """
     text = request.form.get("seen", "")
     if not (text.isascii() and text.isdigit() and len(text) <= 12):
-        raise BadSetting("this form does not say which state it was shown: open the page again", setting="seen")
+        raise BadSetting("this form does not say which state it was made from: open the page again", setting="seen")
     return int(text)
 
 
 def _number(name: str, least: int, most: int) -> float:
-    """A form's number; empty is 0.
+    """Return a number of the form; an empty field is 0.
+
+    Args:
+        name: of the field.
+        least: the smallest number allowed.
+        most: the largest number allowed.
+
+    Returns:
+        The number.
 
     Raises:
-        BadSetting: it is none, or out of bounds.
+        BadSetting: It is not a number, or out of bounds.
     """
     text = request.form.get(name, "").strip() or "0"
     try:
@@ -176,7 +197,7 @@ def _number(name: str, least: int, most: int) -> float:
     except ValueError:
         value = -1.0
     if not least <= value <= most:
-        raise BadSetting(f"{name} must be a number from {least} to {most:,}", given=text[:40])
+        raise BadSetting(f"{name} must be a number from {least} to {most:,}", value=text[:40])
     return value
 
 

@@ -1,4 +1,4 @@
-"""What routes need, in one object of the application; blueprints import this file and not the factory."""
+"""The context of the application: everything that routes need."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from flask import current_app
 
-from arena.bootstrap import BundleStore, Database, Spool
+from arena.bootstrap import BundleStore, Database, EventContext, Spool
 from arena.services.schemas import Snapshot
 from arena.settings import Settings
 from arena.web.assets import Asset
@@ -19,18 +19,35 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class AppContext:
-    """What one application works on."""
+    """Everything that the routes of one application need."""
 
-    settings: Settings
-    db: Database
-    bundles: BundleStore
-    spool: Spool
+    event: EventContext
     clock: Callable[[], float]  # seconds since the epoch
-    snapshot: Callable[[], Snapshot]  # what is the same for all phones
+    snapshot: Callable[[], Snapshot]  # returns the same for all phones
     static: dict[str, Asset]  # by file name
     console_remote: bool = False  # the console answers other machines
     logins: LoginLimit = field(default_factory=LoginLimit)
     cache: dict[str, tuple[object, Any]] = field(default_factory=dict)  # see `cached`
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the event."""
+        return self.event.settings
+
+    @property
+    def db(self) -> Database:
+        """The database of the event."""
+        return self.event.db
+
+    @property
+    def bundles(self) -> BundleStore:
+        """The finished bundles of the event."""
+        return self.event.bundles
+
+    @property
+    def spool(self) -> Spool:
+        """The pieces of uploads."""
+        return self.event.spool
 
     @property
     def now(self) -> float:
@@ -38,7 +55,16 @@ class AppContext:
         return self.clock()
 
     def cached(self, name: str, version: object, compute: Callable[[], T]) -> T:
-        """Compute an answer that is the same for everybody once a version; a whole room asks at the same moment."""
+        """Compute a value that is the same for everybody, once for each version.
+
+        Args:
+            name: of the value.
+            version: the kept value is returned until this changes.
+            compute: returns a new value.
+
+        Returns:
+            The value.
+        """
         entry = self.cache.get(name)
         if entry is None or entry[0] != version:
             entry = self.cache[name] = (version, compute())

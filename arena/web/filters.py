@@ -1,4 +1,4 @@
-"""How verses, names and times are set on a page. Escaping is the templates' affair; here nothing is markup."""
+"""Template filters for verses, names, numbers and times. The templates escape their results."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from datetime import UTC, datetime
 import segno
 from markupsafe import Markup
 
-from trainer.verse.text import is_control
+from trainer.verse.text import replace_controls
 
-SPEAKER = re.compile(r"[A-Z][A-Z .'\-]{1,40}:")  # a line of a play that names who speaks
+SPEAKER = re.compile(r"[A-Z][A-Z .'\-]{1,40}:")  # a line that names the speaker of a play
 
-# The stage: sizes of a verse in hundredths of the screen's width, one CSS class each, largest first.
+# The stage: sizes of a verse, 100 for a hundredth of the screen's width, one CSS class each, largest first.
 STAGE_SIZES = (320, 290, 265, 240, 220, 200, 180, 160, 140, 120)
 PAIR = (44.5, 28.0)  # hundredths of the screen's width that one of two verses may be wide, and high, on a 16:9 screen
 ALONE = (84.0, 24.0)  # likewise for the champion's
-WHOLE_LINES_FROM = 180  # above this size, a line in one piece is worth smaller letters
+WHOLE_LINES_FROM = 180  # from this size on, prefer smaller letters to a line that wraps
 LETTER = 0.45  # of the size: the mean width of a letter in the widest of the serifs used
 LEADING = 1.42  # of the size: the height of a line
 
 
 def verse_lines(text: str) -> Iterator[tuple[str, str]]:
-    """A verse's lines, each with the class it is set in.
+    """Split a verse into lines, each with its CSS class.
 
     >>> list(verse_lines("HOBNET:\\nI boiled him."))
     [('who', 'HOBNET:'), ('', 'I boiled him.')]
@@ -44,13 +44,13 @@ def verse_lines(text: str) -> Iterator[tuple[str, str]]:
 
 
 def first_words(text: str, length: int = 40) -> str:
-    """What a verse is called while its author is secret: its first words.
+    """Return the first words of a verse, its title while the author is secret.
 
     >>> first_words("HOBNET:\\nI boiled him. It is the custom", 20)
     'I boiled him. It is…'
     """
     spoken = [line.strip() for kind, line in verse_lines(text) if kind == ""] or [text.strip()]
-    line = sanitize(spoken[0])
+    line = single_line(spoken[0])
     if len(line) <= length:
         return line
     cut = line[: length - 1].rstrip()
@@ -59,13 +59,21 @@ def first_words(text: str, length: int = 40) -> str:
     return cut.rstrip(" ,;:-") + "…"
 
 
-def sanitize(text: str) -> str:
-    """A name on one line, without anything that steers a screen: such characters show as U+FFFD."""
-    return "".join("\ufffd" if is_control(c) or c == "\n" else c for c in text)
+def single_line(text: str) -> str:
+    """Replace line feeds and control characters by U+FFFD."""
+    return replace_controls(text).replace("\n", "\ufffd")
 
 
 def stage_size(texts: Sequence[str], room: tuple[float, float] = PAIR) -> int:
-    """The size, of `STAGE_SIZES`, in which all of these verses fit the screen; the same for all, to favour none."""
+    """Return the largest size of `STAGE_SIZES` in which all verses fit; one size for all is fair.
+
+    Args:
+        texts: the verses.
+        room: width and height of each, in hundredths of the screen's width.
+
+    Returns:
+        One of `STAGE_SIZES`.
+    """
     width, high = room
 
     def height(text: str, size: float) -> float:
@@ -80,7 +88,7 @@ def stage_size(texts: Sequence[str], room: tuple[float, float] = PAIR) -> int:
 
 
 def duration(seconds: float) -> str:
-    """Time left, as the countdown in arena.js writes it.
+    """Return the remaining time as the countdown in arena.js writes it.
 
     >>> duration(75), duration(0), duration(7200)
     ('1:15', '0:00', '2 hours')
@@ -92,11 +100,13 @@ def duration(seconds: float) -> str:
 
 
 def iso_time(seconds: float) -> str:
+    """Return a time in UTC, by ISO 8601."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def pluralize(number: int, one: str, many: str | None = None) -> str:
-    """
+    """Return a number with its noun.
+
     >>> pluralize(1, "vote"), pluralize(1200, "vote"), pluralize(0, "entry", "entries")
     ('1 vote', '1,200 votes', '0 entries')
     """
@@ -104,14 +114,14 @@ def pluralize(number: int, one: str, many: str | None = None) -> str:
 
 
 def qr(address: str) -> Markup:
-    """A QR code as SVG markup: attributes only, no style, so that the content security policy lets it through."""
+    """Return a QR code as SVG markup, without inline style, which the content security policy forbids."""
     code = segno.make(address, error="m", micro=False)
     svg = code.svg_inline(border=4, scale=1, omitsize=True, dark="#000", light="#fff", svgclass="qr", lineclass=None)
     return Markup(svg.replace("<svg ", '<svg role="img" aria-label="QR code of the address" ', 1))
 
 
 def sentence(text: str) -> str:
-    """An error's message as a sentence: a capital first, a full stop last.
+    """Return an error's message as a sentence, with a capital letter and a full stop.
 
     >>> sentence("this match is closed")
     'This match is closed.'

@@ -12,7 +12,7 @@ KIB, MIB = 2**10, 2**20
 
 @dataclass(frozen=True)
 class RequestLimits:
-    """What one class of requests may send, and which threads work on it."""
+    """The limits of one class of requests, and the executor that works on it."""
 
     name: str
     method: str
@@ -23,7 +23,7 @@ class RequestLimits:
     executor: str  # see `server.gateway.EXECUTORS`
 
 
-# The first that fits counts. 64 bodies of 1 MiB are the memory that uploads may take; a claim is at most 1 MiB of
+# The first that matches is used. 64 bodies of 1 MiB are the memory that uploads may take; a claim is at most 1 MiB of
 # header with its length before it. A piece at its slowest takes 2 minutes, a form 53.
 REQUEST_LIMITS = (
     RequestLimits("vote", "POST", re.compile(r"/vote"), 64 * KIB, KIB, 4_000, "votes"),

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from arena.web.refusal import Refusal
 
-LOGIN_TRIES = 8  # wrong passwords of one address ...
-LOGIN_WINDOW = 60.0  # ... in so many seconds
+LOGIN_TRIES = 8  # wrong passwords of one address within `LOGIN_WINDOW`
+LOGIN_WINDOW = 60.0  # seconds
 MAX_PEERS = 1_000  # addresses remembered; beyond, the oldest is forgotten
 
 
@@ -21,7 +21,11 @@ class LoginLimit:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def check(self, peer: str, now: float) -> None:
-        """Raises Refusal while the address has used up its tries."""
+        """Check that an address may try a password.
+
+        Raises:
+            Refusal: It has used up its tries.
+        """
         with self.lock:
             times = self.failures.get(peer, deque())
             while times and times[0] <= now - LOGIN_WINDOW:
@@ -32,6 +36,7 @@ class LoginLimit:
                 raise Refusal(429, "login-limit", message, retry_after=wait)
 
     def failed(self, peer: str, now: float) -> None:
+        """Count a wrong password."""
         with self.lock:
             self.failures.setdefault(peer, deque()).append(now)
             while len(self.failures) > MAX_PEERS:

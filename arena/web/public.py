@@ -1,4 +1,4 @@
-"""The phone: vote, follow, enter a verse, look at what was decided. Everything works without JavaScript."""
+"""The pages for phones: vote, enter a verse, see results. Everything works without JavaScript."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from arena.web.refusal import Refusal
 
 pages = Blueprint("public", __name__)
 
-FOLLOWED = ("receiving", "waiting", "verifying")  # states that change by themselves
-MINE_EVERY = 4  # seconds between two looks at an entry on its way
-SPREAD = 1_500  # ms over which phones fetch a page that has changed
+CHANGING = ("receiving", "waiting", "verifying")  # states of an entry that change without its owner
+REFRESH_SECONDS = 4  # between two updates of the page, while an entry is in such a state
+SPREAD_MS = 1_500  # over which phones fetch a page that has changed
 
 
 def phase_key(state: Snapshot) -> str:
@@ -40,12 +40,12 @@ def phase_key(state: Snapshot) -> str:
 
 @pages.get("/")
 def index() -> str:
-    """Where the evening stands, and the two verses when there is a vote."""
+    """Show the state of the event, and the two verses during a vote."""
     ctx = get_context()
     secret = security.voter_secret()
     state = ctx.snapshot()
     now = ctx.now
-    common = {"state": state, "key": phase_key(state), "now": now, "follow": True, "spread": SPREAD}
+    common = {"state": state, "key": phase_key(state), "now": now, "follow": True, "spread": SPREAD_MS}
     if state.match is not None:
         ballot = _ballot(state.match.id, secret, now)
         if ballot is not None:
@@ -57,7 +57,7 @@ def index() -> str:
 
 
 def _ballot(match_id: str, secret: str, now: float) -> Ballot | None:
-    """None: it closed between two looks at the database."""
+    """Return the ballot, or None if the match has closed since the snapshot."""
     try:
         return voting.get_ballot(get_context().db, match_id, secret, now=now)
     except (MatchClosed, MatchNotOpen, MatchNotFound):
@@ -66,6 +66,7 @@ def _ballot(match_id: str, secret: str, now: float) -> Ballot | None:
 
 @pages.post("/vote")
 def vote() -> Response:
+    """Take a vote."""
     secret = security.voter_secret()
     poll_round = request.form.get("poll_round", "")
     voting.cast_vote(
@@ -81,21 +82,21 @@ def vote() -> Response:
 
 @pages.route("/enter", methods=["GET", "POST"])
 def enter() -> str | Response:
-    """A bundle dropped on the page: in pieces with JavaScript (upload.js), as one form without."""
+    """Show the upload form, or take a bundle from it. With JavaScript, upload.js uses the API instead."""
     ctx = get_context()
     secret = security.voter_secret()
     if request.method == "POST":
         upload = request.files.get("bundle")
         if upload is None or not upload.filename:
             raise Refusal(422, "no-file", "No file was chosen: choose the .verse file that the trainer wrote.")
-        _take(upload, secret, request.form.get("name", ""))
+        _take_upload(upload, secret, request.form.get("name", ""))
         return _see_other("public.mine")
     event = events.current_event(ctx.db)
     return render_template("enter.html", event=event, now=ctx.now, max_author=entries.MAX_AUTHOR)
 
 
-def _take(upload: FileStorage, secret: str, name: str) -> None:
-    """Give the form's file to the service; the copy on the way is gone afterwards, whatever happens."""
+def _take_upload(upload: FileStorage, secret: str, name: str) -> None:
+    """Save the form's file, give it to the service, and remove it in any case."""
     ctx = get_context()
     path = ctx.settings.incoming / f"form-{secrets.token_hex(8)}"
     try:
@@ -107,17 +108,18 @@ def _take(upload: FileStorage, secret: str, name: str) -> None:
 
 @pages.get("/mine")
 def mine() -> str:
+    """Show the entries of this browser to their owner."""
     ctx = get_context()
     secret = security.voter_secret()
-    found = entries.entries_of(ctx.db, secret, now=ctx.now)
-    waits = any(entry.state in FOLLOWED for entry in found)
+    owned = entries.entries_of(ctx.db, secret, now=ctx.now)
+    changing = any(entry.state in CHANGING for entry in owned)
     return render_template(
         "mine.html",
-        entries=found,
+        entries=owned,
         now=ctx.now,
-        key=_entries_key(found),
-        every=MINE_EVERY if waits else None,
-        link=link_of(secret) if found else None,
+        key=_entries_key(owned),
+        every=REFRESH_SECONDS if changing else None,
+        link=link_of(secret) if owned else None,
     )
 
 
@@ -139,14 +141,15 @@ def link() -> Response:
 
 
 def _entries_behind(secret: str) -> list[EntryStatus]:
-    found = entries.entries_of(get_context().db, secret, now=get_context().now)
-    if not found:
-        raise Refusal(404, "no-entry", "This link belongs to no entry of this event: look at the receipt.")
-    return found
+    owned = entries.entries_of(get_context().db, secret, now=get_context().now)
+    if not owned:
+        raise Refusal(404, "no-entry", "This link belongs to no entry of this event: compare it with the receipt.")
+    return owned
 
 
 @pages.post("/mine/withdraw")
 def withdraw() -> Response:
+    """Withdraw an entry of this browser."""
     entries.withdraw(
         get_context().db, request.form.get("entry", "")[:64], security.voter_secret(), now=get_context().now
     )
@@ -164,11 +167,12 @@ def results() -> str:
 
 @pages.get("/entries/<entry_id>")
 def entry(entry_id: str) -> str:
+    """Show an entry after its last match."""
     return render_template("entry.html", entry=queries.entry_view(get_context().db, entry_id, now=get_context().now))
 
 
 def link_of(secret: str) -> str:
-    """What a receipt leads to, for a phone."""
+    """Return the address that links a phone to the entries of a secret."""
     return f"{get_context().settings.base_url}/mine/{secret}"
 
 
@@ -176,5 +180,5 @@ def _see_other(endpoint: str) -> Response:
     return redirect(url_for(endpoint), 303)
 
 
-def _entries_key(found: list[EntryStatus]) -> str:
-    return "|".join(f"{entry.entry[:8]}:{entry.state}" for entry in found)
+def _entries_key(owned: list[EntryStatus]) -> str:
+    return "|".join(f"{entry.entry[:8]}:{entry.state}" for entry in owned)

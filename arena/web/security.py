@@ -1,8 +1,8 @@
-"""Who is asking, and did they mean it: cookies, form tokens, headers, and the console's door.
+"""Cookies, form tokens, headers of security, and access to the console.
 
-A phone is known by one cookie: the voter's secret t, signed, so that none can be made up.
-A form carries a token made from that cookie (double submit): a page of another site can send the form, not the token.
-The console has a cookie of its own, for its own path, and stays shut to every address but this machine's.
+A phone has one cookie: the voter's secret, signed, so that nobody can invent one.
+A form has a token made from that cookie (double submit): a page of another site can send the form, but not the token.
+The console has a cookie of its own, for its own path, and only answers this machine.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 from flask import Request, Response, g, request
 from itsdangerous import BadData, URLSafeSerializer, URLSafeTimedSerializer
 
-from arena.services.identity import new_secret
 from arena.web.context import get_context
 from arena.web.refusal import Refusal
+from trainer.verse.identity import new_secret
 
 VOTER_COOKIE = "t"
 CONSOLE_COOKIE = "console"
@@ -42,21 +42,21 @@ HEADERS = {
 
 
 def voter_secret() -> str:
-    """The secret of the browser that asks: the cookie's, or a new one that the answer will set."""
+    """Return the browser's secret: from its cookie, or a new one that the response will set."""
     if "voter" not in g:
         g.voter = _cookie_secret() or _new_voter()
     return str(g.voter)
 
 
 def known_voter() -> str | None:
-    """The cookie's secret, if the browser sent a genuine one."""
+    """Return the secret of the browser's cookie, if it is genuine."""
     if "voter" in g:
         return str(g.voter)
     return _cookie_secret()
 
 
 def use_secret(secret: str) -> None:
-    """Give the browser that asks this secret from now on."""
+    """Set another secret in the browser's cookie."""
     g.voter = secret
     g.set_voter = True
 
@@ -75,7 +75,7 @@ def _cookie_secret() -> str | None:
 
 
 def set_cookies(response: Response) -> None:
-    """Write the cookies this request changed."""
+    """Write the cookies that this request changed."""
     settings = get_context().settings
     if g.get("set_voter"):
         response.set_cookie(
@@ -102,27 +102,31 @@ def set_cookies(response: Response) -> None:
 
 
 def form_token() -> str:
-    """A token for the forms of this page. It differs each time, so that compression tells nothing about it."""
-    return str(_serializer("form").dumps([secrets.token_urlsafe(6), _seat()]))
+    """Return a token for the forms of this page. It differs each time, so that compression does not reveal it."""
+    return str(_serializer("form").dumps([secrets.token_urlsafe(6), _token_owner()]))
 
 
 def check_form_token(sent: str | None) -> None:
-    """Raises Refusal unless the token was made for the browser that sends it."""
+    """Check the token of a form.
+
+    Raises:
+        Refusal: The token was not made for the browser that sends it.
+    """
     try:
-        _, seat = _serializer("form").loads(sent or "")
+        _, owner = _serializer("form").loads(sent or "")
     except (BadData, ValueError, TypeError):
-        seat = None
-    if not isinstance(seat, str) or not hmac.compare_digest(seat, _seat()):
+        owner = None
+    if not isinstance(owner, str) or not hmac.compare_digest(owner, _token_owner()):
         raise Refusal(
             403,
             "form-token",
-            "This form was not made for this browser, or the browser keeps no cookies: "
-            "allow cookies for this address, open the page again, and repeat it.",
+            "This form was not made for this browser, or this browser saves no cookies: "
+            "allow cookies for this address, open the page again, and try once more.",
         )
 
 
-def _seat() -> str:
-    """What a token is bound to: the console's cookie on its pages, the voter's elsewhere."""
+def _token_owner() -> str:
+    """Return what a token is bound to: the console's cookie on its pages, the voter's cookie elsewhere."""
     who = console_session()["id"] if in_console(request) else voter_secret()
     return hashlib.sha256(f"verse-form-1|{who}".encode()).hexdigest()[:24]
 
@@ -131,13 +135,17 @@ def _seat() -> str:
 
 
 def in_console(req: Request) -> bool:
+    """Return whether a request is for a page of the console."""
     return req.path == "/console" or req.path.startswith("/console/")
 
 
 def guard_console() -> None:
-    """The console answers a browser on this machine only, unless the server was told otherwise.
+    """Check that a request for the console comes from this machine, or that the console answers other machines.
 
-    A tunnel or proxy on this machine asks from 127.0.0.1 too; it shows itself by its headers or by the name asked for.
+    A tunnel or proxy on this machine sends from 127.0.0.1 too. It is recognized by its headers or by the Host header.
+
+    Raises:
+        Refusal: The request comes from elsewhere.
     """
     if remote_console():
         return
@@ -147,16 +155,17 @@ def guard_console() -> None:
         raise Refusal(
             403,
             "console-elsewhere",
-            f"The console answers on the organizer's machine only: open {get_context().settings.console_url} there.",
+            f"The console only answers on the organizer's machine: open {get_context().settings.console_url} there.",
         )
 
 
 def remote_console() -> bool:
+    """Return whether the console answers other machines."""
     return get_context().console_remote
 
 
 def console_session() -> dict[str, Any]:
-    """The console cookie's content: id, and whether the password was given. Made new when missing or forged."""
+    """Return the console cookie's content: its id, and whether the password was entered. New if missing or forged."""
     if "console" not in g:
         try:
             value = _console_serializer().loads(request.cookies.get(CONSOLE_COOKIE, ""), max_age=CONSOLE_SECONDS)
@@ -170,13 +179,14 @@ def console_session() -> dict[str, Any]:
 
 
 def enter_console(inside: bool) -> None:
-    """Log in or out; the cookie is a new one either way, so that none from before the login counts after it."""
+    """Log in or out. The cookie is always a new one, so that no earlier cookie stays valid."""
     g.console = {"id": secrets.token_urlsafe(16), "in": inside}
     g.set_console = True
 
 
-def right_password(given: str) -> bool:
-    digests = [hashlib.sha256(text.encode()).digest() for text in (given, get_context().settings.console_password)]
+def right_password(password: str) -> bool:
+    """Return whether this is the password of the console."""
+    digests = [hashlib.sha256(text.encode()).digest() for text in (password, get_context().settings.console_password)]
     return hmac.compare_digest(*digests)
 
 
@@ -185,7 +195,7 @@ def _serializer(purpose: str) -> URLSafeSerializer:
 
 
 def _console_serializer() -> URLSafeTimedSerializer:
-    """Bound to the password: whoever changes it has logged everybody out."""
+    """Return a serializer that is bound to the password: a new password logs everybody out."""
     secret = hashlib.sha256(
         (get_context().settings.secret_key + get_context().settings.console_password).encode()
     ).hexdigest()

@@ -1,4 +1,4 @@
-"""The projector: one page that follows the evening by itself and is never touched."""
+"""The page for the projector, which updates by itself."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from arena.web.public import phase_key
 
 stage = Blueprint("stage", __name__)
 
-REVEAL_SECONDS = 25.0  # how long a result stays before the bracket or the champion takes its place
+REVEAL_SECONDS = 25.0  # that a result is shown before the bracket or the champion
 WIDE_BRACKET = 8  # matches of the first column shown, at most
-LOG_DIGITS = 12  # of the log's head: enough to compare with a photograph of the screen
+LOG_DIGITS = 12  # of the log's latest hash: enough to compare with a photograph of the screen
 
 
 @stage.get("/stage")
 def page() -> str:
+    """Show the stage."""
     ctx = get_context()
     state = ctx.snapshot()
     now = ctx.now
@@ -47,7 +48,7 @@ def page() -> str:
 
 
 def scene_of(view: StageView, now: float) -> tuple[str, float | None]:
-    """What is on the screen, and when it turns to the next thing by itself."""
+    """Return the scene to show, and the time at which the next scene follows by itself."""
     if view.phase == "void":
         return "void", None
     if view.phase in ("before", "entering", "checking"):
@@ -62,7 +63,7 @@ def scene_of(view: StageView, now: float) -> tuple[str, float | None]:
 
 
 def first_round(view: StageView) -> int:
-    """The first column that fits: earlier rounds are over by the time they do not."""
+    """Return the index of the first round to show; larger rounds before it are left out."""
     for index, column in enumerate(view.rounds):
         if len(column.matches) <= WIDE_BRACKET:
             return index

@@ -1,4 +1,4 @@
-"""The bracket at every size, played by many rooms, with disqualifications and decisions taken back."""
+"""The rules of the bracket, for every number of entries, with disqualifications and undone decisions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lots, ties and sides: fixed numbers that others must be able to compute, and what they promise."""
+"""The rules of the draw: published values for seeds, ties and sides, and their statistical fairness."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The watcher, against children that misbehave for real."""
+"""The watcher of child processes: limits of memory, time and output, against children that break them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drawing, ties, walk-overs and undo, in the database."""
+"""The services of the bracket: draw, matches, ties, walkovers and undo, in the database."""
 
 from __future__ import annotations
 
@@ -388,9 +388,9 @@ def test_plain_data_of_votes_gives_the_results_that_the_database_holds(four: Fou
         matches = list(session.scalars(select(Match)))
         votes = [CastVote(v.match_id, v.poll, v.poll_round, v.choice) for v in session.scalars(select(Vote))]
     polls = [
-        CountedPoll(m.id, m.poll, m.decided_upper_id, m.decided_lower_id, len(m.tallies))
+        CountedPoll(m.id, m.decided_poll, m.decided_upper_id, m.decided_lower_id, len(m.tallies))
         for m in matches
-        if m.decided_upper_id and m.decided_lower_id and m.tallies
+        if m.decided_poll is not None and m.decided_upper_id and m.decided_lower_id and m.tallies
     ]
     results = compute_results(ids, polls, votes, draw_word="thimble", disqualified=[ids[0]])
     assert {match.id for match in matches} == set(results.standings)

@@ -1,4 +1,4 @@
-"""The whole evening through services alone: real bundles, real files, real votes."""
+"""A whole event through the services alone, with real bundles, files and votes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Leases, attempts and verdicts: who checks what, and which answer counts."""
+"""The services of verification: leases, attempts, and which verdict counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ballots and votes: blind, shuffled, one a voter, until the clock says stop."""
+"""The services of voting: blind ballots in a random order, one vote per voter, until the match closes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The organizer's commands: an evening played from a terminal, and every refusal one line."""
+"""The organizer's commands: a whole event from a terminal, and each refusal in one line."""
 
 from __future__ import annotations
 

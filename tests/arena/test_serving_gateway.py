@@ -1,4 +1,4 @@
-"""The gateway, asked as a server asks it: polls from memory, bodies within limits, Flask behind both."""
+"""The gateway, called as a server calls it: polls from memory, limits of request bodies, Flask for the rest."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ def test_a_body_larger_than_a_piece_is_spooled_to_a_file_that_is_removed(
 def test_a_stalled_body_times_out_and_frees_its_slot(
     seat: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(request_body, "LINGER", 0.05)
+    monkeypatch.setattr(request_body, "DRAIN_SECONDS", 0.05)
 
     async def story(it: Seat) -> None:
         most = request_limits("PATCH", "/api/v1/entries/a").max_concurrent

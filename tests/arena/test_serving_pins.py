@@ -1,7 +1,7 @@
 """What the server uses of granian and a2wsgi beyond their public interface is still there, and both are pinned.
 
 When one of these tests fails after an upgrade: compare `arena/server/server.py` (class Web) or `arena/server/wsgi.py`
-(`environ_of`) with the new version, then widen the range in pyproject.toml.
+(`build_wsgi_environ`) with the new version, then widen the range in pyproject.toml.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`arena serve` as processes: one holds the event, and none outlives it. Real servers, real kill -9."""
+"""The processes of `arena serve`: one server per event, restarts after kills, and no child that outlives it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The event folder: made once, readable by its owner, refused when anything is missing."""
+"""The event folder: created once, readable by its owner only, refused when a file is missing or wrong."""
 
 from __future__ import annotations
 

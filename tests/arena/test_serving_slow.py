@@ -1,4 +1,4 @@
-"""Slow phones, and those who play them: they cost places of their own, and nobody else's time. A real server."""
+"""Slow and malicious clients of a real server: they use slots of their own and delay nobody else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The snapshot in memory: rebuilt when the database changes and when a time in it comes, and only then."""
+"""The snapshot in memory: rebuilt only when the database changes or a time in it passes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The worker: checks what waits, and costs nobody an entry when it dies. Real bundles, real child processes."""
+"""The worker that verifies entries: leases, crashes, cancellation, with real bundles and child processes."""
 
 from __future__ import annotations
 
@@ -57,6 +57,7 @@ def test_an_honest_verse_is_verified_and_a_forged_one_refused_with_its_reason(ev
     assert "another verse" in entry_of(evening, forged).reason
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_one_lease_and_no_entry(evening: Evening) -> None:
     """A real worker process is killed in the middle of a check; after its lease another does the work."""
     entry = evening.enter("ann", verse(7))
@@ -174,6 +175,7 @@ def test_a_failing_database_does_not_end_the_scheduler(evening: Evening, caplog:
     assert not thread.is_alive()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_the_command_works_until_ctrl_c(evening: Evening) -> None:
     entry = evening.enter("ann", verse(7))
@@ -188,6 +190,7 @@ def test_the_command_works_until_ctrl_c(evening: Evening) -> None:
         process.end()
 
 
+@pytest.mark.slow
 def test_the_attached_worker_ends_when_its_input_closes(evening: Evening) -> None:
     import subprocess
 

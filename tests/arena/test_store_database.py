@@ -1,4 +1,4 @@
-"""The database: what it keeps by itself, how transactions take turns, and how an old one comes up to date."""
+"""The database: constraints, transactions of several writers, and migrations."""
 
 from __future__ import annotations
 

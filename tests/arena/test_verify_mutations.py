@@ -1,9 +1,11 @@
-"""Bundles damaged at random: whatever was done to the bytes, a verdict is reached, and PASS is the verse it was."""
+"""Verification of bundles damaged at random: each gets a verdict, and PASS only for the original verse."""
 
 from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+
+import pytest
 
 from arena.verification.check import check_bundle
 from tests.trainer.verse_forgery import bundle
@@ -11,6 +13,7 @@ from tests.trainer.verse_fuzz import mutant
 from trainer.verse.bundle import parse_bundle
 
 
+@pytest.mark.slow
 def test_a_damaged_bundle_never_passes_as_another_verse_and_never_breaks_the_check(tmp_path: Path) -> None:
     path, whole = tmp_path / "bundle", parse_bundle(bundle()).claim
     verdicts: Counter[str] = Counter()

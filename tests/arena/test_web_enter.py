@@ -1,4 +1,4 @@
-"""Entering: the API of claims and pieces, the page's form, the owner's page and the receipt's link."""
+"""Pages and API of entries: claims, pieces, the upload form, the owner's page and the link of a receipt."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from arena.services import events
-from arena.services.identity import new_secret
 from arena.services.receipts import public_key_of, verify_receipt
 from tests.support.bundles import edit_claim, header_of, verse
 from tests.support.evening import START, Evening
 from tests.support.pages import post, token_of
+from trainer.verse.identity import new_secret
 
 MIB = 2**20
 

@@ -1,4 +1,4 @@
-"""Every route: headers, cookies, form tokens; the console's door; nothing from the Host header; markup stays text."""
+"""Security of every route: headers, cookies, form tokens, access to the console, Host header, escaping."""
 
 from __future__ import annotations
 

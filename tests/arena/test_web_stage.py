@@ -1,4 +1,4 @@
-"""The projector and the console: an evening run from one page and followed on the other."""
+"""The stage and the console: an event is run on one page and followed on the other."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 from arena.demo.simulated_voters import Form
 from arena.services import bracket, events
 from arena.services.queries import console_view, stage_view
-from arena.web.filters import PAIR, STAGE_SIZES, first_words, sanitize, stage_size, verse_lines
+from arena.web.filters import PAIR, STAGE_SIZES, first_words, single_line, stage_size, verse_lines
 from arena.web.stage import REVEAL_SECONDS
 from tests.support.evening import START, Evening
 from tests.support.pages import Tags, hidden, token_of, vote
@@ -156,7 +156,7 @@ def test_a_verse_keeps_its_lines_and_its_spaces() -> None:
 
 
 def test_names_cannot_steer_a_screen() -> None:
-    assert sanitize("a\x1b[2Jb\u202ec\nd") == "a\ufffd[2Jb\ufffdc\ufffdd"
+    assert single_line("a\x1b[2Jb\u202ec\nd") == "a\ufffd[2Jb\ufffdc\ufffdd"
     assert first_words("\x1b]0;x\x07 word") == "\ufffd]0;x\ufffd word"
 
 

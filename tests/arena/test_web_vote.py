@@ -1,4 +1,4 @@
-"""The phone: voting without JavaScript, blind, once, changeable, and the pages around it."""
+"""The pages for phones: voting without JavaScript, waiting, results."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from trainer.corpus import load
+from trainer.corpus import load_corpus
 from trainer.loss import validation_loss
 
 BLOCK_SIZE, BATCH_SIZE = 64, 12  # tokens of context, sequences a step
@@ -57,7 +57,7 @@ class Logits(torch.nn.Module):
 
 def main(nanogpt: Path, corpus: str, seed: int, steps: int, result: Path) -> None:
     """Train and evaluate; write the loss and the tokens trained on into `result`."""
-    text = load(corpus).text
+    text = load_corpus(corpus).text
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         vocab_size, val = _prepare(text, folder)

@@ -196,7 +196,7 @@ class Voters:
     def _page(self, answer: bytes) -> None:
         text = answer.decode()
         cookie = re.search(r"(?i)set-cookie: (t=[^;]+)", text)
-        fields = dict(re.findall(r'name="(token|match|ballot)" value="([^"]*)"', text))
+        fields = dict(re.findall(r'name="(token|match|poll_round)" value="([^"]*)"', text))
         if cookie is None or len(fields) != 3:
             raise RuntimeError("the page of a vote looks different from what the bench knows")
         form = "&".join(f"{name}={value}" for name, value in fields.items()) + f"&side={random.choice(SIDES)}"
@@ -240,6 +240,7 @@ def counted(event: EventContext) -> int:
 
 def room(port: int, forms: list[bytes], count: int) -> None:
     """Phones that poll every 4 seconds and all vote within 30; latencies from when each request was due."""
+    time.sleep(0.5)  # until the snapshot shows the latest votes
     etag = ask(port, "GET /api/v1/state")[1]["etag"]
     poll, chance = get("/api/v1/state", f"If-None-Match: {etag}"), random.Random(1)
     connected, plan, number = lines(port, count), [], 0

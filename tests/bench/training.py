@@ -20,9 +20,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainer.corpus import KNOWN, load
+from trainer.corpus import KNOWN_CORPORA, load_corpus
 from trainer.errors import TrainerError
-from trainer.run import Run, read_config, read_metrics
+from trainer.runtime.run import Run, read_config, read_metrics
 
 FIRST_SEED = 1337  # nanoGPT's own, and ours
 FRACTIONS = (0.08, 0.1, 0.2, 0.5, 1.0)  # of the peer's time
@@ -56,7 +56,7 @@ def main() -> None:
     if peer and (missing := [name for name in PEER_FILES if not (Path(peer) / name).is_file()]):
         sys.exit(f"NANOGPT={peer} is no checkout of nanoGPT: it has no {missing[0]}")
     try:
-        text = load(corpus)
+        text = load_corpus(corpus)
         print(f"{text.name}, seeds: {seeds}; with three, a quarter of an hour\n", flush=True)
     except TrainerError as error:
         sys.exit(f"CORPUS: {error}")
@@ -68,7 +68,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit("stopped: the table is of what was done")
     finally:
-        _report(outcomes, text.sha256 == KNOWN["shakespeare"].sha256)
+        _report(outcomes, text.sha256 == KNOWN_CORPORA["shakespeare"].sha256)
 
 
 def _measure(outcomes: Outcomes, corpus: str, seed: int, peer: Path | None, peer_steps: int, folder: Path) -> None:

@@ -15,7 +15,7 @@ from tests.support.browser import PHONE, PROJECTOR, chromium, needs_chromium
 from tests.support.bundles import large_verse, verses
 from tests.support.evening import Evening
 from tests.support.server import ask, within
-from trainer.upload import PIECE
+from trainer.submission.upload import PIECE_BYTES
 from trainer.verse.claim import header_length
 
 pytestmark = [pytest.mark.slow, needs_chromium]
@@ -121,7 +121,7 @@ def test_a_verse_enters_by_the_upload_page(browser: Any, served: Evening, tmp_pa
     page.get_by_role("button", name="Send it").click()
     page.wait_for_url("**/mine", timeout=SOON)
     tensors = len(large_verse(20 + javascript)) - header_length(large_verse(20 + javascript)[:8])
-    assert sent.count("PATCH") == (-(-tensors // PIECE) if javascript else 0), sent
+    assert sent.count("PATCH") == (-(-tensors // PIECE_BYTES) if javascript else 0), sent
     if not javascript:
         done = within(60, lambda: not queries.console_view(served.db, now=time.time()).pending)
         assert done

@@ -1,4 +1,4 @@
-"""The console over HTTP, on a real server: what two taps do."""
+"""The console over HTTP on a real server: two taps on one button."""
 
 from __future__ import annotations
 

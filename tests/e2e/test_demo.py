@@ -1,4 +1,4 @@
-"""`arena demo`: an evening from nothing to its champion, by the commands that people use."""
+"""The command `arena demo`, from training to the champion, and its end on signals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`trainer submit --to` against a real server: every way it can be interrupted, refused or misled."""
+"""The command `trainer submit --to` against a real server: interruptions, refusals and wrong addresses."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from tests.trainer.test_submit import checkpoint
 from trainer.checkpoint import write_checkpoint
 from trainer.cli import cli
 from trainer.errors import EventRefused, TicketError, UploadError
-from trainer.owner import secret_for
-from trainer.upload import Entered, follow, receipt_path, send
-from trainer.wire import Address, Wire
+from trainer.submission.credentials import secret_for
+from trainer.submission.http_client import Address, EventClient
+from trainer.submission.upload import SubmittedEntry, receipt_path, send_bundle, wait_for_verdict
 
 pytestmark = pytest.mark.slow
 
@@ -42,36 +42,36 @@ def bundle(folder: Path, number: int) -> Path:
     return path
 
 
-def enter(path: Path, url: str, name: str = "Ada", notes: list[str] | None = None) -> Entered:
-    address = Address.of(url)
-    wire = Wire(address, secret_for(address.url), say=(notes if notes is not None else []).append)
+def enter(path: Path, url: str, name: str = "Ada", notes: list[str] | None = None) -> SubmittedEntry:
+    address = Address.parse(url)
+    client = EventClient(address, secret_for(address.url), say=(notes if notes is not None else []).append)
     try:
-        return send(path, wire, name, address.url)
+        return send_bundle(path, client, name, address.url)
     finally:
-        wire.close()
+        client.close()
 
 
-def verdict(entered: Entered, url: str) -> str:
-    address = Address.of(url)
-    wire = Wire(address, secret_for(address.url))
+def verdict(entry: SubmittedEntry, url: str) -> str:
+    address = Address.parse(url)
+    client = EventClient(address, secret_for(address.url))
     pause = threading.Event()
     try:
-        return follow(entered.entry, wire, wait=lambda _: pause.wait(0.05), say=lambda line: None)
+        return wait_for_verdict(entry.id, client, wait=lambda _: pause.wait(0.05), say=lambda line: None)
     finally:
-        wire.close()
+        client.close()
 
 
 def test_a_verse_enters_is_verified_and_its_receipt_is_signed_by_the_event(served: Evening, tmp_path: Path) -> None:
     path = bundle(tmp_path, 1)
-    entered = enter(path, served.url + "/enter")
-    assert entered.receipt == receipt_path(path) == tmp_path / "1.receipt.json"
-    kept = json.loads(entered.receipt.read_text())
+    entry = enter(path, served.url + "/enter")
+    assert entry.receipt == receipt_path(path) == tmp_path / "1.receipt.json"
+    kept = json.loads(entry.receipt.read_text())
     fields = {key: kept[key] for key in ("entry", "claim", "received")}
     assert verify_receipt(public_key_of(served.settings.receipt_key), fields, kept["signature"])
-    secret = secret_for(Address.of(served.url).url)
-    assert secret not in entered.receipt.read_text()  # it may be shown to anybody
-    assert entered.link == f"{served.url}/mine/{secret}"
-    assert verdict(entered, served.url).startswith("PASS")
+    secret = secret_for(Address.parse(served.url).url)
+    assert secret not in entry.receipt.read_text()  # it may be shown to anybody
+    assert entry.link == f"{served.url}/mine/{secret}"
+    assert verdict(entry, served.url).startswith("PASS")
 
 
 def test_a_connection_cut_again_and_again_loses_nothing_and_sends_nothing_twice(
@@ -80,39 +80,39 @@ def test_a_connection_cut_again_and_again_loses_nothing_and_sends_nothing_twice(
     proxy = CuttingProxy(served.port, after=700_000, times=4)  # less than a piece
     try:
         path = bundle(tmp_path, 2)
-        entered = enter(path, f"http://127.0.0.1:{proxy.port}")
+        entry = enter(path, f"http://127.0.0.1:{proxy.port}")
         assert proxy.left == 0
-        status = entries.entry_status(served.db, entered.entry, secret_for(f"http://127.0.0.1:{proxy.port}"), now=0.0)
+        status = entries.entry_status(served.db, entry.id, secret_for(f"http://127.0.0.1:{proxy.port}"), now=0.0)
         assert (status.received, status.size) == (path.stat().st_size,) * 2
-        assert verdict(entered, f"http://127.0.0.1:{proxy.port}").startswith("PASS")
+        assert verdict(entry, f"http://127.0.0.1:{proxy.port}").startswith("PASS")
     finally:
         proxy.end()
 
 
 def test_an_upload_that_stopped_half_way_resumes_from_there(served: Evening, tmp_path: Path) -> None:
     path = bundle(tmp_path, 3)
-    address = Address.of(served.url)
+    address = Address.parse(served.url)
     secret = secret_for(address.url)
     data = path.read_bytes()
     header = data[: 8 + int.from_bytes(data[:8], "little")]
-    wire = Wire(address, secret)
-    claim = wire.ask("POST", "/api/v1/entries?name=Ada", header).data
+    client = EventClient(address, secret)
+    claim = client.request("POST", "/api/v1/entries?name=Ada", header).data
     start = claim["offset"]
     at = {"Upload-Offset": str(start)}
-    wire.ask("PATCH", f"/api/v1/entries/{claim['entry']}", data[start : start + 500_000], at)
+    client.request("PATCH", f"/api/v1/entries/{claim['entry']}", data[start : start + 500_000], at)
     sent: list[int] = []
 
-    class Counting(Wire):
-        def ask(self, method, path, body=b"", headers=None):  # type: ignore[no-untyped-def]
+    class Counting(EventClient):
+        def request(self, method, path, body=b"", headers=None):  # type: ignore[no-untyped-def]
             if method == "PATCH":
                 sent.append(len(body))
-            return super().ask(method, path, body, headers)
+            return super().request(method, path, body, headers)
 
     counting = Counting(address, secret)
-    send(path, counting, "Ada", address.url)
+    send_bundle(path, counting, "Ada", address.url)
     assert sum(sent) == len(data) - start - 500_000
     counting.close()
-    wire.close()
+    client.close()
 
 
 def test_the_same_bundle_sent_again_is_the_same_entry(served: Evening, tmp_path: Path) -> None:
@@ -121,17 +121,17 @@ def test_the_same_bundle_sent_again_is_the_same_entry(served: Evening, tmp_path:
     receipt = first.receipt.read_bytes()
     assert enter(path, served.url) == first
     assert first.receipt.read_bytes() == receipt
-    secret = secret_for(Address.of(served.url).url)
-    assert len([one for one in entries.entries_of(served.db, secret, now=0.0) if one.entry == first.entry]) == 1
+    secret = secret_for(Address.parse(served.url).url)
+    assert len([one for one in entries.entries_of(served.db, secret, now=0.0) if one.entry == first.id]) == 1
 
 
 def test_a_name_with_markup_is_a_name_and_one_with_escapes_is_refused_in_plain_words(
     served: Evening, tmp_path: Path
 ) -> None:
     name = "<b>Ada</b> & \"Co\" 'ß'"
-    entered = enter(bundle(tmp_path, 5), served.url, name)
-    secret = secret_for(Address.of(served.url).url)
-    assert entries.entry_status(served.db, entered.entry, secret, now=0.0).name == name
+    entry = enter(bundle(tmp_path, 5), served.url, name)
+    secret = secret_for(Address.parse(served.url).url)
+    assert entries.entry_status(served.db, entry.id, secret, now=0.0).name == name
     with pytest.raises(EventRefused) as refused:
         enter(bundle(tmp_path, 6), served.url, "\x1b[31mred")
     assert refused.value.code == "bad-name"
@@ -170,16 +170,16 @@ def test_a_forged_verse_comes_back_with_its_verdict_and_the_reason(served: Eveni
 )
 def test_a_malformed_address_is_refused_before_anything_is_sent(url: str) -> None:
     with pytest.raises(UploadError, match="it must look like http"):
-        Address.of(url)
+        Address.parse(url)
 
 
 def test_an_address_where_no_server_listens_is_reported_soon(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
     waited: list[float] = []
-    wire = Wire(Address.of(f"http://127.0.0.1:{port}"), "s" * 22, wait=waited.append)
-    with pytest.raises(UploadError, match=r"gives no answer \(Connection refused\): check the address"):
-        wire.ask("GET", "/api/v1/state")
+    client = EventClient(Address.parse(f"http://127.0.0.1:{port}"), "s" * 22, wait=waited.append)
+    with pytest.raises(UploadError, match=r"does not respond \(Connection refused\): check the address"):
+        client.request("GET", "/api/v1/state")
     assert 4 < sum(waited) < 25
 
 
@@ -215,8 +215,8 @@ class Told:
 
 
 def test_a_web_server_that_is_no_arena_is_recognized() -> None:
-    with Told((404, {}, b"<h1>Not found</h1>")) as url, pytest.raises(UploadError, match="is no verse arena"):
-        Wire(Address.of(url), "s" * 22).ask("GET", "/api/v1/state")
+    with Told((404, {}, b"<h1>Not found</h1>")) as url, pytest.raises(UploadError, match="is not a verse arena"):
+        EventClient(Address.parse(url), "s" * 22).request("GET", "/api/v1/state")
 
 
 def test_an_address_that_has_moved_is_named() -> None:
@@ -224,7 +224,7 @@ def test_an_address_that_has_moved_is_named() -> None:
         Told((301, {"Location": "https://verses.example.org/"}, b"")) as url,
         pytest.raises(UploadError, match=r"use that address with --to") as moved,
     ):
-        Wire(Address.of(url), "s" * 22).ask("GET", "/api/v1/state")
+        EventClient(Address.parse(url), "s" * 22).request("GET", "/api/v1/state")
     assert "https://verses.example.org/" in str(moved.value)
 
 
@@ -236,9 +236,9 @@ def test_a_busy_server_is_asked_again_when_it_says(tmp_path: Path) -> None:
         (200, {}, b"{}"),
     ]
     with Told(*answers) as url:
-        wire = Wire(Address.of(url), "s" * 22, wait=waited.append)
-        assert wire.ask("GET", "/api/v1/state").status == 200
-        wire.close()
+        client = EventClient(Address.parse(url), "s" * 22, wait=waited.append)
+        assert client.request("GET", "/api/v1/state").status == 200
+        client.close()
     assert waited[0] == 7
     assert waited[1] < 2
 
@@ -260,7 +260,7 @@ def test_a_ticket_file_is_read_and_one_without_a_secret_refused(tmp_path: Path) 
     assert secret_for("http://a:1", ticket) == "t" * 22
     for text in ("short", "two words which are longer", "é" * 22, "t" * 65, ""):
         ticket.write_text(text, encoding="utf-8")
-        with pytest.raises(TicketError, match="holds no secret"):
+        with pytest.raises(TicketError, match="does not hold a secret"):
             secret_for("http://a:1", ticket)
 
 

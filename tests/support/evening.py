@@ -12,7 +12,7 @@ from typing import Any
 from flask import Flask
 from flask.testing import FlaskClient
 
-from arena.bootstrap import open_event
+from arena.bootstrap import EventContext, open_event
 from arena.services.bracket import close_match, draw_bracket, open_match
 from arena.services.entries import entry_status, take_claim
 from arena.services.events import close_submissions, create_event, open_submissions
@@ -200,7 +200,9 @@ class Evening:
     def make_app(self, **options: Any) -> Flask:
         from arena.web.app import create_app
 
-        app = create_app(self.settings, self.db, self.bundles, self.spool, clock=lambda: self.now, **options)
+        app = create_app(
+            EventContext(self.settings, self.db, self.bundles, self.spool), clock=lambda: self.now, **options
+        )
         app.testing = True
         return app
 

@@ -19,10 +19,10 @@ __all__ = ["trained"]
 @pytest.fixture
 def trainer(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Told:
     """Call the command in a folder of its own: exit code, output, errors."""
-    from trainer import cli, machine
+    from trainer import cli, device
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(machine, "count_threads", lambda: 1)
+    monkeypatch.setattr(device, "count_threads", lambda: 1)
 
     def call(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["trainer", *map(str, arguments)])

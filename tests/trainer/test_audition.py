@@ -17,15 +17,17 @@ import pytest
 from tests.trainer.trainer_runs import tiny
 from tests.trainer.verse_models import LINEAR_A
 from trainer import cli
-from trainer.audition import Call, corpus_of, hold, listen
-from trainer.audition_page import page_of
 from trainer.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from trainer.corpus import KNOWN, Corpus, load
+from trainer.corpus import KNOWN_CORPORA, Corpus, load_corpus
 from trainer.errors import CorpusError, OptionError, SubmitError, UnknownCharacter
-from trainer.merits import Judge
 from trainer.plan import Plan, Revision
-from trainer.refusal import refusal
-from trainer.submit import make_submission
+from trainer.sampling import make_recipe
+from trainer.submission.audition import find_corpus, run_audition
+from trainer.submission.audition_page import render_page
+from trainer.submission.candidates import AuditionRequest, write_candidates
+from trainer.submission.eligibility import check_eligibility
+from trainer.submission.scoring import Scorer
+from trainer.submission.submit import make_submission
 from trainer.train import train
 from trainer.verse.config import ModelConfig
 from trainer.verse.generate import regenerate
@@ -33,7 +35,6 @@ from trainer.verse.model import VerseModel, round_weights
 from trainer.verse.originality import FLAG, fold
 from trainer.verse.recipe import MAX_SEED, hundredths
 from trainer.verse.vocabulary import Vocabulary
-from trainer.writer import recipe_for
 
 PRINTABLE = "\n " + "".join(map(chr, range(33, 127)))
 LETTERS = "\n abcdefghijklmnopqrstuvwxyz"
@@ -52,7 +53,7 @@ def checkpoint(symbols: str = PRINTABLE, head: float = 1.0, arch: str = "modern"
     return Checkpoint(config, vocabulary, 3, None, record, {"steps": 3}, weights)
 
 
-def call(**changes: Any) -> Call:
+def audition_request(**changes: Any) -> AuditionRequest:
     usual: dict[str, Any] = {
         "ckpt": RUN,
         "prompts": ("",),
@@ -63,7 +64,7 @@ def call(**changes: Any) -> Call:
         "tokens": None,
         "lines": 8,
     }
-    return Call(**(usual | changes))
+    return AuditionRequest(**(usual | changes))
 
 
 def own(text: str) -> Corpus:
@@ -74,22 +75,26 @@ def own(text: str) -> Corpus:
 
 
 def test_verses_are_spread_evenly_over_prompts_and_temperatures() -> None:
-    asked = call(prompts=("A", "", "A"), temperatures=(60, 100, 80), count=64, seed=9).recipes(checkpoint())
-    counts = Counter((prompt, recipe.temperature) for prompt, recipe in asked)
+    request = audition_request(prompts=("A", "", "A"), temperatures=(60, 100, 80), count=64, seed=9).recipes(
+        checkpoint()
+    )
+    counts = Counter((prompt, recipe.temperature) for prompt, recipe in request)
     assert sorted(counts) == [("", 60), ("", 80), ("", 100), ("A", 60), ("A", 80), ("A", 100)]
     assert sorted(counts.values()) == [10, 10, 11, 11, 11, 11]
-    assert {recipe.seed for prompt, recipe in asked if (prompt, recipe.temperature) == ("A", 80)} >= set(range(9, 19))
-    assert len(set(asked)) == 64
+    assert {recipe.seed for prompt, recipe in request if (prompt, recipe.temperature) == ("A", 80)} >= set(range(9, 19))
+    assert len(set(request)) == 64
 
 
 def submitted(line: str, author: Checkpoint) -> str:
     """The verse that the command line submits, from its own parser on."""
     program, command, *words = shlex.split(line)
     assert (program, command) == ("trainer", "submit")
-    asked = cli.cli.commands["submit"].make_context("submit", words).params
-    assert asked["ckpt"] == RUN
-    wanted = [asked[name] for name in ("seed", "top_k", "tokens", "lines")]
-    return make_submission(author, recipe_for(author, asked["prompt"], hundredths(asked["temperature"]), *wanted)).text
+    request = cli.cli.commands["submit"].make_context("submit", words).params
+    assert request["ckpt"] == RUN
+    wanted = [request[name] for name in ("seed", "top_k", "tokens", "lines")]
+    return make_submission(
+        author, make_recipe(author, request["prompt"], hundredths(request["temperature"]), *wanted)
+    ).text
 
 
 @pytest.mark.parametrize(
@@ -104,9 +109,9 @@ def submitted(line: str, author: Checkpoint) -> str:
 )
 def test_every_submit_line_submits_that_very_verse(changes: dict[str, Any]) -> None:
     author = checkpoint()
-    audition = listen(call(**changes), author, None)
+    audition = write_candidates(audition_request(**changes), author, None)
     for verse in audition.verses:
-        assert submitted(verse.submit_line, author) == verse.text
+        assert submitted(verse.submit_command, author) == verse.text
 
 
 @pytest.mark.parametrize(
@@ -115,10 +120,10 @@ def test_every_submit_line_submits_that_very_verse(changes: dict[str, Any]) -> N
     ids=["gpt2", "bpe", "no-line-feed"],
 )
 def test_other_models_are_heard_too(author: Checkpoint, tokens: int | None) -> None:
-    audition = listen(call(prompts=("ab",), tokens=tokens, count=32), author, None)
+    audition = write_candidates(audition_request(prompts=("ab",), tokens=tokens, count=32), author, None)
     assert audition.verses
     assert len(audition.verses) + sum(audition.dropped.values()) == 32
-    assert submitted(audition.verses[0].submit_line, author) == audition.verses[0].text
+    assert submitted(audition.verses[0].submit_command, author) == audition.verses[0].text
 
 
 # --- what is dropped --------------------------------------------------------------------------------------------------
@@ -128,7 +133,7 @@ def test_other_models_are_heard_too(author: Checkpoint, tokens: int | None) -> N
     ("author", "changes", "kind"),
     [
         (checkpoint("ab \n", 0.0), {"temperatures": (0, 100), "tokens": 20}, "undecided"),  # greedy among equals
-        (checkpoint(LETTERS + "\u202e", 0.0), {"temperatures": (100,), "tokens": 20}, "no text"),
+        (checkpoint(LETTERS + "\u202e", 0.0), {"temperatures": (100,), "tokens": 20}, "not text"),
         (checkpoint("\n a", 0.0), {"temperatures": (100,), "tokens": 3, "lines": 0}, "empty"),
         (checkpoint(), {"prompts": ("a",), "tokens": 481, "lines": 0, "count": 2}, "too long"),
     ],
@@ -136,40 +141,42 @@ def test_other_models_are_heard_too(author: Checkpoint, tokens: int | None) -> N
 def test_what_cannot_be_submitted_is_dropped_and_counted(
     author: Checkpoint, changes: dict[str, Any], kind: str
 ) -> None:
-    asked = call(**changes)
+    request = audition_request(**changes)
     model = VerseModel(author.config, round_weights(author.config, author.weights))
-    written = regenerate(model, author.vocabulary, [recipe for _, recipe in asked.recipes(author)])
-    refused = Counter(why.kind for each in written if (why := refusal(author.vocabulary, each)))
-    assert refused[kind] > 0
-    if refused.total() == asked.count:
-        with pytest.raises(SubmitError, match=rf"no verse is left \({asked.count} {kind}\): try another --temperature"):
-            listen(asked, author, None)
+    written = regenerate(model, author.vocabulary, [recipe for _, recipe in request.recipes(author)])
+    rejected = Counter(why.kind for each in written if (why := check_eligibility(author.vocabulary, each)))
+    assert rejected[kind] > 0
+    if rejected.total() == request.count:
+        with pytest.raises(
+            SubmitError, match=rf"no verse is left \({request.count} {kind}\): try another --temperature"
+        ):
+            write_candidates(request, author, None)
         return
-    dropped = dict(listen(asked, author, None).dropped)
-    dropped.pop("written twice", 0)
-    assert dropped == refused
+    dropped = dict(write_candidates(request, author, None).dropped)
+    dropped.pop("duplicate", 0)
+    assert dropped == rejected
 
 
 def test_a_verse_written_twice_is_kept_once() -> None:
-    audition = listen(call(temperatures=(0,)), checkpoint(), None)
-    assert (len(audition.verses), audition.dropped) == (1, {"written twice": 15})
+    audition = write_candidates(audition_request(temperatures=(0,)), checkpoint(), None)
+    assert (len(audition.verses), audition.dropped) == (1, {"duplicate": 15})
 
 
 def test_a_verse_that_quotes_the_corpus_is_dropped_and_one_that_comes_near_is_ranked_lower() -> None:
     author = checkpoint(LETTERS)
-    asked = call(tokens=90)
-    free = listen(asked, author, own("nothing in common"))
+    request = audition_request(tokens=90)
+    free = write_candidates(request, author, own("nothing in common"))
     victim = max(free.verses, key=lambda verse: len(fold(verse.text)))
-    quoted = listen(asked, author, own(f"Before it.\n{victim.text.upper()}!\nAnd after."))
+    quoted = write_candidates(request, author, own(f"Before it.\n{victim.text.upper()}!\nAnd after."))
     assert quoted.dropped == {"quoting 50 or more characters of own": 1}
     assert victim.text not in [verse.text for verse in quoted.verses]
-    near = listen(asked, author, own("And so\n" + fold(victim.text)[:40].upper()))
+    near = write_candidates(request, author, own("And so\n" + fold(victim.text)[:40].upper()))
     [flagged] = [verse for verse in near.verses if verse.text == victim.text]
-    passage = flagged.merits.passage
+    passage = flagged.stats.passage
     assert passage is not None
     assert FLAG <= passage.length <= 41
-    assert flagged.merits.score == replace(flagged.merits, passage=None).score - 10
-    assert f"at most {passage.length} characters as in own (-10), line 2: “" in "; ".join(flagged.figures)
+    assert flagged.stats.score == replace(flagged.stats, passage=None).score - 10
+    assert f"at most {passage.length} characters as in own (-10), line 2: “" in "; ".join(flagged.details)
 
 
 # --- how it ranks -----------------------------------------------------------------------------------------------------
@@ -187,30 +194,32 @@ WORSE = {
 
 @pytest.mark.parametrize("fault", WORSE)
 def test_each_fault_costs_points(fault: str) -> None:
-    judge = Judge(CORPUS)
-    assert judge.merits(WORSE[fault], 2).score < judge.merits(GOOD, 2).score
+    scorer = Scorer(CORPUS)
+    assert scorer.measure(WORSE[fault], 2).score < scorer.measure(GOOD, 2).score
 
 
 def test_the_figures_say_what_was_counted() -> None:
-    judge = Judge(CORPUS)
-    merits = judge.merits('The moon!\n\nThe zea, "the cold', 3)
-    assert judge.describe(merits) == [
-        "6 words (-10), 5 known, 3 fresh",
+    scorer = Scorer(CORPUS)
+    stats = scorer.measure('The moon!\n\nThe zea, "the cold', 3)
+    assert scorer.describe(stats) == [
+        "6 words (-10), 5 known, 3 distinct",
         "2 of 3 lines (-10)",
         "ends within a sentence (-10)",
         "at most 9 characters as in own, line 1: “The moon”",
     ]
-    assert merits.score == 100 * 3 / 6 - 30
-    assert judge.merits('He said "up."', 0).finished
-    assert judge.merits("...", 0).words == 0
+    assert stats.score == 100 * 3 / 6 - 30
+    assert scorer.measure('He said "up."', 0).ends_sentence
+    assert scorer.measure("...", 0).words == 0
 
 
 def test_the_best_comes_first_and_without_a_corpus_words_do_not_count() -> None:
     author = checkpoint("\n abc", 0.0)
-    scores = [verse.merits.score for verse in listen(call(), author, own("a b c ab bc abc")).verses]
+    scores = [
+        verse.stats.score for verse in write_candidates(audition_request(), author, own("a b c ab bc abc")).verses
+    ]
     assert scores == sorted(scores, reverse=True)
     assert len(set(scores)) > 1
-    assert Judge(None).merits("Zzyx, zzyx, zzyx, zzyx.", 1).score == 100
+    assert Scorer(None).measure("Zzyx, zzyx, zzyx, zzyx.", 1).score == 100
 
 
 # --- the corpus -------------------------------------------------------------------------------------------------------
@@ -227,23 +236,23 @@ def test_the_corpus_is_found_by_the_run_s_folder_or_by_its_digest(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained = read_checkpoint(run)
-    assert corpus_of(trained, run).sha256 == trained.corpus["sha256"]
-    assert corpus_of(trained, run / "last.safetensors").sha256 == trained.corpus["sha256"]
-    folio = replace(trained, corpus={"name": "mine", "sha256": load("folio").sha256})
-    assert corpus_of(folio, tmp_path / "moved.safetensors").name == "folio"
-    mine = replace(trained, corpus={"name": "own", "sha256": KNOWN["shakespeare"].sha256})
+    assert find_corpus(trained, run).sha256 == trained.corpus["sha256"]
+    assert find_corpus(trained, run / "last.safetensors").sha256 == trained.corpus["sha256"]
+    folio = replace(trained, corpus={"name": "mine", "sha256": load_corpus("folio").sha256})
+    assert find_corpus(folio, tmp_path / "moved.safetensors").name == "folio"
+    mine = replace(trained, corpus={"name": "own", "sha256": KNOWN_CORPORA["shakespeare"].sha256})
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # the known one is not at hand, so the run's own file is read
     with pytest.raises(CorpusError, match=r"own\.txt is no longer the text"):
-        corpus_of(mine, run)
+        find_corpus(mine, run)
     with pytest.raises(CorpusError, match="only its run's folder says where the corpus 'own' is"):
-        corpus_of(trained, tmp_path / "moved.safetensors")
+        find_corpus(trained, tmp_path / "moved.safetensors")
 
 
 def test_a_corpus_not_at_hand_is_not_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    record = {"name": "shakespeare", "sha256": KNOWN["shakespeare"].sha256}
+    record = {"name": "shakespeare", "sha256": KNOWN_CORPORA["shakespeare"].sha256}
     with pytest.raises(CorpusError, match="trainer corpus fetch shakespeare"):
-        corpus_of(replace(checkpoint(), corpus=record), tmp_path)
+        find_corpus(replace(checkpoint(), corpus=record), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -256,11 +265,11 @@ def test_a_corpus_that_changed_or_is_gone_is_said_in_a_line_and_the_audition_goe
         text.write_bytes(kept + b"More.")
         code, out, err = trainer(*line)
         assert (code, err) == (0, "")
-        assert f"are not looked for: {text} is no longer the text" in out
+        assert f"are not checked: {text} is no longer the text" in out
         text.unlink()
         code, out, err = trainer(*line)
         assert (code, err) == (0, "")
-        assert re.search(r"^Known words and quotations are not looked for: there is no corpus .*own.txt", out, re.M)
+        assert re.search(r"^Known words and quotations are not checked: there is no corpus .*own.txt", out, re.M)
         assert "\n1. Score" in out
     finally:
         text.write_bytes(kept)
@@ -270,8 +279,8 @@ def test_a_corpus_that_changed_or_is_gone_is_said_in_a_line_and_the_audition_goe
 
 
 def test_the_command_prints_the_best_with_the_lines_that_submit_them(run: Path, trainer: Any, tmp_path: Path) -> None:
-    asked = ("--ckpt", run, "--prompt", "The", "--prompt", "", "--count", 12, "--tokens", 60)
-    code, out, err = trainer("audition", *asked, "--best", 3)
+    request = ("--ckpt", run, "--prompt", "The", "--prompt", "", "--count", 12, "--tokens", 60)
+    code, out, err = trainer("audition", *request, "--best", 3)
     assert (code, err) == (0, "")
     assert re.match(r"12 verses by .*a run: \d+ kept; dropped: ", out)
     assert re.findall(r"^(\d)\. Score -?\d+: \d+ words?", out, re.M) == ["1", "2", "3"]
@@ -317,9 +326,9 @@ def test_a_model_without_line_feeds_asks_for_a_prompt(trainer: Any, tmp_path: Pa
 
 def test_what_cannot_be_asked_for_is_known_before_a_verse_is_written() -> None:
     with pytest.raises(OptionError, match="at least one verse for each of 2 x 1"):
-        call(prompts=("a", "b"), count=1)
+        audition_request(prompts=("a", "b"), count=1)
     with pytest.raises(UnknownCharacter):
-        call(prompts=("a", "é")).recipes(checkpoint())
+        audition_request(prompts=("a", "é")).recipes(checkpoint())
 
 
 # --- the page ---------------------------------------------------------------------------------------------------------
@@ -329,10 +338,12 @@ NASTY = ('</textarea><script>alert("x")</script>', "\n&amp; it's <b>$title</b>")
 
 def test_the_page_has_every_verse_with_its_line_and_nothing_of_them_is_markup() -> None:
     author = checkpoint()
-    audition = listen(call(prompts=NASTY, tokens=90), author, own("a <i>corpus</i>"), note="No <corpus>.")
-    page = page_of(replace(audition, title="<u>mine</u>"))
+    audition = write_candidates(
+        audition_request(prompts=NASTY, tokens=90), author, own("a <i>corpus</i>"), note="No <corpus>."
+    )
+    page = render_page(replace(audition, title="<u>mine</u>"))
     bodies = [html.unescape(body) for body in re.findall(r"<textarea[^>]*>\n(.*?)</textarea>", page, re.S)]
-    assert bodies == [verse.submit_line for verse in audition.verses]
+    assert bodies == [verse.submit_command for verse in audition.verses]
     verses = re.findall(r'<span class="verse" dir="auto">(.*?)</span></summary>', page)
     for markup, verse in zip(verses, audition.verses, strict=True):
         lines = re.findall(r"<span(?: class=\"gap\")?>(.*?)</span>", markup)
@@ -349,7 +360,7 @@ def test_the_page_has_every_verse_with_its_line_and_nothing_of_them_is_markup() 
 
 
 def test_the_page_fetches_nothing() -> None:
-    page = page_of(listen(call(tokens=20), checkpoint(LETTERS), None))
+    page = render_page(write_candidates(audition_request(tokens=20), checkpoint(LETTERS), None))
     assert not re.search(r"https?:|src=|href=|url\(|@import", page)
     assert "default-src 'none'" in page
 
@@ -360,14 +371,14 @@ def test_the_command_writes_the_page_whole(run: Path, trainer: Any, tmp_path: Pa
     assert (code, err) == (0, "")
     assert out.endswith(f"Open {path} in a browser to read and choose.\n")
     assert path.read_text(encoding="utf-8").endswith("</html>\n")
-    assert hold(call(ckpt=run, tokens=20), 1, path)
+    assert run_audition(audition_request(ckpt=run, tokens=20), 1, path)
     assert [each.name for each in tmp_path.iterdir()] == ["verses.html"]
 
 
 def test_a_carriage_return_in_a_prompt_reaches_the_line_that_is_copied() -> None:
-    audition = listen(call(prompts=("To",), tokens=30), checkpoint(), own("a corpus"))
-    odd = replace(audition.verses[0], submit_line="trainer submit --prompt 'To\rbe'")
-    assert "--prompt &#x27;To&#13;be&#x27;</textarea>" in page_of(replace(audition, verses=[odd]))
+    audition = write_candidates(audition_request(prompts=("To",), tokens=30), checkpoint(), own("a corpus"))
+    odd = replace(audition.verses[0], submit_command="trainer submit --prompt 'To\rbe'")
+    assert "--prompt &#x27;To&#13;be&#x27;</textarea>" in render_page(replace(audition, verses=[odd]))
 
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -378,8 +389,8 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 @pytest.mark.parametrize("javascript", [True, False], ids=["with-javascript", "without"])
 def test_a_tap_on_a_verse_shows_its_line(tmp_path: Path, javascript: bool) -> None:
     playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    audition = listen(call(prompts=(*NASTY, "a"), tokens=90), checkpoint(), None)
-    (tmp_path / "verses.html").write_text(page_of(audition), encoding="utf-8")
+    audition = write_candidates(audition_request(prompts=(*NASTY, "a"), tokens=90), checkpoint(), None)
+    (tmp_path / "verses.html").write_text(render_page(audition), encoding="utf-8")
     with playwright_api.sync_playwright() as playwright:
         # Chromium has no sandbox of its own where tests run as root
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
@@ -392,11 +403,11 @@ def test_a_tap_on_a_verse_shows_its_line(tmp_path: Path, javascript: bool) -> No
         assert not line.is_visible()
         page.locator("summary").nth(1).tap()
         line.wait_for(state="visible")
-        assert line.input_value() == audition.verses[1].submit_line
+        assert line.input_value() == audition.verses[1].submit_command
         assert page.locator("li").first.bounding_box()["width"] <= 390
         assert page.locator("button").count() == (len(audition.verses) if javascript else 0)
         if javascript:
             page.locator("details[open] button").tap()
-            assert page.evaluate("getSelection().toString()") == audition.verses[1].submit_line
+            assert page.evaluate("getSelection().toString()") == audition.verses[1].submit_command
         assert problems == []
         browser.close()

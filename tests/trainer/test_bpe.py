@@ -19,27 +19,27 @@ from hypothesis import strategies as st
 from matplotlib.axes import Axes
 
 from tests.trainer.trainer_runs import PLAN, Clock, Killed, die, same_weights, text_file, tiny
-from trainer import lesson
-from trainer.bits import bits_per_character, recorded_ratio, tokens_per_character
+from trainer import dataset as dataset
 from trainer.checkpoint import read_checkpoint, write_checkpoint
-from trainer.corpus import Corpus, load
+from trainer.corpus import Corpus, load_corpus
+from trainer.dataset import check_header, load_dataset
 from trainer.errors import CheckpointError, CorpusError, OptionError, UnknownCharacter
-from trainer.info import describe
-from trainer.lesson import check_header, prepare
+from trainer.metrics import bits_per_character, recorded_tokens_per_character, tokens_per_character
+from trainer.options import start_training
 from trainer.plan import Plan, Revision
-from trainer.plot import draw
-from trainer.run import Run, read_config, read_metrics
-from trainer.start import start
+from trainer.report.info import describe
+from trainer.report.plot import plot_runs
+from trainer.runtime.run import Run, read_config, read_metrics
+from trainer.sampling import make_recipe, write_sample
 from trainer.tokenizer import PIECE_CHARACTERS, BPETokenizer, tokenizer_for
 from trainer.train import resume, train
 from trainer.verse.config import MAX_VOCAB_SIZE
 from trainer.verse.vocabulary import MAX_TOKEN_BYTES, N_BYTES, Vocabulary
-from trainer.writer import recipe_for, sample
 
 STEADY = settings(deadline=None, derandomize=True, database=None)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 WORDS = st.lists(st.sampled_from(["a", "ab", "aba", "aab", "ba", "é", "\u200d", "🌙", "\n", " "])).map("".join)
-FOLIO = load("folio")
+FOLIO = load_corpus("folio")
 LEARNED = BPETokenizer.of(FOLIO.text[:50_000], 600)
 
 
@@ -125,7 +125,7 @@ def test_bytes_that_are_no_text_are_shown_as_such() -> None:
 
 
 def test_half_a_surrogate_pair_is_named_with_its_place() -> None:
-    with pytest.raises(UnknownCharacter, match=r"U\+DCFF, character 3 of the prompt.*no character. Type it again"):
+    with pytest.raises(UnknownCharacter, match=r"U\+DCFF, character 3 of the prompt.*not a character. Type it again"):
         LEARNED.encode("ab\udcff")
 
 
@@ -137,9 +137,9 @@ def test_another_kind_of_tokenizer_is_refused() -> None:
 def test_every_process_learns_the_same_merges_on_any_number_of_threads() -> None:
     code = """
 import hashlib
-from trainer.corpus import load
+from trainer.corpus import load_corpus
 from trainer.tokenizer import BPETokenizer
-tokenizer = BPETokenizer.of(load("folio").text[:300_000], 2000)
+tokenizer = BPETokenizer.of(load_corpus("folio").text[:300_000], 2000)
 print(tokenizer.size, hashlib.sha256(repr(tokenizer.vocabulary.merges).encode()).hexdigest())
 """
     told = set()
@@ -149,7 +149,7 @@ print(tokenizer.size, hashlib.sha256(repr(tokenizer.vocabulary.merges).encode())
     assert len(told) == 1
 
 
-# --- bits a character -------------------------------------------------------------------------------------------------
+# --- bits per character ---------------------------------------------------------------------------------------------
 
 
 def test_bits_a_character_count_what_is_predicted() -> None:
@@ -167,9 +167,9 @@ def test_bits_a_character_count_what_is_predicted() -> None:
 def test_a_character_tokenizer_has_one_token_a_character_also_where_a_record_does_not_say() -> None:
     tokenizer = tokenizer_for(Vocabulary.chars("\nab"))
     assert tokens_per_character(tokenizer.vocabulary, tokenizer.encode("abba\n"), "abba\n") == 1.0
-    assert recorded_ratio({}, "char") == 1.0
-    assert recorded_ratio({}, "bpe") is None
-    assert recorded_ratio({"tokens_per_character": 0.25}, "bpe") == 0.25
+    assert recorded_tokens_per_character({}, "char") == 1.0
+    assert recorded_tokens_per_character({}, "bpe") is None
+    assert recorded_tokens_per_character({"tokens_per_character": 0.25}, "bpe") == 0.25
 
 
 # --- runs -------------------------------------------------------------------------------------------------------------
@@ -186,21 +186,21 @@ def test_merges_are_learned_from_the_training_split_alone(tmp_path: Path) -> Non
     config = tiny(tmp_path, tokenizer="bpe", vocab_size=300)
     path = Path(config.corpus)
     text = path.read_text(encoding="utf-8")
-    ours = prepare(config).tokenizer.vocabulary
+    ours = load_dataset(config).tokenizer.vocabulary
     split = int(0.9 * len(text))
     path.write_text(text[:split] + "q" * (len(text) - split), encoding="utf-8")
-    assert prepare(config).tokenizer.vocabulary == ours == BPETokenizer.of(text[:split], 300).vocabulary
+    assert load_dataset(config).tokenizer.vocabulary == ours == BPETokenizer.of(text[:split], 300).vocabulary
 
 
 def test_the_splits_are_encoded_apart_and_measured(whole: Run) -> None:
     config, record = read_config(whole)
-    text = load(config.corpus)
-    made = prepare(config)
+    text = load_corpus(config.corpus)
+    made = load_dataset(config)
     assert made.tokenizer.decode(made.train.numpy()) == text.text[: text.split]
     assert made.tokenizer.decode(made.val.numpy()) == text.text[text.split :]
     first = len(made.tokenizer.decode(made.val.numpy()[:1]))
     assert record["tokens_per_character"] == (len(made.val) - 1) / (len(text.text) - text.split - first)
-    assert made.model.vocab_size == 300
+    assert made.model_config.vocab_size == 300
 
 
 def test_the_best_checkpoint_carries_its_bits_a_character(whole: Run) -> None:
@@ -212,7 +212,7 @@ def test_the_best_checkpoint_carries_its_bits_a_character(whole: Run) -> None:
     assert best.provenance["corpus"]["tokens_per_character"] == best.corpus["tokens_per_character"] == ratio
     for path in (whole.path, whole.best):
         told = describe(path)
-        assert f"validation loss {best.val_loss:.4f} ({bits:.4f} bits a character)" in told
+        assert f"validation loss {best.val_loss:.4f} ({bits:.4f} bits per character)" in told
         assert "bpe, 300 tokens" in told
 
 
@@ -247,16 +247,16 @@ def test_a_short_corpus_gives_fewer_tokens_says_so_and_can_be_resumed_and_repeat
     run = train(tiny(tmp_path, tokenizer="bpe", vocab_size=60_000), tmp_path / "run", Plan((Revision(0, 2, 1),)))
     size = read_checkpoint(run.path).vocabulary.size
     assert N_BYTES < size < 1000
-    assert f"{size} tokens (not 60,000: no other pair of tokens stands twice in a word)" in capsys.readouterr().out
+    assert f"{size} tokens (not 60,000: no other pair of tokens occurs twice within words)" in capsys.readouterr().out
     resume(run.path)
-    again = start({"plan": run.path, "out": tmp_path / "again", "device": "cpu"}, 0.0)
+    again = start_training({"plan": run.path, "out": tmp_path / "again", "device": "cpu"}, 0.0)
     assert same_weights(again, run)
 
 
 def test_a_repeated_run_keeps_its_tokenizer_unless_another_is_given(whole: Run, tmp_path: Path) -> None:
     def repeated(**options: object) -> tuple[str, int]:
         out = tmp_path / f"run-{len(list(tmp_path.iterdir()))}"
-        config, _ = read_config(start({"plan": whole.path, "out": out, "device": "cpu", **options}, 0.0))
+        config, _ = read_config(start_training({"plan": whole.path, "out": out, "device": "cpu", **options}, 0.0))
         return config.tokenizer, config.vocab_size
 
     assert repeated() == ("bpe", 300)
@@ -268,15 +268,15 @@ def test_a_repeated_run_keeps_its_tokenizer_unless_another_is_given(whole: Run, 
 def test_any_character_may_stand_in_a_prompt_and_none_means_a_line_feed(whole: Run) -> None:
     best = read_checkpoint(whole.path)
     prompt = "Ünser 🌙\r"
-    assert best.vocabulary.decode(recipe_for(best, prompt, 80, 1).prompt_ids) == prompt.encode()
-    assert recipe_for(best, "", 80, 1).prompt_ids == (10,)
+    assert best.vocabulary.decode(make_recipe(best, prompt, 80, 1).prompt_ids) == prompt.encode()
+    assert make_recipe(best, "", 80, 1).prompt_ids == (10,)
 
 
 def test_a_sample_that_is_no_text_yet_is_shown_all_the_same(tmp_path: Path) -> None:
-    fresh = prepare(tiny(tmp_path, tokenizer="bpe", vocab_size=300))
-    shapes = fresh.model.tensor_shapes().items()
+    fresh = load_dataset(tiny(tmp_path, tokenizer="bpe", vocab_size=300))
+    shapes = fresh.model_config.tensor_shapes().items()
     nothing = fresh.checkpoint({name: np.zeros(shape, np.float32) for name, shape in shapes})
-    assert "\ufffd" in sample(nothing, 7)  # every byte is as likely as every other
+    assert "\ufffd" in write_sample(nothing, 7)  # every byte is as likely as every other
 
 
 def test_evaluations_and_the_summary_tell_bits_and_name_tokens(
@@ -284,12 +284,12 @@ def test_evaluations_and_the_summary_tell_bits_and_name_tokens(
 ) -> None:
     train(tiny(tmp_path, tokenizer="bpe", vocab_size=300), tmp_path / "run", PLAN)
     told = capsys.readouterr().out
-    marks = read_config(whole)[1]["marks"]
-    assert f"token frequencies {marks['letters']:.2f}, pairs of tokens {marks['pairs']:.2f}." in told
+    baselines = read_config(whole)[1]["baselines"]
+    assert f"token frequencies {baselines['unigram']:.2f}, token pairs {baselines['bigram']:.2f}." in told
     assert "letter" not in told
     best = read_checkpoint(whole.path)
-    assert re.search(r"^step 12/12 .*validation \d\.\d{3} \(\d\.\d{3} bits a character\)", told, re.MULTILINE)
-    assert f"({best.provenance['bits_per_character']:.3f} bits a character) at step {best.step}" in told
+    assert re.search(r"^step 12/12 .*validation \d\.\d{3} \(\d\.\d{3} bits per character\)", told, re.MULTILINE)
+    assert f"({best.provenance['bits_per_character']:.3f} bits per character) at step {best.step}" in told
 
 
 def test_runs_of_different_tokens_are_drawn_in_bits_a_character(
@@ -311,14 +311,14 @@ def test_runs_of_different_tokens_are_drawn_in_bits_a_character(
     monkeypatch.setattr(Axes, "set_ylabel", watched_label)
     chars = train(tiny(tmp_path), tmp_path / "chars", PLAN)
     curves.clear()
-    draw([whole.path, chars.path], tmp_path / "both.png")
-    assert labels[-1] == "loss, bits a character"
+    plot_runs([whole.path, chars.path], tmp_path / "both.png")
+    assert labels[-1] == "loss, bits per character"
     ratio = read_config(whole)[1]["tokens_per_character"]
     for run, factor, losses in ((whole, ratio, curves[0]), (chars, 1.0, curves[2])):  # after each, its best point
         expected = [line["val_loss"] * factor / math.log(2) for line in read_metrics(run) if "val_loss" in line]
         assert losses == pytest.approx(expected)
-    draw([chars.path, chars.path], tmp_path / "same.png")
-    assert labels[-1] == "loss, nats a token"
+    plot_runs([chars.path, chars.path], tmp_path / "same.png")
+    assert labels[-1] == "loss, nats per token"
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------
@@ -327,7 +327,7 @@ def test_runs_of_different_tokens_are_drawn_in_bits_a_character(
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"vocab_size": 300}, "vocab_size goes with the tokenizer bpe"),
+        ({"vocab_size": 300}, "vocab_size is for the tokenizer bpe"),
         ({"tokenizer": "bpe", "vocab_size": 256}, "vocab_size must be 257 to 65,536"),
         ({"tokenizer": "bpe", "vocab_size": 65_537}, "vocab_size must be 257 to 65,536"),
         ({"tokenizer": "words"}, "tokenizer must be one of char, bpe"),
@@ -349,18 +349,18 @@ def test_too_short_says_what_is_needed_and_that_is_true(kind: str, block_size: i
     text = Corpus("a", "a", "x")
     unit = "characters" if kind == "char" else "tokens"
     with pytest.raises(CorpusError, match=rf"a is too short: it has 1 {unit} to train on") as caught:
-        lesson.check_length(text, 1, 1, config)
+        dataset.check_length(text, 1, 1, config)
     needed = int(re.findall(r"at least ([0-9,]+) and 2\.", str(caught.value))[0].replace(",", ""))
-    lesson.check_length(text, needed, 2, config)
+    dataset.check_length(text, needed, 2, config)
     for short in ((needed - 1, 2), (needed, 1)):
         with pytest.raises(CorpusError, match="too short"):
-            lesson.check_length(text, *short, config)
+            dataset.check_length(text, *short, config)
 
 
 def test_a_text_long_enough_in_characters_may_be_too_short_in_tokens(tmp_path: Path) -> None:
     config = tiny(tmp_path, tokenizer="bpe", vocab_size=300, block_size=256)
     Path(config.corpus).write_text("to be or not to be\n" * 30)
     with pytest.raises(CorpusError, match="tokens to train on"):
-        prepare(config)
+        load_dataset(config)
     assert len(text_file(tmp_path).read_text()) == 3000
-    prepare(config)
+    load_dataset(config)

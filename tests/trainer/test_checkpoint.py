@@ -22,7 +22,7 @@ from trainer.checkpoint import (
     write_checkpoint,
 )
 from trainer.errors import CheckpointError
-from trainer.plan import plan_steps
+from trainer.plan import plan_for_steps
 from trainer.verse.config import ModelConfig
 from trainer.verse.vocabulary import Vocabulary
 
@@ -38,7 +38,7 @@ def make() -> Checkpoint:
     )
 
 
-RESUME = Resume(plan_steps(20), {"losses": [0.1]}, {"exp_avg/wte.weight": np.ones((3, 8), np.float32)})
+RESUME = Resume(plan_for_steps(20), {"losses": [0.1]}, {"exp_avg/wte.weight": np.ones((3, 8), np.float32)})
 
 
 def rewrite(path: Path, change: Callable[[dict[str, Any], dict[str, Any]], object]) -> Path:
@@ -73,26 +73,26 @@ def test_what_is_needed_to_go_on_comes_back_too(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "a", make(), RESUME)
     checkpoint, resume = read_resume(tmp_path / "a")
     assert checkpoint.step == 12
-    assert (resume.plan, resume.running) == (RESUME.plan, RESUME.running)
+    assert (resume.plan, resume.train_state) == (RESUME.plan, RESUME.train_state)
     assert np.array_equal(resume.optimizer["exp_avg/wte.weight"], np.ones((3, 8)))
 
 
 def test_a_model_alone_is_nothing_to_go_on_from(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "a", make())
-    with pytest.raises(CheckpointError, match="not what is needed to go on"):
+    with pytest.raises(CheckpointError, match="not what is needed to resume"):
         read_resume(tmp_path / "a")
 
 
 def test_a_run_s_folder_stands_for_its_best_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(CheckpointError, match=r"never evaluated: go on with trainer train --resume"):
+    with pytest.raises(CheckpointError, match=r"never evaluated: resume it with trainer train --resume"):
         read_checkpoint(tmp_path)
     write_checkpoint(tmp_path / "best.safetensors", make())
     assert read_checkpoint(tmp_path).step == 12
 
 
 def test_what_is_no_checkpoint_is_refused_with_what_to_give(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="is no run"):
+    with pytest.raises(CheckpointError, match="is not a run"):
         read_checkpoint(tmp_path)
     with pytest.raises(CheckpointError, match="there is no checkpoint"):
         read_checkpoint(tmp_path / "missing")
@@ -114,11 +114,11 @@ def test_half_a_checkpoint_is_refused(keep: int, tmp_path: Path) -> None:
     ("change", "says"),
     [
         (lambda about, _: about.update(format=2), "format 2"),
-        (lambda about, _: about.pop("step"), "description"),
-        (lambda about, _: about.update(more=1), "description"),
-        (lambda about, _: about.update(step="12"), "description"),
-        (lambda about, _: about.update(step=-1), "step -1"),
-        (lambda about, _: about.update(resume={"plan": {}}), "resuming"),
+        (lambda about, _: about.pop("step"), "its metadata"),
+        (lambda about, _: about.update(more=1), "its metadata"),
+        (lambda about, _: about.update(step="12"), "its metadata"),
+        (lambda about, _: about.update(step=-1), "negative step -1"),
+        (lambda about, _: about.update(resume={"plan": {}}), "its state to resume"),
         (lambda about, _: about["config"].update(n_head=3), "n_embd / n_head"),
         (lambda about, _: about["config"].update(n_layer=2), "h.1.attn.c_attn.weight is missing"),
         (lambda about, _: about["tokenizer"].update(symbols="\nabc"), "4 tokens, its model 3"),
@@ -128,7 +128,7 @@ def test_half_a_checkpoint_is_refused(keep: int, tmp_path: Path) -> None:
         (lambda _, tensors: tensors.update({"wte.weight": np.zeros((8, 3), np.float32)}), r"must be float32 \(3, 8\)"),
         (lambda _, tensors: tensors.update({"wte.weight": np.zeros((3, 8), np.float16)}), "F16, not F32"),
         (lambda _, tensors: tensors.update({"wte.weight": np.full((3, 8), np.nan, np.float32)}), "no finite number"),
-        (lambda _, tensors: tensors.update({"optimizer/a": np.zeros(1, np.float32)}), "nothing to resume"),
+        (lambda _, tensors: tensors.update({"optimizer/a": np.zeros(1, np.float32)}), "no state to resume"),
     ],
 )
 def test_a_description_or_a_tensor_that_is_wrong_is_refused_by_name(

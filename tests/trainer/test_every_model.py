@@ -11,17 +11,17 @@ from click.testing import CliRunner
 
 from arena.cli import main as arena
 from tests.trainer.trainer_runs import text_file
-from trainer import machine
+from trainer import device
 from trainer.checkpoint import read_checkpoint
 from trainer.config import PRESETS, TOKENIZERS
-from trainer.run import read_config
-from trainer.start import start
-from trainer.submit import keep, make_submission
+from trainer.options import start_training
+from trainer.runtime.run import read_config
+from trainer.sampling import make_recipe
+from trainer.submission.submit import make_submission, save_bundle
 from trainer.verse.bundle import read_bundle
 from trainer.verse.config import ARCHITECTURES
 from trainer.verse.model import VerseModel
 from trainer.verse.replay import replay
-from trainer.writer import recipe_for
 
 pytestmark = pytest.mark.slow
 STEPS = 20  # enough that a model of bytes writes mostly letters
@@ -37,7 +37,7 @@ def train_and_submit(folder: Path, arch: str, tokenizer: str, preset: str, **siz
     """A bundle, from nothing, by what the commands call."""
     if tokenizer == "bpe":
         sizes["vocab_size"] = 512
-    run = start(
+    run = start_training(
         {
             "corpus": str(text_file(folder, 20_000)),
             "out": folder / "run",
@@ -52,8 +52,10 @@ def train_and_submit(folder: Path, arch: str, tokenizer: str, preset: str, **siz
     )
     config, _ = read_config(run)
     assert asdict(PRESETS[preset]).items() <= config.to_dict().items()
-    submission = make_submission(read_checkpoint(run.path), recipe_for(read_checkpoint(run.path), PROMPT, 30, 1, 8, 24))
-    return keep(submission, folder / "a.verse")
+    submission = make_submission(
+        read_checkpoint(run.path), make_recipe(read_checkpoint(run.path), PROMPT, 30, 1, 8, 24)
+    )
+    return save_bundle(submission, folder / "a.verse")
 
 
 def check(path: Path, arch: str, tokenizer: str) -> None:
@@ -72,7 +74,7 @@ def check(path: Path, arch: str, tokenizer: str) -> None:
 
 @pytest.fixture(autouse=True)
 def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "count_threads", lambda: 1)
+    monkeypatch.setattr(device, "count_threads", lambda: 1)
 
 
 @pytest.mark.parametrize(("arch", "tokenizer", "preset"), every(SMALL))

@@ -14,23 +14,22 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.trainer.trainer_runs import TINY, text_file
+from tests.trainer.trainer_runs import TINY, text_file, train_step
 from tests.trainer.verse_models import random_weights
 from trainer.config import OPTIMIZERS, PRECISIONS
 from trainer.errors import CheckpointError
-from trainer.loss import EVAL_LOGITS, batch, mean_loss, validation_loss
+from trainer.loss import EVAL_LOGITS, get_batch, mean_loss, validation_loss
 from trainer.model import GPT, load_weights, new_model
 from trainer.optim import (
-    BESIDE_MUON,
-    EMBEDDING,
+    ADAMW_SCALE,
+    EMBEDDING_SCALE,
     EPS,
     load_state,
     make_optimizers,
-    orthogonal,
+    orthogonalize,
     state_of,
-    update,
 )
-from trainer.schedule import context, learning_rate, steps_for, work
+from trainer.schedule import context_length, learning_rate, remaining_work, total_steps
 from trainer.verse.config import ARCHITECTURES, ModelConfig
 
 CONFIG = ModelConfig("modern", 1, 2, 16, 16, 11)
@@ -43,7 +42,7 @@ def model_with_weights() -> GPT:
 
 
 def test_a_batch_is_cut_from_the_corpus_with_what_follows_each_token() -> None:
-    x, y = batch(torch.arange(1000), b"k", 7, 32, 16)
+    x, y = get_batch(torch.arange(1000), b"k", 7, 32, 16)
     assert x.shape == y.shape == (32, 16)
     assert torch.equal(x[:, 1:], x[:, :-1] + 1)
     assert torch.equal(y, x + 1)
@@ -53,7 +52,7 @@ def test_a_batch_is_cut_from_the_corpus_with_what_follows_each_token() -> None:
 def test_a_text_is_read_once_before_any_of_it_is_read_again(length: int, batch_size: int) -> None:
     ids = torch.arange(length)
     n_windows = max(1, (length - 1) // 16 - 1)
-    rows = torch.cat([batch(ids, b"k", step, batch_size, 16)[0] for step in range(3 * n_windows // batch_size + 1)])
+    rows = torch.cat([get_batch(ids, b"k", step, batch_size, 16)[0] for step in range(3 * n_windows // batch_size + 1)])
     for number in range(3):
         read = rows[number * n_windows : (number + 1) * n_windows]
         assert len(read.unique()) == read.numel()  # no window twice, and no two overlap
@@ -62,7 +61,7 @@ def test_a_text_is_read_once_before_any_of_it_is_read_again(length: int, batch_s
 
 def test_each_pass_cuts_the_text_elsewhere_and_in_another_order() -> None:
     ids = torch.arange(1000)
-    starts = [batch(ids, b"k", step, 61, 16)[0][:, 0] for step in range(40)]  # a step a pass
+    starts = [get_batch(ids, b"k", step, 61, 16)[0][:, 0] for step in range(40)]  # a step a pass
     assert len({int(start[0] % 16) for start in starts}) > 10
     assert len({tuple(start.tolist()) for start in starts}) == 40
     assert max(int(start.max()) for start in starts) > 1000 - 2 * 16 - 1
@@ -70,16 +69,16 @@ def test_each_pass_cuts_the_text_elsewhere_and_in_another_order() -> None:
 
 def test_a_batch_depends_on_key_and_step_alone() -> None:
     ids = torch.arange(1000)
-    first = batch(ids, b"k", 3, 20, 16)[0]
-    assert not torch.equal(first, batch(ids, b"k", 4, 20, 16)[0])
-    assert not torch.equal(first, batch(ids, b"l", 3, 20, 16)[0])
-    assert torch.equal(first, batch(ids, b"k", 3, 20, 16)[0])
+    first = get_batch(ids, b"k", 3, 20, 16)[0]
+    assert not torch.equal(first, get_batch(ids, b"k", 4, 20, 16)[0])
+    assert not torch.equal(first, get_batch(ids, b"l", 3, 20, 16)[0])
+    assert torch.equal(first, get_batch(ids, b"k", 3, 20, 16)[0])
 
 
 def test_a_short_context_cuts_the_same_sequences_in_pieces() -> None:
     ids = torch.arange(1000)
-    x, y = batch(ids, b"k", 3, 5, 16)
-    short_x, short_y = batch(ids, b"k", 3, 5, 16, 4)
+    x, y = get_batch(ids, b"k", 3, 5, 16)
+    short_x, short_y = get_batch(ids, b"k", 3, 5, 16, 4)
     assert short_x.shape == (20, 4)
     assert torch.equal(short_x.flatten(), x.flatten())
     assert torch.equal(short_y.flatten(), y.flatten())
@@ -87,15 +86,15 @@ def test_a_short_context_cuts_the_same_sequences_in_pieces() -> None:
 
 def test_the_context_is_short_in_the_first_half_if_at_all() -> None:
     config = replace(TINY, block_size=16, short_context=4)
-    assert [context(step, 10, config) for step in range(10)] == [4] * 5 + [16] * 5
-    assert [context(step, 10, TINY) for step in range(10)] == [16] * 10
+    assert [context_length(step, 10, config) for step in range(10)] == [4] * 5 + [16] * 5
+    assert [context_length(step, 10, TINY) for step in range(10)] == [16] * 10
 
 
 @given(st.integers(0, 10**5), st.integers(1, 10**5), st.floats(0.1, 2.0))
-def test_the_length_of_a_run_follows_from_the_work_that_is_left(step: int, more: int, ease: float) -> None:
+def test_the_length_of_a_run_follows_from_the_work_that_is_left(step: int, more: int, short_step_ratio: float) -> None:
     steps = step + more
-    assert steps_for(work(step, steps, ease), step, ease) == pytest.approx(steps)
-    assert work(step, steps, 1.0) == more
+    assert total_steps(remaining_work(step, steps, short_step_ratio), step, short_step_ratio) == pytest.approx(steps)
+    assert remaining_work(step, steps, 1.0) == more
 
 
 @pytest.mark.parametrize("length", [2, 16, 17, 18, 33, 200])
@@ -147,7 +146,7 @@ def test_a_short_run_warms_up_in_a_tenth_of_it(steps: int) -> None:
 def test_muon_moves_the_matrices_of_the_blocks_and_adamw_the_rest(arch: str) -> None:
     model = new_model(replace(CONFIG, arch=arch), b"k")
     optimizers = make_optimizers(model, replace(TINY, optimizer="muon", arch=arch))
-    names = [{name.partition("/")[2] for name in optimizer.memory} for optimizer in optimizers]
+    names = [{name.partition("/")[2] for name in optimizer.state} for optimizer in optimizers]
     assert names[0] == {f"h.0.{name}.weight" for name in ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")}
     assert set().union(*names[1:]) == {name for name, _ in model.named_parameters()} - names[0]
     assert ({"wte.weight"} in names) == (arch == "modern")  # gpt2's embedding is its head, too
@@ -163,7 +162,7 @@ def test_matrices_decay_and_vectors_do_not(optimizer: str) -> None:
     for each in make_optimizers(model, config):
         each.step(0.1, 1)
     for name, parameter in model.named_parameters():
-        scale = EMBEDDING if name == "wte.weight" else BESIDE_MUON
+        scale = EMBEDDING_SCALE if name == "wte.weight" else ADAMW_SCALE
         scale = 1.0 if optimizer == "adamw" or name.startswith("h.") else scale
         left = 1.0 - 0.1 * 0.5 * scale if parameter.ndim == 2 else 1.0
         assert torch.allclose(parameter, before[name] * left, rtol=1e-6), name
@@ -178,8 +177,8 @@ def test_adamw_is_torch_s() -> None:
     ]
     peer = torch.optim.AdamW(decay, lr=1e-2, betas=(config.beta1, config.beta2), eps=EPS)
     for step in range(5):
-        x, y = batch(torch.arange(1000) * 7 % 11, b"k", step, 4, 16)
-        update(ours, [adamw], x, y, 1e-2, 1e9, step + 1)
+        x, y = get_batch(torch.arange(1000) * 7 % 11, b"k", step, 4, 16)
+        train_step(ours, [adamw], x, y, 1e-2, 1e9, step + 1)
         peer.zero_grad()
         mean_loss(theirs, x, y).backward()
         peer.step()
@@ -194,7 +193,7 @@ def test_orthogonal_brings_singular_values_near_one_and_keeps_the_directions() -
         u, v = (np.linalg.qr(rng.normal(size=(size, 12)))[0] for size in (rows, columns))
         matrices.append(torch.from_numpy((u * values) @ v.T))
         exact.append(u @ v.T)
-    for found, target, matrix in zip(orthogonal(matrices, torch.float64), exact, matrices, strict=True):
+    for found, target, matrix in zip(orthogonalize(matrices, torch.float64), exact, matrices, strict=True):
         assert found.shape == matrix.shape
         singular = torch.linalg.svdvals(found)
         assert 0.2 < singular.min() <= singular.max() < 1.9  # from 0.003 to 0.4 of the norm
@@ -203,14 +202,14 @@ def test_orthogonal_brings_singular_values_near_one_and_keeps_the_directions() -
 
 
 def test_a_matrix_of_zeros_stays_where_it_is() -> None:
-    assert not orthogonal([torch.zeros(3, 5)], torch.float32)[0].any()
+    assert not orthogonalize([torch.zeros(3, 5)], torch.float32)[0].any()
 
 
 def test_every_matrix_is_moved_as_far_as_alone() -> None:
     matrices = [torch.from_numpy(np.random.default_rng(i).normal(size=(8, 8))) for i in range(3)]
-    together = orthogonal(matrices, torch.float64)
+    together = orthogonalize(matrices, torch.float64)
     for one, matrix in zip(together, matrices, strict=True):
-        assert torch.allclose(one, orthogonal([matrix], torch.float64)[0], atol=1e-12)
+        assert torch.allclose(one, orthogonalize([matrix], torch.float64)[0], atol=1e-12)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -218,8 +217,8 @@ def test_every_matrix_is_moved_as_far_as_alone() -> None:
 def test_updates_teach_a_batch_by_heart(precision: str, optimizer: str) -> None:
     model = new_model(CONFIG, b"k", precision=precision)
     optimizers = make_optimizers(model, replace(TINY, optimizer=optimizer, precision=precision))
-    x, y = batch(torch.arange(1000) * 7 % 11, b"k", 0, 4, 16)
-    losses = [float(update(model, optimizers, x, y, 1e-2, 1.0, step)) for step in range(1, 101)]
+    x, y = get_batch(torch.arange(1000) * 7 % 11, b"k", 0, 4, 16)
+    losses = [float(train_step(model, optimizers, x, y, 1e-2, 1.0, step)) for step in range(1, 101)]
     assert losses[0] == pytest.approx(math.log(11), abs=1e-4)
     assert losses[-1] < 0.1
 
@@ -231,12 +230,12 @@ def test_an_optimizer_put_down_and_taken_up_goes_on_to_the_bit(kind: str) -> Non
     model, other = new_model(CONFIG, b"k"), new_model(CONFIG, b"other")
     optimizers, resumed = make_optimizers(model, config), make_optimizers(other, config)
     for step in range(3):
-        update(model, optimizers, *batch(ids, b"k", step, 4, 16), 1e-2, 1.0, step + 1)
+        train_step(model, optimizers, *get_batch(ids, b"k", step, 4, 16), 1e-2, 1.0, step + 1)
     load_weights(other, ((name, p.detach().numpy()) for name, p in model.named_parameters()))
     load_state(resumed, state_of(optimizers))
     for step in range(3, 6):
-        update(model, optimizers, *batch(ids, b"k", step, 4, 16), 1e-2, 1.0, step + 1)
-        update(other, resumed, *batch(ids, b"k", step, 4, 16), 1e-2, 1.0, step + 1)
+        train_step(model, optimizers, *get_batch(ids, b"k", step, 4, 16), 1e-2, 1.0, step + 1)
+        train_step(other, resumed, *get_batch(ids, b"k", step, 4, 16), 1e-2, 1.0, step + 1)
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
 
 
@@ -245,9 +244,9 @@ def test_a_memory_that_does_not_fit_is_refused() -> None:
     state = state_of(optimizers)
     with pytest.raises(CheckpointError, match=r"square/lm_head.weight is missing"):
         load_state(optimizers, {name: value for name, value in state.items() if name != "square/lm_head.weight"})
-    with pytest.raises(CheckpointError, match="misshapen"):
+    with pytest.raises(CheckpointError, match="missing or has the wrong shape"):
         load_state(optimizers, state | {"mean/wte.weight": np.zeros((2, 2), np.float32)})
-    with pytest.raises(CheckpointError, match="does not have"):
+    with pytest.raises(CheckpointError, match="does not belong to this model"):
         load_state(optimizers, state | {"mean/more": np.zeros((2, 2), np.float32)})
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from trainer.corpus import load
+from trainer.corpus import load_corpus
 from trainer.verse.originality import FLAG, MAX_SOURCE, REJECT, Passage, Source, fold
 
 
@@ -76,7 +76,7 @@ def test_a_text_of_one_letter_and_a_verse_within_it_take_no_time() -> None:
 
 
 def test_the_folio_is_found_again_line_by_line() -> None:
-    text = load("folio").text
+    text = load_corpus("folio").text
     source = Source(text)
     lines = text.split("\n")
     for at in range(100, len(lines) - 10, len(lines) // 20):
@@ -89,7 +89,7 @@ def test_the_folio_is_found_again_line_by_line() -> None:
 
 def test_people_s_own_verse_is_rarely_flagged_and_never_rejected() -> None:
     """The last tenth of the folio, in pieces of a verse's length, against the rest: as the docstring says."""
-    text = load("folio").text
+    text = load_corpus("folio").text
     split = int(0.9 * len(text))
     source, rest = Source(text[:split]), text[split:]
     pieces = [rest[at : at + 300] for at in range(0, len(rest) - 299, 300)]

@@ -15,8 +15,8 @@ from trainer.plan import (
     RECORDS,
     Plan,
     Revision,
-    plan_seconds,
-    plan_steps,
+    plan_for_seconds,
+    plan_for_steps,
     read_plan,
     replan,
     write_plan,
@@ -26,7 +26,7 @@ REVISED = Plan((Revision(0, 100, 4), Revision(60, 90, 4)))
 
 
 def test_a_revision_holds_from_its_step_on() -> None:
-    assert [REVISED.in_force(step).steps for step in (0, 59, 60, 90)] == [100, 100, 90, 90]
+    assert [REVISED.revision_at(step).steps for step in (0, 59, 60, 90)] == [100, 100, 90, 90]
     assert [step for step in range(1, 91) if REVISED.evaluates_at(step)] == [25, 50, 73, 90]
     assert [step for step in range(101) if REVISED.ends_at(step)] == list(range(90, 101))
     assert REVISED.steps == 90
@@ -44,7 +44,7 @@ def test_however_a_plan_is_revised_no_evaluation_is_put_off_or_left_out(changes:
     assert min(gaps[:-1], default=35) >= 700 / 20
     assert max(gaps) <= 1400 / 20
     assert evaluated[-1] == plan.steps
-    assert [plan.last_evaluated(step) for step in evaluated[:-1]] == evaluated[:-1]
+    assert [plan.last_evaluation(step) for step in evaluated[:-1]] == evaluated[:-1]
 
 
 def test_a_change_of_mind_forgets_what_was_to_hold_later() -> None:
@@ -52,14 +52,14 @@ def test_a_change_of_mind_forgets_what_was_to_hold_later() -> None:
 
 
 def test_what_was_decided_before_a_step_leaves_out_what_comes_after() -> None:
-    assert REVISED.until(60) == REVISED.revisions[:1]
-    assert REVISED.until(61) == REVISED.revisions
-    assert REVISED.until(0) == ()
+    assert REVISED.revisions_until(60) == REVISED.revisions[:1]
+    assert REVISED.revisions_until(61) == REVISED.revisions
+    assert REVISED.revisions_until(0) == ()
 
 
 @given(st.integers(1, 10**6))
 def test_a_plan_in_steps_evaluates_at_most_twenty_times_and_at_the_end(steps: int) -> None:
-    plan = plan_steps(steps)
+    plan = plan_for_steps(steps)
     assert plan.steps == steps
     assert plan.evaluates_at(steps)
     assert sum(plan.evaluates_at(step) for step in range(1, min(steps, 3000) + 1)) <= MAX_EVALUATIONS
@@ -67,7 +67,7 @@ def test_a_plan_in_steps_evaluates_at_most_twenty_times_and_at_the_end(steps: in
 
 @given(st.integers(1, 2000))
 def test_losses_are_recorded_at_each_evaluation_and_some_times_between(steps: int) -> None:
-    plan = plan_steps(steps)
+    plan = plan_for_steps(steps)
     recorded = [step for step in range(1, steps + 1) if plan.records_at(step)]
     assert recorded
     assert set(recorded) >= {step for step in range(1, steps + 1) if plan.evaluates_at(step)}
@@ -78,7 +78,7 @@ def test_losses_are_recorded_at_each_evaluation_and_some_times_between(steps: in
 def test_a_budget_is_kept_with_a_tenth_for_evaluations(
     seconds: float, step_seconds: float, eval_seconds: float
 ) -> None:
-    (revision,) = plan_seconds(seconds, step_seconds, eval_seconds).revisions
+    (revision,) = plan_for_seconds(seconds, step_seconds, eval_seconds).revisions
     steps, evaluations = revision.steps, revision.evaluations
     assert 1 <= evaluations <= MAX_EVALUATIONS
     assert steps == 1 or steps * step_seconds + evaluations * eval_seconds <= seconds * 1.001
@@ -96,7 +96,7 @@ def test_a_clock_that_disagrees_changes_the_rest(step_seconds: float, steps: int
     plan = Plan((Revision(0, 1000, 10),))
     revised = replan(plan, 500, 50, 100, step_seconds, eval_seconds=1e-9)
     assert revised.revisions[-1] == Revision(500, pytest.approx(steps, abs=1), 10)  # type: ignore[arg-type]
-    assert revised.in_force(499).steps == 1000
+    assert revised.revision_at(499).steps == 1000
 
 
 def test_evaluations_that_turn_out_slow_become_fewer() -> None:
@@ -140,10 +140,10 @@ def test_a_plan_is_read_from_its_file_or_its_run(tmp_path: Path) -> None:
     [
         (b"", "damaged"),
         (b"\xff", "damaged"),
-        (b"[]", "no plan"),
-        (b'{"format": 2, "revisions": []}', "no plan"),
+        (b"[]", "not a plan"),
+        (b'{"format": 2, "revisions": []}', "not a plan"),
         (b'{"format": 1, "format": 1, "revisions": []}', "stands twice"),
-        (json.dumps({"format": 1, "revisions": [{"at_step": 0, "steps": 5}]}).encode(), "no plan"),
+        (json.dumps({"format": 1, "revisions": [{"at_step": 0, "steps": 5}]}).encode(), "not a plan"),
         (json.dumps({"format": 1, "revisions": []}).encode(), "begin at step 0"),
     ],
 )

@@ -13,10 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tests.trainer.trainer_runs import PLAN, Clock, Killed, die, tiny
-from trainer import plot
 from trainer.errors import RunError
-from trainer.plot import draw
-from trainer.run import NOISE, Rise, Run, points, read_metrics, rise_of
+from trainer.report import plot
+from trainer.report.plot import plot_runs
+from trainer.runtime.run import NOISE, LossRise, Run, loss_curve, loss_rise, read_metrics
 from trainer.train import train
 
 
@@ -37,7 +37,7 @@ def size(path: Path) -> tuple[int, int]:
 def test_a_run_draws_its_curve_in_its_folder_and_the_same_one_again(run: Run) -> None:
     before = run.curve.read_bytes()
     run.curve.unlink()
-    assert draw([run.path]) == run.curve
+    assert plot_runs([run.path]) == run.curve
     assert run.curve.read_bytes() == before
     assert size(run.curve) == (1350, 780)
 
@@ -47,7 +47,7 @@ def drawn(folders: list[Path], out: Path | None, monkeypatch: pytest.MonkeyPatch
     kept: list[Figure] = []
     save = plot._save
     monkeypatch.setattr(plot, "_save", lambda figure, path: kept.append(figure) or save(figure, path))
-    assert size(draw(folders, out)) == (1350, 780)
+    assert size(plot_runs(folders, out)) == (1350, 780)
     return kept[0].axes[0]
 
 
@@ -60,10 +60,10 @@ def test_runs_are_drawn_over_each_other_each_with_its_name_and_best_loss(
     one, other = tmp_path / "a" / "run", tmp_path / "other" / "other"
     axes = drawn([one, other], None, monkeypatch)
     assert Path("curves.png").exists()
-    best = min(loss for _, loss in points(run, "val_loss"))
+    best = min(loss for _, loss in loss_curve(run, "val_loss"))
     assert [text.get_text() for text in axes.get_legend().get_texts()] == [f"run: {best:.3f}", f"other: {best:.3f}"]
     assert list(axes.lines[0].get_xdata()) == [4, 8, 12]
-    assert list(axes.lines[0].get_ydata()) == [loss for _, loss in points(run, "val_loss")]
+    assert list(axes.lines[0].get_ydata()) == [loss for _, loss in loss_curve(run, "val_loss")]
     alike = [tmp_path / name / "run" for name in ("a", "b")]
     texts = [text.get_text() for text in drawn(alike, None, monkeypatch).get_legend().get_texts()]
     assert texts == [f"{path}: {best:.3f}" for path in alike]  # by their folders, since both are called run
@@ -91,11 +91,11 @@ def test_a_run_that_was_never_evaluated_has_no_curve(tmp_path: Path) -> None:
     with pytest.raises(Killed):
         train(tiny(tmp_path), tmp_path / "run", PLAN, clock=Clock({4: die}))
     with pytest.raises(RunError, match="never evaluated"):
-        draw([tmp_path / "run"])
-    with pytest.raises(RunError, match="is no run"):
-        draw([tmp_path])
-    with pytest.raises(RunError, match="is no run"):
-        draw([tmp_path, tmp_path])
+        plot_runs([tmp_path / "run"])
+    with pytest.raises(RunError, match="is not a run"):
+        plot_runs([tmp_path])
+    with pytest.raises(RunError, match="is not a run"):
+        plot_runs([tmp_path, tmp_path])
 
 
 def metrics(*losses: tuple[float, float], context: int = 16) -> list[dict[str, Any]]:
@@ -106,16 +106,16 @@ def metrics(*losses: tuple[float, float], context: int = 16) -> list[dict[str, A
 
 
 def test_over_fitting_is_a_rise_beyond_noise_while_the_training_loss_falls() -> None:
-    assert rise_of(metrics((3.0, 3.0), (2.0, 2.0), (1.0, 2.0 + NOISE / 2)), 16) is None
-    assert rise_of(metrics((3.0, 3.0), (2.5, 2.5), (2.0, 2.0)), 16) is None
-    assert rise_of(metrics((3.0, 3.0), (2.0, 2.0), (1.0, 2.5)), 16) == Rise(0.5, over_fitting=True)
-    assert rise_of(metrics((3.0, 3.0), (2.0, 2.0), (2.4, 2.5)), 16) == Rise(0.5, over_fitting=False)
-    assert rise_of(metrics((3.0, 3.0), (2.0, 2.0), (1.0, 2.5), context=8), 16) is None  # it has not yet seen the rest
+    assert loss_rise(metrics((3.0, 3.0), (2.0, 2.0), (1.0, 2.0 + NOISE / 2)), 16) is None
+    assert loss_rise(metrics((3.0, 3.0), (2.5, 2.5), (2.0, 2.0)), 16) is None
+    assert loss_rise(metrics((3.0, 3.0), (2.0, 2.0), (1.0, 2.5)), 16) == LossRise(0.5, over_fitting=True)
+    assert loss_rise(metrics((3.0, 3.0), (2.0, 2.0), (2.4, 2.5)), 16) == LossRise(0.5, over_fitting=False)
+    assert loss_rise(metrics((3.0, 3.0), (2.0, 2.0), (1.0, 2.5), context=8), 16) is None  # it has not yet seen the rest
 
 
 @pytest.mark.parametrize(
     ("train", "context", "says"),
-    [(1.0, 16, "after it: over-fitting"), (9.0, 16, "after it: it rose, in training, too"), (1.0, 8, "")],
+    [(1.0, 16, "then over-fitting"), (9.0, 16, "then both losses rose"), (1.0, 8, "")],
 )
 def test_the_picture_calls_over_fitting_what_is_over_fitting(
     train: float, context: int, says: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import signal
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +14,25 @@ import pytest
 import torch
 
 from tests.trainer.trainer_runs import PLAN, Clock, Killed, ctrl_c, die, same_weights, slow_down, text_file, tiny
-from trainer import progress
 from trainer.checkpoint import read_checkpoint, read_resume, write_checkpoint
-from trainer.corpus import load
+from trainer.corpus import load_corpus
+from trainer.dataset import check_header
 from trainer.errors import CheckpointError, CorpusError, Diverged, Interrupted, OptionError, PlanError, RunError
-from trainer.lesson import check_header
 from trainer.loss import validation_loss
-from trainer.marks import Marks
+from trainer.metrics import Baselines
 from trainer.model import load_weights, new_model
-from trainer.pace import CLOSING_SECONDS
 from trainer.plan import Plan, Revision, read_plan
-from trainer.run import Run, read_config, read_metrics
+from trainer.runtime import state as progress
+from trainer.runtime.budget import CLOSING_SECONDS
+from trainer.runtime.run import Run, read_config, read_metrics
+from trainer.sampling import make_recipe, write_verses
 from trainer.tokenizer import CharTokenizer
 from trainer.train import SAVE_SECONDS, resume, train
 from trainer.verse import bundle
 from trainer.verse.errors import VerseError
 from trainer.verse.model import round_weights
+from trainer.verse.text import verse_text
 from trainer.verse.vocabulary import Vocabulary
-from trainer.writer import recipe_for, write_verse
 
 LOOKS = 2 + 12 + 3  # at the clock, by a run that follows PLAN: two to begin with, one a step, one an evaluation
 
@@ -57,9 +58,9 @@ def test_a_run_leaves_everything_in_its_folder(whole: Run) -> None:
 
 
 def test_the_loss_falls_below_what_counting_letters_gives(whole: Run) -> None:
-    marks = read_config(whole)[1]["marks"]
+    baselines = read_config(whole)[1]["baselines"]
     losses = [line["val_loss"] for line in read_metrics(whole) if "val_loss" in line]
-    assert marks["nothing"] > losses[0] > losses[1] > losses[2]
+    assert baselines["uniform"] > losses[0] > losses[1] > losses[2]
 
 
 def test_the_metrics_have_a_line_a_record_with_all_that_is_plotted(whole: Run) -> None:
@@ -72,7 +73,7 @@ def test_the_metrics_have_a_line_a_record_with_all_that_is_plotted(whole: Run) -
 
 def test_a_checkpoint_s_loss_is_the_one_its_weights_have(whole: Run) -> None:
     best = read_checkpoint(whole.path)
-    corpus = load(read_config(whole)[0].corpus)
+    corpus = load_corpus(read_config(whole)[0].corpus)
     ids = torch.from_numpy(CharTokenizer(best.vocabulary).encode(corpus.text))
     model = new_model(best.config, b"")
     load_weights(model, best.weights.items())
@@ -84,8 +85,9 @@ def test_samples_are_what_the_verse_engine_writes(whole: Run) -> None:
     best = read_checkpoint(whole.path)
     text = whole.samples.read_text(encoding="utf-8")
     assert text.count("--- step") == 3
-    recipe = recipe_for(best, "\n", 80, 1337, 0, 200, 4)
-    assert text.endswith(write_verse(best, recipe)[1] + "\n\n")
+    recipe = make_recipe(best, "\n", 80, 1337, 0, 200, 4)
+    [sample] = write_verses(best, [recipe])
+    assert text.endswith(verse_text(best.vocabulary, recipe, sample.ids) + "\n\n")
 
 
 def test_the_record_of_the_training_is_enough_for_a_bundle(whole: Run, tmp_path: Path) -> None:
@@ -98,7 +100,7 @@ def test_the_record_of_the_training_is_enough_for_a_bundle(whole: Run, tmp_path:
     assert told["device"] == "cpu"
     assert told["versions"]["torch"] == str(torch.__version__)
     assert str(tmp_path.parent) not in json.dumps(told)  # no path of this machine
-    written, _ = write_verse(best, recipe_for(best, "", 80, 1))
+    [written] = write_verses(best, [make_recipe(best, "", 80, 1)])
     data = bundle.pack(best.config, best.vocabulary, round_weights(best.config, best.weights), written, best.provenance)
     (tmp_path / "a.verse").write_bytes(data)
     assert bundle.read_bundle(tmp_path / "a.verse").claim.provenance == told
@@ -270,11 +272,11 @@ def change_model(run: Run) -> None:
         (change_plan, PlanError, "not the plan"),
         (change_model, CheckpointError, "another model"),
         (lambda run: run.plan.unlink(), PlanError, "no plan"),
-        (lambda run: run.config.unlink(), RunError, "is no run"),
+        (lambda run: run.config.unlink(), RunError, "is not a run"),
         (lambda run: run.config.write_text("{"), RunError, "damaged"),
         (lambda run: run.config.write_text(run.config.read_text().replace("16", "17")), RunError, "damaged"),
         (lambda run: run.last.write_bytes(run.last.read_bytes()[:-1]), CheckpointError, "cannot be used"),
-        (lambda run: run.last.write_bytes(run.best.read_bytes()), CheckpointError, "needed to go on"),
+        (lambda run: run.last.write_bytes(run.best.read_bytes()), CheckpointError, "needed to resume"),
     ],
 )
 def test_a_run_that_was_tampered_with_is_not_gone_on_with(
@@ -342,7 +344,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_what_was_good(tmp_path
     config["train"]["grad_clip"] = 1e38
     config["train"]["weight_decay"] = 100.0
     run.config.write_text(json.dumps(config))
-    with pytest.raises(Diverged, match=r"diverged at step .* stays in .*smaller --learning-rate"):
+    with pytest.raises(Diverged, match=r"diverged at step .* is still in .*smaller --learning-rate"):
         resume(run.path)
     assert {path: path.read_bytes() for path in (run.best, run.last)} == good
 
@@ -447,12 +449,12 @@ def test_what_lies_beyond_a_short_context_is_no_over_fitting(tmp_path: Path) -> 
     run = train(tiny(tmp_path, short_context=4), tmp_path / "run", PLAN)  # evaluates at 4, 8 and 12; 6 are short
     assert len([line for line in read_metrics(run) if "val_loss" in line]) == 3
     _, resumed = read_resume(run.last)
-    assert len(resumed.running["val_losses"]) == 2
+    assert len(resumed.train_state["val_losses"]) == 2
 
 
-def test_marks_are_kept_with_the_run(whole: Run) -> None:
+def test_baselines_are_kept_with_the_run(whole: Run) -> None:
     config, corpus = read_config(whole)
-    text = load(config.corpus)
+    text = load_corpus(config.corpus)
     ids = CharTokenizer.of(text.text).encode(text.text)
-    marks = Marks.of(ids[: text.split], ids[text.split :], len(set(text.text)))
-    assert corpus["marks"] == {"nothing": marks.nothing, "letters": marks.letters, "pairs": marks.pairs}
+    baselines = Baselines.of(ids[: text.split], ids[text.split :], len(set(text.text)))
+    assert corpus["baselines"] == asdict(baselines)

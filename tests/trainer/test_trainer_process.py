@@ -15,7 +15,7 @@ import pytest
 from tests.trainer.trainer_runs import SMALL, command, same_weights, start_command, text_file
 from trainer.checkpoint import read_resume
 from trainer.plan import Plan, Revision, write_plan
-from trainer.run import Run, read_config
+from trainer.runtime.run import Run, read_config
 from trainer.train import resume, train
 
 LONG = Plan((Revision(0, 400, 20),))
@@ -86,12 +86,12 @@ def test_ctrl_c_ends_with_130_and_the_line_to_go_on(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, err = process.communicate()
     assert process.returncode == 130
-    assert err.endswith("Go on with: trainer train --resume run\n")
+    assert err.endswith("Resume it with: trainer train --resume run\n")
     assert "Traceback" not in err
     step = read_resume(tmp_path / "run" / "last.safetensors")[0].step
     assert f"after step {step}" in err
     with start_command("train", "--resume", "run", cwd=tmp_path) as process:
         out, _ = process.communicate()
     assert process.returncode == 0
-    assert f"going on from step {step}" in out
+    assert f"resuming from step {step}" in out
     assert read_resume(tmp_path / "run" / "last.safetensors")[0].step == 400

@@ -25,6 +25,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 def test_thousands_of_damaged_bundles_meet_an_error_of_the_reader_and_most_of_its_rules() -> None:
     met = fuzz(0, COUNT)
     assert sum(met.values()) == COUNT

@@ -11,6 +11,7 @@ import itertools
 import math
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -65,6 +66,7 @@ def test_the_decision_is_that_of_the_specification(step: tuple[NDArray[np.float6
     assert math.isclose(gap, expected.gap, rel_tol=0, abs_tol=ROUNDING)
 
 
+@pytest.mark.slow
 @settings(STEADY, max_examples=600)
 @given(steps())
 def test_the_gap_is_the_smallest_move_that_changes_the_token(step: tuple[NDArray[np.float64], Recipe, int]) -> None:
@@ -84,6 +86,7 @@ def test_the_gap_is_the_smallest_move_that_changes_the_token(step: tuple[NDArray
         assert not changes(less, inner), "nor a point inside"
 
 
+@pytest.mark.slow
 @settings(STEADY, max_examples=600)
 @given(steps(near=4 * BOUND))
 def test_what_is_refuted_cannot_win_within_the_bound(step: tuple[NDArray[np.float64], Recipe, int]) -> None:

@@ -59,6 +59,7 @@ def text_or_reason(vocabulary: Vocabulary, asked: Recipe, ids: list[int]) -> str
         return error
 
 
+@pytest.mark.slow
 @settings(STEADY, max_examples=800)
 @given(tokens_under_a_recipe())
 def test_where_a_verse_ends_and_what_it_says_is_what_the_specification_says(
@@ -87,6 +88,7 @@ def test_where_a_verse_ends_and_what_it_says_is_what_the_specification_says(
         assert 0 <= found.offset < len(vocabulary.decode(kept))
 
 
+@pytest.mark.slow
 @settings(STEADY, max_examples=300)
 @given(tokens_under_a_recipe(), st.lists(st.integers(0, 9), max_size=5))
 def test_what_comes_after_the_end_of_a_verse_changes_neither_length_nor_text(

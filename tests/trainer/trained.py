@@ -25,6 +25,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     config = TrainConfig(preset="tiny", n_layer=2, n_head=2, n_embd=64, block_size=64, batch_size=16, threads=1)
     run = train(config, tmp_path_factory.mktemp("runs") / "small", Plan((Revision(0, STEPS, 1),)))
     checkpoint = read_checkpoint(run.path)
-    text = CharTokenizer(checkpoint.vocabulary).encode(corpus.load(config.corpus).text[:PROMPT_TEXT])
+    text = CharTokenizer(checkpoint.vocabulary).encode(corpus.load_corpus(config.corpus).text[:PROMPT_TEXT])
     weights = round_weights(checkpoint.config, checkpoint.weights)
     return Checkpoint(checkpoint.config, checkpoint.vocabulary, weights, tuple(text.tolist()))

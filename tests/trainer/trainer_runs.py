@@ -6,18 +6,22 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
 from trainer.checkpoint import read_checkpoint, read_resume
 from trainer.config import TrainConfig
-from trainer.corpus import load
+from trainer.corpus import load_corpus
+from trainer.loss import mean_loss
+from trainer.optim import Optimizer
 from trainer.plan import Plan, Revision
-from trainer.run import Run
+from trainer.runtime.run import Run
 
 Told = Callable[..., tuple[int, str, str]]  # the command, called: exit code, output, errors
 
@@ -58,7 +62,7 @@ def slow_down(clock: Clock) -> None:
 def text_file(folder: Path, characters: int = 3000) -> Path:
     """The folio's beginning, as a file of one's own."""
     path = folder / "own.txt"
-    path.write_bytes(load("folio").text[:characters].encode())
+    path.write_bytes(load_corpus("folio").text[:characters].encode())
     return path
 
 
@@ -94,3 +98,16 @@ def start_command(*arguments: str | Path, **options: Any) -> subprocess.Popen[st
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         **options,
     )
+
+
+def train_step(
+    model: nn.Module, optimizers: Sequence[Optimizer], x: Tensor, y: Tensor, rate: float, max_norm: float, count: int
+) -> Tensor:
+    """The step that `trainer.train` spells out; returns the loss."""
+    model.zero_grad(set_to_none=True)
+    loss = mean_loss(model, x, y)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm)
+    for optimizer in optimizers:
+        optimizer.step(rate, count)
+    return loss.detach()

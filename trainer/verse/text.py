@@ -71,7 +71,11 @@ def verse_text(vocabulary: Vocabulary, recipe: Recipe, ids: Sequence[int]) -> st
 
 def readable(data: bytes) -> str:
     """Any bytes as people may see them: U+FFFD stands for what is no text and for characters that no verse may hold."""
-    text = data.decode("utf-8", errors="replace")
+    return replace_controls(data.decode("utf-8", errors="replace"))
+
+
+def replace_controls(text: str) -> str:
+    """Replace every character that no verse may hold by U+FFFD."""
     return "".join("\ufffd" if is_control(character) else character for character in text)
 
 
@@ -79,3 +83,19 @@ def is_control(character: str) -> bool:
     """C0, DEL and C1 except line feed, and the controls that reorder text on a screen."""
     code = ord(character)
     return (code < 0x20 and code != LF) or 0x7F <= code <= 0x9F or character in BIDI_CONTROLS
+
+
+def sanitize(text: str, max_length: int | None = None) -> str:
+    r"""Escape characters of untrusted text that do not print, or that reorder other text on a terminal.
+
+    >>> sanitize("a\x1b[2Jb")
+    'a\\x1b[2Jb'
+
+    Args:
+        text: Any text.
+        max_length: Most characters to return; a longer text ends in "…". None for no limit.
+    """
+    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+    if max_length is None or len(escaped) <= max_length:
+        return escaped
+    return escaped[: max_length - 1] + "…"

@@ -108,6 +108,7 @@ def upgrade() -> None:
         sa.Column("opened_at", sa.Double(), nullable=True),
         sa.Column("closes_at", sa.Double(), nullable=True),
         sa.Column("closed_at", sa.Double(), nullable=True),
+        sa.Column("decided_poll", sa.Integer(), nullable=True),
         sa.Column("decided_upper_id", sa.String(length=32), nullable=True),
         sa.Column("decided_lower_id", sa.String(length=32), nullable=True),
         sa.Column("decided_winner_id", sa.String(length=32), nullable=True),

@@ -1,0 +1,165 @@
+"""What is chosen for those who say little."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.trainer.trainer_runs import Clock
+from trainer.config import BATCH_TOKENS, OPTIMIZERS, PRESETS, TrainConfig
+from trainer.errors import OptionError
+from trainer.runtime import autoconfig as auto
+from trainer.runtime.autoconfig import AUTO_PRESETS, autoconfigure, best_precision, measure_step_seconds
+from trainer.verse.config import ARCHITECTURES
+
+pytestmark = pytest.mark.slow  # most of it times training steps
+Choose = Callable[..., tuple[TrainConfig, str]]
+
+
+def pick(options: dict[str, Any], seconds: float | None = None, clock: Any = time.monotonic) -> tuple[TrainConfig, str]:
+    return autoconfigure(options, "cpu", seconds, clock, threads=1)
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+@pytest.mark.parametrize(("name", "millions"), [("tiny", 0.4), ("small", 0.8), ("medium", 10.7), ("large", 85)])
+def test_presets_have_the_sizes_they_promise_and_can_be_submitted(arch: str, name: str, millions: float) -> None:
+    config, why = pick({"preset": name, "arch": arch})
+    assert config.model(65).n_params == pytest.approx(millions * 1e6, rel=0.1)
+    assert why == ""
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("seconds", [None, 10.0, 300.0, 1e6])
+def test_auto_picks_something_that_can_be_trained_and_says_what(
+    seconds: float | None, optimizer: str, arch: str
+) -> None:
+    config, why = pick({"preset": "auto", "optimizer": optimizer, "arch": arch}, seconds)
+    assert config.preset in PRESETS
+    assert f"width {config.n_embd}, context {config.block_size}, {config.batch_size} sequences per step" in why
+    assert f"products in {config.precision}" in why
+    assert (config.arch, config.optimizer, config.device) == (arch, optimizer, "cpu")
+    assert config.batch_size * config.block_size >= BATCH_TOKENS["cpu"] / 2
+    assert ("ms here" in why) == (seconds is not None)
+
+
+def test_more_time_is_for_larger_models() -> None:
+    seconds_a_step = measure_step_seconds(auto.probe({"device": "cpu", "precision": "float32"}), Clock())
+    assert seconds_a_step == 1.0  # a look at this clock before and one after
+    sizes = [
+        pick({"precision": "float32"}, steps * seconds_a_step, Clock())[0].model(65).n_params
+        for preset in AUTO_PRESETS
+        for steps in (preset.steps, 1.5 * preset.steps + 1)
+    ]
+    assert sizes == sorted(sizes)
+    shapes = {(preset.preset, preset.settings.get("n_layer"), preset.settings.get("n_embd")) for preset in AUTO_PRESETS}
+    assert len(set(sizes)) == len(shapes)
+
+
+def test_bf16_is_for_where_it_is_faster() -> None:
+    looks_before = 2 * 20  # of the products in bf16, which come first
+    faster, slower = Clock({looks_before + 1: lambda clock: setattr(clock, "seconds", 2.0)}), Clock()
+    assert best_precision("cpu", 1, faster) == "bf16"
+    assert best_precision("cpu", 1, slower) == "float32"
+    assert best_precision("mps", 1, slower) == "float32"
+
+
+def test_what_is_given_beats_preset_and_auto() -> None:
+    given = {"n_layer": 3, "n_head": 3, "n_embd": 96, "block_size": 48, "batch_size": 5, "learning_rate": 0.5}
+    for preset in ("auto", "large"):
+        config, _ = pick(given | {"preset": preset, "dropout": 0.1, "arch": "gpt2", "precision": "bf16"}, 60.0)
+        assert config == replace(config, **given)
+        assert (config.dropout, config.arch, config.precision) == (0.1, "gpt2", "bf16")
+
+
+def test_large_models_are_kept_from_learning_by_heart_and_small_ones_need_not_be() -> None:
+    for name, needs_it in (("tiny", False), ("small", False), ("medium", True), ("large", True)):
+        config, _ = pick({"preset": name})
+        assert (config.dropout > 0, config.weight_decay > 0) == (needs_it, needs_it)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"n_embd": 128}, (128, 2)),
+        ({"n_embd": 64}, (64, 1)),
+        ({"n_embd": 48}, (48, 3)),  # 64 does not divide it, nor does 32
+        ({"n_head": 4}, (128, 4)),
+        ({"n_head": 4, "n_embd": 64}, (64, 4)),
+    ],
+)
+@pytest.mark.parametrize("seconds", [3.0, 10.0])
+def test_a_width_that_is_given_gets_heads_that_fit_however_fast_the_machine_is(
+    given: dict[str, Any], expected: tuple[int, int], seconds: float
+) -> None:
+    config, _ = pick(given | {"precision": "float32"}, seconds, Clock(seconds=0.02))
+    assert (config.n_embd, config.n_head) == expected
+
+
+@pytest.mark.parametrize("block_size", [1, 16, 100, 256])
+def test_a_context_that_is_given_is_taken_however_fast_the_machine_is(block_size: int) -> None:
+    for seconds in (3.0, 10.0, 300.0):
+        config, _ = pick({"block_size": block_size, "precision": "float32"}, seconds, Clock(seconds=0.02))
+        assert config.block_size == block_size
+
+
+@pytest.mark.parametrize("short", [1, 48, 64, 128])
+@pytest.mark.parametrize("preset", ["auto", "small"])
+def test_a_short_context_that_is_given_is_taken_however_fast_the_machine_is(short: int, preset: str) -> None:
+    for seconds in (3.0, 10.0, 300.0):
+        given = {"preset": preset, "short_context": short, "precision": "float32"}
+        config, _ = pick(given, seconds, Clock(seconds=0.02))
+        assert config.short_context == short
+        assert config.block_size % short == 0
+
+
+@pytest.mark.parametrize("preset", ["auto", *PRESETS])
+@pytest.mark.parametrize("processes", [1, 3, 4])
+def test_several_processes_can_share_the_batch_that_is_chosen(processes: int, preset: str) -> None:
+    given = {"preset": preset, "precision": "float32"}
+    for seconds in (3.0, 10.0, 300.0):
+        config, _ = autoconfigure(given, "cpu", seconds, Clock(seconds=0.02), 1, processes)
+        assert config.batch_size % processes == 0
+        assert config.processes == processes
+
+
+def test_a_device_that_reads_more_in_a_step_gets_a_larger_model_and_larger_batches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(auto, "step_seconds", lambda config, clock: 0.01)
+    picked = {name: autoconfigure({"precision": "bf16"}, name, 300.0, Clock())[0] for name in ("cpu", "mps", "cuda")}
+    assert [config.preset for config in picked.values()] == ["small", "small", "medium"]
+    assert autoconfigure({"precision": "bf16"}, "cuda", 3.0, Clock())[0].batch_size > 12
+
+
+def test_auto_times_a_model_with_the_vocabulary_that_is_asked_for() -> None:
+    asked = {"device": "cpu", "precision": "float32", "arch": "modern", "tokenizer": "bpe"}
+    assert auto.probe(asked).vocab_size == 1024
+    assert auto.probe(asked | {"vocab_size": 5000}).vocab_size == 5000
+
+
+def test_auto_says_nothing_where_all_sizes_are_given() -> None:
+    sizes = {"n_layer": 1, "n_embd": 32, "block_size": 16, "batch_size": 4}
+    assert pick(sizes, 10.0)[1] == ""
+
+
+def test_a_gpt2_keeps_the_whole_context_since_its_verses_end_there() -> None:
+    assert pick({"preset": "auto", "arch": "gpt2"}, 10.0)[0].block_size == 256
+    assert pick({"preset": "auto", "arch": "modern"}, 10.0)[0].block_size < 256
+
+
+def test_with_adamw_a_wider_model_learns_more_slowly_and_with_muon_it_need_not() -> None:
+    for optimizer, distinct in (("adamw", 3), ("muon", 1)):
+        names = ("small", "medium", "large")
+        rates = [pick({"preset": name, "optimizer": optimizer})[0].learning_rate for name in names]
+        assert rates == sorted(rates, reverse=True)
+        assert len(set(rates)) == distinct
+
+
+def test_an_unknown_preset_is_refused_with_those_there_are() -> None:
+    with pytest.raises(OptionError, match="tiny, small, medium, large"):
+        pick({"preset": "huge"})

@@ -1,0 +1,242 @@
+"""Options of commands: how they are declared, and how those of `trainer train` become a run.
+
+What loads torch is imported inside functions, so that `--help` stays fast.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from trainer.config import (
+    DEFAULT_MINUTES,
+    DEFAULT_VOCAB_SIZE,
+    DEVICES,
+    MAX_STEPS,
+    OPTIMIZERS,
+    PRECISIONS,
+    PRESETS,
+    TOKENIZERS,
+)
+from trainer.errors import OptionError
+from trainer.verse.config import ARCHITECTURES
+
+if TYPE_CHECKING:
+    from trainer.runtime.run import Run
+
+Command = Callable[..., None]
+FOLDER = click.Path(path_type=Path)
+
+# Settings that were chosen to fit another one: if that one is given, they are chosen again.
+DEPENDENT_SETTINGS = {
+    "preset": {*asdict(PRESETS["small"]), "batch_size", "short_context", "learning_rate", "beta1", "decay_fraction"},
+    "optimizer": {"learning_rate"},
+    "arch": {"short_context"},
+    "block_size": {"short_context"},
+    "n_embd": {"n_head"},
+    "tokenizer": {"vocab_size"},
+}
+MIN_MINUTES, MAX_MINUTES = 0.05, 7 * 24 * 60.0  # three seconds, since torch alone takes one to load; a week
+
+TRAIN_OPTIONS = [
+    click.option("--corpus", metavar="NAME|PATH", help="A corpus's name, or a text file.  [default: folio]"),
+    click.option(
+        "--preset",
+        type=click.Choice([*PRESETS, "auto"]),
+        help="Size of the model.  [default: auto, by device and time]",
+    ),
+    click.option("--arch", type=click.Choice(ARCHITECTURES), help="Architecture.  [default: modern]"),
+    click.option("--tokenizer", type=click.Choice(TOKENIZERS), help="Characters, or pieces of words.  [default: char]"),
+    click.option(
+        "--vocab-size", type=int, metavar="N", help=f"Tokens of a bpe tokenizer.  [default: {DEFAULT_VOCAB_SIZE}]"
+    ),
+    click.option("--minutes", type=float, help=f"Time for the whole run.  [default: {DEFAULT_MINUTES:g}]"),
+    click.option("--steps", type=int, help="Number of updates, instead of minutes."),
+    click.option("--device", type=click.Choice(["auto", *DEVICES]), help="Where to train.  [default: auto]"),
+    click.option("--batch-size", type=int, help="Sequences per step.  [default: by device and time]"),
+    click.option("--block-size", type=int, help="Tokens of context.  [default: by preset and time]"),
+    click.option(
+        "--short-context",
+        type=int,
+        help="Tokens of context in the first half of the run; 0 for --block-size.  [default: by time]",
+    ),
+    click.option("--optimizer", type=click.Choice(OPTIMIZERS), help="Optimizer.  [default: muon]"),
+    click.option(
+        "--learning-rate",
+        type=float,
+        help="Highest learning rate, after the warm-up.  [default: by optimizer and time]",
+    ),
+    click.option(
+        "--weight-decay",
+        type=float,
+        help="Of matrices, multiplied by the learning rate at each step.  [default: by preset]",
+    ),
+    click.option("--dropout", type=float, help="Share of activations dropped.  [default: by preset]"),
+    click.option(
+        "--precision", type=click.Choice(PRECISIONS), help="Of the large products.  [default: the faster one here]"
+    ),
+    click.option(
+        "--early-stop/--no-early-stop",
+        default=None,
+        help="End the run when the validation loss of three evaluations in a row is far above the best.  "
+        "[default: --early-stop, unless a plan is repeated]",
+    ),
+    click.option("--n-layer", type=int, help="Number of blocks.  [default: by preset]"),
+    click.option("--n-head", type=int, help="Attention heads of a block.  [default: by preset]"),
+    click.option("--n-embd", type=int, help="Width of the model.  [default: by preset]"),
+    click.option("--seed", type=int, help="Of the initial weights and the order of the data.  [default: 1337]"),
+    click.option("--out", type=FOLDER, metavar="RUN", help="Folder of the run.  [default: a new one in runs/]"),
+    click.option(
+        "--resume", type=FOLDER, metavar="RUN", help="Resume a run, with its own settings and its written plan."
+    ),
+    click.option(
+        "--plan",
+        type=FOLDER,
+        metavar="RUN|FILE",
+        help="Repeat the plan of a run, with the run's settings unless others are given; or a plan.json alone.",
+    ),
+]
+
+
+def train_options(command: Command) -> Command:
+    """Add the options of `trainer train`, each None if it is not given."""
+    return _with_options(command, TRAIN_OPTIONS)
+
+
+def recipe_options(*, many: bool = False) -> Callable[[Command], Command]:
+    """Return a decorator that adds a checkpoint and a recipe, for every command that writes verses.
+
+    Args:
+        many: Let prompt and temperature be given several times.
+    """
+    temperatures = ("0.6", "0.8", "1.0") if many else "0.8"
+    options = [
+        click.option(
+            "--ckpt",
+            type=FOLDER,
+            required=True,
+            metavar="RUN|FILE",
+            help="A run's folder (its best checkpoint) or a checkpoint file.",
+        ),
+        click.option(
+            "--prompt",
+            multiple=many,
+            default=("",) if many else "",
+            help=f"Text to continue{'; may be repeated' if many else ''}.  [default: a line feed]",
+        ),
+        click.option(
+            "--temperature",
+            multiple=many,
+            default=temperatures,
+            show_default=True,
+            help=f"0 (greedy) to 2, two decimals{'; may be repeated' if many else ''}.",
+        ),
+        click.option(
+            "--top-k", type=int, default=0, show_default=True, help="Choose among this many candidates; 0 for all."
+        ),
+        click.option(
+            "--seed",
+            type=int,
+            default=0,
+            show_default=True,
+            help=f"{'The first one; ' if many else ''}0 to 4,294,967,295.",
+        ),
+        click.option("--tokens", type=int, help="Most tokens to write.  [default: 400, or fewer if the model must]"),
+        click.option(
+            "--lines", type=int, default=8, show_default=True, help="Lines to write; 0 to stop by --tokens alone."
+        ),
+    ]
+    return lambda command: _with_options(command, options)
+
+
+def _with_options(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def start_training(options: Mapping[str, Any], started: float) -> Run:
+    """Start, repeat or resume a run, as the options of `trainer train` say.
+
+    Args:
+        options: The command's options by name, None if one was not given.
+        started: When the command was given, by `time.monotonic`.
+
+    Raises:
+        OptionError: Options contradict each other or are out of bounds.
+        TrainerError: The run is refused or fails.
+    """
+    from trainer.corpus import DEFAULT_CORPUS
+    from trainer.device import count_threads, find_device
+    from trainer.plan import plan_for_steps, read_plan
+    from trainer.runtime.autoconfig import autoconfigure
+    from trainer.runtime.distributed import process_group
+    from trainer.runtime.run import Run, read_config
+    from trainer.text import wrap
+    from trainer.train import resume, train
+
+    settings = {name: value for name, value in options.items() if value is not None}
+    folder = settings.pop("resume", None)
+    if folder is not None:
+        corpus = settings.pop("corpus", None)
+        if settings:
+            raise OptionError(f"--resume uses the settings of the run: leave out {_option(*min(settings.items()))}")
+        device = find_device(read_config(Run(folder))[0].device)
+        with process_group(device) as ranks:
+            return resume(folder, corpus, ranks=ranks)
+    out, plan_from = settings.pop("out", None), settings.pop("plan", None)
+    minutes, steps = settings.pop("minutes", None), settings.pop("steps", None)
+    if sum(value is not None for value in (plan_from, minutes, steps)) > 1:
+        raise OptionError("give only one of --minutes, --steps and --plan: each says how long to train")
+    if minutes is not None and not MIN_MINUTES <= minutes <= MAX_MINUTES:
+        raise OptionError(f"--minutes must be {MIN_MINUTES:g} to {MAX_MINUTES:g}, not {minutes:g}")
+    if steps is not None and not 1 <= steps <= MAX_STEPS:
+        raise OptionError(f"--steps must be 1 to {MAX_STEPS:,}, not {steps:,}")
+    plan = read_plan(plan_from) if plan_from else plan_for_steps(steps) if steps else None
+    if plan is None and minutes is None:
+        minutes = DEFAULT_MINUTES
+    if plan_from is not None and plan_from.is_dir():
+        settings = repeat_settings(plan_from, settings)
+    settings = {"corpus": DEFAULT_CORPUS, "early_stop": plan_from is None, **settings}
+    device = find_device(settings.pop("device", "auto"))
+    seconds = None if minutes is None else 60 * minutes
+    with process_group(device) as ranks:
+        threads = count_threads()
+        config, choice = ranks.broadcast(autoconfigure(settings, device, seconds, time.monotonic, threads, ranks.size))
+        if choice and ranks.is_main:
+            print(wrap(choice), flush=True)
+        return train(config, out, plan, minutes or 0.0, started, ranks=ranks)
+
+
+def repeat_settings(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a run to repeat, with those given in place of its own and of what depends on them.
+
+    Args:
+        folder: The run's folder.
+        settings: The settings given.
+
+    Raises:
+        RunError: It is not a run, or its corpus has changed.
+        OptionError: The settings contradict each other.
+    """
+    from trainer.corpus import load_corpus
+    from trainer.runtime.run import Run, corpus_changed, read_config
+
+    config, corpus = read_config(Run(folder))
+    if settings.get("preset") == "auto":
+        raise OptionError("--preset auto chooses by the time, and a plan says how many steps: name a preset")
+    if "corpus" not in settings and load_corpus(config.corpus).sha256 != corpus["sha256"]:
+        raise corpus_changed(corpus["name"], folder)
+    repeated = config.to_dict()
+    changed = {name for name, value in settings.items() if name == "preset" or value != repeated[name]}
+    dropped = {dependent for name in changed for dependent in DEPENDENT_SETTINGS.get(name, ())}
+    return {name: value for name, value in repeated.items() if name not in dropped} | {"early_stop": False, **settings}
+
+
+def _option(name: str, value: Any) -> str:
+    return f"--{'no-' if value is False else ''}{name.replace('_', '-')}"

@@ -1,0 +1,123 @@
+"""Messages of a training run on the terminal: at the start, at each evaluation, at the end."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+
+from trainer.config import TrainConfig
+from trainer.metrics import baseline_names
+from trainer.plan import Plan
+from trainer.report.info import describe_shape
+from trainer.report.terminal_plot import plot_run_as_text
+from trainer.runtime.run import Run, loss_rise, read_metrics
+from trainer.runtime.state import TrainState, ended_early
+from trainer.sampling import max_verse_tokens
+from trainer.text import pluralize, shell_join, wrap
+from trainer.verse.text import sanitize
+
+MIN_EVALUATIONS = 3  # needed to say whether a run over-fitted
+
+
+def opening_message(state: TrainState, plan: Plan) -> str:
+    """Return what is about to be trained."""
+    config, corpus = state.config, state.dataset.corpus
+    lines = [
+        describe_shape(state.dataset.model_config),
+        f"corpus {sanitize(corpus.name)}: {len(corpus.text):,} characters, {_describe_tokens(state)}",
+        f"{pluralize(plan.steps, 'step')} of {config.batch_size} x {config.block_size} tokens"
+        f"{_describe_short_context(config)}, products in {config.precision}, on {config.device}, into {state.run.path}",
+    ]
+    if state.step:
+        lines.append(f"resuming from step {state.step:,}")
+    return "\n".join(lines)
+
+
+def _describe_short_context(config: TrainConfig) -> str:
+    """Return the shape of the batches in the first half of the run, if it is another one."""
+    if not config.short_context or config.short_context == config.block_size:
+        return ""
+    rows = config.batch_size * config.block_size // config.short_context
+    return f" (the first half: {rows} x {config.short_context})"
+
+
+def _describe_tokens(state: TrainState) -> str:
+    """Return the size of the vocabulary, and for bpe the characters per token."""
+    size, requested = state.dataset.model_config.vocab_size, state.config.vocab_size
+    if state.config.tokenizer == "char":
+        return f"{size} symbols"
+    fewer = "" if size == requested else f" (not {requested:,}: no other pair of tokens occurs twice within words)"
+    return f"{size:,} tokens{fewer}, {1 / state.dataset.tokens_per_character:.2f} characters each"
+
+
+def evaluation_line(state: TrainState, plan: Plan, train_loss: float, val_loss: float, sample: str) -> str:
+    """Return the line of one evaluation, and the sample under it.
+
+    Args:
+        state: The run's state.
+        plan: The run's plan.
+        train_loss: Nats per token.
+        val_loss: Nats per token.
+        sample: What the model wrote; "" to leave it out.
+    """
+    best = "  best" if state.best_step == state.step else ""
+    bits = ""
+    if state.config.tokenizer != "char":
+        bits = f" ({state.dataset.bits_per_character(val_loss):.3f} bits per character)"
+    line = f"step {state.step:,}/{plan.steps:,}  train {train_loss:.3f}  validation {val_loss:.3f}{bits}{best}"
+    return line + "".join(f"\n    {verse}" for verse in sample.splitlines() if verse.strip())
+
+
+def closing_message(state: TrainState, plan: Plan, columns: int | None = None) -> str:
+    """Return the result of a run, where its files are, and what to do next.
+
+    Args:
+        state: The run's state.
+        plan: The run's plan.
+        columns: Width of the terminal, for a plot of the losses; None to leave it out.
+    """
+    run, names = state.run, baseline_names(state.config.tokenizer)
+    baselines = ", ".join(f"{names[name]} {loss:.2f}" for name, loss in asdict(state.dataset.baselines).items())
+    bits = state.dataset.bits_per_character(state.best_val_loss)
+    tokens = max_verse_tokens(state.dataset.model_config)
+    limit = ""
+    if state.config.arch == "gpt2":
+        limit = " after a prompt of one token: in a gpt2, prompt and verse share the context"
+    return "\n".join(
+        [
+            *(["", plot_run_as_text(run, columns, sys.stdout.encoding)] if columns else []),
+            "",
+            wrap(
+                f"Best validation loss {state.best_val_loss:.3f} ({bits:.3f} bits per character) at step "
+                f"{state.best_step:,} of {plan.steps:,}. For comparison: {baselines}.\n"
+                f"{training_verdict(state, plan)}\n"
+                f"It can write verses of up to {tokens:,} tokens{limit}.\n"
+                f"In {run.path}: {run.best.name} (the best checkpoint), {run.curve.name}, {run.samples.name}, "
+                f"{run.metrics.name}, {run.plan.name}."
+            ),
+            f"Next, write many verses and choose one: trainer audition --ckpt {shell_join([str(run.path)])}",
+        ]
+    )
+
+
+def training_verdict(state: TrainState, plan: Plan) -> str:
+    """Return whether the run was too long, as far as its evaluations show."""
+    metrics = read_metrics(state.run)
+    if sum("val_loss" in line for line in metrics) < MIN_EVALUATIONS:
+        return "There are too few evaluations to say whether a longer run would help."
+    rise = loss_rise(metrics, state.config.block_size)
+    if rise is None:
+        return "It did not over-fit: a longer run may still help."
+    early = "So it was ended early. " if ended_early(state, plan) else ""
+    if rise.over_fitting:
+        what = f"It over-fitted: after step {state.best_step:,} it memorized the corpus, and"
+        advice = "A shorter run, a smaller model, --dropout or --weight-decay would help."
+    else:
+        what = f"Training became unstable: after step {state.best_step:,}"
+        advice = "So did the training loss: a smaller --learning-rate would help."
+    return f"{what} the validation loss rose by {rise.amount:.3f}. {early}The best checkpoint is from before. {advice}"
+
+
+def resume_hint(run: Run) -> str:
+    """Return the command that resumes a run."""
+    return f"Resume it with: trainer train --resume {shell_join([str(run.path)])}"

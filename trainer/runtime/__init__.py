@@ -1,0 +1,1 @@
+"""How a training run is carried out: its folder, state, time budget, settings, processes and signals."""

@@ -1,0 +1,219 @@
+"""Automatic settings: fill in options that were not given, by the device, its measured speed and the time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from trainer import rng
+from trainer.config import (
+    BASE_WIDTH,
+    BATCH_TOKENS,
+    PRESETS,
+    RATES,
+    SHORT_CONTEXT,
+    Preset,
+    TrainConfig,
+    with_vocab_size,
+)
+from trainer.errors import OptionError
+from trainer.model import new_model
+from trainer.optim import make_optimizers
+from trainer.runtime.budget import Clock, rehearse_step
+from trainer.text import pluralize
+from trainer.verse.config import HEAD_WIDTHS
+
+PRODUCT_SIZE = 256  # rows and columns of the matrices whose products are timed
+PRODUCTS = 20
+MAX_BF16_TIME = 0.8  # of float32's time: a smaller gain is not worth the lost precision
+PROBE_SYMBOLS = 65  # vocabulary of the model whose steps are timed, if it has characters: that of both corpora
+PROBE_TOKENS = BATCH_TOKENS["cpu"] // 2  # of one of its steps on a CPU
+SIZES = {"n_layer", "n_embd", "block_size", "batch_size"}  # if all are given, no choice is reported
+PROBE_STEPS = 2  # timed; the fastest counts, since other programs only slow a step down
+
+
+@dataclass(frozen=True)
+class AutoPreset:
+    """The model with the lowest loss for one range of time."""
+
+    min_steps: int  # of a small model, each of `PROBE_TOKENS`, that must fit into the time
+    preset: str
+    settings: Mapping[str, Any]  # that differ from the preset's and the defaults
+
+
+SHORT_RUN = {"learning_rate": 0.03, "momentum": 0.85, "beta1": 0.8, "decay_fraction": 0.5}  # below a thousand steps
+AUTO_PRESETS = (  # measured on CPUs, see NOTES.md; other devices are compared by the tokens they read
+    AutoPreset(
+        0, "tiny", {"n_head": 3, "n_embd": 96, "block_size": 64, "short_context": 32, "batch_size": 12} | SHORT_RUN
+    ),
+    AutoPreset(300, "tiny", {"n_layer": 3, "n_head": 3, "n_embd": 96, "block_size": 128, "batch_size": 6} | SHORT_RUN),
+    AutoPreset(1_500, "small", {"block_size": 128}),
+    AutoPreset(10_000, "small", {}),
+    AutoPreset(200_000, "medium", {}),
+)
+
+
+def autoconfigure(
+    options: Mapping[str, Any],
+    device: str,
+    seconds: float | None,
+    clock: Clock,
+    threads: int = 1,
+    processes: int = 1,
+) -> tuple[TrainConfig, str]:
+    """Fill in the settings that were not given.
+
+    Args:
+        options: Fields of `TrainConfig` by name, None for those to choose; `preset` may be "auto".
+        device: Where the run will happen.
+        seconds: The time for it; None if the run is given in steps.
+        clock: Times products and steps.
+        threads: CPU threads.
+        processes: That will share each batch.
+
+    Returns:
+        The config, and a sentence that says what was chosen and why; "" if the preset was given.
+
+    Raises:
+        OptionError: A value is out of bounds.
+        ConfigError: No such model could be submitted.
+    """
+    requested = {name: value for name, value in options.items() if value is not None}
+    requested |= {"device": device, "processes": processes}
+    requested = {"threads": threads, "optimizer": TrainConfig.optimizer, "arch": TrainConfig.arch, **requested}
+    if "precision" not in requested:
+        requested["precision"] = best_precision(device, threads, clock)
+    name, reason = requested.pop("preset", "auto"), ""
+    preset_settings: dict[str, Any] = {}
+    if name == "auto":
+        choice, reason = choose_preset(requested, seconds, clock)
+        name, preset_settings = choice.preset, dict(choice.settings)
+        dropped = []  # settings that depend on a choice which was not made
+        if "block_size" in requested or requested["arch"] == "gpt2":  # a gpt2's verses are limited by its context
+            dropped += ["block_size", "short_context", "batch_size"]
+        if "n_embd" in requested or "n_head" in requested:
+            dropped += ["n_embd", "n_head"]
+        if requested["optimizer"] == "adamw":
+            dropped += ["learning_rate"]
+        if device != "cpu":
+            dropped += ["batch_size"]  # a graphics card reads more at once in the same time
+        preset_settings = {key: value for key, value in preset_settings.items() if key not in dropped}
+        if requested.keys() >= SIZES:
+            reason = ""
+    if name not in PRESETS:
+        raise OptionError(f"preset must be auto or one of {', '.join(PRESETS)}, not {name!r}")
+    settings = asdict(PRESETS[name]) | preset_settings | with_vocab_size(requested)
+    if "n_embd" in requested and "n_head" not in requested:
+        settings["n_head"] = choose_n_head(settings["n_embd"], PRESETS[name])
+    short_context = requested.get("short_context", 0)
+    if short_context > 0 and "block_size" not in requested:
+        settings["block_size"] = max(1, settings["block_size"] // short_context) * short_context
+    block_size, tokens = settings["block_size"], BATCH_TOKENS[device]
+    if device == "cpu":  # the optimizer's part of a step grows with the weights alone
+        tokens = tokens * max(BASE_WIDTH, settings["n_embd"]) // BASE_WIDTH
+    if "batch_size" not in requested:
+        batch_size = settings.get("batch_size", max(4, tokens // block_size))
+        settings["batch_size"] = -(-batch_size // processes) * processes
+    if requested["arch"] == "modern" and block_size > SHORT_CONTEXT and block_size % SHORT_CONTEXT == 0:
+        settings.setdefault("short_context", SHORT_CONTEXT)  # a gpt2 would train its later positions half as long
+    rate = RATES[settings["optimizer"]]
+    if settings["optimizer"] == "adamw":
+        rate *= (BASE_WIDTH / settings["n_embd"]) ** 0.5
+    settings.setdefault("learning_rate", rate)
+    config = TrainConfig(**settings, preset=name)
+    summary = (
+        f"auto: {pluralize(config.n_layer, 'layer')} of width {config.n_embd}, context {config.block_size}, "
+        f"{config.batch_size} sequences per step, products in {config.precision}: {reason}"
+    )
+    return config, summary if reason else ""
+
+
+def choose_n_head(n_embd: int, preset: Preset) -> int:
+    """Return the number of heads that makes each as wide as the preset's, or as wide as possible below that.
+
+    Raises:
+        OptionError: No allowed head width divides this width.
+
+    >>> choose_n_head(64, PRESETS["small"]), choose_n_head(48, PRESETS["small"]), choose_n_head(64, PRESETS["medium"])
+    (2, 3, 1)
+    """
+    preset_width = preset.n_embd // preset.n_head
+    widths = [width for width in HEAD_WIDTHS if width <= preset_width and n_embd % width == 0]
+    if not widths or n_embd < 1:
+        raise OptionError(f"n_embd must be a multiple of {min(HEAD_WIDTHS)}, the least width of a head, not {n_embd}")
+    return n_embd // max(widths)
+
+
+def best_precision(device: str, threads: int, clock: Clock) -> str:
+    """Return "bf16" if its products are clearly faster than float32's on this device, else "float32".
+
+    Args:
+        device: "cpu", "cuda" or "mps".
+        threads: CPU threads.
+        clock: Times the products.
+    """
+    if device == "mps":
+        return "float32"  # bf16 was never measured on mps
+    if device == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "float32"
+    torch.set_num_threads(threads)
+
+    def fastest(dtype: torch.dtype) -> float:
+        x = torch.ones(PRODUCT_SIZE, PRODUCT_SIZE, dtype=dtype)
+        x @ x  # loads its kernel
+        times = []
+        for _ in range(PRODUCTS):
+            start = clock()
+            x @ x
+            times.append(clock() - start)
+        return min(times)
+
+    return "bf16" if fastest(torch.bfloat16) < MAX_BF16_TIME * fastest(torch.float32) else "float32"
+
+
+def choose_preset(settings: Mapping[str, Any], seconds: float | None, clock: Clock) -> tuple[AutoPreset, str]:
+    """Return the model for this device and time, and the reason.
+
+    Args:
+        settings: Fields of `TrainConfig` by name, the device among them.
+        seconds: The time; None if the run is given in steps.
+        clock: Times the steps.
+    """
+    if seconds is None:
+        choice = AUTO_PRESETS[2] if settings["device"] == "cpu" else AUTO_PRESETS[-1]
+        return choice, f"the default for {settings['device']}"
+    config = probe_config(settings)
+    step_seconds = measure_step_seconds(config, clock)
+    steps, tokens = seconds / step_seconds, config.batch_size * config.block_size
+    choice = [preset for preset in AUTO_PRESETS if preset.min_steps * PROBE_TOKENS <= steps * tokens][-1]
+    reason = f"a step of a small model takes {1000 * step_seconds:.3g} ms here, so the time is enough for {steps:,.0f}"
+    return choice, reason
+
+
+def probe_config(settings: Mapping[str, Any]) -> TrainConfig:
+    """Return the small model with a short context whose steps are timed."""
+    names = ("device", "precision", "optimizer", "arch", "threads", "tokenizer", "vocab_size")
+    return TrainConfig(
+        **{name: value for name, value in with_vocab_size(settings).items() if name in names},
+        block_size=SHORT_CONTEXT,
+        batch_size=BATCH_TOKENS[settings["device"]] // (2 * SHORT_CONTEXT),
+    )
+
+
+def measure_step_seconds(config: TrainConfig, clock: Clock) -> float:
+    """Return the time of the fastest of a few steps."""
+    key, symbols = rng.seed_key(config.seed), config.vocab_size or PROBE_SYMBOLS
+    torch.set_num_threads(config.threads)
+    model = new_model(config.model(symbols), key, precision=config.precision).to(config.device)
+    optimizers = make_optimizers(model, config)
+    shape = (config.batch_size, config.block_size + 1)
+    tokens = torch.from_numpy(rng.below(key, "probe", 0, symbols, shape[0] * shape[1]).reshape(shape)).to(config.device)
+    times = []
+    for count in range(1, PROBE_STEPS + 2):
+        start = clock()
+        rehearse_step(model, optimizers, tokens[:, :-1], tokens[:, 1:], config.grad_clip, count).item()
+        times.append(clock() - start)
+    return max(1e-9, min(times[1:]))  # the first loads kernels

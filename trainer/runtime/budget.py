@@ -1,0 +1,195 @@
+"""The time budget of a run: measure the time of a step and an evaluation, plan with it, and revise the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from trainer.config import TrainConfig
+from trainer.dataset import Dataset
+from trainer.errors import OptionError
+from trainer.loss import get_batch, mean_loss, validation_loss
+from trainer.model import new_model
+from trainer.optim import Optimizer, make_optimizers
+from trainer.plan import Plan, plan_for_seconds, replan
+from trainer.runtime.distributed import SINGLE_PROCESS, Ranks
+from trainer.schedule import remaining_work
+
+STEPS_SHARE = 0.01  # of the budget, spent on measuring steps of each context length
+EVALUATION_PART_SHARE = 0.01  # of the budget, spent on measuring a part of an evaluation
+WARM_UP = 2  # steps that load kernels and fill caches
+MEASURED_WINDOWS = 64  # sequences of the first measured part of an evaluation
+MIN_OBSERVED_SHARE = 0.05  # of the budget: steps observed for a shorter time do not tell their speed
+MAX_OVERRUN = 10.0  # seconds: a run that would end later than this after its time is refused
+CLOSING_SECONDS = 1.1  # not for training: Python starts, the curve is drawn, the process ends
+
+Clock = Callable[[], float]  # seconds from any fixed moment
+
+
+@dataclass(frozen=True)
+class StepTiming:
+    """How long a training step and an evaluation take."""
+
+    step_seconds: float  # of an update with the full context
+    short_step_ratio: float  # time of an update with the short context, divided by step_seconds
+    eval_seconds: float  # of a whole evaluation
+
+
+@dataclass(frozen=True)
+class ClockSample:
+    """Progress of a run at one moment."""
+
+    step: int  # updates done
+    work: float  # cost of these updates, in updates with the full context
+    seconds: float  # that they took, without evaluations
+
+
+class Budget:
+    """The time a run was given, and how it is used.
+
+    Args:
+        minutes: Time for all of it, from `started` on.
+        started: When the minutes began, by `clock`.
+        clock: Seconds from any fixed moment.
+    """
+
+    def __init__(self, minutes: float, started: float, clock: Clock) -> None:
+        self.seconds = max(0.0, 60 * minutes - CLOSING_SECONDS)
+        self.started, self.clock = started, clock
+        self.eval_seconds, self.short_step_ratio = 0.0, 1.0  # latest measurements
+        self._samples = [ClockSample(0, 0.0, 0.0)]
+        self._training_started, self._evaluating = started, 0.0  # since when, and seconds of it spent on evaluations
+
+    def first_plan(self, timing: StepTiming, ranks: Ranks = SINGLE_PROCESS) -> Plan:
+        """Return a plan of as many steps as fit into the time left, by the main process's clock.
+
+        Raises:
+            OptionError: Not even one step fits.
+        """
+        now = self.clock()
+        seconds_left = ranks.broadcast(self.seconds_left(now))
+        self.check_time(seconds_left - timing.step_seconds - timing.eval_seconds)
+        self.eval_seconds, self.short_step_ratio = timing.eval_seconds, timing.short_step_ratio
+        self._training_started = now
+        return plan_for_seconds(seconds_left, timing.step_seconds, timing.eval_seconds, timing.short_step_ratio)
+
+    def check_time(self, seconds_left: float) -> None:
+        """Refuse a run that would end more than `MAX_OVERRUN` after its time.
+
+        Raises:
+            OptionError: The time is too short.
+        """
+        if seconds_left < -MAX_OVERRUN:
+            raise OptionError(
+                f"the time is too short for this model on this machine: a step and an evaluation would end "
+                f"{-seconds_left:,.0f} seconds after it. Give more --minutes, or a smaller --preset"
+            )
+
+    def seconds_left(self, now: float) -> float:
+        """Return the seconds until training must end."""
+        return self.seconds - (now - self.started)
+
+    def revise(self, plan: Plan, step: int, now: float, eval_seconds: float = 0.0) -> Plan:
+        """Return the plan, revised from this step on if the clock disagrees with it.
+
+        The speed is that of the second half of the time so far: conditions may have been different in the first half,
+        and a shorter period would make the plan follow random variations.
+
+        Args:
+            plan: The plan so far.
+            step: Updates done.
+            now: The clock.
+            eval_seconds: Time of the evaluation just done; 0 if there was none.
+        """
+        if eval_seconds:
+            self.eval_seconds = eval_seconds
+            self._evaluating += eval_seconds
+        steps, ratio, last = plan.revision_at(step - 1).steps, self.short_step_ratio, self._samples[-1]
+        done = remaining_work(last.step, steps, ratio) - remaining_work(step, steps, ratio)
+        sample = ClockSample(step, last.work + done, max(0.0, now - self._training_started - self._evaluating))
+        self._samples.append(sample)
+        base = [earlier for earlier in self._samples if earlier.seconds <= sample.seconds / 2][-1]
+        if sample.seconds - base.seconds < MIN_OBSERVED_SHARE * self.seconds:
+            return plan
+        step_seconds = (sample.seconds - base.seconds) / (sample.work - base.work)
+        return replan(plan, step, self.seconds_left(now), self.seconds, step_seconds, self.eval_seconds, ratio)
+
+
+def rehearse_step(
+    model: nn.Module, optimizers: Sequence[Optimizer], x: Tensor, y: Tensor, max_norm: float, count: int
+) -> Tensor:
+    """Run the step of `trainer.train` at learning rate 0, to measure its time.
+
+    Args:
+        model: The model, wrapped if several processes train it.
+        optimizers: Its optimizers.
+        x: Inputs, (B, T).
+        y: Targets, (B, T).
+        max_norm: Largest norm of the gradient.
+        count: Updates, this one included.
+
+    Returns:
+        The loss, detached.
+    """
+    model.zero_grad(set_to_none=True)
+    loss = mean_loss(model, x, y)
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm)
+    for optimizer in optimizers:
+        optimizer.step(0.0, count)
+    return loss.detach()
+
+
+def measure_timing(config: TrainConfig, dataset: Dataset, budget: Budget, ranks: Ranks) -> StepTiming:
+    """Time some steps and a part of an evaluation, with a model and optimizers that are then discarded.
+
+    Args:
+        config: What to train.
+        dataset: Its data.
+        budget: Gives the clock, and bounds the time of the measurement.
+        ranks: The processes that train together.
+
+    Raises:
+        OptionError: The time is too short for this model.
+    """
+    model = new_model(dataset.model_config, dataset.key, config.dropout, config.precision).to(dataset.device)
+    parallel_model, optimizers = ranks.wrap(model), make_optimizers(model, config)
+
+    def time_steps(count: int, context: int) -> float:
+        start = budget.clock()
+        for number in range(1, count + 1):
+            x, y = get_batch(dataset.train, dataset.key, number, config.batch_size, config.block_size, context)
+            loss = rehearse_step(parallel_model, optimizers, ranks.shard(x), ranks.shard(y), config.grad_clip, number)
+        loss.item()  # waits until the device has finished
+        now = budget.clock()
+        seconds, seconds_left = ranks.broadcast((now - start, budget.seconds_left(now)))
+        budget.check_time(seconds_left)
+        return seconds
+
+    def seconds_per_step(context: int) -> float:
+        time_steps(WARM_UP, context)
+        count, seconds, spent = 1, time_steps(1, context), 0.0
+        while spent + 2 * seconds < STEPS_SHARE * budget.seconds:  # twice as many, until the share is used
+            count *= 2
+            seconds = time_steps(count, context)
+            spent += seconds
+        return seconds / count
+
+    step_seconds = seconds_per_step(config.block_size)
+    short_step_ratio = 1.0
+    if config.short_context:
+        short_step_ratio = seconds_per_step(config.short_context) / step_seconds
+
+    tokens = len(dataset.val)
+    part = min(tokens, MEASURED_WINDOWS * config.block_size + 1)
+    while True:
+        start = budget.clock()
+        validation_loss(model, dataset.val[:part], config.block_size, dataset.model_config.vocab_size)
+        seconds = ranks.broadcast(budget.clock() - start)
+        if part == tokens or 4 * seconds > EVALUATION_PART_SHARE * budget.seconds:
+            break
+        part = min(tokens, 4 * part)
+    return StepTiming(step_seconds, short_step_ratio, seconds * tokens / part)

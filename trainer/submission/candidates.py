@@ -1,0 +1,164 @@
+"""The candidates of an audition: verses written by the one generator, filtered and ranked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+from tqdm import tqdm
+
+from trainer.checkpoint import Checkpoint
+from trainer.corpus import Corpus
+from trainer.errors import OptionError, SubmitError
+from trainer.sampling import DEFAULT_LINES, make_recipe, write_verses
+from trainer.submission.eligibility import check_eligibility
+from trainer.submission.scoring import Scorer, VerseStats
+from trainer.text import pluralize, shell_join
+from trainer.verse.originality import REJECT
+from trainer.verse.recipe import MAX_SEED, Recipe
+from trainer.verse.text import verse_text
+
+MAX_COUNT = 4096  # verses: more than anybody reads
+
+
+@dataclass(frozen=True)
+class AuditionRequest:
+    """What an audition writes: verses spread evenly over every prompt at every temperature.
+
+    Raises:
+        OptionError: The count or the seed is out of bounds.
+    """
+
+    ckpt: Path  # a run's folder, or a checkpoint
+    prompts: tuple[str, ...]  # "": a line feed
+    temperatures: tuple[int, ...]  # hundredths
+    top_k: int
+    count: int  # verses in all
+    seed: int  # the first one of each prompt and temperature
+    tokens: int | None  # of a verse, at most; None for the default
+    lines: int  # of a verse
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "prompts", tuple(dict.fromkeys(self.prompts)))
+        object.__setattr__(self, "temperatures", tuple(dict.fromkeys(self.temperatures)))
+        combinations = len(self.prompts) * len(self.temperatures)
+        if not combinations <= self.count <= MAX_COUNT:
+            raise OptionError(
+                f"--count must be {combinations:,} to {MAX_COUNT:,}, not {self.count:,}: at least one verse for each "
+                f"of {len(self.prompts)} x {len(self.temperatures)} prompts and temperatures"
+            )
+        last_seed = self.seed + -(-self.count // combinations) - 1
+        if self.seed >= 0 and last_seed > MAX_SEED:
+            raise OptionError(
+                f"--seed {self.seed:,} leaves no room for {self.count:,} verses, since seeds end with {MAX_SEED:,}: "
+                f"give at most {self.seed - (last_seed - MAX_SEED):,}"
+            )
+
+    def recipes(self, checkpoint: Checkpoint) -> list[tuple[str, Recipe]]:
+        """Return all recipes, each with its prompt as it was typed.
+
+        Raises:
+            UnknownCharacter: A prompt holds a character that the model was not trained on.
+            OptionError: There is no prompt, and the model has no line feed.
+            RecipeError: A value is out of bounds, or too long for this model.
+        """
+        combinations = list(product(self.prompts, self.temperatures))
+        recipes = []
+        for index, (prompt, temperature) in enumerate(combinations):
+            count = self.count // len(combinations) + (index < self.count % len(combinations))
+            for seed in range(self.seed, self.seed + count):
+                recipe = make_recipe(checkpoint, prompt, temperature, seed, self.top_k, self.tokens, self.lines)
+                recipes.append((prompt, recipe))
+        return recipes
+
+    def submit_command(self, prompt: str, recipe: Recipe) -> str:
+        """Return the command that submits this verse, quoted for a shell."""
+        words = ["trainer", "submit", "--ckpt", str(self.ckpt)]
+        if prompt:
+            words += ["--prompt", prompt]
+        words += ["--temperature", f"{recipe.temperature / 100:g}"]
+        if recipe.top_k:
+            words += ["--top-k", str(recipe.top_k)]
+        words += ["--seed", str(recipe.seed)]
+        if self.tokens is not None:
+            words += ["--tokens", str(self.tokens)]
+        if self.lines != DEFAULT_LINES:
+            words += ["--lines", str(self.lines)]
+        return shell_join(words)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A verse to choose from."""
+
+    prompt: str  # what it continues, "" for a line feed; not part of the verse
+    text: str
+    stats: VerseStats
+    details: Sequence[str]  # the counts in words
+    submit_command: str
+
+
+@dataclass(frozen=True)
+class Audition:
+    """The result of an audition."""
+
+    title: str  # which checkpoint wrote the verses
+    verses: Sequence[Candidate]  # the best first
+    written: int  # verses in all
+    dropped: Mapping[str, int]  # how many, by reason
+    criteria: str  # how the verses are ranked
+    note: str | None  # what could not be checked
+
+    @property
+    def summary(self) -> str:
+        """How many verses were kept, and why the others were dropped."""
+        dropped = ", ".join(f"{number} {reason}" for reason, number in self.dropped.items())
+        written = pluralize(self.written, "verse")
+        return f"{written} by {self.title}: {len(self.verses)} kept; dropped: {dropped or 'none'}."
+
+
+def write_candidates(
+    request: AuditionRequest, checkpoint: Checkpoint, corpus: Corpus | None, note: str | None = None
+) -> Audition:
+    """Write the verses, drop those that cannot be submitted or that quote the corpus, and rank the rest.
+
+    Args:
+        request: What to write.
+        checkpoint: The model that writes.
+        corpus: The text it was trained on; None to skip known words and quotations.
+        note: Why there is no corpus.
+
+    Raises:
+        SubmitError: No verse is left.
+        UnknownCharacter: A prompt holds a character that the model was not trained on.
+        OptionError: There is no prompt, and the model has no line feed.
+        RecipeError: A value is out of bounds, or too long for this model.
+    """
+    recipes = request.recipes(checkpoint)
+    verses = write_verses(checkpoint, [recipe for _, recipe in recipes], progress=True)
+    scorer = Scorer(corpus)
+    candidates: dict[str, Candidate] = {}  # by text
+    dropped: Counter[str] = Counter()
+    pairs = zip(recipes, verses, strict=True)
+    for (prompt, recipe), written in tqdm(pairs, total=len(recipes), unit="verse", delay=1, leave=False, disable=None):
+        if rejection := check_eligibility(checkpoint.vocabulary, written):
+            dropped[rejection.kind] += 1
+            continue
+        text = verse_text(checkpoint.vocabulary, recipe, written.ids)
+        if text in candidates:
+            dropped["duplicate"] += 1
+            continue
+        stats = scorer.measure(text, recipe.lines)
+        if stats.is_quotation:
+            dropped[f"quoting {REJECT} or more characters of {scorer.corpus_name}"] += 1
+            continue
+        command = request.submit_command(prompt, recipe)
+        candidates[text] = Candidate(prompt, text, stats, scorer.describe(stats), command)
+    if not candidates:
+        reasons = ", ".join(f"{number} {reason}" for reason, number in dropped.items())
+        raise SubmitError(f"no verse is left ({reasons}): try another --temperature, --prompt or --seed")
+    ranked = sorted(candidates.values(), key=lambda one: (-one.stats.score, -one.stats.words))  # ties keep their order
+    return Audition(str(request.ckpt), ranked, len(recipes), dropped, scorer.criteria, note)

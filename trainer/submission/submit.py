@@ -1,0 +1,127 @@
+"""From a checkpoint and a recipe to a bundle: write the verse again, check it, and pack it with its certificate."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from trainer.checkpoint import Checkpoint
+from trainer.errors import SubmitError
+from trainer.sampling import write_verses
+from trainer.submission.credentials import secret_for
+from trainer.submission.eligibility import check_eligibility
+from trainer.submission.http_client import Address, EventClient
+from trainer.submission.upload import send_bundle, wait_for_verdict
+from trainer.text import shell_join
+from trainer.verse.bundle import pack
+from trainer.verse.files import write_atomically
+from trainer.verse.generate import MAX_BATCH, Written
+from trainer.verse.model import round_weights
+from trainer.verse.recipe import MAX_SEED, Recipe
+from trainer.verse.text import verse_text
+
+FOLDER = Path("submissions")  # of bundles, each named by the digest of its content
+OFFERED_SEEDS = 5  # instead of one that cannot be submitted
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A bundle ready to be saved."""
+
+    data: bytes  # the bundle
+    written: Written  # what the model wrote
+    text: str  # the verse
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the bundle in hexadecimal, which names its file."""
+        return hashlib.sha256(self.data).hexdigest()
+
+
+def make_submission(checkpoint: Checkpoint, recipe: Recipe) -> Submission:
+    """Write the verse with the rounded weights and pack it; with a progress bar on a terminal.
+
+    Raises:
+        SubmitError: The verse cannot be submitted; the message offers other seeds.
+        RecipeError: The recipe does not fit the model.
+        WeightsError: The weights cannot be stored as a bundle stores them.
+        NotFinite: The model computes a logit that is not finite.
+    """
+    [written] = write_verses(checkpoint, [recipe], progress=True)
+    if rejection := check_eligibility(checkpoint.vocabulary, written):
+        seeds = _find_eligible_seeds(checkpoint, recipe)
+        advice = f"try --seed {' or '.join(map(str, seeds))}" if seeds else "try another prompt or temperature"
+        raise SubmitError(f"{rejection.reason}. Nothing was written; {advice}")
+    weights = round_weights(checkpoint.config, checkpoint.weights)
+    data = pack(checkpoint.config, checkpoint.vocabulary, weights, written, checkpoint.provenance)
+    return Submission(data, written, verse_text(checkpoint.vocabulary, recipe, written.ids))
+
+
+def save_bundle(submission: Submission, out: Path | None = None) -> Path:
+    """Write the bundle to `out`, or into `FOLDER` under its digest. Equal bundles are one file.
+
+    Raises:
+        OSError: It cannot be written; no part of it is left behind.
+    """
+    if out is None:
+        FOLDER.mkdir(exist_ok=True)
+        out = FOLDER / f"{submission.digest}.verse"
+    write_atomically(out, submission.data)
+    return out
+
+
+def _find_eligible_seeds(checkpoint: Checkpoint, recipe: Recipe) -> list[int]:
+    """Return the first few seeds after the recipe's that write a verse which can be submitted."""
+    seeds = [(recipe.seed + step) % (MAX_SEED + 1) for step in range(1, MAX_BATCH + 1)]
+    verses = write_verses(checkpoint, [replace(recipe, seed=seed) for seed in seeds])
+    eligible = [written for written in verses if check_eligibility(checkpoint.vocabulary, written) is None]
+    return [written.recipe.seed for written in eligible[:OFFERED_SEEDS]]
+
+
+def submission_message(submission: Submission, prompt: str, path: Path) -> str:
+    """Return what people read about a saved bundle: the verse, its smallest gap, and how to verify it.
+
+    Args:
+        submission: The bundle.
+        prompt: What the verse continues.
+        path: The bundle's file.
+    """
+    certificate = submission.written.certificate
+    return (
+        f"{prompt}{submission.text}\n\n"
+        f"{certificate.tokens} tokens; the smallest gap is {certificate.smallest_gap:.2g}, at token "
+        f"{certificate.position}: every computer writes the same verse.\n"
+        f"The bundle is {path} ({len(submission.data) / 1e6:.1f} MB). "
+        f"Verify it with: arena verify {shell_join([str(path)])}"
+    )
+
+
+def enter_event(
+    bundle: Path, address: Address, name: str, ticket_file: Path | None, wait: bool, say: Callable[[str], None]
+) -> None:
+    """Send a saved bundle to an event, and report its verdict.
+
+    Args:
+        bundle: The file.
+        address: The event.
+        name: The author's, as the audience will read it.
+        ticket_file: Holds the participant's secret; None for the one kept for this event.
+        wait: Wait for the verdict.
+        say: Prints a line.
+
+    Raises:
+        TicketError: The ticket file does not hold a secret.
+        UploadError: The event cannot be reached; the bundle is kept.
+        EventRefused: The event refused the entry; the bundle is kept.
+    """
+    client = EventClient(address, secret_for(address.url, ticket_file), say=say)
+    try:
+        entry = send_bundle(bundle, client, name, address.url)
+        say(f"The upload is complete; the receipt is {entry.receipt}")
+        say(f"Open this link on your phone to follow your entry; your phone then does not vote on it: {entry.link}")
+        if wait:
+            say(wait_for_verdict(entry.id, client, say=say))
+    finally:
+        client.close()

@@ -1,0 +1,160 @@
+"""The upload of a bundle to an event: the claim, its receipt, the tensors in pieces, and the verdict.
+
+Every request may be repeated: the same claim gives the same entry, and the upload continues at the server's offset. So
+after a broken connection or a restart of the server, the same command loses nothing and enters nothing twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import quote
+
+from tqdm import tqdm
+
+from trainer.errors import EventRefused, UploadError
+from trainer.submission.http_client import MAX_MESSAGE, EventClient, Response, refusal_error
+from trainer.verse import strictjson
+from trainer.verse.bundle import read_claim
+from trainer.verse.files import write_atomically
+from trainer.verse.text import sanitize
+
+PIECE_BYTES = 2**20
+POLL_SECONDS = 1.0  # between two requests about an entry that waits
+PENDING_STATES = ("receiving", "waiting", "verifying")
+MAX_ROUNDS = 3  # times that a server may lose what it had before this is an error
+MAX_STALLED = 20  # responses in a row without progress
+BINARY = {"Content-Type": "application/octet-stream"}
+INVALID = "the server's response is not one of a verse arena: check the address"
+
+
+@dataclass(frozen=True)
+class SubmittedEntry:
+    """An entry that the event has received completely."""
+
+    id: str
+    link: str  # for the owner's phone; it holds the secret
+    receipt: Path  # the file
+
+
+def receipt_path(bundle: Path) -> Path:
+    """Return where the receipt of a bundle is kept: beside it."""
+    return bundle.with_name(bundle.stem + ".receipt.json")
+
+
+def send_bundle(bundle: Path, client: EventClient, name: str, event: str) -> SubmittedEntry:
+    """Enter a bundle, or resume its upload; with a progress bar on a terminal.
+
+    Args:
+        bundle: The file, as `trainer submit` wrote it.
+        client: Of the event.
+        name: The author's, as the audience will read it.
+        event: The address, for the receipt.
+
+    Raises:
+        BundleError: The file is not a bundle.
+        EventRefused: The event refused the entry.
+        UploadError: The event cannot be reached, or its response is invalid.
+    """
+    claim = read_claim(bundle)
+    with bundle.open("rb") as file:
+        header = file.read(claim.header_bytes)
+        for _ in range(MAX_ROUNDS):
+            entry, offset, state = _send_claim(bundle, client, name, event, header, claim.size)
+            if state != "receiving" or _send_pieces(file, client, entry.id, offset, claim.size):
+                return entry
+    raise UploadError(f"{event} loses what it receives: tell the organizer; the bundle is {bundle}")
+
+
+def wait_for_verdict(
+    entry: str, client: EventClient, wait: Callable[[float], None] = time.sleep, say: Callable[[str], None] = print
+) -> str:
+    """Poll an entry until it has a verdict, and return it as a sentence.
+
+    Args:
+        entry: Its id.
+        client: Of the event.
+        wait: Waits for this many seconds.
+        say: Is told each change.
+
+    Raises:
+        EventRefused: The verse was not accepted.
+        UploadError: The event cannot be reached, or its response is invalid.
+    """
+    last_line = ""
+    while True:
+        response = client.request("GET", f"/api/v1/entries/{entry}")
+        if response.status != 200:
+            raise refusal_error(response)
+        state, reason = _text(response, "state"), sanitize(_text(response, "reason"), MAX_MESSAGE)
+        place = response.data.get("place")
+        verdict = sanitize(str(response.data.get("verdict") or ""), MAX_MESSAGE)
+        line = f"{state}{f' (place {place})' if isinstance(place, int) else ''}: {reason}"
+        if state == "verified":
+            return f"{verdict or 'PASS'}: {reason}"
+        if state not in PENDING_STATES:
+            raise EventRefused(state, f"{verdict or state}: {reason}")
+        if line != last_line:
+            last_line = line
+            say(line)
+        wait(POLL_SECONDS)
+
+
+def _send_claim(
+    bundle: Path, client: EventClient, name: str, event: str, header: bytes, size: int
+) -> tuple[SubmittedEntry, int, str]:
+    """Send the claim and keep its receipt; return the entry, the offset to continue at, and the entry's state."""
+    path = f"/api/v1/entries?name={quote(name, safe='', errors='replace')}"
+    response = client.request("POST", path, header, BINARY)
+    if response.status not in (200, 201):
+        raise refusal_error(response)
+    receipt = response.data.get("receipt")
+    if not isinstance(receipt, dict) or receipt.get("claim") != hashlib.sha256(header).hexdigest():
+        raise UploadError(f"{event} signed another claim than the one it was sent: check the address")
+    if response.data.get("size") != size:
+        raise UploadError(f"{event} expects another size than the bundle has: check the address")
+    record = {"event": event, "bundle": bundle.name, **receipt}
+    file = receipt_path(bundle)
+    write_atomically(file, strictjson.dump(record) + b"\n")
+    entry = SubmittedEntry(_text(response, "entry"), sanitize(_text(response, "link"), MAX_MESSAGE), file)
+    return entry, _offset(response), _text(response, "state")
+
+
+def _send_pieces(file: BinaryIO, client: EventClient, entry: str, offset: int, size: int) -> bool:
+    """Send what is missing; return False if the server lost some of it and needs the claim again."""
+    stalled = 0
+    with tqdm(total=size, initial=offset, unit="B", unit_scale=True, desc="sending", leave=False, disable=None) as bar:
+        while offset < size:
+            file.seek(offset)
+            piece = file.read(PIECE_BYTES)
+            headers = {**BINARY, "Upload-Offset": str(offset)}
+            response = client.request("PATCH", f"/api/v1/entries/{entry}", piece, headers)
+            if response.status == 410 or response.data.get("error") == "not-receiving":
+                return False  # the response to the claim tells the entry's state
+            if response.status == 200 or "offset" in response.data:  # also if it has more, or less, than expected
+                previous, offset = offset, _offset(response)
+            else:
+                raise refusal_error(response)
+            stalled = stalled + 1 if offset <= previous else 0
+            if stalled > MAX_STALLED or not 0 <= offset <= size:
+                raise UploadError("the event accepts the pieces but does not store them: tell the organizer")
+            bar.update(offset - previous)
+    return True
+
+
+def _offset(response: Response) -> int:
+    offset = response.data.get("offset")
+    if type(offset) is not int or offset < 0:
+        raise UploadError(INVALID)
+    return offset
+
+
+def _text(response: Response, key: str) -> str:
+    value = response.data.get(key)
+    if not isinstance(value, str):
+        raise UploadError(INVALID)
+    return value
