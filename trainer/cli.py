@@ -154,12 +154,12 @@ def audition(
     """
     from trainer.submission.audition import run_audition
     from trainer.submission.candidates import AuditionRequest
-    from trainer.submission.event import Limits, fetch_event
+    from trainer.submission.event import DEFAULT_LIMITS, fetch_event
     from trainer.submission.http_client import Address, EventClient
     from trainer.verse.recipe import hundredths
 
     temperatures = tuple(map(hundredths, temperature))
-    limits = Limits()
+    limits = DEFAULT_LIMITS
     if to is not None:
         client = EventClient(Address.parse(to), say=click.echo)
         limits = fetch_event(client).limits
@@ -213,7 +213,7 @@ def submit(
     from trainer.checkpoint import read_checkpoint
     from trainer.sampling import make_recipe
     from trainer.submission.credentials import secret_for
-    from trainer.submission.event import Limits, fetch_event
+    from trainer.submission.event import DEFAULT_LIMITS, fetch_event
     from trainer.submission.http_client import Address, EventClient
     from trainer.submission.submit import corpus_note, enter_event, make_submission, save_bundle, submission_message
     from trainer.verse.recipe import hundredths
@@ -222,7 +222,7 @@ def submit(
         raise click.UsageError("--to and --name go together; --ticket-file and --no-wait need them")
     address = Address.parse(to) if to is not None else None
     checkpoint = read_checkpoint(ckpt)
-    client, event, limits = None, None, Limits()
+    client, event, limits = None, None, DEFAULT_LIMITS
     if address is not None:
         client = EventClient(address, secret_for(address.url, ticket_file), say=click.echo)
         event = fetch_event(client)

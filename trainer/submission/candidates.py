@@ -15,7 +15,7 @@ from trainer.corpus import Corpus
 from trainer.errors import OptionError, SubmitError
 from trainer.sampling import DEFAULT_LINES, make_recipe, write_verses
 from trainer.submission.eligibility import check_eligibility
-from trainer.submission.event import Limits
+from trainer.submission.event import DEFAULT_LIMITS, Limits
 from trainer.submission.scoring import Scorer, VerseStats
 from trainer.text import pluralize, shell_join
 from trainer.verse.originality import REJECT
@@ -41,7 +41,7 @@ class AuditionRequest:
     seed: int  # the first one of each prompt and temperature
     tokens: int | None  # of a verse, at most; None for the default
     lines: int  # of a verse
-    limits: Limits = Limits()  # of the event
+    limits: Limits = DEFAULT_LIMITS  # of the event
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prompts", tuple(dict.fromkeys(self.prompts)))

@@ -36,8 +36,8 @@ def check_eligibility(vocabulary: Vocabulary, written: Written, limits: Limits) 
     if len(text) > limits.characters:
         return Rejection(
             "too long",
-            f"the verse has {len(text)} characters, and at most {limits.characters} are allowed (give fewer --lines, or "
-            "--to with the address of an event that allows more)",
+            f"the verse has {len(text)} characters, and at most {limits.characters} are allowed (give fewer --lines, "
+            "or --to with the address of an event that allows more)",
         )
     if (lines := sum(1 for line in text.split("\n") if line.strip(" "))) > limits.lines:
         return Rejection("too many lines", f"the verse has {lines} lines, and at most {limits.lines} are allowed")

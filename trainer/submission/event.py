@@ -7,6 +7,7 @@ from typing import Any
 
 from trainer.errors import UploadError
 from trainer.submission.http_client import INVALID_RESPONSE, MAX_MESSAGE, EventClient, refusal_error
+from trainer.verse.recipe import MAX_LINES
 from trainer.verse.text import sanitize
 
 MAX_PIECE_BYTES = 2**20  # of one request, whatever the event allows: what is sent again after a broken connection
@@ -14,11 +15,14 @@ MAX_PIECE_BYTES = 2**20  # of one request, whatever the event allows: what is se
 
 @dataclass(frozen=True)
 class Limits:
-    """What the entries of an event must keep to. The defaults are those of `arena init`."""
+    """What the entries of an event must keep to. The defaults hold where the event is not known."""
 
-    lines: int = 8  # non-empty lines of a verse, at most
-    characters: int = 480  # of a verse, at most
+    lines: int = MAX_LINES  # non-empty lines of a verse, at most
+    characters: int = 480  # of a verse, at most; the default of `arena init`
     piece_bytes: int = MAX_PIECE_BYTES  # of one piece of an upload, at most
+
+
+DEFAULT_LIMITS = Limits()  # where the event is not known
 
 
 @dataclass(frozen=True)

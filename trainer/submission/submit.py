@@ -11,7 +11,7 @@ from trainer.checkpoint import Checkpoint
 from trainer.errors import SubmitError
 from trainer.sampling import write_verses
 from trainer.submission.eligibility import check_eligibility
-from trainer.submission.event import Event, Limits
+from trainer.submission.event import DEFAULT_LIMITS, Event, Limits
 from trainer.submission.http_client import EventClient
 from trainer.submission.upload import send_bundle, wait_for_verdict
 from trainer.text import shell_join
@@ -40,7 +40,7 @@ class Submission:
         return hashlib.sha256(self.data).hexdigest()
 
 
-def make_submission(checkpoint: Checkpoint, recipe: Recipe, limits: Limits = Limits()) -> Submission:  # noqa: B008
+def make_submission(checkpoint: Checkpoint, recipe: Recipe, limits: Limits = DEFAULT_LIMITS) -> Submission:
     """Write the verse with the rounded weights and pack it; with a progress bar on a terminal.
 
     Args:
