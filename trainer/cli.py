@@ -120,6 +120,7 @@ def generate(ckpt: Path, prompt: str, temperature: str, top_k: int, seed: int, t
 @recipe_options(many=True)
 @click.option("--count", type=int, default=64, show_default=True, help="Verses to write in all.")
 @click.option("--best", type=int, default=5, show_default=True, help="Verses to print.")
+@click.option("--to", metavar="URL", help="Address of the event that you will enter; its limits count.")
 @click.option(
     "--html",
     type=click.Path(path_type=Path),
@@ -136,6 +137,7 @@ def audition(
     lines: int,
     count: int,
     best: int,
+    to: str | None,
     html: Path | None,
 ) -> None:
     """Write many verses with a checkpoint, and rank them for you to choose one.
@@ -152,10 +154,18 @@ def audition(
     """
     from trainer.submission.audition import run_audition
     from trainer.submission.candidates import AuditionRequest
+    from trainer.submission.event import DEFAULT_LIMITS, fetch_event
+    from trainer.submission.http_client import Address, EventClient
     from trainer.verse.recipe import hundredths
 
     temperatures = tuple(map(hundredths, temperature))
-    request = AuditionRequest(ckpt, prompt, temperatures, top_k, count, seed, tokens, lines)
+    limits = DEFAULT_LIMITS
+    if to is not None:
+        client = EventClient(Address.parse(to), say=click.echo)
+        limits = fetch_event(client).limits
+        lines = min(lines, limits.lines)
+        client.close()
+    request = AuditionRequest(ckpt, prompt, temperatures, top_k, count, seed, tokens, lines, limits)
     click.echo(run_audition(request, best, html))
 
 
@@ -167,7 +177,7 @@ def audition(
     metavar="FILE",
     help="Bundle to write.  [default: submissions/<its SHA-256>.verse]",
 )
-@click.option("--to", metavar="URL", help="Address of the event to enter.")
+@click.option("--to", metavar="URL", help="Address of the event to enter; its limits count.")
 @click.option("--name", help="Author's name, as the audience will read it; with --to.")
 @click.option(
     "--ticket-file",
@@ -202,20 +212,30 @@ def submit(
     """
     from trainer.checkpoint import read_checkpoint
     from trainer.sampling import make_recipe
-    from trainer.submission.http_client import Address
-    from trainer.submission.submit import enter_event, make_submission, save_bundle, submission_message
+    from trainer.submission.credentials import secret_for
+    from trainer.submission.event import DEFAULT_LIMITS, fetch_event
+    from trainer.submission.http_client import Address, EventClient
+    from trainer.submission.submit import corpus_note, enter_event, make_submission, save_bundle, submission_message
     from trainer.verse.recipe import hundredths
 
     if (to is None) != (name is None) or (to is None and (ticket_file or no_wait)):
         raise click.UsageError("--to and --name go together; --ticket-file and --no-wait need them")
     address = Address.parse(to) if to is not None else None
     checkpoint = read_checkpoint(ckpt)
+    client, event, limits = None, None, DEFAULT_LIMITS
+    if address is not None:
+        client = EventClient(address, secret_for(address.url, ticket_file), say=click.echo)
+        event = fetch_event(client)
+        limits, lines = event.limits, min(lines, event.limits.lines)
+        if note := corpus_note(checkpoint, event):
+            click.echo(note)
     recipe = make_recipe(checkpoint, prompt, hundredths(temperature), seed, top_k, tokens, lines)
-    submission = make_submission(checkpoint, recipe)
+    submission = make_submission(checkpoint, recipe, limits)
     path = save_bundle(submission, out)
     click.echo(submission_message(submission, prompt, path))
-    if address is not None and name is not None:
-        enter_event(path, address, name, ticket_file, not no_wait, click.echo)
+    if client is not None and event is not None and name is not None:
+        enter_event(path, client, event, name, wait=not no_wait, say=click.echo)
+        client.close()
 
 
 @cli.command()

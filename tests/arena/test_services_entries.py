@@ -38,11 +38,12 @@ from arena.services.events import close_submissions, create_event, open_submissi
 from arena.services.identity import identity_of
 from arena.services.log import verify_log
 from arena.services.queries import console_view
-from arena.services.receipts import public_key_of, verify_receipt
+from arena.services.receipts import public_key_of
 from arena.services.schemas import EventRules
 from arena.services.uploads import PIECE_BYTES, sweep_parts, take_file
 from tests.support.bundles import RECIPE, Poet, edit_claim, header_of, undecided_verse, verses
 from tests.support.evening import Evening, secret_of
+from trainer.submission.receipt import verify_receipt
 from trainer.verse.identity import is_secret, new_secret
 
 
@@ -71,9 +72,9 @@ def test_a_claim_gets_a_receipt_that_anybody_can_check(evening: Evening, bundle:
         False,
     )
     public = public_key_of(evening.settings.receipt_key)
-    assert verify_receipt(public, receipt.fields(), receipt.signature)
-    assert not verify_receipt(public, receipt.fields() | {"received": evening.now - 1}, receipt.signature)
-    assert not verify_receipt(public, receipt.fields(), "00")
+    assert verify_receipt(public, {**receipt.fields(), "signature": receipt.signature})
+    assert not verify_receipt(public, {**receipt.fields(), "received": evening.now - 1, "signature": receipt.signature})
+    assert not verify_receipt(public, {**receipt.fields(), "signature": "00"})
 
 
 def test_repeating_a_claim_returns_the_same_receipt_and_the_offset_to_resume_at(

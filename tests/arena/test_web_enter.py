@@ -11,10 +11,11 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from arena.services import events
-from arena.services.receipts import public_key_of, verify_receipt
+from arena.services.receipts import public_key_of
 from tests.support.bundles import edit_claim, header_of, verse
 from tests.support.evening import START, Evening
 from tests.support.pages import post, token_of
+from trainer.submission.receipt import verify_receipt
 from trainer.verse.identity import new_secret
 
 MIB = 2**20
@@ -57,8 +58,8 @@ def test_a_claim_has_a_receipt_that_anybody_can_check(evening: Evening) -> None:
     receipt = dict(told["receipt"])
     signature = receipt.pop("signature")
     public = public_key_of(evening.settings.receipt_key)
-    assert receipt["received"] == START and verify_receipt(public, receipt, signature)
-    assert not verify_receipt(public, receipt | {"received": START + 1}, signature)
+    assert receipt["received"] == START and verify_receipt(public, {**receipt, "signature": signature})
+    assert not verify_receipt(public, {**receipt, "received": START + 1, "signature": signature})
     assert told["link"] == f"{evening.settings.base_url}/mine/{trainer.secret}"
 
 

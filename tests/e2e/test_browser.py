@@ -11,11 +11,11 @@ import pytest
 
 from arena.services import bracket, queries
 from arena.services.schemas import MatchView
+from arena.services.uploads import PIECE_BYTES
 from tests.support.browser import PHONE, PROJECTOR, chromium, needs_chromium
 from tests.support.bundles import large_verse, verses
 from tests.support.evening import Evening
 from tests.support.server import ask, within
-from trainer.submission.upload import PIECE_BYTES
 from trainer.verse.claim import header_length
 
 pytestmark = [pytest.mark.slow, needs_chromium]

@@ -7,6 +7,7 @@ import os
 import socket
 import stat
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -15,17 +16,21 @@ import pytest
 from click.testing import CliRunner
 
 from arena.services import entries
-from arena.services.receipts import public_key_of, verify_receipt
+from arena.services.receipts import public_key_of
+from arena.services.schemas import EventRules
 from tests.support.bundles import RECIPE, Poet, large_verse, random_weights
 from tests.support.evening import Evening
 from tests.support.server import CuttingProxy
 from tests.trainer.test_submit import checkpoint
 from trainer.checkpoint import write_checkpoint
 from trainer.cli import cli
-from trainer.errors import EventRefused, TicketError, UploadError
+from trainer.errors import EventRefused, SubmitError, TicketError, UploadError
 from trainer.submission.credentials import secret_for
+from trainer.submission.event import fetch_event
 from trainer.submission.http_client import Address, EventClient
-from trainer.submission.upload import SubmittedEntry, receipt_path, send_bundle, wait_for_verdict
+from trainer.submission.receipt import receipt_path, verify_receipt
+from trainer.submission.upload import SubmittedEntry, send_bundle, wait_for_verdict
+from trainer.verse.bundle import read_claim
 
 pytestmark = pytest.mark.slow
 
@@ -46,7 +51,7 @@ def enter(path: Path, url: str, name: str = "Ada", notes: list[str] | None = Non
     address = Address.parse(url)
     client = EventClient(address, secret_for(address.url), say=(notes if notes is not None else []).append)
     try:
-        return send_bundle(path, client, name, address.url)
+        return send_bundle(path, client, name, fetch_event(client))
     finally:
         client.close()
 
@@ -66,8 +71,9 @@ def test_a_verse_enters_is_verified_and_its_receipt_is_signed_by_the_event(serve
     entry = enter(path, served.url + "/enter")
     assert entry.receipt == receipt_path(path) == tmp_path / "1.receipt.json"
     kept = json.loads(entry.receipt.read_text())
-    fields = {key: kept[key] for key in ("entry", "claim", "received")}
-    assert verify_receipt(public_key_of(served.settings.receipt_key), fields, kept["signature"])
+    assert kept["receipt_key"] == public_key_of(served.settings.receipt_key) and verify_receipt(
+        kept["receipt_key"], kept
+    )
     secret = secret_for(Address.parse(served.url).url)
     assert secret not in entry.receipt.read_text()  # it may be shown to anybody
     assert entry.link == f"{served.url}/mine/{secret}"
@@ -109,7 +115,7 @@ def test_an_upload_that_stopped_half_way_resumes_from_there(served: Evening, tmp
             return super().request(method, path, body, headers)
 
     counting = Counting(address, secret)
-    send_bundle(path, counting, "Ada", address.url)
+    send_bundle(path, counting, "Ada", fetch_event(counting))
     assert sum(sent) == len(data) - start - 500_000
     counting.close()
     client.close()
@@ -272,9 +278,73 @@ def test_the_command_enters_what_it_wrote_and_says_how_it_went(
     command = ["submit", "--ckpt", "a.safetensors", "--prompt", "AB", "--tokens", "40"]
     result = CliRunner().invoke(cli, [*command, "--to", served.url, "--name", "Ada"])
     assert result.exit_code == 0, (result.output, result.exception)
-    assert "receipt is submissions/" in result.output
+    assert "the receipt, signed by the event, is submissions/" in result.output
     assert f"{served.url}/mine/" in result.output
     assert result.output.splitlines()[-1].startswith("PASS: ")
     assert len(list((tmp_path / "submissions").iterdir())) == 2
     assert CliRunner().invoke(cli, [*command, "--to", served.url]).exit_code == 2
     assert CliRunner().invoke(cli, [*command, "--no-wait"]).exit_code == 2
+
+
+@pytest.fixture(scope="module")
+def generous(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evening]:
+    """A served event that takes longer verses than the usual ones, of fewer lines."""
+    folder = tmp_path_factory.mktemp("generous") / "event"
+    generous = Evening(folder, now=None).begin(EventRules(lines=5, characters=1_000))
+    generous.serve()
+    yield generous
+    generous.end()
+
+
+def test_the_limits_of_the_event_count_and_not_the_usual_ones(
+    generous: Evening, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_checkpoint(tmp_path / "a.safetensors", checkpoint("AB"))  # no line feed: a verse of one line
+    command = ["submit", "--ckpt", "a.safetensors", "--prompt", "AB", "--tokens", "700"]
+    refused = CliRunner().invoke(cli, command)
+    assert isinstance(refused.exception, SubmitError)
+    assert "700 characters, and at most 480" in str(refused.exception)
+    result = CliRunner().invoke(cli, [*command, "--to", generous.url, "--name", "Ada"])
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert "the corpus of this event is folio; this model was trained on another text" in result.output
+    assert result.output.splitlines()[-1].startswith("PASS: ")
+
+
+def test_submit_and_audition_write_no_more_lines_than_the_event_allows(
+    generous: Evening, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_checkpoint(tmp_path / "a.safetensors", checkpoint("AB \n"))
+    command = ["submit", "--ckpt", "a.safetensors", "--prompt", "AB", "--seed", "3"]
+    result = CliRunner().invoke(cli, [*command, "--to", generous.url, "--name", "Bea", "--out", "a.verse"])
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert len([line for line in read_claim(tmp_path / "a.verse").text.split("\n") if line.strip()]) == 5
+    words = ["audition", "--ckpt", "a.safetensors", "--prompt", "AB", "--count", "4", "--to", generous.url]
+    audition = CliRunner().invoke(cli, words)
+    assert audition.exit_code == 0, (audition.output, audition.exception)
+    assert "--lines 5" in audition.output
+
+
+def test_a_receipt_that_the_event_did_not_sign_is_refused_and_not_kept(served: Evening, tmp_path: Path) -> None:
+    path = bundle(tmp_path, 9)
+    address = Address.parse(served.url)
+    client = EventClient(address, secret_for(address.url))
+    impostor = replace(fetch_event(client), receipt_key=public_key_of("22" * 32))
+    with pytest.raises(UploadError, match="does not have the event's signature"):
+        send_bundle(path, client, "Ada", impostor)
+    client.close()
+    assert not receipt_path(path).exists()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{}",
+        b'{"name": 1, "limits": {}, "corpus": {}}',
+        b'{"name": "a", "limits": {"lines": 0, "characters": 1, "piece_bytes": 1}, "corpus": {"name": "a"}}',
+    ],
+)
+def test_a_server_that_does_not_describe_an_event_is_refused_in_plain_words(body: bytes) -> None:
+    with Told((200, {}, body)) as url, pytest.raises(UploadError, match="is not one of a verse arena"):
+        fetch_event(EventClient(Address.parse(url)))

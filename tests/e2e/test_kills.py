@@ -32,6 +32,7 @@ from tests.support.bundles import verses
 from tests.support.evening import Evening, secret_of
 from tests.support.server import within
 from trainer.errors import EventRefused, UploadError
+from trainer.submission.event import fetch_event
 from trainer.submission.http_client import Address, EventClient
 from trainer.submission.upload import send_bundle
 
@@ -185,7 +186,7 @@ def enter(served: Evening, folder: Path, number: int, killer: Killer) -> str:
         address = Address.parse(served.url)
         client = EventClient(address, secret_of(name))
         try:
-            return send_bundle(path, client, name, address.url).id
+            return send_bundle(path, client, name, fetch_event(client)).id
         except EventRefused:
             raise
         except UploadError:

@@ -26,6 +26,7 @@ from trainer.submission.audition import find_corpus, run_audition
 from trainer.submission.audition_page import render_page
 from trainer.submission.candidates import AuditionRequest, write_candidates
 from trainer.submission.eligibility import check_eligibility
+from trainer.submission.event import Limits
 from trainer.submission.scoring import Scorer
 from trainer.submission.submit import make_submission
 from trainer.train import train
@@ -144,7 +145,7 @@ def test_what_cannot_be_submitted_is_dropped_and_counted(
     request = audition_request(**changes)
     model = VerseModel(author.config, round_weights(author.config, author.weights))
     written = regenerate(model, author.vocabulary, [recipe for _, recipe in request.recipes(author)])
-    rejected = Counter(why.kind for each in written if (why := check_eligibility(author.vocabulary, each)))
+    rejected = Counter(why.kind for each in written if (why := check_eligibility(author.vocabulary, each, Limits())))
     assert rejected[kind] > 0
     if rejected.total() == request.count:
         with pytest.raises(

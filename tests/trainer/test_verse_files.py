@@ -83,7 +83,7 @@ def test_a_pipe_that_never_ends_is_refused_and_not_waited_for(tmp_path: Path) ->
             "except OSError as error: print(error.strerror)",
             str(path),
         )
-        assert done.stdout.strip() == "is no regular file", done.stderr
+        assert done.stdout.strip() == "is not a regular file", done.stderr
 
 
 @POSIX

@@ -15,6 +15,7 @@ from trainer.corpus import Corpus
 from trainer.errors import OptionError, SubmitError
 from trainer.sampling import DEFAULT_LINES, make_recipe, write_verses
 from trainer.submission.eligibility import check_eligibility
+from trainer.submission.event import DEFAULT_LIMITS, Limits
 from trainer.submission.scoring import Scorer, VerseStats
 from trainer.text import pluralize, shell_join
 from trainer.verse.originality import REJECT
@@ -40,6 +41,7 @@ class AuditionRequest:
     seed: int  # the first one of each prompt and temperature
     tokens: int | None  # of a verse, at most; None for the default
     lines: int  # of a verse
+    limits: Limits = DEFAULT_LIMITS  # of the event
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prompts", tuple(dict.fromkeys(self.prompts)))
@@ -144,7 +146,7 @@ def write_candidates(
     dropped: Counter[str] = Counter()
     pairs = zip(recipes, verses, strict=True)
     for (prompt, recipe), written in tqdm(pairs, total=len(recipes), unit="verse", delay=1, leave=False, disable=None):
-        if rejection := check_eligibility(checkpoint.vocabulary, written):
+        if rejection := check_eligibility(checkpoint.vocabulary, written, request.limits):
             dropped[rejection.kind] += 1
             continue
         text = verse_text(checkpoint.vocabulary, recipe, written.ids)

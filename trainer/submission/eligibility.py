@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from trainer.submission.event import Limits
 from trainer.verse.errors import NotText
 from trainer.verse.generate import Written
 from trainer.verse.text import verse_text
 from trainer.verse.vocabulary import Vocabulary
-
-MAX_CHARACTERS = 480  # an event's usual limit: what fits a phone
 
 
 @dataclass(frozen=True)
@@ -20,19 +19,28 @@ class Rejection:
     reason: str  # a clause about this verse
 
 
-def check_eligibility(vocabulary: Vocabulary, written: Written) -> Rejection | None:
-    """Return why a verse cannot be submitted; None if it can."""
+def check_eligibility(vocabulary: Vocabulary, written: Written, limits: Limits) -> Rejection | None:
+    """Return why a verse cannot be submitted; None if it can.
+
+    Args:
+        vocabulary: Of the model that wrote it.
+        written: The verse.
+        limits: Of the event; the usual ones where the event is not known.
+    """
     seed = written.recipe.seed
     try:
         text = verse_text(vocabulary, written.recipe, written.ids)
     except NotText as error:
         reason = f"seed {seed} writes bytes that are not text ({error.reason} at byte {error.offset})"
         return Rejection("not text", reason)
-    if len(text) > MAX_CHARACTERS:
+    if len(text) > limits.characters:
         return Rejection(
             "too long",
-            f"the verse has {len(text)} characters, and at most {MAX_CHARACTERS} are allowed (give fewer --lines)",
+            f"the verse has {len(text)} characters, and at most {limits.characters} are allowed (give fewer --lines, "
+            "or --to with the address of an event that allows more)",
         )
+    if (lines := sum(1 for line in text.split("\n") if line.strip(" "))) > limits.lines:
+        return Rejection("too many lines", f"the verse has {lines} lines, and at most {limits.lines} are allowed")
     if not text.strip():
         return Rejection("empty", f"seed {seed} writes only spaces")
     if not written.decided:

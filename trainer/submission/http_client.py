@@ -28,6 +28,7 @@ MAX_RESPONSE_BYTES = 2**20
 MAX_MESSAGE = 1_000  # characters of a server's text
 RETRY_STATUSES = (408, 500, 502, 503, 504)  # of servers, and of tunnels before them, in trouble
 REDIRECT_STATUSES = (301, 302, 303, 307, 308)
+INVALID_RESPONSE = "the server's response is not one of a verse arena: check the address"
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class EventClient:
 
     Args:
         address: The event.
-        secret: Of the participant; sent with every request.
+        secret: Of the participant; sent with every request. None for requests that anybody may make.
         wait: Waits for this many seconds.
         say: Is told why a request is repeated.
     """
@@ -86,15 +87,20 @@ class EventClient:
     def __init__(
         self,
         address: Address,
-        secret: str,
+        secret: str | None = None,
         *,
         wait: Callable[[float], None] = time.sleep,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._address, self._wait, self._say = address, wait, say
-        headers = {"Authorization": f"Bearer {secret}", "Accept": "application/json"}
+        headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {secret}"} if secret else {})
         self._pool = _new_pool(address, headers=headers, retries=False, timeout=TIMEOUT, maxsize=1)
         self._has_responded = False
+
+    @property
+    def url(self) -> str:
+        """The event's address."""
+        return self._address.url
 
     def request(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Response:
         """Repeat a request until the event has responded. Each request may be repeated without harm.

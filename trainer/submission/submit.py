@@ -10,9 +10,9 @@ from pathlib import Path
 from trainer.checkpoint import Checkpoint
 from trainer.errors import SubmitError
 from trainer.sampling import write_verses
-from trainer.submission.credentials import secret_for
 from trainer.submission.eligibility import check_eligibility
-from trainer.submission.http_client import Address, EventClient
+from trainer.submission.event import DEFAULT_LIMITS, Event, Limits
+from trainer.submission.http_client import EventClient
 from trainer.submission.upload import send_bundle, wait_for_verdict
 from trainer.text import shell_join
 from trainer.verse.bundle import pack
@@ -40,8 +40,13 @@ class Submission:
         return hashlib.sha256(self.data).hexdigest()
 
 
-def make_submission(checkpoint: Checkpoint, recipe: Recipe) -> Submission:
+def make_submission(checkpoint: Checkpoint, recipe: Recipe, limits: Limits = DEFAULT_LIMITS) -> Submission:
     """Write the verse with the rounded weights and pack it; with a progress bar on a terminal.
+
+    Args:
+        checkpoint: The model that writes.
+        recipe: What it writes from.
+        limits: Of the event; the usual ones where the event is not known.
 
     Raises:
         SubmitError: The verse cannot be submitted; the message offers other seeds.
@@ -50,8 +55,8 @@ def make_submission(checkpoint: Checkpoint, recipe: Recipe) -> Submission:
         NotFinite: The model computes a logit that is not finite.
     """
     [written] = write_verses(checkpoint, [recipe], progress=True)
-    if rejection := check_eligibility(checkpoint.vocabulary, written):
-        seeds = _find_eligible_seeds(checkpoint, recipe)
+    if rejection := check_eligibility(checkpoint.vocabulary, written, limits):
+        seeds = _find_eligible_seeds(checkpoint, recipe, limits)
         advice = f"try --seed {' or '.join(map(str, seeds))}" if seeds else "try another prompt or temperature"
         raise SubmitError(f"{rejection.reason}. Nothing was written; {advice}")
     weights = round_weights(checkpoint.config, checkpoint.weights)
@@ -72,11 +77,11 @@ def save_bundle(submission: Submission, out: Path | None = None) -> Path:
     return out
 
 
-def _find_eligible_seeds(checkpoint: Checkpoint, recipe: Recipe) -> list[int]:
+def _find_eligible_seeds(checkpoint: Checkpoint, recipe: Recipe, limits: Limits) -> list[int]:
     """Return the first few seeds after the recipe's that write a verse which can be submitted."""
     seeds = [(recipe.seed + step) % (MAX_SEED + 1) for step in range(1, MAX_BATCH + 1)]
     verses = write_verses(checkpoint, [replace(recipe, seed=seed) for seed in seeds])
-    eligible = [written for written in verses if check_eligibility(checkpoint.vocabulary, written) is None]
+    eligible = [written for written in verses if check_eligibility(checkpoint.vocabulary, written, limits) is None]
     return [written.recipe.seed for written in eligible[:OFFERED_SEEDS]]
 
 
@@ -99,29 +104,31 @@ def submission_message(submission: Submission, prompt: str, path: Path) -> str:
 
 
 def enter_event(
-    bundle: Path, address: Address, name: str, ticket_file: Path | None, wait: bool, say: Callable[[str], None]
+    bundle: Path, client: EventClient, event: Event, name: str, *, wait: bool, say: Callable[[str], None]
 ) -> None:
     """Send a saved bundle to an event, and report its verdict.
 
     Args:
         bundle: The file.
-        address: The event.
+        client: Of the event, with the participant's secret.
+        event: What the event told about itself.
         name: The author's, as the audience will read it.
-        ticket_file: Holds the participant's secret; None for the one kept for this event.
         wait: Wait for the verdict.
         say: Prints a line.
 
     Raises:
-        TicketError: The ticket file does not hold a secret.
         UploadError: The event cannot be reached; the bundle is kept.
         EventRefused: The event refused the entry; the bundle is kept.
     """
-    client = EventClient(address, secret_for(address.url, ticket_file), say=say)
-    try:
-        entry = send_bundle(bundle, client, name, address.url)
-        say(f"The upload is complete; the receipt is {entry.receipt}")
-        say(f"Open this link on your phone to follow your entry; your phone then does not vote on it: {entry.link}")
-        if wait:
-            say(wait_for_verdict(entry.id, client, say=say))
-    finally:
-        client.close()
+    entry = send_bundle(bundle, client, name, event)
+    say(f"The upload is complete; the receipt, signed by the event, is {entry.receipt}")
+    say(f"Open this link on your phone to follow your entry; your phone then does not vote on it: {entry.link}")
+    if wait:
+        say(wait_for_verdict(entry.id, client, say=say))
+
+
+def corpus_note(checkpoint: Checkpoint, event: Event) -> str | None:
+    """Return a note if the model was trained on another text than the event's; None if on the same."""
+    if checkpoint.corpus["sha256"] == event.corpus_sha256:
+        return None
+    return f"Note: the corpus of this event is {event.corpus_name}; this model was trained on another text."

@@ -17,19 +17,19 @@ from urllib.parse import quote
 from tqdm import tqdm
 
 from trainer.errors import EventRefused, UploadError
-from trainer.submission.http_client import MAX_MESSAGE, EventClient, Response, refusal_error
+from trainer.submission.event import MAX_PIECE_BYTES, Event
+from trainer.submission.http_client import INVALID_RESPONSE, MAX_MESSAGE, EventClient, Response, refusal_error
+from trainer.submission.receipt import receipt_path, verify_receipt
 from trainer.verse import strictjson
 from trainer.verse.bundle import read_claim
 from trainer.verse.files import write_atomically
 from trainer.verse.text import sanitize
 
-PIECE_BYTES = 2**20
 POLL_SECONDS = 1.0  # between two requests about an entry that waits
 PENDING_STATES = ("receiving", "waiting", "verifying")
 MAX_ROUNDS = 3  # times that a server may lose what it had before this is an error
 MAX_STALLED = 20  # responses in a row without progress
 BINARY = {"Content-Type": "application/octet-stream"}
-INVALID = "the server's response is not one of a verse arena: check the address"
 
 
 @dataclass(frozen=True)
@@ -41,19 +41,14 @@ class SubmittedEntry:
     receipt: Path  # the file
 
 
-def receipt_path(bundle: Path) -> Path:
-    """Return where the receipt of a bundle is kept: beside it."""
-    return bundle.with_name(bundle.stem + ".receipt.json")
-
-
-def send_bundle(bundle: Path, client: EventClient, name: str, event: str) -> SubmittedEntry:
+def send_bundle(bundle: Path, client: EventClient, name: str, event: Event) -> SubmittedEntry:
     """Enter a bundle, or resume its upload; with a progress bar on a terminal.
 
     Args:
         bundle: The file, as `trainer submit` wrote it.
         client: Of the event.
         name: The author's, as the audience will read it.
-        event: The address, for the receipt.
+        event: What the event told about itself.
 
     Raises:
         BundleError: The file is not a bundle.
@@ -65,9 +60,10 @@ def send_bundle(bundle: Path, client: EventClient, name: str, event: str) -> Sub
         header = file.read(claim.header_bytes)
         for _ in range(MAX_ROUNDS):
             entry, offset, state = _send_claim(bundle, client, name, event, header, claim.size)
-            if state != "receiving" or _send_pieces(file, client, entry.id, offset, claim.size):
+            piece_bytes = min(event.limits.piece_bytes, MAX_PIECE_BYTES)
+            if state != "receiving" or _send_pieces(file, client, entry.id, offset, claim.size, piece_bytes):
                 return entry
-    raise UploadError(f"{event} loses what it receives: tell the organizer; the bundle is {bundle}")
+    raise UploadError(f"{event.url} loses what it receives: tell the organizer; the bundle is {bundle}")
 
 
 def wait_for_verdict(
@@ -105,7 +101,7 @@ def wait_for_verdict(
 
 
 def _send_claim(
-    bundle: Path, client: EventClient, name: str, event: str, header: bytes, size: int
+    bundle: Path, client: EventClient, name: str, event: Event, header: bytes, size: int
 ) -> tuple[SubmittedEntry, int, str]:
     """Send the claim and keep its receipt; return the entry, the offset to continue at, and the entry's state."""
     path = f"/api/v1/entries?name={quote(name, safe='', errors='replace')}"
@@ -114,23 +110,25 @@ def _send_claim(
         raise refusal_error(response)
     receipt = response.data.get("receipt")
     if not isinstance(receipt, dict) or receipt.get("claim") != hashlib.sha256(header).hexdigest():
-        raise UploadError(f"{event} signed another claim than the one it was sent: check the address")
+        raise UploadError(f"{event.url} signed another claim than the one it was sent: check the address")
+    if not verify_receipt(event.receipt_key, receipt):
+        raise UploadError(f"the receipt of {event.url} does not have the event's signature: tell the organizer")
     if response.data.get("size") != size:
-        raise UploadError(f"{event} expects another size than the bundle has: check the address")
-    record = {"event": event, "bundle": bundle.name, **receipt}
+        raise UploadError(f"{event.url} expects another size than the bundle has: check the address")
+    record = {"event": event.url, "bundle": bundle.name, "receipt_key": event.receipt_key, **receipt}
     file = receipt_path(bundle)
     write_atomically(file, strictjson.dump(record) + b"\n")
     entry = SubmittedEntry(_text(response, "entry"), sanitize(_text(response, "link"), MAX_MESSAGE), file)
     return entry, _offset(response), _text(response, "state")
 
 
-def _send_pieces(file: BinaryIO, client: EventClient, entry: str, offset: int, size: int) -> bool:
+def _send_pieces(file: BinaryIO, client: EventClient, entry: str, offset: int, size: int, piece_bytes: int) -> bool:
     """Send what is missing; return False if the server lost some of it and needs the claim again."""
     stalled = 0
     with tqdm(total=size, initial=offset, unit="B", unit_scale=True, desc="sending", leave=False, disable=None) as bar:
         while offset < size:
             file.seek(offset)
-            piece = file.read(PIECE_BYTES)
+            piece = file.read(piece_bytes)
             headers = {**BINARY, "Upload-Offset": str(offset)}
             response = client.request("PATCH", f"/api/v1/entries/{entry}", piece, headers)
             if response.status == 410 or response.data.get("error") == "not-receiving":
@@ -149,12 +147,12 @@ def _send_pieces(file: BinaryIO, client: EventClient, entry: str, offset: int, s
 def _offset(response: Response) -> int:
     offset = response.data.get("offset")
     if type(offset) is not int or offset < 0:
-        raise UploadError(INVALID)
+        raise UploadError(INVALID_RESPONSE)
     return offset
 
 
 def _text(response: Response, key: str) -> str:
     value = response.data.get(key)
     if not isinstance(value, str):
-        raise UploadError(INVALID)
+        raise UploadError(INVALID_RESPONSE)
     return value

@@ -1,4 +1,4 @@
-"""The one definition of a verse: NumPy only, no torch. SPEC.md says it in words; import the modules you need.
+"""The definition of a verse, in NumPy without torch; SPEC.md states it in words. Import the modules you need.
 
-The same weights and recipe give the same verse on every machine, or an honest "undecided".
+The same weights and recipe give the same verse on every machine, or the verdict UNDECIDED.
 """

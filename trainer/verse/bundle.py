@@ -1,7 +1,7 @@
-"""One file that holds everything needed to write a verse again: a safetensors file whose header is the claim.
+"""Bundles: one safetensors file that holds everything needed to write a verse again; its header is the claim.
 
-SPEC.md gives the format in bytes. Reading checks the cheapest first, each rule with an error of its own, and never
-runs or unpickles anything.
+SPEC.md gives the format in bytes. Reading makes the cheapest checks first, each with its own error, and never executes
+or unpickles anything.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MAX_BUNDLE_BYTES = 192 * 2**20  # the large preset in float16, 170 MB, and its h
 
 @dataclass(frozen=True)
 class Bundle:
-    """A claim and the weights it speaks of."""
+    """A claim and its weights."""
 
     claim: Claim
     weights: dict[str, NDArray[np.float16]]
@@ -46,16 +46,19 @@ def pack(
     written: Written,
     provenance: Mapping[str, Any],
 ) -> bytes:
-    """The bundle's bytes; equal content gives equal bytes.
+    """Return a bundle as bytes; equal content gives equal bytes.
 
     Args:
-        weights: as `round_weights` gives them, the ones that wrote the verse.
-        written: what `regenerate` returned.
-        provenance: plain data.
+        config: The model's shape.
+        vocabulary: What its tokens spell.
+        weights: float16 tensors by name, as `round_weights` returns them; they wrote the verse.
+        written: What `regenerate` returned.
+        provenance: How the model was trained, plain data.
 
     Raises:
-        NotText: the verse is no text.
-        BundleError: the content would break the format, for example a header beyond 1 MiB.
+        WeightsError: The weights are not those of such a model.
+        NotText: The verse is not text.
+        BundleError: The content would break the format, for example a header beyond 1 MiB.
     """
     check_weights(config, weights)
     tensors = {name: np.ascontiguousarray(weights[name]) for name in sorted(weights)}
@@ -74,33 +77,42 @@ def pack(
     }
     try:
         text = strictjson.dump(claim).decode()
-    except (ValueError, TypeError) as error:  # the rest of a claim is ours: it is the provenance that JSON cannot hold
+    except (ValueError, TypeError) as error:  # only the provenance can hold what JSON cannot
         raise BundleError("provenance", f"provenance cannot be stored as JSON: {error}") from None
     data = save(tensors, metadata={METADATA_KEY: text})
-    parse_bundle(data)  # what we write, we can read
+    parse_bundle(data)  # what is written can be read
     return data
 
 
 def read_claim(path: Path) -> Claim:
-    """Read and check the header alone, and that the file has the size it promises.
+    """Read and check the header alone, and the size of the file.
 
     Raises:
-        BundleError: the file breaks the format.
-        OSError: it cannot be read, or is no regular file.
+        BundleError: The file breaks the format.
+        OSError: It cannot be read, or is not a regular file.
     """
     with _open(path) as file:
         return _read_claim(file)
 
 
 def read_bundle(path: Path) -> Bundle:
-    """Read and check everything; raises as `read_claim` does."""
+    """Read and check everything.
+
+    Raises:
+        BundleError: The file breaks the format.
+        OSError: It cannot be read, or is not a regular file.
+    """
     with _open(path) as file:
         claim = _read_claim(file)
         return _with_weights(claim, file.read(claim.size - claim.header_bytes + 1))
 
 
 def parse_bundle(data: bytes) -> Bundle:
-    """The same for a bundle in memory."""
+    """Check a bundle in memory.
+
+    Raises:
+        BundleError: The bytes break the format.
+    """
     _check_size(len(data))
     claim = parse_claim(data[: header_length(data[:LENGTH_BYTES])])
     _check_complete(claim, len(data))
@@ -126,7 +138,7 @@ def _with_weights(claim: Claim, data: bytes) -> Bundle:
 
 
 def _read_claim(file: BinaryIO) -> Claim:
-    start = file.read(LENGTH_BYTES)  # first of all: what cannot be read is no empty file
+    start = file.read(LENGTH_BYTES)  # before the size: a file that cannot be read is not an empty one
     size = os.fstat(file.fileno()).st_size
     _check_size(size)
     claim = parse_claim(start + file.read(header_length(start) - LENGTH_BYTES))
@@ -146,7 +158,7 @@ def _check_complete(claim: Claim, size: int) -> None:
         raise BundleError("truncated", f"the file is cut off: it has {size:,} of {claim.size:,} bytes")
     if size > claim.size:
         raise BundleError(
-            "trailing-bytes", f"the file has {size - claim.size:,} bytes more than the {claim.size:,} it should"
+            "trailing-bytes", f"the file has {size - claim.size:,} bytes more than the {claim.size:,} of its claim"
         )
 
 
@@ -156,5 +168,5 @@ def _open(path: Path) -> BinaryIO:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, "is a folder, not a bundle", str(path))
     if not stat.S_ISREG(mode):
-        raise OSError(errno.EINVAL, "is no regular file", str(path))
+        raise OSError(errno.EINVAL, "is not a regular file", str(path))
     return path.open("rb")

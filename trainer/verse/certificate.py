@@ -1,4 +1,4 @@
-"""What a writer says of its own verse: advisory, recomputed by whoever verifies, never trusted."""
+"""The certificate of a verse: its writer's own statement, recomputed by every verifier and never trusted."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ GAP_TOLERANCE = 1e-9  # two honest machines compute the smallest gap this closel
 
 @dataclass(frozen=True)
 class Certificate:
-    """The closest decision of a verse and the digest of its tokens.
+    """The closest decision of a verse, and the digest of its tokens.
 
-    Raises `VerseError` when made with values that no verse has.
+    Raises:
+        VerseError: A value is one that no verse can have.
     """
 
     smallest_gap: float  # in units of a logit, 0 or more
-    position: int  # index of the token decided so closely, from 0
+    position: int  # index of the token with this gap, from 0
     tokens: int  # length of the verse
     ids_sha256: str  # of the ids as unsigned 32-bit big-endian numbers
     engine: str  # e.g. "verse-1"
@@ -45,30 +46,34 @@ class Certificate:
 
     @classmethod
     def of(cls, ids: Sequence[int], gaps: NDArray[np.float64]) -> Certificate:
-        """Of a verse just written: `gaps[i]` is the gap of the decision for `ids[i]`."""
+        """Return the certificate of a verse; `gaps[i]` is the gap of the decision for `ids[i]`."""
         position = int(gaps.argmin())
         return cls(float(gaps[position]), position, len(ids), ids_digest(ids), ENGINE)
 
     def agrees_with(self, other: Certificate) -> bool:
-        """Whether both speak of the same verse and gap. Positions may differ where two gaps are equally small."""
+        """Whether both are about the same verse and gap. Positions may differ if two gaps are equal."""
         return (self.tokens, self.ids_sha256, self.engine) == (other.tokens, other.ids_sha256, other.engine) and abs(
             self.smallest_gap - other.smallest_gap
         ) <= GAP_TOLERANCE
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, as a bundle stores it."""
+        """Return plain data, as a bundle stores it."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: object) -> Certificate:
-        """Read what `to_dict` wrote; any other key, or a missing one, is a `VerseError`."""
+        """Read what `to_dict` wrote.
+
+        Raises:
+            VerseError: A key is missing or unknown, or a value is one that no verse can have.
+        """
         if not isinstance(data, dict) or set(data) != set(cls.__dataclass_fields__):
             raise VerseError(f"a certificate must have exactly the keys {', '.join(cls.__dataclass_fields__)}")
         return cls(**data)
 
 
 def ids_digest(ids: Sequence[int]) -> str:
-    """SHA-256, in hexadecimal, of token ids as unsigned 32-bit big-endian numbers.
+    """Return the SHA-256, in hexadecimal, of token ids as unsigned 32-bit big-endian numbers.
 
     >>> ids_digest([1])[:16]
     'b40711a88c703975'

@@ -19,16 +19,16 @@ from trainer.verse.vocabulary import Vocabulary
 T = TypeVar("T")
 
 FORMAT = 1
-METADATA_KEY = "verse"  # the one key in the safetensors metadata: more would be written in no fixed order
+METADATA_KEY = "verse"  # the one key in the safetensors metadata: several would have no fixed order
 MAX_HEADER_BYTES = 2**20  # the claim: 65,536 merges and a verse take less
-MAX_CURVE_POINTS = 200  # a loss curve is a picture, not a log
+MAX_CURVE_POINTS = 200  # enough for a picture of the loss curve
 LENGTH_BYTES = 8  # a safetensors file starts with the length of its header, unsigned little-endian
 KEYS = ("format", "config", "tokenizer", "recipe", "verse", "certificate", "provenance", "tensors_sha256")
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A bundle's header: what its author claims, all checked but for the weights themselves."""
+    """A bundle's header: what its author claims, checked except for the weights."""
 
     config: ModelConfig
     vocabulary: Vocabulary
@@ -36,13 +36,13 @@ class Claim:
     ids: tuple[int, ...]  # the verse's tokens
     text: str  # the verse
     certificate: Certificate  # advisory
-    provenance: Mapping[str, Any]  # how the model came to be, in the author's words; untrusted
+    provenance: Mapping[str, Any]  # how the model was trained, by its author's account; untrusted
     tensors_sha256: str  # of the bytes after the header, in hexadecimal
     header_bytes: int  # length of everything before the tensors
 
     @property
     def prompt(self) -> str:
-        """The prompt as people see it: U+FFFD stands for bytes and characters that no verse may hold."""
+        """The prompt as people see it; U+FFFD replaces bytes and characters that no verse may hold."""
         return readable(self.vocabulary.decode(self.recipe.prompt_ids))
 
     @property
@@ -52,20 +52,20 @@ class Claim:
 
 
 def header_length(start: bytes) -> int:
-    """Bytes before the tensors, from the first eight bytes of a file.
+    """Return the number of bytes before the tensors, from the first eight bytes of a file.
 
     Raises:
-        BundleError: no bundle starts so.
+        BundleError: No bundle starts with these bytes.
     """
     if len(start) < LENGTH_BYTES:
         raise BundleError(
-            "too-short", f"this is no bundle: it has {len(start)} bytes, fewer than the {LENGTH_BYTES} of a start"
+            "too-short", f"this is not a bundle: it has {len(start)} bytes, and a bundle starts with {LENGTH_BYTES}"
         )
     length = int.from_bytes(start[:LENGTH_BYTES], "little")
     if not 2 <= length <= MAX_HEADER_BYTES:
         raise BundleError(
             "header-length",
-            f"this is no bundle: its first {LENGTH_BYTES} bytes announce a header of {length:,} bytes, "
+            f"this is not a bundle: its first {LENGTH_BYTES} bytes announce a header of {length:,} bytes, "
             f"and 2 to {MAX_HEADER_BYTES:,} are allowed",
         )
     return LENGTH_BYTES + length
@@ -75,7 +75,7 @@ def parse_claim(header: bytes) -> Claim:
     """Check a whole header: the bytes up to the first tensor.
 
     Raises:
-        BundleError: it breaks the format; `code` names the rule.
+        BundleError: It breaks the format; `code` names the rule.
     """
     total = header_length(header[:LENGTH_BYTES])
     if len(header) < total:
@@ -83,14 +83,14 @@ def parse_claim(header: bytes) -> Claim:
     try:
         outer = strictjson.parse(header[LENGTH_BYTES:total])
     except ValueError as error:
-        raise BundleError("header-json", f"the header is no valid JSON: {error}") from None
+        raise BundleError("header-json", f"the header is not valid JSON: {error}") from None
     metadata = outer.pop("__metadata__", None) if isinstance(outer, dict) else None
     if not isinstance(metadata, dict) or set(metadata) != {METADATA_KEY} or not isinstance(metadata[METADATA_KEY], str):
-        raise BundleError("no-claim", f'the header holds no claim: "__metadata__" must have one key, "{METADATA_KEY}"')
+        raise BundleError("no-claim", f'the header has no claim: "__metadata__" must have one key, "{METADATA_KEY}"')
     try:
         claim = strictjson.parse(metadata[METADATA_KEY].encode())
     except ValueError as error:
-        raise BundleError("claim-json", f"the claim is no valid JSON: {error}") from None
+        raise BundleError("claim-json", f"the claim is not valid JSON: {error}") from None
     if not isinstance(claim, dict):
         raise BundleError("claim-json", "the claim must be a JSON object")
     if type(claim.get("format")) is not int or claim["format"] != FORMAT:
@@ -99,7 +99,7 @@ def parse_claim(header: bytes) -> Claim:
         )
     if set(claim) != set(KEYS):
         odd = sorted(set(claim) ^ set(KEYS))[0]
-        raise BundleError("claim-keys", f"the claim must have exactly the keys {', '.join(KEYS)}; look at {odd[:40]!r}")
+        raise BundleError("claim-keys", f"the claim must have exactly the keys {', '.join(KEYS)}; check {odd[:40]!r}")
     config = refuse_as("config", ModelConfig.from_dict, claim["config"])
     _check_layout(config, outer)
     vocabulary = refuse_as("tokenizer", Vocabulary.from_dict, claim["tokenizer"])
@@ -110,7 +110,7 @@ def parse_claim(header: bytes) -> Claim:
     ids, text = _check_verse(vocabulary, recipe, claim["verse"])
     certificate = refuse_as("certificate", Certificate.from_dict, claim["certificate"])
     if (certificate.tokens, certificate.ids_sha256) != (len(ids), ids_digest(ids)):
-        raise BundleError("certificate", "the certificate speaks of other tokens than the verse has")
+        raise BundleError("certificate", "the certificate is about other tokens than the verse has")
     _check_provenance(claim["provenance"])
     digest = claim["tensors_sha256"]
     if not isinstance(digest, str) or len(digest) != 64 or set(digest) - set("0123456789abcdef"):
@@ -119,7 +119,16 @@ def parse_claim(header: bytes) -> Claim:
 
 
 def refuse_as(code: str, check: Callable[[Any], T], value: object) -> T:
-    """Run a check and give what it refuses a bundle's error code."""
+    """Run a check, and turn its error into a `BundleError`.
+
+    Args:
+        code: The rule's short name.
+        check: Raises `VerseError` if the value breaks the rule.
+        value: What to check.
+
+    Raises:
+        BundleError: The value breaks the rule.
+    """
     try:
         return check(value)
     except VerseError as error:
@@ -127,7 +136,7 @@ def refuse_as(code: str, check: Callable[[Any], T], value: object) -> T:
 
 
 def _check_layout(config: ModelConfig, entries: Mapping[str, Any]) -> None:
-    """Exactly the tensors of the config, float16, in the order of their names, without gaps."""
+    """Refuse any other tensors than those of the config, in float16, in the order of their names, without gaps."""
     shapes = config.tensor_shapes()
     for name in sorted(entries.keys() ^ shapes.keys()):
         kind = "lacks the tensor" if name in shapes else "has a tensor that does not belong to the model:"
@@ -154,7 +163,7 @@ def _check_layout(config: ModelConfig, entries: Mapping[str, Any]) -> None:
 
 
 def _check_verse(vocabulary: Vocabulary, recipe: Recipe, verse: object) -> tuple[tuple[int, ...], str]:
-    """The ids are a whole verse under the recipe, and the text is theirs."""
+    """Refuse ids that are not a complete verse under the recipe, or a text that is not theirs."""
     if not isinstance(verse, dict) or set(verse) != {"ids", "text"} or not isinstance(verse["ids"], list):
         raise BundleError("verse", "a verse must have exactly ids, a list of tokens, and text")
     ids = verse["ids"]
@@ -162,12 +171,12 @@ def _check_verse(vocabulary: Vocabulary, recipe: Recipe, verse: object) -> tuple
         raise BundleError("verse", f"the verse's tokens must be whole numbers from 0 to {vocabulary.size - 1}")
     length = length_of(vocabulary, recipe, ids)
     if length != len(ids):
-        wants = f"ends after {length}" if length is not None else "goes on"
-        raise BundleError("verse-length", f"the verse has {len(ids)} tokens, but under its recipe it {wants}")
+        end = f"ends after {length}" if length is not None else "is longer"
+        raise BundleError("verse-length", f"the verse has {len(ids)} tokens, but under its recipe it {end}")
     try:
         text = verse_text(vocabulary, recipe, ids)
     except NotText as error:
-        raise BundleError("not-text", f"the verse is no text: {error.reason} at byte {error.offset}") from None
+        raise BundleError("not-text", f"the verse is not text: {error.reason} at byte {error.offset}") from None
     if verse["text"] != text:
         raise BundleError("text", "the text shown is not what the verse's tokens spell")
     return tuple(ids), text

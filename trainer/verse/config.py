@@ -12,7 +12,7 @@ HEAD_WIDTHS = (8, 16, 32, 64, 128)  # powers of two: one table of rotary frequen
 MAX_LAYERS = 64
 MAX_WIDTH = 4096
 MAX_BLOCK_SIZE = 1024  # tokens
-MAX_VOCAB_SIZE = 65_536  # symbols: a token id fits two bytes
+MAX_VOCAB_SIZE = 65_536  # tokens: an id fits into two bytes
 MAX_WEIGHT_BYTES = 190 * 2**20  # float16; the large preset is 170 MB, and a bundle adds its header
 
 
@@ -20,7 +20,8 @@ MAX_WEIGHT_BYTES = 190 * 2**20  # float16; the large preset is 170 MB, and a bun
 class ModelConfig:
     """A decoder-only transformer.
 
-    Raises `ConfigError` when made with values outside the bounds, so that one that exists can be trusted.
+    Raises:
+        ConfigError: A value is out of bounds.
     """
 
     arch: str  # "modern" or "gpt2"
@@ -28,7 +29,7 @@ class ModelConfig:
     n_head: int  # attention heads of a block
     n_embd: int  # width of the residual stream; n_embd / n_head is the head width
     block_size: int  # tokens of context
-    vocab_size: int  # symbols
+    vocab_size: int  # tokens
 
     def __post_init__(self) -> None:
         for name in ("n_layer", "n_head", "n_embd", "block_size", "vocab_size"):
@@ -74,7 +75,7 @@ class ModelConfig:
         return total
 
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every tensor; matrices are (out, in), names are GPT-2's."""
+        """Return name and shape of every tensor; matrices are (out, in), names are those of GPT-2."""
         C, V = self.n_embd, self.vocab_size
         gpt2 = self.arch == "gpt2"
         matrices = {"attn.c_attn": (3 * C, C), "attn.c_proj": (C, C), "mlp.c_fc": (4 * C, C), "mlp.c_proj": (C, 4 * C)}
@@ -102,12 +103,16 @@ class ModelConfig:
         return shapes
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, as a bundle stores it."""
+        """Return plain data, as a bundle stores it."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: object) -> ModelConfig:
-        """Read what `to_dict` wrote; any other key, or a missing one, is a `ConfigError`."""
+        """Read what `to_dict` wrote.
+
+        Raises:
+            ConfigError: A key is missing or unknown, or a value is out of bounds.
+        """
         if not isinstance(data, dict) or set(data) != set(cls.__dataclass_fields__):
             raise ConfigError(f"a config must have exactly the keys {', '.join(cls.__dataclass_fields__)}")
         return cls(**data)

@@ -1,4 +1,4 @@
-"""One step of a verse: which token the logits and the noise choose, and how far any other was from being chosen."""
+"""The decision of one step: which token logits and noise choose, and by what gap."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from numpy.typing import NDArray
 from trainer.verse.noise import gumbel_all, gumbel_of
 from trainer.verse.recipe import Recipe
 
-BOUND = 1e-6  # a gap above this cannot be closed by float64 rounding, which moves logits by 4e-15 to 2e-13
+BOUND = 1e-6  # a larger gap cannot be closed by float64 rounding, which changes logits by 4e-15 to 2e-13
 
 
 class Decision(NamedTuple):
     """The token a step chooses, and its gap."""
 
     token: int  # the winner w
-    gap: float  # the smallest d for which moving every logit by at most d/2 can change the token
+    gap: float  # the smallest d for which changing every logit by at most d/2 can change the token
 
 
 def decide(z: NDArray[np.float64], recipe: Recipe, position: int) -> Decision:
-    """Choose among the `top_k` largest logits the token that maximises z + T*g; equal ones go by the lower id.
+    """Choose the token that maximises z + T*g among the `top_k` largest logits; of equal ones, the lowest id.
 
     Args:
-        z: (V,) finite logits.
-        recipe: gives seed, temperature and top_k.
-        position: index of the generated token, from 0.
+        z: Finite logits, (V,).
+        recipe: Gives seed, temperature and top_k.
+        position: Index of the generated token, from 0.
     """
     k = recipe.top_k
     if k == 0 or k >= len(z):
@@ -39,8 +39,8 @@ def decide(z: NDArray[np.float64], recipe: Recipe, position: int) -> Decision:
     i = int(s.argmax())  # inside is in the order of ids, so equal scores go by id
     w = int(inside[i])
     z_k = z[inside].min()
-    gap = min(_lead(s, i), float(z[w] - z[outside[0]]))  # overtaken inside, or pushed out of the top k
-    near = outside[z_k - z[outside] < gap]  # tokens outside that could come in before the gap found so far
+    gap = min(_lead(s, i), float(z[w] - z[outside[0]]))  # another candidate wins, or w leaves the top k
+    near = outside[z_k - z[outside] < gap]  # tokens that could enter the top k within this gap
     if near.size:
         behind = s[i] - _scores(z[near], recipe, position, near)
         gap = min(gap, float(np.maximum(z_k - z[near], behind).min()))
@@ -48,9 +48,16 @@ def decide(z: NDArray[np.float64], recipe: Recipe, position: int) -> Decision:
 
 
 def refutes(z: NDArray[np.float64], recipe: Recipe, position: int, winner: int, claimed: int) -> bool:
-    """Whether `claimed` is surely not what this step chooses, by more than `BOUND`.
+    """Whether this step does not choose `claimed`, by more than `BOUND`.
 
-    True when the winner stays in the top k and ahead of it, or when it stays outside the top k.
+    It is so if the winner stays in the top k and ahead of it, or if it stays outside the top k.
+
+    Args:
+        z: Finite logits, (V,).
+        recipe: Gives seed, temperature and top_k.
+        position: Index of the generated token, from 0.
+        winner: The token that the step chooses.
+        claimed: The token that the verse has.
     """
     k = recipe.top_k
     s = _scores(z[[winner, claimed]], recipe, position, np.array([winner, claimed]))
@@ -66,7 +73,7 @@ def refutes(z: NDArray[np.float64], recipe: Recipe, position: int, winner: int, 
 def _scores(
     z: NDArray[np.float64], recipe: Recipe, position: int, ids: NDArray[np.integer] | None
 ) -> NDArray[np.float64]:
-    """z + T*g. Never z/T + g: a low temperature must not amplify the error of z."""
+    """Return z + T*g. It is never z/T + g: a low temperature must not amplify the error of z."""
     if recipe.temperature == 0:
         return z
     seed = recipe.seed
@@ -75,12 +82,12 @@ def _scores(
 
 
 def _split(z: NDArray[np.float64], k: int) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
-    """Ids inside the top k, by id, and those outside, by falling logit; equal logits are ordered by id."""
+    """Return the ids in the top k, by id, and the others by falling logit; equal logits are ordered by id."""
     order = np.argsort(-z, kind="stable")
     return np.sort(order[:k]), order[k:]
 
 
 def _lead(s: NDArray[np.float64], i: int) -> float:
-    """How far score i is ahead of the best other one; infinite without others."""
+    """Return how far score i is ahead of the best other one; infinity if there is no other."""
     others = max(s[:i].max(initial=-np.inf), s[i + 1 :].max(initial=-np.inf))
     return float(s[i] - others)

@@ -1,16 +1,16 @@
-"""What can be wrong with a verse or a bundle. Errors carry the facts; the edges turn them into sentences."""
+"""Errors of verses and bundles. They carry facts; command line and web pages print them as sentences."""
 
-SHORT = 60  # characters of a stranger's value in an error: a bundle's header may hold a megabyte of them
+SHORT = 60  # characters of an untrusted value in an error: a bundle's header may hold a megabyte of them
 
 
 def short(value: object) -> str:
-    """A value as Python writes it, cut where it would drown the sentence it stands in."""
+    """Return a value as Python writes it, cut to `SHORT` characters."""
     text = repr(value)
     return text if len(text) <= SHORT else text[:SHORT] + "…"
 
 
 class VerseError(ValueError):
-    """Base of everything this package refuses. `str(error)` is one sentence for a person."""
+    """Base of everything this package refuses. `str(error)` is one sentence for people."""
 
 
 class ConfigError(VerseError):
@@ -18,35 +18,35 @@ class ConfigError(VerseError):
 
 
 class RecipeError(VerseError):
-    """A recipe that is out of bounds, or that does not fit its model."""
+    """A recipe that is out of bounds, or that does not fit the model."""
 
 
 class VocabularyError(VerseError):
-    """A tokenizer, as plain data, that SPEC.md does not allow."""
+    """A tokenizer that SPEC.md does not allow."""
 
 
 class WeightsError(VerseError):
-    """Weights that are missing, misshapen, not finite or too large."""
+    """Weights that are missing, not finite, too large or of the wrong shape."""
 
 
 class NotText(VerseError):
-    """The chosen tokens spell bytes that are no text.
+    """The chosen tokens spell bytes that are not text.
 
     Attributes:
-        reason: what is wrong with the bytes, e.g. "invalid UTF-8".
-        offset: where in the verse, in bytes.
+        reason: What is wrong with the bytes, for example "invalid UTF-8".
+        offset: Where in the verse, in bytes.
     """
 
     def __init__(self, reason: str, offset: int) -> None:
-        super().__init__(f"this seed writes bytes that are no text ({reason} at byte {offset}): choose another seed")
+        super().__init__(f"this seed writes bytes that are not text ({reason} at byte {offset}): choose another seed")
         self.reason, self.offset = reason, offset
 
 
 class NotFinite(VerseError):
-    """The model computes a logit that is no finite number, so it writes no verse.
+    """The model computes a logit that is not finite, so it cannot write a verse.
 
     Attributes:
-        position: index of the generated token, from 0.
+        position: Index of the generated token, from 0.
     """
 
     def __init__(self, position: int) -> None:
@@ -55,10 +55,10 @@ class NotFinite(VerseError):
 
 
 class BundleError(VerseError):
-    """A file that is no bundle, or a bundle that breaks the format.
+    """A file that is not a bundle, or a bundle that breaks the format.
 
     Attributes:
-        code: a short stable name of the rule broken, e.g. "tensor-shape".
+        code: A short, stable name of the broken rule, for example "tensor-shape".
     """
 
     def __init__(self, code: str, message: str) -> None:

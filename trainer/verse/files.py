@@ -1,4 +1,4 @@
-"""Files are written whole or not at all."""
+"""Atomic file writes."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import os
 import secrets
 from pathlib import Path
 
-PARTIAL = ".part"  # how names of temporary files end
+PARTIAL = ".part"  # the end of the names of temporary files
 
 
 def clear_partials(folder: Path) -> None:
-    """Remove what killed processes left of their temporary files. Nobody may be writing there."""
+    """Remove temporary files that killed processes left. No process may be writing to the folder."""
     for partial in folder.glob(f".*{PARTIAL}"):
         partial.unlink(missing_ok=True)
 
 
 def write_atomically(path: Path, *chunks: bytes) -> None:
-    """Write `chunks` to `path` so that a reader, a full disk or a killed process never leaves half a file.
+    """Write a file completely or not at all, even if the disk is full or the process is killed.
 
-    The bytes go to a temporary file in the same folder, reach the disk, and take the name in one step.
+    The bytes are written to a temporary file in the same folder and flushed to the disk; then the file is renamed.
 
     Raises:
-        OSError: the disk is full, the folder is missing or not writable; `path` is then as it was.
+        OSError: The disk is full, or the folder is missing or not writable; `path` is unchanged.
     """
     partial = path.with_name(f".{path.name[:40]}.{secrets.token_hex(6)}{PARTIAL}")
     try:
@@ -34,7 +34,7 @@ def write_atomically(path: Path, *chunks: bytes) -> None:
     except BaseException as error:
         partial.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            error.filename = str(path)  # the name that people know
+            error.filename = str(path)  # instead of the temporary name
         raise
     if os.name == "posix":  # the new name itself must reach the disk; Windows cannot open a folder
         folder = os.open(path.parent, os.O_RDONLY)

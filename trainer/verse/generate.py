@@ -1,8 +1,8 @@
-"""The one sampler: writes verses token by token, in float64, many at once.
+"""The one sampler: it writes verses token by token, in float64, many at once.
 
-Alone, a large model drafts some tokens in float32, and float64 then decides them all in one pass: reading the weights
-is what takes time then. That is exact by definition, since a draft only says which tokens to read together, and what
-follows a wrong guess is thrown away.
+For a single verse of a large model, most of the time is spent on reading the weights. So float32 drafts some tokens,
+and float64 then decides all of them in one pass. The result is exact: a draft only says which tokens to read together,
+and everything after a wrong guess is discarded.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from trainer.verse.text import LineEnd
 from trainer.verse.threads import LARGE, threads_for
 from trainer.verse.vocabulary import Vocabulary
 
-MAX_BATCH = 64  # sequences at once: more gain little, and their cache grows
-PREFILL = 256  # positions at once: bounds the attention matrix, changes no number
+MAX_BATCH = 64  # sequences at once: more are hardly faster, and need a larger cache
+PREFILL = 256  # positions of the prompt at once: bounds the attention matrix
 DRAFT = 32  # tokens drafted at once
 
 
 @dataclass(frozen=True)
 class Written:
-    """What a model wrote from one recipe, and how sure each token is."""
+    """What a model wrote from one recipe, and the gap of each token."""
 
     recipe: Recipe
-    ids: tuple[int, ...]  # generated tokens, the prompt not among them
+    ids: tuple[int, ...]  # generated tokens, without the prompt
     gaps: NDArray[np.float64]  # (len(ids),) in units of a logit
 
     @property
@@ -42,7 +42,7 @@ class Written:
 
     @property
     def decided(self) -> bool:
-        """Whether every decision is beyond doubt on any machine. If not, the verse is UNDECIDED: take another seed."""
+        """Whether every machine makes the same decisions. If not, the verse is UNDECIDED."""
         return bool((self.gaps > BOUND).all())
 
 
@@ -52,20 +52,20 @@ def regenerate(
     recipes: Sequence[Recipe],
     progress: Callable[[int], object] | None = None,
 ) -> list[Written]:
-    """Write one verse a recipe. What each says does not depend on the others, nor on their order.
+    """Write one verse per recipe. A verse does not depend on the other recipes, or on their order.
 
     Args:
-        model: a float64 model.
-        vocabulary: what its tokens spell, to see where lines end.
-        recipes: any mixture; those with equal prompts are written together.
-        progress: called with the number of tokens just decided.
+        model: A float64 model.
+        vocabulary: What its tokens spell, to find the ends of lines.
+        recipes: Any recipes; those with equal prompts are written together.
+        progress: Called with the number of tokens just decided.
 
     Returns:
-        the verses, in the order of the recipes.
+        The verses, in the order of the recipes.
 
     Raises:
-        RecipeError: a recipe does not fit the model.
-        NotFinite: the model's logits are not finite.
+        RecipeError: A recipe does not fit the model.
+        NotFinite: The model computes a logit that is not finite.
     """
     for recipe in recipes:
         recipe.check_fits(model.config)
@@ -74,21 +74,21 @@ def regenerate(
         by_prompt.setdefault(recipe.prompt_ids, []).append(index)
     written: dict[int, Written] = {}
     for indices in by_prompt.values():
-        for at in range(0, len(indices), MAX_BATCH):
-            batch = indices[at : at + MAX_BATCH]
+        for start in range(0, len(indices), MAX_BATCH):
+            batch = indices[start : start + MAX_BATCH]
             with threads_for(model.config):
-                verses = _write_together(model, vocabulary, [recipes[i] for i in batch], progress)
+                verses = _write_batch(model, vocabulary, [recipes[i] for i in batch], progress)
             written.update(zip(batch, verses, strict=True))
     return [written[index] for index in range(len(recipes))]
 
 
-def _write_together(
+def _write_batch(
     model: VerseModel,
     vocabulary: Vocabulary,
     recipes: Sequence[Recipe],
     progress: Callable[[int], object] | None,
 ) -> list[Written]:
-    """Recipes with one common prompt, as one batch that keeps step: every sequence has the same length."""
+    """Write recipes with the same prompt as one batch, in which all sequences have the same length."""
     batch = _Batch(model, recipes)
     drafting = len(recipes) == 1 and model.config.n_params >= LARGE
     drafts = _Batch(model.single_precision(), recipes) if drafting else None
@@ -100,15 +100,15 @@ def _write_together(
     active = list(range(len(recipes)))  # verses still being written, by row of the batch
     known = len(prompt)  # columns of `tokens` that are decided
     while active:
-        asked = [recipes[verse] for verse in active]
+        active_recipes = [recipes[verse] for verse in active]
         n = 1
         if drafts:
-            n = min(DRAFT, len(prompt) + max(recipe.tokens for recipe in asked) - known)
-            tokens[active, known : known + n - 1] = drafts.guess(tokens[active, :known], asked, n - 1)
-        choices = batch.decide(tokens[active, : known + n - 1], asked, n)
+            n = min(DRAFT, len(prompt) + max(recipe.tokens for recipe in active_recipes) - known)
+            tokens[active, known : known + n - 1] = drafts.guess(tokens[active, :known], active_recipes, n - 1)
+        choices = batch.decide(tokens[active, : known + n - 1], active_recipes, n)
         guesses = tokens[active, known : known + n - 1].tolist()
-        steps = min(_agreed(row, guess) for row, guess in zip(choices, guesses, strict=True))
-        going = []
+        steps = min(_count_valid(row, guess) for row, guess in zip(choices, guesses, strict=True))
+        unfinished = []
         for row, verse in enumerate(active):
             for step in range(steps):
                 token, gap = choices[row][step]
@@ -117,20 +117,20 @@ def _write_together(
                 if ends[verse].push(vocabulary.tokens[token]) or len(gaps[verse]) == recipes[verse].tokens:
                     break
             else:
-                going.append(row)
+                unfinished.append(row)
         if progress:
             progress(steps * len(active))
         known += steps
-        active = [active[row] for row in going]
-        batch.keep(going, known)
+        active = [active[row] for row in unfinished]
+        batch.keep(unfinished, known)
         if drafts:
-            drafts.keep(going, known)
+            drafts.keep(unfinished, known)
     written = zip(recipes, tokens[:, len(prompt) :].tolist(), gaps, strict=True)
     return [Written(recipe, tuple(ids[: len(gap)]), np.array(gap)) for recipe, ids, gap in written]
 
 
-def _agreed(choices: Sequence[Decision], guesses: Sequence[int]) -> int:
-    """How many choices stand: all up to the first that the draft did not foresee, that one included."""
+def _count_valid(choices: Sequence[Decision], guesses: Sequence[int]) -> int:
+    """Return how many choices are valid: all up to and including the first that differs from its guess."""
     for step, guess in enumerate(guesses):
         if choices[step].token != guess:
             return step + 1
@@ -138,19 +138,31 @@ def _agreed(choices: Sequence[Decision], guesses: Sequence[int]) -> int:
 
 
 class _Batch:
-    """Some sequences with one prompt, as one model sees them."""
+    """Sequences with one prompt, and one model's cache of them."""
 
     def __init__(self, model: VerseModel, recipes: Sequence[Recipe]) -> None:
         self.model = model
         self.prompt_length = len(recipes[0].prompt_ids)
-        before = np.array([recipes[0].prompt_ids[:-1]], dtype=np.int64)
+        prefix = np.array([recipes[0].prompt_ids[:-1]], dtype=np.int64)
         self.cache = model.new_cache(1, self.prompt_length + max(recipe.tokens for recipe in recipes))
-        for at in range(0, before.shape[1], PREFILL):
-            model.hidden(before[:, at : at + PREFILL], self.cache)
+        for start in range(0, prefix.shape[1], PREFILL):
+            model.hidden(prefix[:, start : start + PREFILL], self.cache)
         self.cache.keep([0] * len(recipes))  # the prompt is read once, then shared
 
     def decide(self, tokens: NDArray[np.integer], recipes: Sequence[Recipe], n: int) -> list[list[Decision]]:
-        """Read on to the end of `tokens` (B, positions) and choose what follows each of the last n: B lists of n."""
+        """Read `tokens` to their end, and decide the token after each of the last n.
+
+        Args:
+            tokens: (B, positions); those in the cache are not read again.
+            recipes: One per sequence.
+            n: How many decisions to make.
+
+        Returns:
+            B lists of n decisions.
+
+        Raises:
+            NotFinite: A logit is not finite.
+        """
         hidden = self.model.hidden(tokens[:, self.cache.length :], self.cache)
         z = self.model.logits(hidden[:, -n:]).astype(np.float64, copy=False)  # (B, n, V)
         first = tokens.shape[1] - self.prompt_length - n + 1  # index of the generated token chosen first
@@ -160,7 +172,16 @@ class _Batch:
         return [[decide(z[row, t], recipe, first + t) for t in range(n)] for row, recipe in enumerate(recipes)]
 
     def guess(self, tokens: NDArray[np.integer], recipes: Sequence[Recipe], n: int) -> NDArray[np.integer]:
-        """Guess the n tokens that follow `tokens`, one after the other: (B, n)."""
+        """Guess the next n tokens, one after the other.
+
+        Args:
+            tokens: (B, positions).
+            recipes: One per sequence.
+            n: How many tokens to guess.
+
+        Returns:
+            (B, n) token ids.
+        """
         known = tokens.shape[1]
         for _ in range(n):
             choices = self.decide(tokens, recipes, 1)
@@ -168,7 +189,7 @@ class _Batch:
         return tokens[:, known:]
 
     def keep(self, rows: Sequence[int], known: int) -> None:
-        """Go on with these rows, and forget what was read beyond the known tokens: the last one is read again."""
+        """Keep these rows, and drop from the cache all but the known tokens; the last one is read again."""
         if len(rows) < self.cache.batch:
             self.cache.keep(rows)
         self.cache.length = min(self.cache.length, known - 1)

@@ -1,4 +1,4 @@
-"""The forward pass that defines a verse: both architectures in NumPy, float64, with a cache of keys and values."""
+"""The forward pass that defines a verse: both architectures in NumPy and float64, with a cache of keys and values."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Array = NDArray[np.floating]
 
 
 def round_weights(config: ModelConfig, weights: Mapping[str, NDArray[np.floating]]) -> dict[str, NDArray[np.float16]]:
-    """Weights as they are stored: float16, to nearest, ties to even. A verse is chosen after this, never before.
+    """Round weights to float16, to nearest, ties to even. A verse is always chosen after this.
 
     Raises:
-        WeightsError: a tensor is missing, extra or misshapen, or a weight is not finite or beyond 1e3.
+        WeightsError: A tensor is missing, unknown or of the wrong shape, or a weight is not finite or beyond 1e3.
     """
     rounded = {}
     for name, weight in weights.items():
@@ -34,10 +34,10 @@ def round_weights(config: ModelConfig, weights: Mapping[str, NDArray[np.floating
 
 
 def check_weights(config: ModelConfig, weights: Mapping[str, NDArray[np.float16]]) -> None:
-    """Whether these are exactly the tensors of such a model, float16, finite and in bounds.
+    """Refuse anything but the float16 tensors of such a model, finite and in bounds.
 
     Raises:
-        WeightsError: they are not; the message names the tensor.
+        WeightsError: A tensor is wrong; the message names it.
     """
     check_tensors(config, weights, np.float16, MAX_WEIGHT)
 
@@ -45,10 +45,16 @@ def check_weights(config: ModelConfig, weights: Mapping[str, NDArray[np.float16]
 def check_tensors(
     config: ModelConfig, weights: Mapping[str, NDArray[np.floating]], dtype: DTypeLike, most: float
 ) -> None:
-    """Whether these are exactly the tensors of such a model, of this type, and none beyond `most` in size.
+    """Refuse anything but the tensors of such a model, of one type, finite and in bounds.
+
+    Args:
+        config: The model's shape.
+        weights: Tensors by name.
+        dtype: The type that all must have.
+        most: Largest absolute value of a weight.
 
     Raises:
-        WeightsError: they are not; the message names the tensor.
+        WeightsError: A tensor is wrong; the message names it.
     """
     dtype = np.dtype(dtype)
     shapes = config.tensor_shapes()
@@ -61,9 +67,9 @@ def check_tensors(
         if weight.dtype != dtype or weight.shape != shapes[name]:
             raise WeightsError(f"{name} must be {dtype} {shapes[name]}, not {weight.dtype} {weight.shape}")
         with np.errstate(all="ignore"):
-            extreme = float(np.abs(weight).max())  # NaN, too, comes out of max
+            extreme = float(np.abs(weight).max())  # NaN, if there is one
         if not np.isfinite(extreme):
-            raise WeightsError(f"{name} holds a weight that is no finite number")
+            raise WeightsError(f"{name} holds a weight that is not a finite number")
         if extreme > most:
             raise WeightsError(f"{name} holds a weight of size {extreme:g}; at most {most:g} is allowed")
 
@@ -72,8 +78,9 @@ class Cache:
     """Keys and values of every position so far, for B sequences of equal length.
 
     Attributes:
-        length: positions held.
-        keys, values: one array a layer, (B, n_head, capacity, head_width).
+        length: Positions held.
+        keys: One array per layer, (B, n_head, capacity, head_width).
+        values: One array per layer, (B, n_head, capacity, head_width).
     """
 
     def __init__(self, config: ModelConfig, batch: int, capacity: int, dtype: DTypeLike) -> None:
@@ -88,21 +95,21 @@ class Cache:
         return len(self.keys[0])
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Keep only these sequences, in this order; one may stand there several times."""
+        """Keep only these sequences, in this order; a row may be repeated."""
         self.keys = [keys[list(rows)] for keys in self.keys]
         self.values = [values[list(rows)] for values in self.values]
 
 
 class VerseModel:
-    """A model that computes logits, in float64 unless asked otherwise (a float32 draft decides nothing).
+    """A model that computes logits in float64, or in float32 for drafts.
 
     Args:
-        config: the shape.
-        weights: float16 tensors by name, as `round_weights` gives them.
-        dtype: the floating-point type of every step.
+        config: Its shape.
+        weights: float16 tensors by name, as `round_weights` returns them.
+        dtype: The floating-point type of every operation.
 
     Raises:
-        WeightsError: the tensors are not those of such a model.
+        WeightsError: The tensors are not those of such a model.
     """
 
     def __init__(
@@ -116,7 +123,7 @@ class VerseModel:
         self._cos, self._sin = np.empty((2, 0, config.head_width // 2), self.dtype)
 
     def single_precision(self) -> VerseModel:
-        """The same model in float32, for drafts; made once."""
+        """Return the same model in float32, for drafts; it is made once."""
         if self._single is None:
             self._single = VerseModel(
                 self.config, {n: w.astype(np.float16) for n, w in self.weights.items()}, np.float32
@@ -124,20 +131,20 @@ class VerseModel:
         return self._single
 
     def new_cache(self, batch: int, capacity: int) -> Cache:
-        """An empty cache for `batch` sequences of at most `capacity` tokens."""
+        """Return an empty cache for `batch` sequences of at most `capacity` tokens."""
         return Cache(self.config, batch, capacity, self.dtype)
 
     def hidden(self, ids: NDArray[np.integer], cache: Cache) -> Array:
-        """Run T more tokens of B sequences through the blocks: the same numbers, whatever T they come in.
+        """Run T more tokens of B sequences through the blocks. The split into calls does not change the numbers.
 
         Args:
-            ids: (B, T) token ids; they stand at positions cache.length and following.
-            cache: the positions before; the new ones are added.
+            ids: Token ids at the positions from cache.length on, (B, T).
+            cache: The positions before; the new ones are added.
 
         Returns:
             (B, T, n_embd), after the last norm.
         """
-        with np.errstate(all="ignore"):  # some BLAS raise false flags; decisions check for finite logits
+        with np.errstate(all="ignore"):  # some BLAS libraries raise false flags; decisions check the logits
             return self._hidden(ids, cache)
 
     def _hidden(self, ids: NDArray[np.integer], cache: Cache) -> Array:
@@ -158,7 +165,7 @@ class VerseModel:
         return self._norm(x, "ln_f")
 
     def logits(self, hidden: Array) -> Array:
-        """(..., n_embd) after the last norm -> (..., vocab_size)."""
+        """Return logits: (..., n_embd) after the last norm -> (..., vocab_size)."""
         with np.errstate(all="ignore"):
             if self.config.arch == "gpt2":
                 tied: Array = hidden @ self.weights["wte.weight"].T
@@ -170,7 +177,7 @@ class VerseModel:
             return z
 
     def _attention(self, x: Array, layer: int, cache: Cache) -> Array:
-        """Every position attends to itself and the block_size - 1 before it. (B, T, C) -> (B, T, C)."""
+        """Let every position attend to itself and the block_size - 1 before it: (B, T, C) -> (B, T, C)."""
         B, T, C = x.shape
         H, D = self.config.n_head, self.config.head_width
         h = f"h.{layer}.attn."
@@ -187,8 +194,9 @@ class VerseModel:
 
         scores = (q * D**-0.5) @ keys.swapaxes(2, 3)  # (B, H, T, S)
         if T > 1:
-            back = np.arange(start, stop)[:, None] - np.arange(first, stop)[None, :]  # (T, S): how far back each key is
-            scores += np.where((back >= 0) & (back < self.config.block_size), 0.0, -np.inf).astype(self.dtype)
+            distance = np.arange(start, stop)[:, None] - np.arange(first, stop)[None, :]  # (T, S): to each key before
+            in_window = (distance >= 0) & (distance < self.config.block_size)
+            scores += np.where(in_window, 0.0, -np.inf).astype(self.dtype)
         scores -= scores.max(axis=-1, keepdims=True)
         np.exp(scores, out=scores)
         scores /= scores.sum(axis=-1, keepdims=True)
@@ -196,7 +204,7 @@ class VerseModel:
         return self._linear(y, h + "c_proj")
 
     def _linear(self, x: Array, name: str) -> Array:
-        """x W^T (+ b), as one matrix product over all leading axes."""
+        """Return x W^T (+ b), as one matrix product over all leading axes."""
         weight = self.weights[name + ".weight"]
         y: Array = (x.reshape(-1, x.shape[-1]) @ weight.T).reshape(*x.shape[:-1], -1)
         if (bias := self.weights.get(name + ".bias")) is not None:
@@ -204,7 +212,7 @@ class VerseModel:
         return y
 
     def _norm(self, x: Array, name: str) -> Array:
-        """LayerNorm where there is a bias (gpt2), RMSNorm where there is none (modern)."""
+        """Return LayerNorm if there is a bias (gpt2), RMSNorm if there is none (modern)."""
         bias = self.weights.get(name + ".bias")
         if bias is not None:
             x = x - x.mean(axis=-1, keepdims=True)
@@ -218,7 +226,7 @@ class VerseModel:
         return y
 
     def _rotate(self, x: Array, start: int, stop: int) -> Array:
-        """Rotary positions (Su et al. 2021), halves paired: (x1, x2) -> (x1 cos - x2 sin, x2 cos + x1 sin)."""
+        """Rotate the halves (Su et al. 2021): (x1, x2) -> (x1 cos - x2 sin, x2 cos + x1 sin)."""
         cos, sin = self._cos[start:stop], self._sin[start:stop]  # (T, D/2)
         half = x.shape[-1] // 2
         x1, x2 = x[..., :half], x[..., half:]
@@ -232,7 +240,7 @@ class VerseModel:
 
 
 def gelu_tanh(x: Array) -> Array:
-    """x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), the approximation GPT-2 uses (Hendrycks & Gimpel 2016)."""
+    """Return x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), GPT-2's approximation (Hendrycks & Gimpel 2016)."""
     inner = np.square(x)
     inner *= 0.044715
     inner += 1.0

@@ -1,4 +1,4 @@
-"""The randomness of a verse: integers from SHA-256, the same on every machine, for any token alone."""
+"""The random numbers of a verse: integers from SHA-256, the same on every machine, computed for any token alone."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ WORDS = 4  # 64-bit words of one digest: it serves four neighbouring token ids
 
 
 def noise_integers(seed: int, position: int, blocks: NDArray[np.integer]) -> NDArray[np.uint64]:
-    """The 52-bit integers n of SPEC.md for the token ids 4b .. 4b+3 of each block b.
+    """Return the 52-bit integers n of SPEC.md for the token ids 4b .. 4b+3 of each block b.
 
     >>> noise_integers(7, 0, np.array([0, 1])).ravel()[[0, 4]].tolist()
     [1221598615357272, 4082798631583277]
 
     Args:
-        seed: the recipe's seed, 0..2^32-1.
-        position: index of the generated token, from 0.
-        blocks: (N,) token ids divided by four.
+        seed: The recipe's seed, 0..2^32-1.
+        position: Index of the generated token, from 0.
+        blocks: Token ids divided by four, (N,).
 
     Returns:
         (N, 4) integers below 2^52.
@@ -33,9 +33,9 @@ def noise_integers(seed: int, position: int, blocks: NDArray[np.integer]) -> NDA
 
 
 def gumbel(n: NDArray[np.uint64]) -> NDArray[np.float64]:
-    """Standard Gumbel noise g = -ln(-ln u) with u = (2n+1) / 2^53, which float64 holds exactly and never as 0 or 1.
+    """Return standard Gumbel noise g = -ln(-ln u) with u = (2n+1) / 2^53, which is exact in float64 and never 0 or 1.
 
-    The maximum of z + T*g over tokens is a draw from softmax(z / T): the Gumbel-max trick (Gumbel 1954).
+    The token that maximises z + T*g is a sample from softmax(z / T): the Gumbel-max trick (Gumbel 1954).
     """
     u = (2.0 * n.astype(np.float64) + 1.0) * 2.0**-53
     noise: NDArray[np.float64] = -np.log(-np.log(u))
@@ -43,11 +43,29 @@ def gumbel(n: NDArray[np.uint64]) -> NDArray[np.float64]:
 
 
 def gumbel_all(seed: int, position: int, vocab_size: int) -> NDArray[np.float64]:
-    """Noise of every token id: (vocab_size,)."""
+    """Return the noise of every token id.
+
+    Args:
+        seed: The recipe's seed.
+        position: Index of the generated token, from 0.
+        vocab_size: Number of tokens.
+
+    Returns:
+        (vocab_size,) numbers.
+    """
     return gumbel(noise_integers(seed, position, np.arange(-(-vocab_size // WORDS))).ravel()[:vocab_size])
 
 
 def gumbel_of(seed: int, position: int, ids: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Noise of the token ids given, in their order: same numbers as `gumbel_all(...)[ids]`, drawing no others."""
+    """Return the noise of some token ids: the same numbers as `gumbel_all(...)[ids]`, without computing the others.
+
+    Args:
+        seed: The recipe's seed.
+        position: Index of the generated token, from 0.
+        ids: Token ids, (N,).
+
+    Returns:
+        (N,) numbers.
+    """
     blocks, where = np.unique(ids // WORDS, return_inverse=True)
     return gumbel(noise_integers(seed, position, blocks)[where, ids % WORDS])

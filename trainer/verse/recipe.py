@@ -1,4 +1,4 @@
-"""What a checkpoint is asked to write: prompt, temperature, top-k, seed and length."""
+"""Recipes: prompt, temperature, top-k, seed and length of a verse."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ MAX_LINES = 64
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything but the weights that decides a verse.
+    """Everything that decides a verse, except the weights.
 
-    Raises `RecipeError` when made with values outside the bounds. Whether it fits a model is `check_fits`.
+    Raises:
+        RecipeError: A value is out of bounds. `check_fits` checks it against a model.
     """
 
     prompt_ids: tuple[int, ...]  # at least one token; decode(prompt_ids) is the prompt people see
@@ -50,10 +51,10 @@ class Recipe:
                 raise RecipeError(f"{name} must be a whole number from {low:,} to {high:,}{unit}, not {short(value)}")
 
     def check_fits(self, config: ModelConfig) -> None:
-        """Whether a model of this shape can be asked for this verse.
+        """Refuse a model that cannot write this verse.
 
         Raises:
-            RecipeError: a token or top-k beyond the vocabulary, or (gpt2) more positions than the model has.
+            RecipeError: A token or top_k is beyond the vocabulary, or a gpt2 has too few positions.
         """
         if max(self.prompt_ids) >= config.vocab_size:
             raise RecipeError(
@@ -69,12 +70,16 @@ class Recipe:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, as a bundle stores it."""
+        """Return plain data, as a bundle stores it."""
         return asdict(self) | {"prompt_ids": list(self.prompt_ids)}
 
     @classmethod
     def from_dict(cls, data: object) -> Recipe:
-        """Read what `to_dict` wrote; any other key, or a missing one, is a `RecipeError`."""
+        """Read what `to_dict` wrote.
+
+        Raises:
+            RecipeError: A key is missing or unknown, or a value is out of bounds.
+        """
         if not isinstance(data, dict) or set(data) != set(cls.__dataclass_fields__):
             raise RecipeError(f"a recipe must have exactly the keys {', '.join(cls.__dataclass_fields__)}")
         if not isinstance(data["prompt_ids"], list):
@@ -83,16 +88,16 @@ class Recipe:
 
 
 def hundredths(text: str) -> int:
-    """A temperature as people write it, in hundredths.
+    """Convert a temperature as people write it to hundredths.
 
     >>> hundredths("0.8")
     80
 
     Raises:
-        RecipeError: no number, finer than a hundredth, or outside 0..2.
+        RecipeError: It is not a number, finer than a hundredth, or outside 0..2.
     """
     try:
-        value = Decimal(text)  # every digit counts here; arithmetic would round to 28
+        value = Decimal(text)  # exact; arithmetic would round to 28 digits
         if 0 <= value <= MAX_TEMPERATURE // 100:
             whole = int(value * 100)
             if Decimal(whole) / 100 == value:

@@ -1,4 +1,4 @@
-"""Verification: one pass over a claimed verse, checking every decision."""
+"""Replay: verify a claimed verse in one pass that checks every decision."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ MAX_LOGITS = 2**22  # numbers of one block of logits, 32 MiB: a vocabulary may b
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a replay found.
+    """The result of a replay.
 
-    PASS: every token is the choice, by more than the bound. FAIL: one surely is not. UNDECIDED: float64 cannot tell.
+    PASS: every token is the one chosen, by more than the bound. FAIL: a token is not. UNDECIDED: float64 cannot tell.
     """
 
     verdict: Literal["PASS", "FAIL", "UNDECIDED"]
@@ -35,18 +35,18 @@ class Verdict:
 
 
 def replay(model: VerseModel, recipe: Recipe, ids: Sequence[int]) -> Verdict:
-    """Check a claimed verse: at each position, would the recipe choose the token claimed, given those before it?
+    """Check at each position of a claimed verse whether the recipe chooses the claimed token.
 
-    The end of the verse (`text.length_of`) is the caller's to check; a bundle's reader does.
+    The end of the verse (`text.length_of`) is not checked here; reading a bundle checks it.
 
     Args:
-        model: a float64 model.
-        recipe: the recipe claimed.
-        ids: the tokens claimed, at least one.
+        model: A float64 model.
+        recipe: The claimed recipe.
+        ids: The claimed tokens, at least one.
 
     Raises:
-        RecipeError: the recipe does not fit the model.
-        NotFinite: the model's logits are not finite.
+        RecipeError: The recipe does not fit the model.
+        NotFinite: The model computes a logit that is not finite.
     """
     recipe.check_fits(model.config)
     with threads_for(model.config):
@@ -64,7 +64,7 @@ def _replay(model: VerseModel, recipe: Recipe, ids: Sequence[int]) -> Verdict:
         if claimed != winner and refutes(z, recipe, position, winner, claimed):
             return Verdict("FAIL", position, winner, claimed)
         if undecided is None and (claimed != winner or gaps[position] <= BOUND):
-            undecided = Verdict("UNDECIDED", position, winner, claimed)  # a FAIL further on would outweigh it
+            undecided = Verdict("UNDECIDED", position, winner, claimed)  # a later FAIL takes precedence
     certificate = Certificate.of(ids, gaps)
     if undecided is not None:
         return Verdict("UNDECIDED", undecided.position, undecided.expected, undecided.got, certificate)
@@ -72,13 +72,13 @@ def _replay(model: VerseModel, recipe: Recipe, ids: Sequence[int]) -> Verdict:
 
 
 def _logits_before(model: VerseModel, prompt: Sequence[int], ids: Sequence[int]) -> Iterator[NDArray[np.float64]]:
-    """The logits (V,) that decide each of `ids`, in order."""
-    read = np.array([[*prompt, *ids[:-1]]])  # (1, positions)
-    length = read.shape[1]
+    """Yield the logits (V,) that decide each of `ids`, in order."""
+    tokens = np.array([[*prompt, *ids[:-1]]])  # (1, positions)
+    length = tokens.shape[1]
     cache = model.new_cache(1, length)
     for start in range(0, length, CHUNK):
-        hidden = model.hidden(read[:, start : start + CHUNK], cache)[0]
-        wanted = hidden[max(0, len(prompt) - 1 - start) :]
+        hidden = model.hidden(tokens[:, start : start + CHUNK], cache)[0]
+        deciding = hidden[max(0, len(prompt) - 1 - start) :]
         rows = max(1, MAX_LOGITS // model.config.vocab_size)
-        for at in range(0, len(wanted), rows):
-            yield from model.logits(wanted[at : at + rows])
+        for row in range(0, len(deciding), rows):
+            yield from model.logits(deciding[row : row + rows])

@@ -1,12 +1,12 @@
-"""Rotary position embedding (Su et al. 2021): the angles by which a position turns a query or key."""
+"""Rotary position embedding (Su et al. 2021): the angles by which a position rotates a query or key."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-# 10000^(-2i/128) for i = 0..63, correctly rounded. Written out, since a power may differ in its last place between
-# machines; a head of width D uses every (128/D)-th, which is 10000^(-2i/D).
+# 10000^(-2i/128) for i = 0..63, correctly rounded. They are written out, since the last digit of a power may differ
+# between machines. A head of width D uses every (128/D)-th of them, which is 10000^(-2i/D).
 # fmt: off
 FREQUENCIES = (
     1.0, 0.8659643233600653, 0.7498942093324559, 0.6493816315762113,
@@ -30,7 +30,7 @@ FREQUENCIES = (
 
 
 def rotary_angles(head_width: int, length: int) -> NDArray[np.float64]:
-    """position * frequency for positions 0..length-1: (length, head_width / 2), in radians."""
+    """Return position * frequency for positions 0..length-1: (length, head_width / 2), in radians."""
     frequencies = np.array(FREQUENCIES[:: 2 * len(FREQUENCIES) // head_width])
     positions = np.arange(length, dtype=np.float64)
     return np.outer(positions, frequencies)

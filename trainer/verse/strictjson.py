@@ -1,4 +1,4 @@
-"""JSON from strangers: one meaning only, or an error."""
+"""Strict JSON for untrusted data: a text has exactly one meaning, or is an error."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import json
 import math
 from typing import Any
 
-MAX_DEPTH = 64  # arrays and objects within each other: far below what a Python stack can hold, wherever it stands
+MAX_DEPTH = 64  # nested arrays and objects: far below Python's recursion limit
 
 
 def parse(data: bytes) -> Any:
     """Parse UTF-8 JSON strictly.
 
     Raises:
-        ValueError: invalid UTF-8 or JSON, a key that stands twice, a number beyond float64, half a surrogate pair, or
-            nesting too deep. The message says which.
+        ValueError: It has invalid UTF-8 or JSON, a repeated key, a number beyond float64, half a surrogate pair, or
+            too deep nesting; the message says which.
     """
     try:
         text = data.decode("utf-8")
@@ -24,7 +24,7 @@ def parse(data: bytes) -> Any:
         value = json.loads(
             text, object_pairs_hook=_object, parse_int=_whole, parse_float=_finite, parse_constant=_finite
         )
-        json.dumps(value, ensure_ascii=False).encode("utf-8")  # an escape can smuggle in half a surrogate pair
+        json.dumps(value, ensure_ascii=False).encode("utf-8")  # an escape can stand for half a surrogate pair
     except json.JSONDecodeError as error:
         raise ValueError(f"{error.msg} at character {error.pos}") from None
     except UnicodeEncodeError:
@@ -36,10 +36,10 @@ def parse(data: bytes) -> Any:
 
 
 def dump(value: object) -> bytes:
-    """JSON with one spelling for equal values: sorted keys, no spaces, UTF-8.
+    """Return JSON with one spelling for equal values: sorted keys, no spaces, UTF-8.
 
     Raises:
-        ValueError: a number that is not finite.
+        ValueError: A number is not finite.
     """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode("utf-8")
 
@@ -54,7 +54,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _check_depth(value: object) -> None:
-    """The limit is a number of ours: with the interpreter's, the same text would be read here and refused there."""
+    """Refuse deep nesting by a fixed limit, since the interpreter's limit differs between machines."""
     level = [value]
     for _ in range(MAX_DEPTH + 1):
         inner = [item for item in level if isinstance(item, dict | list)]
@@ -67,10 +67,10 @@ def _check_depth(value: object) -> None:
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{text[:40]} is no finite number")
+        raise ValueError(f"{text[:40]} is not a finite number")
     return number
 
 
 def _whole(text: str) -> int:
-    _finite(text)  # a number of 5,000 digits would be a question of Python's settings
+    _finite(text)  # Python's limit on the digits of an integer can be configured
     return int(text)

@@ -1,4 +1,4 @@
-"""Where a verse ends, and which bytes are text."""
+"""The text of a verse: where it ends, which bytes are text, and how untrusted text is shown."""
 
 from __future__ import annotations
 
@@ -13,34 +13,37 @@ BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u206
 
 
 class LineEnd:
-    """Watches tokens go by and tells when the last line of a verse is complete.
-
-    A line counts when it has a character other than space.
-    """
+    """Count complete lines while tokens are added. A line counts if it has a character other than space."""
 
     def __init__(self, lines: int) -> None:
         self.lines = lines  # non-empty lines of the verse, 0: no end by lines
         self.complete = 0
         self.n_bytes = 0  # seen so far
         self.cut: int | None = None  # bytes of the verse, once it has ended by lines
-        self._has_ink = False
+        self._has_character = False
 
     def push(self, token: bytes) -> bool:
-        """Take one token; True if the verse ends with it."""
+        """Add one token; return whether the verse ends with it."""
         for byte in token:
             if byte == LF:
-                self.complete += self._has_ink
-                self._has_ink = False
+                self.complete += self._has_character
+                self._has_character = False
                 if self.lines and self.complete == self.lines and self.cut is None:
                     self.cut = self.n_bytes
             elif byte != SPACE:
-                self._has_ink = True
+                self._has_character = True
             self.n_bytes += 1
         return self.cut is not None
 
 
 def length_of(vocabulary: Vocabulary, recipe: Recipe, ids: Sequence[int]) -> int | None:
-    """How many of `ids` the recipe keeps: up to the one that ends the last line, or `tokens`. None: it wants more."""
+    """Return how many of `ids` belong to the verse; None if the verse is longer.
+
+    Args:
+        vocabulary: What the tokens spell.
+        recipe: Gives the limits `lines` and `tokens`.
+        ids: Generated tokens.
+    """
     end = LineEnd(recipe.lines)
     for count, token in enumerate(ids[: recipe.tokens], start=1):
         if end.push(vocabulary.tokens[token]) or count == recipe.tokens:
@@ -49,10 +52,15 @@ def length_of(vocabulary: Vocabulary, recipe: Recipe, ids: Sequence[int]) -> int
 
 
 def verse_text(vocabulary: Vocabulary, recipe: Recipe, ids: Sequence[int]) -> str:
-    """The verse: the tokens' bytes, cut before the line feed that ends the last line, as text.
+    """Return the text of a verse: the tokens' bytes, cut before the line feed that ends the last line.
+
+    Args:
+        vocabulary: What the tokens spell.
+        recipe: Gives the number of lines.
+        ids: Generated tokens.
 
     Raises:
-        NotText: the bytes are not UTF-8, or hold a control character other than line feed, or a bidirectional control.
+        NotText: The bytes are not UTF-8, or hold a control character that no verse may have.
     """
     end = LineEnd(recipe.lines)
     for token in ids:
@@ -70,7 +78,7 @@ def verse_text(vocabulary: Vocabulary, recipe: Recipe, ids: Sequence[int]) -> st
 
 
 def readable(data: bytes) -> str:
-    """Any bytes as people may see them: U+FFFD stands for what is no text and for characters that no verse may hold."""
+    """Decode any bytes for people; U+FFFD replaces invalid bytes and characters that no verse may hold."""
     return replace_controls(data.decode("utf-8", errors="replace"))
 
 
@@ -80,7 +88,7 @@ def replace_controls(text: str) -> str:
 
 
 def is_control(character: str) -> bool:
-    """C0, DEL and C1 except line feed, and the controls that reorder text on a screen."""
+    """Whether no verse may hold this character: C0 except line feed, DEL, C1, and bidirectional controls."""
     code = ord(character)
     return (code < 0x20 and code != LF) or 0x7F <= code <= 0x9F or character in BIDI_CONTROLS
 

@@ -1,4 +1,4 @@
-"""How many threads a matrix product takes."""
+"""The number of threads of matrix products."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from threadpoolctl import threadpool_limits
 
 from trainer.verse.config import ModelConfig
 
-LARGE = 4_000_000  # weights: from about here reading them is what takes time
+LARGE = 4_000_000  # weights: above this, reading them takes most of the time
 
 
 def threads_for(config: ModelConfig) -> AbstractContextManager[object]:
-    """Within, a small model's products run on one thread; a large one's on as many as NumPy's BLAS likes.
+    """Within, products of a small model use one thread; those of a large model use the BLAS library's default.
 
-    A second thread gains a small model next to nothing, and costs it tenfold where another program holds a core: every
-    product, a fraction of a millisecond long, waits for a thread that is not running.
+    A second thread hardly helps a small model. If another program uses a core, it makes the model ten times slower:
+    every product takes a fraction of a millisecond, and then waits for a thread that is not running.
     """
     limits: AbstractContextManager[object] = threadpool_limits(None if config.n_params >= LARGE else 1, user_api="blas")
     return limits

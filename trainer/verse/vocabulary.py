@@ -1,4 +1,4 @@
-"""What each token id spells: the decoding half of a tokenizer, from plain data."""
+"""Vocabularies: what each token id spells, from plain data. This is the decoding half of a tokenizer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from trainer.verse.config import MAX_VOCAB_SIZE
 from trainer.verse.errors import VocabularyError, short
 
-MAX_TOKEN_BYTES = 256  # merges may double a token's length each time; no word needs more
+MAX_TOKEN_BYTES = 256  # a merge may double a token's length; no word needs more
 N_BYTES = 256  # a byte-level vocabulary starts with every byte
 
 
@@ -30,26 +30,26 @@ class Vocabulary:
 
     @classmethod
     def chars(cls, symbols: str) -> Vocabulary:
-        """One token a character, in the order given.
+        """Make one token per character, in this order.
 
         Raises:
-            VocabularyError: fewer than two symbols, too many, a repeated one, or half a surrogate pair.
+            VocabularyError: There are too few or too many symbols, a repeated one, or half a surrogate pair.
         """
         if not 2 <= len(symbols) <= MAX_VOCAB_SIZE:
             raise VocabularyError(f"a character tokenizer has 2 to {MAX_VOCAB_SIZE:,} symbols, not {len(symbols):,}")
         if len(set(symbols)) != len(symbols):
-            twice = next(s for i, s in enumerate(symbols) if s in symbols[:i])
-            raise VocabularyError(f"the symbol {twice!r} stands twice in the tokenizer")
+            repeated = next(symbol for i, symbol in enumerate(symbols) if symbol in symbols[:i])
+            raise VocabularyError(f"the symbol {repeated!r} is repeated in the tokenizer")
         if any(0xD800 <= ord(symbol) <= 0xDFFF for symbol in symbols):
-            raise VocabularyError("the tokenizer holds half a surrogate pair, which is no character")
+            raise VocabularyError("the tokenizer holds half a surrogate pair, which is not a character")
         return cls("char", symbols=symbols)
 
     @classmethod
     def bpe(cls, merges: Iterable[tuple[int, int]]) -> Vocabulary:
-        """256 bytes, then one token a merge.
+        """Make a token for each of the 256 bytes, then one per merge.
 
         Raises:
-            VocabularyError: too many merges, one of a later token, or a token longer than `MAX_TOKEN_BYTES`.
+            VocabularyError: There are too many merges, one of a later token, or a token beyond `MAX_TOKEN_BYTES`.
         """
         merges = tuple((left, right) for left, right in merges)
         if N_BYTES + len(merges) > MAX_VOCAB_SIZE:
@@ -84,11 +84,11 @@ class Vocabulary:
         return len(self.symbols) if self.kind == "char" else N_BYTES + len(self.merges)
 
     def decode(self, ids: Iterable[int]) -> bytes:
-        """The tokens' bytes, joined. They need not be valid UTF-8."""
+        """Return the tokens' bytes, joined. They need not be valid UTF-8."""
         return b"".join(self.tokens[token] for token in ids)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, as a bundle stores it."""
+        """Return plain data, as a bundle stores it."""
         if self.kind == "char":
             return {"kind": "char", "symbols": self.symbols}
         return {"kind": "bpe", "merges": [list(pair) for pair in self.merges]}
@@ -98,7 +98,7 @@ class Vocabulary:
         """Read what `to_dict` wrote.
 
         Raises:
-            VocabularyError: anything else.
+            VocabularyError: It is anything else.
         """
         match data:
             case {"kind": "char", "symbols": str(symbols), **rest} if not rest:

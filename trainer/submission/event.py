@@ -1,0 +1,74 @@
+"""What an event tells everybody who wants to enter: its limits, its corpus and the key of its receipts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from trainer.errors import UploadError
+from trainer.submission.http_client import INVALID_RESPONSE, MAX_MESSAGE, EventClient, refusal_error
+from trainer.verse.recipe import MAX_LINES
+from trainer.verse.text import sanitize
+
+MAX_PIECE_BYTES = 2**20  # of one request, whatever the event allows: what is sent again after a broken connection
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the entries of an event must keep to. The defaults hold where the event is not known."""
+
+    lines: int = MAX_LINES  # non-empty lines of a verse, at most
+    characters: int = 480  # of a verse, at most; the default of `arena init`
+    piece_bytes: int = MAX_PIECE_BYTES  # of one piece of an upload, at most
+
+
+DEFAULT_LIMITS = Limits()  # where the event is not known
+
+
+@dataclass(frozen=True)
+class Event:
+    """An event that can be entered."""
+
+    url: str  # its address
+    name: str
+    limits: Limits
+    corpus_name: str  # the text that models of this event are trained on by default
+    corpus_sha256: str
+    receipt_key: str  # Ed25519 public key, hexadecimal
+
+
+def fetch_event(client: EventClient) -> Event:
+    """Ask an event about itself.
+
+    Raises:
+        EventRefused: The event refused the request.
+        UploadError: The event cannot be reached, or its response is invalid.
+    """
+    response = client.request("GET", "/api/v1/event")
+    if response.status != 200:
+        raise refusal_error(response)
+    limits, corpus = response.data.get("limits"), response.data.get("corpus")
+    if not isinstance(limits, dict) or not isinstance(corpus, dict):
+        raise UploadError(INVALID_RESPONSE)
+    return Event(
+        url=client.url,
+        name=_text(response.data, "name"),
+        limits=Limits(**{field.name: _positive(limits, field.name) for field in fields(Limits)}),
+        corpus_name=_text(corpus, "name"),
+        corpus_sha256=_text(corpus, "sha256"),
+        receipt_key=_text(response.data, "receipt_key"),
+    )
+
+
+def _text(data: dict[str, Any], key: str) -> str:
+    value = data.get(key)
+    if not isinstance(value, str):
+        raise UploadError(INVALID_RESPONSE)
+    return sanitize(value, MAX_MESSAGE)
+
+
+def _positive(data: dict[str, Any], key: str) -> int:
+    value = data.get(key)
+    if type(value) is not int or value < 1:
+        raise UploadError(INVALID_RESPONSE)
+    return value
