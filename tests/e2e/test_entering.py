@@ -180,7 +180,7 @@ def test_nobody_at_the_address_is_told_soon(tmp_path: Path) -> None:
     assert 4 < sum(waited) < 25
 
 
-class Told:
+class RunCommand:
     """A web server that answers as it is told, one answer after another, the last again and again."""
 
     def __init__(self, *answers: tuple[int, dict[str, str], bytes]) -> None:
@@ -212,13 +212,13 @@ class Told:
 
 
 def test_another_web_server_is_told_from_an_arena() -> None:
-    with Told((404, {}, b"<h1>Not found</h1>")) as url, pytest.raises(UploadError, match="is not a verse arena"):
+    with RunCommand((404, {}, b"<h1>Not found</h1>")) as url, pytest.raises(UploadError, match="is not a verse arena"):
         EventClient(Address.parse(url), "s" * 22).request("GET", "/api/state")
 
 
 def test_an_address_that_has_moved_is_named() -> None:
     with (
-        Told((301, {"Location": "https://verses.example.org/"}, b"")) as url,
+        RunCommand((301, {"Location": "https://verses.example.org/"}, b"")) as url,
         pytest.raises(UploadError, match=r"use that address with --to") as moved,
     ):
         EventClient(Address.parse(url), "s" * 22).request("GET", "/api/state")
@@ -232,7 +232,7 @@ def test_a_busy_server_is_asked_again_when_it_says(tmp_path: Path) -> None:
         (502, {"Retry-After": "\xb2"}, b"tunnel"),  # a digit, as Unicode has it, but no number
         (200, {}, b"{}"),
     ]
-    with Told(*answers) as url:
+    with RunCommand(*answers) as url:
         client = EventClient(Address.parse(url), "s" * 22, wait=waited.append)
         assert client.request("GET", "/api/state").status == 200
         client.close()
