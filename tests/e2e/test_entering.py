@@ -189,7 +189,7 @@ def test_an_address_where_no_server_listens_is_reported_soon(tmp_path: Path) -> 
     assert 4 < sum(waited) < 25
 
 
-class Told:
+class ScriptedServer:
     """A web server that answers as it is told, one answer after another, the last again and again."""
 
     def __init__(self, *answers: tuple[int, dict[str, str], bytes]) -> None:
@@ -221,13 +221,16 @@ class Told:
 
 
 def test_a_web_server_that_is_no_arena_is_recognized() -> None:
-    with Told((404, {}, b"<h1>Not found</h1>")) as url, pytest.raises(UploadError, match="is not a verse arena"):
+    with (
+        ScriptedServer((404, {}, b"<h1>Not found</h1>")) as url,
+        pytest.raises(UploadError, match="is not a verse arena"),
+    ):
         EventClient(Address.parse(url), "s" * 22).request("GET", "/api/v1/state")
 
 
 def test_an_address_that_has_moved_is_named() -> None:
     with (
-        Told((301, {"Location": "https://verses.example.org/"}, b"")) as url,
+        ScriptedServer((301, {"Location": "https://verses.example.org/"}, b"")) as url,
         pytest.raises(UploadError, match=r"use that address with --to") as moved,
     ):
         EventClient(Address.parse(url), "s" * 22).request("GET", "/api/v1/state")
@@ -241,7 +244,7 @@ def test_a_busy_server_is_asked_again_when_it_says(tmp_path: Path) -> None:
         (502, {"Retry-After": "\xb2"}, b"tunnel"),  # a digit, as Unicode has it, but no number
         (200, {}, b"{}"),
     ]
-    with Told(*answers) as url:
+    with ScriptedServer(*answers) as url:
         client = EventClient(Address.parse(url), "s" * 22, wait=waited.append)
         assert client.request("GET", "/api/v1/state").status == 200
         client.close()
@@ -346,5 +349,5 @@ def test_a_receipt_that_the_event_did_not_sign_is_refused_and_not_kept(served: E
     ],
 )
 def test_a_server_that_does_not_describe_an_event_is_refused_in_plain_words(body: bytes) -> None:
-    with Told((200, {}, body)) as url, pytest.raises(UploadError, match="is not one of a verse arena"):
+    with ScriptedServer((200, {}, body)) as url, pytest.raises(UploadError, match="is not one of a verse arena"):
         fetch_event(EventClient(Address.parse(url)))

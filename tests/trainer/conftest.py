@@ -11,13 +11,13 @@ import pytest
 from tests.trainer.trained import trained
 
 if TYPE_CHECKING:
-    from tests.trainer.trainer_runs import Told  # which needs torch
+    from tests.trainer.trainer_runs import RunCommand  # which needs torch
 
 __all__ = ["trained"]
 
 
 @pytest.fixture
-def trainer(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Told:
+def trainer(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> RunCommand:
     """Call the command in a folder of its own: exit code, output, errors."""
     from trainer import cli, device
 

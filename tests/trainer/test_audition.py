@@ -68,7 +68,7 @@ def audition_request(**changes: Any) -> AuditionRequest:
     return AuditionRequest(**(usual | changes))
 
 
-def own(text: str) -> Corpus:
+def own_corpus(text: str) -> Corpus:
     return Corpus("own", "own.txt", text)
 
 
@@ -108,7 +108,7 @@ def submitted(line: str, author: Checkpoint) -> str:
     ],
     ids=["usual", "odd-prompts", "every-option", "greedy"],
 )
-def test_every_submit_line_submits_that_very_verse(changes: dict[str, Any]) -> None:
+def test_every_submit_command_submits_its_verse(changes: dict[str, Any]) -> None:
     author = checkpoint()
     audition = write_candidates(audition_request(**changes), author, None)
     for verse in audition.verses:
@@ -120,7 +120,7 @@ def test_every_submit_line_submits_that_very_verse(changes: dict[str, Any]) -> N
     [(checkpoint(arch="gpt2"), None), (checkpoint(vocabulary=LINEAR_A), 2), (checkpoint(LETTERS.strip()), 40)],
     ids=["gpt2", "bpe", "no-line-feed"],
 )
-def test_other_models_are_heard_too(author: Checkpoint, tokens: int | None) -> None:
+def test_other_kinds_of_models_are_auditioned(author: Checkpoint, tokens: int | None) -> None:
     audition = write_candidates(audition_request(prompts=("ab",), tokens=tokens, count=32), author, None)
     assert audition.verses
     assert len(audition.verses) + sum(audition.dropped.values()) == 32
@@ -158,7 +158,7 @@ def test_what_cannot_be_submitted_is_dropped_and_counted(
     assert dropped == rejected
 
 
-def test_a_verse_written_twice_is_kept_once() -> None:
+def test_a_duplicate_verse_is_kept_once() -> None:
     audition = write_candidates(audition_request(temperatures=(0,)), checkpoint(), None)
     assert (len(audition.verses), audition.dropped) == (1, {"duplicate": 15})
 
@@ -166,12 +166,12 @@ def test_a_verse_written_twice_is_kept_once() -> None:
 def test_a_verse_that_quotes_the_corpus_is_dropped_and_one_that_comes_near_is_ranked_lower() -> None:
     author = checkpoint(LETTERS)
     request = audition_request(tokens=90)
-    free = write_candidates(request, author, own("nothing in common"))
+    free = write_candidates(request, author, own_corpus("nothing in common"))
     victim = max(free.verses, key=lambda verse: len(fold(verse.text)))
-    quoted = write_candidates(request, author, own(f"Before it.\n{victim.text.upper()}!\nAnd after."))
+    quoted = write_candidates(request, author, own_corpus(f"Before it.\n{victim.text.upper()}!\nAnd after."))
     assert quoted.dropped == {"quoting 50 or more characters of own": 1}
     assert victim.text not in [verse.text for verse in quoted.verses]
-    near = write_candidates(request, author, own("And so\n" + fold(victim.text)[:40].upper()))
+    near = write_candidates(request, author, own_corpus("And so\n" + fold(victim.text)[:40].upper()))
     [flagged] = [verse for verse in near.verses if verse.text == victim.text]
     passage = flagged.stats.passage
     assert passage is not None
@@ -182,7 +182,7 @@ def test_a_verse_that_quotes_the_corpus_is_dropped_and_one_that_comes_near_is_ra
 
 # --- how it ranks -----------------------------------------------------------------------------------------------------
 
-CORPUS = own("The moon is up and the sea is cold.\nWho walks upon the shore? A sailor, and his shadow.")
+CORPUS = own_corpus("The moon is up and the sea is cold.\nWho walks upon the shore? A sailor, and his shadow.")
 GOOD = "The moon is up.\nThe sea is cold."
 WORSE = {
     "an invented word": "The moon is up.\nThe zea is cold.",
@@ -199,7 +199,7 @@ def test_each_fault_costs_points(fault: str) -> None:
     assert scorer.measure(WORSE[fault], 2).score < scorer.measure(GOOD, 2).score
 
 
-def test_the_figures_say_what_was_counted() -> None:
+def test_the_details_say_what_was_counted() -> None:
     scorer = Scorer(CORPUS)
     stats = scorer.measure('The moon!\n\nThe zea, "the cold', 3)
     assert scorer.describe(stats) == [
@@ -216,7 +216,8 @@ def test_the_figures_say_what_was_counted() -> None:
 def test_the_best_comes_first_and_without_a_corpus_words_do_not_count() -> None:
     author = checkpoint("\n abc", 0.0)
     scores = [
-        verse.stats.score for verse in write_candidates(audition_request(), author, own("a b c ab bc abc")).verses
+        verse.stats.score
+        for verse in write_candidates(audition_request(), author, own_corpus("a b c ab bc abc")).verses
     ]
     assert scores == sorted(scores, reverse=True)
     assert len(set(scores)) > 1
@@ -257,7 +258,7 @@ def test_a_corpus_not_at_hand_is_not_fetched(monkeypatch: pytest.MonkeyPatch, tm
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_corpus_that_changed_or_is_gone_is_said_in_a_line_and_the_audition_goes_on(run: Path, trainer: Any) -> None:
+def test_a_changed_or_missing_corpus_is_reported_and_the_audition_continues(run: Path, trainer: Any) -> None:
     line = ("audition", "--ckpt", run, "--count", 6, "--tokens", 30, "--best", 1)
     assert "Known: a word of own." in trainer(*line)[1]
     text = run.parent / "own.txt"
@@ -325,7 +326,7 @@ def test_a_model_without_line_feeds_asks_for_a_prompt(trainer: Any, tmp_path: Pa
     assert "give a --prompt" in err
 
 
-def test_what_cannot_be_asked_for_is_known_before_a_verse_is_written() -> None:
+def test_an_impossible_request_is_refused_before_a_verse_is_written() -> None:
     with pytest.raises(OptionError, match="at least one verse for each of 2 x 1"):
         audition_request(prompts=("a", "b"), count=1)
     with pytest.raises(UnknownCharacter):
@@ -340,7 +341,7 @@ NASTY = ('</textarea><script>alert("x")</script>', "\n&amp; it's <b>$title</b>")
 def test_the_page_has_every_verse_with_its_line_and_nothing_of_them_is_markup() -> None:
     author = checkpoint()
     audition = write_candidates(
-        audition_request(prompts=NASTY, tokens=90), author, own("a <i>corpus</i>"), note="No <corpus>."
+        audition_request(prompts=NASTY, tokens=90), author, own_corpus("a <i>corpus</i>"), note="No <corpus>."
     )
     page = render_page(replace(audition, title="<u>mine</u>"))
     bodies = [html.unescape(body) for body in re.findall(r"<textarea[^>]*>\n(.*?)</textarea>", page, re.S)]
@@ -377,7 +378,7 @@ def test_the_command_writes_the_page_whole(run: Path, trainer: Any, tmp_path: Pa
 
 
 def test_a_carriage_return_in_a_prompt_reaches_the_line_that_is_copied() -> None:
-    audition = write_candidates(audition_request(prompts=("To",), tokens=30), checkpoint(), own("a corpus"))
+    audition = write_candidates(audition_request(prompts=("To",), tokens=30), checkpoint(), own_corpus("a corpus"))
     odd = replace(audition.verses[0], submit_command="trainer submit --prompt 'To\rbe'")
     assert "--prompt &#x27;To&#13;be&#x27;</textarea>" in render_page(replace(audition, verses=[odd]))
 

@@ -12,7 +12,7 @@ import pytest
 from tests.trainer.trainer_runs import Clock
 from trainer.config import BATCH_TOKENS, OPTIMIZERS, PRESETS, TrainConfig
 from trainer.errors import OptionError
-from trainer.runtime import autoconfig as auto
+from trainer.runtime import autoconfig
 from trainer.runtime.autoconfig import AUTO_PRESETS, autoconfigure, best_precision, measure_step_seconds
 from trainer.verse.config import ARCHITECTURES
 
@@ -48,19 +48,19 @@ def test_auto_picks_something_that_can_be_trained_and_says_what(
 
 
 def test_more_time_is_for_larger_models() -> None:
-    seconds_a_step = measure_step_seconds(auto.probe({"device": "cpu", "precision": "float32"}), Clock())
+    seconds_a_step = measure_step_seconds(autoconfig.probe_config({"device": "cpu", "precision": "float32"}), Clock())
     assert seconds_a_step == 1.0  # a look at this clock before and one after
     sizes = [
         pick({"precision": "float32"}, steps * seconds_a_step, Clock())[0].model(65).n_params
         for preset in AUTO_PRESETS
-        for steps in (preset.steps, 1.5 * preset.steps + 1)
+        for steps in (preset.min_steps, 1.5 * preset.min_steps + 1)
     ]
     assert sizes == sorted(sizes)
     shapes = {(preset.preset, preset.settings.get("n_layer"), preset.settings.get("n_embd")) for preset in AUTO_PRESETS}
     assert len(set(sizes)) == len(shapes)
 
 
-def test_bf16_is_for_where_it_is_faster() -> None:
+def test_bf16_is_chosen_where_it_is_faster() -> None:
     looks_before = 2 * 20  # of the products in bf16, which come first
     faster, slower = Clock({looks_before + 1: lambda clock: setattr(clock, "seconds", 2.0)}), Clock()
     assert best_precision("cpu", 1, faster) == "bf16"
@@ -68,11 +68,11 @@ def test_bf16_is_for_where_it_is_faster() -> None:
     assert best_precision("mps", 1, slower) == "float32"
 
 
-def test_what_is_given_beats_preset_and_auto() -> None:
-    given = {"n_layer": 3, "n_head": 3, "n_embd": 96, "block_size": 48, "batch_size": 5, "learning_rate": 0.5}
+def test_given_options_override_preset_and_auto() -> None:
+    options = {"n_layer": 3, "n_head": 3, "n_embd": 96, "block_size": 48, "batch_size": 5, "learning_rate": 0.5}
     for preset in ("auto", "large"):
-        config, _ = pick(given | {"preset": preset, "dropout": 0.1, "arch": "gpt2", "precision": "bf16"}, 60.0)
-        assert config == replace(config, **given)
+        config, _ = pick(options | {"preset": preset, "dropout": 0.1, "arch": "gpt2", "precision": "bf16"}, 60.0)
+        assert config == replace(config, **options)
         assert (config.dropout, config.arch, config.precision) == (0.1, "gpt2", "bf16")
 
 
@@ -83,7 +83,7 @@ def test_large_models_are_kept_from_learning_by_heart_and_small_ones_need_not_be
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("options", "expected"),
     [
         ({"n_embd": 128}, (128, 2)),
         ({"n_embd": 64}, (64, 1)),
@@ -94,9 +94,9 @@ def test_large_models_are_kept_from_learning_by_heart_and_small_ones_need_not_be
 )
 @pytest.mark.parametrize("seconds", [3.0, 10.0])
 def test_a_width_that_is_given_gets_heads_that_fit_however_fast_the_machine_is(
-    given: dict[str, Any], expected: tuple[int, int], seconds: float
+    options: dict[str, Any], expected: tuple[int, int], seconds: float
 ) -> None:
-    config, _ = pick(given | {"precision": "float32"}, seconds, Clock(seconds=0.02))
+    config, _ = pick(options | {"precision": "float32"}, seconds, Clock(seconds=0.02))
     assert (config.n_embd, config.n_head) == expected
 
 
@@ -111,8 +111,8 @@ def test_a_context_that_is_given_is_taken_however_fast_the_machine_is(block_size
 @pytest.mark.parametrize("preset", ["auto", "small"])
 def test_a_short_context_that_is_given_is_taken_however_fast_the_machine_is(short: int, preset: str) -> None:
     for seconds in (3.0, 10.0, 300.0):
-        given = {"preset": preset, "short_context": short, "precision": "float32"}
-        config, _ = pick(given, seconds, Clock(seconds=0.02))
+        options = {"preset": preset, "short_context": short, "precision": "float32"}
+        config, _ = pick(options, seconds, Clock(seconds=0.02))
         assert config.short_context == short
         assert config.block_size % short == 0
 
@@ -120,9 +120,9 @@ def test_a_short_context_that_is_given_is_taken_however_fast_the_machine_is(shor
 @pytest.mark.parametrize("preset", ["auto", *PRESETS])
 @pytest.mark.parametrize("processes", [1, 3, 4])
 def test_several_processes_can_share_the_batch_that_is_chosen(processes: int, preset: str) -> None:
-    given = {"preset": preset, "precision": "float32"}
+    options = {"preset": preset, "precision": "float32"}
     for seconds in (3.0, 10.0, 300.0):
-        config, _ = autoconfigure(given, "cpu", seconds, Clock(seconds=0.02), 1, processes)
+        config, _ = autoconfigure(options, "cpu", seconds, Clock(seconds=0.02), 1, processes)
         assert config.batch_size % processes == 0
         assert config.processes == processes
 
@@ -130,7 +130,7 @@ def test_several_processes_can_share_the_batch_that_is_chosen(processes: int, pr
 def test_a_device_that_reads_more_in_a_step_gets_a_larger_model_and_larger_batches(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(auto, "step_seconds", lambda config, clock: 0.01)
+    monkeypatch.setattr(autoconfig, "measure_step_seconds", lambda config, clock: 0.01)
     picked = {name: autoconfigure({"precision": "bf16"}, name, 300.0, Clock())[0] for name in ("cpu", "mps", "cuda")}
     assert [config.preset for config in picked.values()] == ["small", "small", "medium"]
     assert autoconfigure({"precision": "bf16"}, "cuda", 3.0, Clock())[0].batch_size > 12
@@ -138,11 +138,11 @@ def test_a_device_that_reads_more_in_a_step_gets_a_larger_model_and_larger_batch
 
 def test_auto_times_a_model_with_the_vocabulary_that_is_asked_for() -> None:
     asked = {"device": "cpu", "precision": "float32", "arch": "modern", "tokenizer": "bpe"}
-    assert auto.probe(asked).vocab_size == 1024
-    assert auto.probe(asked | {"vocab_size": 5000}).vocab_size == 5000
+    assert autoconfig.probe_config(asked).vocab_size == 1024
+    assert autoconfig.probe_config(asked | {"vocab_size": 5000}).vocab_size == 5000
 
 
-def test_auto_says_nothing_where_all_sizes_are_given() -> None:
+def test_auto_reports_nothing_if_all_sizes_are_given() -> None:
     sizes = {"n_layer": 1, "n_embd": 32, "block_size": 16, "batch_size": 4}
     assert pick(sizes, 10.0)[1] == ""
 

@@ -23,7 +23,7 @@ def count_by_hand(train: str, val: str, V: int) -> tuple[float, float, float]:
     return math.log(V), math.fsum(by_letter) / len(follow), math.fsum(by_pair) / len(follow)
 
 
-def test_the_folio_has_the_marks_that_counting_by_hand_gives() -> None:
+def test_the_baselines_of_the_folio_equal_those_counted_by_hand() -> None:
     corpus = load_corpus("folio")
     tokenizer = CharTokenizer.of(corpus.text)
     ids = tokenizer.encode(corpus.text)

@@ -84,7 +84,7 @@ def test_the_merges_are_those_that_counting_by_hand_gives() -> None:
     assert tokenizer.vocabulary.merges == ((97, 98), (256, 99), (256, 100))
 
 
-def test_a_line_feed_stands_alone_and_a_word_takes_its_space_along() -> None:
+def test_a_line_feed_is_a_word_and_a_space_belongs_to_the_next_word() -> None:
     spelled = [LEARNED.vocabulary.tokens[token] for token in LEARNED.encode(" the\n\n  the\n")]
     assert spelled == [b" the", b"\n", b"\n", b" ", b" the", b"\n"]
     assert all(b"\n" not in token for token in LEARNED.vocabulary.tokens[N_BYTES:])
@@ -109,7 +109,7 @@ def test_what_stands_once_in_a_text_becomes_no_token() -> None:
 
 
 @pytest.mark.parametrize("merges", [[(97, 98), (98, 97), (256, 97), (97, 257)], [(97, 98), (97, 98)], [(10, 10)]])
-def test_tokens_that_no_training_makes_come_back_all_the_same(merges: list[tuple[int, int]]) -> None:
+def test_tokens_that_no_training_makes_are_decoded(merges: list[tuple[int, int]]) -> None:
     tokenizer = tokenizer_for(Vocabulary.bpe(merges))
     for text in ("", "aba ab\n\nbaba", "ünser"):
         assert tokenizer.decode(tokenizer.encode(text)) == text
@@ -120,7 +120,7 @@ def test_a_checkpoint_s_tokens_encode_as_the_trained_ones_did() -> None:
     assert np.array_equal(again.encode(FOLIO.text), LEARNED.encode(FOLIO.text))
 
 
-def test_bytes_that_are_no_text_are_shown_as_such() -> None:
+def test_invalid_bytes_are_shown_as_replacement_characters() -> None:
     assert LEARNED.decode(np.array([0xC3, 97])) == "\ufffda"
 
 
@@ -195,12 +195,12 @@ def test_merges_are_learned_from_the_training_split_alone(tmp_path: Path) -> Non
 def test_the_splits_are_encoded_apart_and_measured(whole: Run) -> None:
     config, record = read_config(whole)
     text = load_corpus(config.corpus)
-    made = load_dataset(config)
-    assert made.tokenizer.decode(made.train.numpy()) == text.text[: text.split]
-    assert made.tokenizer.decode(made.val.numpy()) == text.text[text.split :]
-    first = len(made.tokenizer.decode(made.val.numpy()[:1]))
-    assert record["tokens_per_character"] == (len(made.val) - 1) / (len(text.text) - text.split - first)
-    assert made.model_config.vocab_size == 300
+    dataset = load_dataset(config)
+    assert dataset.tokenizer.decode(dataset.train.numpy()) == text.text[: text.split]
+    assert dataset.tokenizer.decode(dataset.val.numpy()) == text.text[text.split :]
+    first = len(dataset.tokenizer.decode(dataset.val.numpy()[:1]))
+    assert record["tokens_per_character"] == (len(dataset.val) - 1) / (len(text.text) - text.split - first)
+    assert dataset.model_config.vocab_size == 300
 
 
 def test_the_best_checkpoint_carries_its_bits_a_character(whole: Run) -> None:
@@ -272,7 +272,7 @@ def test_any_character_may_stand_in_a_prompt_and_none_means_a_line_feed(whole: R
     assert make_recipe(best, "", 80, 1).prompt_ids == (10,)
 
 
-def test_a_sample_that_is_no_text_yet_is_shown_all_the_same(tmp_path: Path) -> None:
+def test_a_sample_that_is_not_text_is_shown(tmp_path: Path) -> None:
     fresh = load_dataset(tiny(tmp_path, tokenizer="bpe", vocab_size=300))
     shapes = fresh.model_config.tensor_shapes().items()
     nothing = fresh.checkpoint({name: np.zeros(shape, np.float32) for name, shape in shapes})

@@ -77,7 +77,7 @@ def test_what_is_needed_to_go_on_comes_back_too(tmp_path: Path) -> None:
     assert np.array_equal(resume.optimizer["exp_avg/wte.weight"], np.ones((3, 8)))
 
 
-def test_a_model_alone_is_nothing_to_go_on_from(tmp_path: Path) -> None:
+def test_a_model_without_optimizer_state_cannot_be_resumed(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "a", make())
     with pytest.raises(CheckpointError, match="not what is needed to resume"):
         read_resume(tmp_path / "a")
@@ -91,7 +91,7 @@ def test_a_run_s_folder_stands_for_its_best_checkpoint(tmp_path: Path) -> None:
     assert read_checkpoint(tmp_path).step == 12
 
 
-def test_what_is_no_checkpoint_is_refused_with_what_to_give(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_checkpoint_is_refused_with_advice(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="is not a run"):
         read_checkpoint(tmp_path)
     with pytest.raises(CheckpointError, match="there is no checkpoint"):

@@ -114,7 +114,7 @@ def test_the_cache_is_where_the_user_says(tmp_path: Path, monkeypatch: pytest.Mo
     assert load_corpus("shakespeare").text == PLAY.decode()
 
 
-def test_lines_tabs_and_marks_of_other_systems_are_made_plain() -> None:
+def test_line_ends_tabs_and_byte_order_marks_are_normalized() -> None:
     assert clean_text("\ufeffTo be,\r\n\tor not\r\n".encode(), "a.txt") == "To be,\n or not\n"
 
 
@@ -138,7 +138,7 @@ def test_a_text_in_any_script_is_taken_as_it_is() -> None:
         (b"page\x0cpage", r"U\+000C"),
     ],
 )
-def test_what_is_no_text_is_refused_with_its_place(data: bytes, says: str) -> None:
+def test_invalid_text_is_refused_with_its_place(data: bytes, says: str) -> None:
     with pytest.raises(CorpusError, match=says):
         clean_text(data, "a.txt")
 
@@ -152,7 +152,7 @@ def test_a_file_is_named_without_its_path_and_digested_as_used(tmp_path: Path) -
     assert own.sha256 == hashlib.sha256(b"one\ntwo\n").hexdigest()
 
 
-def test_a_folder_or_a_pipe_is_no_corpus(tmp_path: Path) -> None:
+def test_a_folder_or_a_pipe_is_refused_as_a_corpus(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="is not a file"):
         load_corpus(str(tmp_path))
     if hasattr(os, "mkfifo"):

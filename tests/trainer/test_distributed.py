@@ -120,5 +120,5 @@ def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
     with begin(tmp_path, "--steps", "1", "--batch-size", "3") as process:
         _, err = process.communicate(timeout=120)
     assert process.returncode != 0
-    assert "give a --batch-size that 2 divides" in err
+    assert "give a --batch-size that is a multiple of 2" in err
     assert not (tmp_path / "runs").exists()

@@ -111,7 +111,7 @@ def test_the_validation_loss_predicts_every_token_once(length: int) -> None:
     assert validation_loss(model, ids, 16, 11) == pytest.approx(math.fsum(expected) / len(expected), rel=1e-6)
 
 
-def test_the_validation_loss_is_the_same_however_many_windows_go_together() -> None:
+def test_the_validation_loss_does_not_depend_on_the_windows_evaluated_at_once() -> None:
     model = model_with_weights()
     ids = torch.from_numpy(np.random.default_rng(2).integers(0, 11, 999))
     one_by_one = validation_loss(model, ids, 16, vocab_size=EVAL_LOGITS)
@@ -239,7 +239,7 @@ def test_an_optimizer_put_down_and_taken_up_goes_on_to_the_bit(kind: str) -> Non
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
 
 
-def test_a_memory_that_does_not_fit_is_refused() -> None:
+def test_an_optimizer_state_that_does_not_fit_is_refused() -> None:
     optimizers = make_optimizers(new_model(CONFIG, b"k"), TINY)
     state = state_of(optimizers)
     with pytest.raises(CheckpointError, match=r"square/lm_head.weight is missing"):

@@ -62,7 +62,7 @@ def test_it_does_so_in_any_script(text: str, verse: str) -> None:
     assert Source(text).longest_passage(verse) == by_trying_everything(text, verse)
 
 
-def test_case_punctuation_and_spaces_hide_nothing() -> None:
+def test_case_punctuation_and_spaces_do_not_hide_a_quotation() -> None:
     text = "First line.\n\nWas this the face that launch'd a thousand ships,\nAnd burnt the topless towers of Ilium?\n"
     passage = Source(text).longest_passage("O! WAS THIS   the face\nthat (launch'd) a -- thousand ships; and more")
     assert passage.quoted == "Was this the face that launch'd a thousand ships,\nAnd"

@@ -117,7 +117,7 @@ def test_over_fitting_is_a_rise_beyond_noise_while_the_training_loss_falls() -> 
     ("train", "context", "says"),
     [(1.0, 16, "then over-fitting"), (9.0, 16, "then both losses rose"), (1.0, 8, "")],
 )
-def test_the_picture_calls_over_fitting_what_is_over_fitting(
+def test_the_picture_labels_over_fitting(
     train: float, context: int, says: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(run.path, tmp_path / "run")

@@ -66,13 +66,13 @@ def test_an_undecided_verse_is_refused_and_the_seeds_offered_are_decided() -> No
     assert make_submission(author, replace(recipe, seed=offered[0])).written.decided
 
 
-def test_a_model_that_always_doubts_is_refused_with_other_advice() -> None:
+def test_a_model_whose_verses_are_all_undecided_is_refused_with_other_advice() -> None:
     author = checkpoint("ABC\n", head=0.0)
     with pytest.raises(SubmitError, match=r"UNDECIDED.*try another prompt or temperature"):
         make_submission(author, make_recipe(author, "A", 0, 7))  # greedy, and all logits equal
 
 
-def test_bytes_that_are_no_text_are_refused_and_seeds_that_write_text_offered() -> None:
+def test_invalid_text_is_refused_and_seeds_that_write_text_are_offered() -> None:
     author = checkpoint("\nabcdefghijklmnopqrstuvw\u202e", head=0.0)
     recipe = make_recipe(author, "a", 100, 0, tokens=10)
     seeds = range(64)
@@ -113,7 +113,7 @@ def test_the_command_shows_the_verse_and_how_to_check_it(tmp_path: Path) -> None
     assert f"arena verify '{out}'" in result.output
 
 
-def test_a_folder_that_is_missing_is_an_error_that_leaves_nothing(tmp_path: Path) -> None:
+def test_a_missing_folder_is_an_error_and_nothing_is_written(tmp_path: Path) -> None:
     submission = make_submission(checkpoint(), make_recipe(checkpoint(), "AB", 80, 5))
     with pytest.raises(FileNotFoundError):
         save_bundle(submission, tmp_path / "nowhere" / "a.verse")

@@ -45,7 +45,7 @@ def test_the_best_point_stands_alone_and_lowest_of_the_validation() -> None:
     assert others[0][1] < best[1] < others[1][1]
 
 
-def test_marks_stand_at_their_losses_and_say_so() -> None:
+def test_baselines_are_drawn_and_labelled_at_their_losses() -> None:
     rows = plot_as_text(TRAIN, VAL, BASELINES, 80, 20).splitlines()
     assert rows[0].startswith("4.17 ") and rows[0].endswith(" uniform guess 4.17")
     [pairs] = [row for row, line in enumerate(rows) if line.endswith(" letter pairs 2.36")]

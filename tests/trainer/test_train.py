@@ -405,7 +405,7 @@ def test_the_summary_says_how_long_a_verse_can_be(
     assert f"up to {'1,024' if arch == 'modern' else '15'} tokens" in capsys.readouterr().out
 
 
-def test_a_run_that_was_too_long_is_told_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_that_over_fitted_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tiny(tmp_path, n_embd=64, learning_rate=1e-2, weight_decay=0.0)
     text_file(tmp_path, characters=400)
     run = train(config, tmp_path / "run", Plan((Revision(0, 300, 10),)))
@@ -435,7 +435,7 @@ def test_a_run_that_learns_by_heart_is_ended_early_unless_that_is_not_wanted(
 
 
 @pytest.mark.slow
-def test_a_run_that_the_clock_shortened_is_not_said_to_have_ended_early(
+def test_a_run_shortened_by_the_clock_does_not_claim_to_have_ended_early(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tiny(tmp_path, n_embd=64, learning_rate=1e-2, early_stop=False)

@@ -14,7 +14,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from tests.trainer.trainer_runs import PLAN, SMALL, Told, command, same_weights, text_file, tiny
+from tests.trainer.trainer_runs import PLAN, SMALL, RunCommand, command, same_weights, text_file, tiny
 from trainer import cli
 from trainer.checkpoint import read_checkpoint, write_checkpoint
 from trainer.config import DEFAULT_MINUTES, TrainConfig
@@ -35,7 +35,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return train(tiny(folder), folder / "run", PLAN)
 
 
-def test_a_run_then_a_verse_then_what_it_is(trainer: Told, tmp_path: Path) -> None:
+def test_a_run_then_a_verse_then_what_it_is(trainer: RunCommand, tmp_path: Path) -> None:
     code, out, err = trainer("train", "--corpus", text_file(tmp_path), *SMALL, "--steps", "6", "--out", "mine")
     assert (code, err) == (0, "")
     assert re.search(r"^step 6/6  train \d\.\d{3}  validation \d\.\d{3}", out, re.MULTILINE)
@@ -55,7 +55,7 @@ def test_a_run_then_a_verse_then_what_it_is(trainer: Told, tmp_path: Path) -> No
     assert trainer("info", "mine/last.safetensors")[0] == 0
 
 
-def test_a_run_with_pieces_of_words_reads_any_prompt(trainer: Told, tmp_path: Path) -> None:
+def test_a_run_with_pieces_of_words_reads_any_prompt(trainer: RunCommand, tmp_path: Path) -> None:
     bpe = ("--tokenizer", "bpe", "--vocab-size", "300")
     code, out, err = trainer("train", "--corpus", text_file(tmp_path), *SMALL, *bpe, "--steps", "30", "--out", "mine")
     assert (code, err) == (0, "")
@@ -65,7 +65,7 @@ def test_a_run_with_pieces_of_words_reads_any_prompt(trainer: Told, tmp_path: Pa
     assert "bpe, 300 tokens" in trainer("info", "mine")[1]
 
 
-def test_what_generate_writes_the_verse_engine_replays(trainer: Told, done: Run) -> None:
+def test_what_generate_writes_the_verse_engine_replays(trainer: RunCommand, done: Run) -> None:
     code, out, _ = trainer(
         "generate", "--ckpt", done.path, "--temperature", "0.5", "--top-k", "5", "--seed", "3", "--lines", "2"
     )
@@ -91,7 +91,7 @@ def test_what_generate_writes_the_verse_engine_replays(trainer: Told, done: Run)
     ],
 )
 def test_a_verse_that_cannot_be_asked_for_is_one_line_that_says_why(
-    arguments: tuple[str, ...], says: str, trainer: Told, done: Run
+    arguments: tuple[str, ...], says: str, trainer: RunCommand, done: Run
 ) -> None:
     code, out, err = trainer("generate", "--ckpt", done.path, *arguments)
     assert (code, out) == (1, "")
@@ -99,7 +99,7 @@ def test_a_verse_that_cannot_be_asked_for_is_one_line_that_says_why(
     assert says in err
 
 
-def test_info_on_a_bundle_shows_its_claim(trainer: Told, done: Run, tmp_path: Path) -> None:
+def test_info_on_a_bundle_shows_its_claim(trainer: RunCommand, done: Run, tmp_path: Path) -> None:
     checkpoint = read_checkpoint(done.path)
     recipe = make_recipe(checkpoint, "The", 80, 5)
     [written] = write_verses(checkpoint, [recipe])
@@ -116,7 +116,7 @@ def test_info_on_a_bundle_shows_its_claim(trainer: Told, done: Run, tmp_path: Pa
 
 
 @pytest.mark.parametrize("what", ["missing", "folder", "text"])
-def test_info_on_something_else_is_an_error(what: str, trainer: Told, tmp_path: Path) -> None:
+def test_info_on_something_else_is_an_error(what: str, trainer: RunCommand, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "text").write_text("just a text, long enough to be looked into")
     code, out, err = trainer("info", what)
@@ -150,8 +150,8 @@ def test_info_on_something_else_is_an_error(what: str, trainer: Told, tmp_path: 
         (("--tokenizer", "bpe", "--vocab-size", "65536", "--preset", "large", "--steps", "1"), "more than the"),
     ],
 )
-def test_options_that_make_no_sense_are_one_line_that_says_why(
-    arguments: tuple[str, ...], says: str, trainer: Told, tmp_path: Path
+def test_impossible_options_are_one_line_that_says_why(
+    arguments: tuple[str, ...], says: str, trainer: RunCommand, tmp_path: Path
 ) -> None:
     code, _, err = trainer("train", *arguments)
     assert (code, err.count("\n")) == (1, 1)
@@ -159,7 +159,7 @@ def test_options_that_make_no_sense_are_one_line_that_says_why(
     assert not list(tmp_path.iterdir())  # nothing half done
 
 
-def test_every_setting_of_train_that_is_given_is_the_run_s(trainer: Told, tmp_path: Path) -> None:
+def test_every_setting_of_train_that_is_given_is_the_run_s(trainer: RunCommand, tmp_path: Path) -> None:
     settings = {
         "corpus": str(text_file(tmp_path)),
         "preset": "tiny",
@@ -190,13 +190,13 @@ def test_every_setting_of_train_that_is_given_is_the_run_s(trainer: Told, tmp_pa
     assert config["early_stop"] is False
 
 
-def test_a_run_s_plan_ends_early_only_where_that_is_asked_for(trainer: Told, done: Run, tmp_path: Path) -> None:
+def test_a_run_s_plan_ends_early_only_where_that_is_asked_for(trainer: RunCommand, done: Run, tmp_path: Path) -> None:
     assert trainer("train", "--plan", done.path, "--out", "kept")[0] == 0
     assert trainer("train", "--plan", done.path, "--early-stop", "--out", "asked")[0] == 0
     assert [read_config(Run(tmp_path / name))[0].early_stop for name in ("kept", "asked")] == [False, True]
 
 
-def test_a_plan_with_a_later_revision_may_still_end_early(trainer: Told, tmp_path: Path) -> None:
+def test_a_plan_with_a_later_revision_may_still_end_early(trainer: RunCommand, tmp_path: Path) -> None:
     write_plan(tmp_path / "plan.json", Plan((Revision(0, 28, 28), Revision(20, 27, 27))))
     wild = ("--optimizer", "adamw", "--learning-rate", "3", "--early-stop")
     arguments = ("--corpus", text_file(tmp_path), *SMALL, *wild, "--plan", "plan.json", "--out", "mine")
@@ -207,7 +207,7 @@ def test_a_plan_with_a_later_revision_may_still_end_early(trainer: Told, tmp_pat
     assert read_plan(tmp_path / "mine").steps < 20
 
 
-def test_a_run_is_not_repeated_with_a_text_that_has_changed(trainer: Told, tmp_path: Path) -> None:
+def test_a_run_is_not_repeated_with_a_text_that_has_changed(trainer: RunCommand, tmp_path: Path) -> None:
     text = text_file(tmp_path)
     assert trainer("train", "--corpus", text, *SMALL, "--steps", "2", "--out", "mine")[0] == 0
     text.write_text(text.read_text() + "And more.")
@@ -217,7 +217,7 @@ def test_a_run_is_not_repeated_with_a_text_that_has_changed(trainer: Told, tmp_p
     assert trainer("train", "--plan", "mine", "--corpus", text, "--out", "again")[0] == 0
 
 
-def test_a_run_for_another_device_is_not_resumed_here(trainer: Told, done: Run, tmp_path: Path) -> None:
+def test_a_run_for_another_device_is_not_resumed_here(trainer: RunCommand, done: Run, tmp_path: Path) -> None:
     shutil.copytree(done.path, tmp_path / "mine")
     config = tmp_path / "mine" / "config.json"
     config.write_text(config.read_text().replace('"device": "cpu"', '"device": "cuda"'))
@@ -226,7 +226,7 @@ def test_a_run_for_another_device_is_not_resumed_here(trainer: Told, done: Run, 
     assert "finds no cuda device" in err
 
 
-def test_too_little_memory_is_one_line_that_says_what_to_do(trainer: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_memory_is_one_line_of_advice(trainer: RunCommand, monkeypatch: pytest.MonkeyPatch) -> None:
     def start(*_: object) -> None:
         torch.empty(2**60)
 
@@ -237,7 +237,7 @@ def test_too_little_memory_is_one_line_that_says_what_to_do(trainer: Told, monke
 
 
 def test_a_name_that_is_no_unicode_is_one_line_that_says_what_to_do(
-    trainer: Told, monkeypatch: pytest.MonkeyPatch
+    trainer: RunCommand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("trainer.cli.start_training", lambda *_: "\udcff".encode())  # as a page with such a name in it
     code, _, err = trainer("train")
@@ -259,7 +259,7 @@ def test_a_terminal_that_knows_few_letters_ends_no_run(tmp_path: Path) -> None:
     assert "corpus po?sie:" in told.stdout
 
 
-def test_a_stranger_s_file_does_not_steer_the_terminal(trainer: Told, done: Run, tmp_path: Path) -> None:
+def test_a_stranger_s_file_does_not_steer_the_terminal(trainer: RunCommand, done: Run, tmp_path: Path) -> None:
     checkpoint = read_checkpoint(done.path)
     named = replace(checkpoint, corpus={**checkpoint.corpus, "name": "x\x1b[2Jy"})
     write_checkpoint(tmp_path / "bad.safetensors", named)
@@ -269,20 +269,20 @@ def test_a_stranger_s_file_does_not_steer_the_terminal(trainer: Told, done: Run,
 
 
 def test_world_size_without_torchrun_is_one_process(
-    trainer: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trainer: RunCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert trainer("train", "--corpus", text_file(tmp_path), *SMALL, "--steps", "2", "--out", "mine")[0] == 0
 
 
-def test_an_option_that_is_not_there_is_a_usage_error(trainer: Told) -> None:
+def test_an_option_that_is_not_there_is_a_usage_error(trainer: RunCommand) -> None:
     code, _, err = trainer("train", "--event", "http://127.0.0.1:8000")
     assert code == 2
     assert "--event" in err
 
 
 def test_a_run_s_plan_is_repeated_with_its_settings_unless_others_are_given(
-    trainer: Told, done: Run, tmp_path: Path
+    trainer: RunCommand, done: Run, tmp_path: Path
 ) -> None:
     assert trainer("train", "--plan", done.path, "--out", "same")[0] == 0
     assert same_weights(Run(tmp_path / "same"), done)
@@ -296,7 +296,7 @@ def test_a_run_s_plan_is_repeated_with_its_settings_unless_others_are_given(
 
 @pytest.mark.slow
 def test_what_went_with_a_setting_is_chosen_anew_where_a_plan_is_repeated_with_another(
-    trainer: Told, tmp_path: Path
+    trainer: RunCommand, tmp_path: Path
 ) -> None:
     bpe = ("--tokenizer", "bpe", "--vocab-size", "300", "--seed", "5", "--short-context", "8")
     assert trainer("train", "--corpus", text_file(tmp_path), *SMALL, *bpe, "--steps", "2", "--out", "mine")[0] == 0
@@ -320,7 +320,7 @@ def test_what_went_with_a_setting_is_chosen_anew_where_a_plan_is_repeated_with_a
 
 
 def test_a_run_finds_its_text_again_from_any_folder_and_wherever_it_was_moved(
-    trainer: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trainer: RunCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = text_file(tmp_path)
     assert trainer("train", "--corpus", text.name, *SMALL, "--steps", "2", "--out", "mine")[0] == 0
@@ -338,7 +338,7 @@ def test_a_run_finds_its_text_again_from_any_folder_and_wherever_it_was_moved(
     assert "has changed" in trainer("train", "--resume", "../mine", "--corpus", "other.txt")[2]
 
 
-def test_a_folder_that_is_no_run_yet_is_not_offered_to_go_on_with(trainer: Told, tmp_path: Path) -> None:
+def test_a_folder_that_is_no_run_yet_is_not_offered_to_go_on_with(trainer: RunCommand, tmp_path: Path) -> None:
     (tmp_path / "half").mkdir()
     write_plan(tmp_path / "half" / "plan.json", PLAN)  # as a run killed at its first moment leaves it
     _, _, err = trainer("train", "--corpus", text_file(tmp_path), *SMALL, "--steps", "2", "--out", "half")
@@ -346,7 +346,7 @@ def test_a_folder_that_is_no_run_yet_is_not_offered_to_go_on_with(trainer: Told,
 
 
 def test_what_a_killed_process_had_half_written_is_gone_when_its_run_goes_on(
-    trainer: Told, done: Run, tmp_path: Path
+    trainer: RunCommand, done: Run, tmp_path: Path
 ) -> None:
     shutil.copytree(done.path, tmp_path / "mine")
     (tmp_path / "mine" / ".last.safetensors.0123456789ab.part").write_bytes(b"half")
@@ -357,7 +357,7 @@ def test_what_a_killed_process_had_half_written_is_gone_when_its_run_goes_on(
 @pytest.mark.parametrize("line", ["{}", "5", "null", "[]", '{"step": 1}', "{", '{"step": 1, "step": 2}'])
 @pytest.mark.parametrize("command", ["info", "plot"])
 def test_a_damaged_record_is_one_line_that_says_so(
-    command: str, line: str, trainer: Told, done: Run, tmp_path: Path
+    command: str, line: str, trainer: RunCommand, done: Run, tmp_path: Path
 ) -> None:
     shutil.copytree(done.path, tmp_path / "mine")
     with (tmp_path / "mine" / "metrics.jsonl").open("a") as file:
@@ -368,7 +368,7 @@ def test_a_damaged_record_is_one_line_that_says_so(
 
 
 @pytest.mark.parametrize("baselines", ["{}", '{"foo": 1.0}', '{"uniform": 1.0, "unigram": 1.0, "bigram": "x"}'])
-def test_damaged_baselines_are_one_line_that_says_so(baselines: str, trainer: Told, done: Run, tmp_path: Path) -> None:
+def test_damaged_baselines_are_one_line(baselines: str, trainer: RunCommand, done: Run, tmp_path: Path) -> None:
     shutil.copytree(done.path, tmp_path / "mine")
     config = tmp_path / "mine" / "config.json"
     config.write_text(re.sub(r'"baselines": \{[^}]*\}', f'"baselines": {baselines}', config.read_text()))
@@ -378,7 +378,7 @@ def test_damaged_baselines_are_one_line_that_says_so(baselines: str, trainer: To
         assert "config.json is damaged: " in err
 
 
-def test_a_checkpoint_with_weights_of_another_kind_is_refused(trainer: Told, done: Run, tmp_path: Path) -> None:
+def test_a_checkpoint_with_weights_of_another_kind_is_refused(trainer: RunCommand, done: Run, tmp_path: Path) -> None:
     with safe_open(done.best, framework="pt") as file:
         metadata = file.metadata()
         weights = {name: file.get_tensor(name).bfloat16() for name in file.keys()}  # noqa: SIM118  (no mapping)
@@ -389,17 +389,17 @@ def test_a_checkpoint_with_weights_of_another_kind_is_refused(trainer: Told, don
         assert "has the type BF16, not F32" in err
 
 
-def test_a_picture_that_cannot_be_written_is_named(trainer: Told, done: Run) -> None:
+def test_a_picture_that_cannot_be_written_is_named(trainer: RunCommand, done: Run) -> None:
     code, _, err = trainer("plot", done.path, "--out", "missing/curve.png")
     assert (code, err) == (1, f"Error: {Path('missing/curve.png')}: No such file or directory\n")
     assert "ends in .png, not curve.pdf" in trainer("plot", done.path, "--out", "curve.pdf")[2]
 
 
-def test_without_minutes_or_steps_a_run_takes_the_default_that_help_names(trainer: Told) -> None:
+def test_without_minutes_or_steps_a_run_takes_the_default_that_help_names(trainer: RunCommand) -> None:
     assert f"[default: {DEFAULT_MINUTES:g}]" in trainer("train", "--help")[1]
 
 
-def test_every_help_has_an_example_and_hides_what_is_not_there_yet(trainer: Told) -> None:
+def test_every_help_has_an_example_and_hides_what_is_not_there_yet(trainer: RunCommand) -> None:
     for path in (
         (),
         ("corpus",),
@@ -420,7 +420,7 @@ def test_every_help_has_an_example_and_hides_what_is_not_there_yet(trainer: Told
 
 
 def test_corpora_are_listed_with_how_to_get_them(
-    trainer: Told, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    trainer: RunCommand, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     code, out, _ = trainer("corpus", "list")

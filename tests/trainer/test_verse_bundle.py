@@ -113,7 +113,7 @@ def test_provenance_that_json_cannot_hold_is_refused_by_name() -> None:
         assert caught.value.code == "provenance", odd
 
 
-def test_a_verse_that_is_no_text_is_not_packed() -> None:
+def test_a_verse_that_is_not_text_is_not_packed() -> None:
     config = ModelConfig("gpt2", 1, 1, 8, 32, LINEAR_A.size)
     weights = random_weights(config, 1)
     model = VerseModel(config, weights)

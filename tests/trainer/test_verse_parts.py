@@ -123,7 +123,7 @@ def test_what_stands_behind_the_cut_need_not_be_text() -> None:
             verse_text(bell, recipe(lines=0), [token])
 
 
-def test_the_reason_why_bytes_are_no_text_tells_the_place_in_bytes() -> None:
+def test_the_error_of_invalid_text_gives_its_byte_offset() -> None:
     symbols = Vocabulary.chars("ä\x07\u202e\n")
     for token, named in ((1, "U+0007"), (2, "U+202E")):
         with pytest.raises(NotText, match=rf"U\+{named[2:]} at byte 4") as caught:

@@ -23,7 +23,7 @@ from trainer.optim import Optimizer
 from trainer.plan import Plan, Revision
 from trainer.runtime.run import Run
 
-Told = Callable[..., tuple[int, str, str]]  # the command, called: exit code, output, errors
+RunCommand = Callable[..., tuple[int, str, str]]  # the command, called: exit code, output, errors
 
 TINY = TrainConfig(n_layer=1, n_head=2, n_embd=16, block_size=16, batch_size=4, learning_rate=4e-2, threads=1)
 SMALL = ("--n-layer", "1", "--n-head", "2", "--n-embd", "16", "--block-size", "16", "--batch-size", "4")  # as options
