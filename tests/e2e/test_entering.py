@@ -221,10 +221,8 @@ class ScriptedServer:
 
 
 def test_a_web_server_that_is_no_arena_is_recognized() -> None:
-    with (
-        ScriptedServer((404, {}, b"<h1>Not found</h1>")) as url,
-        pytest.raises(UploadError, match="is not a verse arena"),
-    ):
+    page = (404, {}, b"<h1>Not found</h1>")
+    with ScriptedServer(page) as url, pytest.raises(UploadError, match="is not a verse arena"):
         EventClient(Address.parse(url), "s" * 22).request("GET", "/api/v1/state")
 
 
