@@ -44,6 +44,7 @@ class GPT(nn.Module):
         self.gpt2 = config.arch == "gpt2"
         C, V = config.n_embd, config.vocab_size
         self.wte = Embedding(V, C)
+        self.previous = nn.ModuleDict({str(offset): Embedding(V, C) for offset in range(1, config.n_previous + 1)})
         if self.gpt2:
             self.wpe = Embedding(config.block_size, C)
         self.drop = nn.Dropout(dropout)
@@ -59,6 +60,8 @@ class GPT(nn.Module):
         """Return the logits of the token after each position: (B, T) -> (B, T, vocab_size), T at most block_size."""
         T = ids.shape[1]
         x = self.wte(ids)  # (B, T, C)
+        for offset, embedding in enumerate(self.previous.values(), start=1):
+            x[:, offset:] += embedding(ids[:, :-offset])
         rotary = None
         if self.gpt2:
             x = x + self.wpe.weight[:T]
@@ -273,7 +276,7 @@ def initial_weights(config: ModelConfig, key: bytes) -> Iterator[tuple[str, NDAr
         else:
             std = 0.02  # GPT-2's
             if modern:
-                std = 1.0 if name == "wte.weight" else shape[1] ** -0.5
+                std = 1.0 if name.startswith(("wte", "previous")) else shape[1] ** -0.5
             elif name.endswith("c_proj.weight"):
                 std /= (2 * config.n_layer) ** 0.5  # this many of them add up in the residual stream
             yield name, rng.uniform(key, name, shape, std * 3**0.5)

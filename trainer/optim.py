@@ -153,7 +153,8 @@ def make_optimizers(model: nn.Module, config: TrainConfig) -> list[Optimizer]:
     outer = {name: parameter for name, parameter in named.items() if name not in inner}
     optimizers: list[Optimizer] = [Muon(inner, config)]
     if config.arch != "gpt2":
-        optimizers.append(AdamW({"wte.weight": outer.pop("wte.weight")}, config, EMBEDDING_SCALE))
+        embeddings = {name: outer.pop(name) for name in tuple(outer) if name.startswith(("wte", "previous"))}
+        optimizers.append(AdamW(embeddings, config, EMBEDDING_SCALE))
     return [*optimizers, AdamW(outer, config, ADAMW_SCALE)]
 
 

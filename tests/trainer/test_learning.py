@@ -149,7 +149,8 @@ def test_muon_moves_the_matrices_of_the_blocks_and_adamw_the_rest(arch: str) -> 
     names = [{name.partition("/")[2] for name in optimizer.state} for optimizer in optimizers]
     assert names[0] == {f"h.0.{name}.weight" for name in ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")}
     assert set().union(*names[1:]) == {name for name, _ in model.named_parameters()} - names[0]
-    assert ({"wte.weight"} in names) == (arch == "modern")  # gpt2's embedding is its head, too
+    embeddings = {"wte.weight", "previous.1.weight", "previous.2.weight", "previous.3.weight"}
+    assert (embeddings in names) == (arch == "modern")  # gpt2's embedding is its head, too
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -162,7 +163,7 @@ def test_matrices_decay_and_vectors_do_not(optimizer: str) -> None:
     for each in make_optimizers(model, config):
         each.step(0.1, 1)
     for name, parameter in model.named_parameters():
-        scale = EMBEDDING_SCALE if name == "wte.weight" else ADAMW_SCALE
+        scale = EMBEDDING_SCALE if name.startswith(("wte", "previous")) else ADAMW_SCALE
         scale = 1.0 if optimizer == "adamw" or name.startswith("h.") else scale
         left = 1.0 - 0.1 * 0.5 * scale if parameter.ndim == 2 else 1.0
         assert torch.allclose(parameter, before[name] * left, rtol=1e-6), name

@@ -108,6 +108,10 @@ def logits(config: Mapping[str, Any], weights: Mapping[str, Any], ids: Sequence[
         return rms_norm(x, gain) if modern else layer_norm(x, gain, weights[f"{name}.bias"])
 
     xs = [list(weights["wte.weight"][token]) for token in ids]
+    for offset in range(1, 4):
+        if f"previous.{offset}.weight" in weights:
+            table = weights[f"previous.{offset}.weight"]
+            xs = [plus(x, table[ids[p - offset]]) if p >= offset else x for p, x in enumerate(xs)]
     if not modern:
         xs = [plus(x, weights["wpe.weight"][position]) for position, x in enumerate(xs)]
     for i in range(config["n_layer"]):
@@ -221,6 +225,8 @@ def shapes(config: Mapping[str, Any]) -> dict[str, list[int]]:
     found = {"wte.weight": [config["vocab_size"], width], "ln_f.weight": [width]}
     if modern:
         found["lm_head.weight"] = [config["vocab_size"], width]
+        if config["vocab_size"] <= 4 * config["n_layer"] * width:
+            found |= {f"previous.{offset}.weight": [config["vocab_size"], width] for offset in (1, 2, 3)}
     else:
         found |= {"wpe.weight": [config["block_size"], width], "ln_f.bias": [width]}
     for i in range(config["n_layer"]):

@@ -13,6 +13,7 @@ MAX_LAYERS = 64
 MAX_WIDTH = 4096
 MAX_BLOCK_SIZE = 1024  # tokens
 MAX_VOCAB_SIZE = 65_536  # tokens: an id fits into two bytes
+PREVIOUS_TOKENS = 3  # modern: tokens before each one whose embeddings are added to its own; NOTES.md compares 0 to 4
 MAX_WEIGHT_BYTES = 190 * 2**20  # float16; the large preset is 170 MB, and a bundle adds its header
 
 
@@ -64,6 +65,12 @@ class ModelConfig:
         return self.n_embd // self.n_head
 
     @property
+    def n_previous(self) -> int:
+        """Tables of previous tokens: `PREVIOUS_TOKENS`, or 0 where they would hold more weights than the blocks."""
+        fits = self.vocab_size <= 4 * self.n_layer * self.n_embd  # PREVIOUS_TOKENS V C <= 12 L C^2
+        return PREVIOUS_TOKENS if self.arch == "modern" and fits else 0
+
+    @property
     def n_params(self) -> int:
         """Stored weights, all tensors together."""
         total = 0
@@ -80,6 +87,8 @@ class ModelConfig:
         gpt2 = self.arch == "gpt2"
         matrices = {"attn.c_attn": (3 * C, C), "attn.c_proj": (C, C), "mlp.c_fc": (4 * C, C), "mlp.c_proj": (C, 4 * C)}
         shapes: dict[str, tuple[int, ...]] = {"wte.weight": (V, C)}
+        for offset in range(1, self.n_previous + 1):
+            shapes[f"previous.{offset}.weight"] = (V, C)
         if gpt2:
             shapes["wpe.weight"] = (self.block_size, C)
         for layer in range(self.n_layer):

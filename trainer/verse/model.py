@@ -75,16 +75,18 @@ def check_tensors(
 
 
 class Cache:
-    """Keys and values of every position so far, for B sequences of equal length.
+    """Tokens, keys and values of every position so far, for B sequences of equal length.
 
     Attributes:
         length: Positions held.
+        ids: Token ids, (B, capacity).
         keys: One array per layer, (B, n_head, capacity, head_width).
         values: One array per layer, (B, n_head, capacity, head_width).
     """
 
     def __init__(self, config: ModelConfig, batch: int, capacity: int, dtype: DTypeLike) -> None:
         shape = (batch, config.n_head, capacity, config.head_width)
+        self.ids = np.empty((batch, capacity), np.int64)
         self.keys = [np.empty(shape, dtype) for _ in range(config.n_layer)]
         self.values = [np.empty(shape, dtype) for _ in range(config.n_layer)]
         self.length = 0
@@ -92,10 +94,11 @@ class Cache:
     @property
     def batch(self) -> int:
         """Sequences held."""
-        return len(self.keys[0])
+        return len(self.ids)
 
     def keep(self, rows: Sequence[int]) -> None:
         """Keep only these sequences, in this order; a row may be repeated."""
+        self.ids = self.ids[list(rows)]
         self.keys = [keys[list(rows)] for keys in self.keys]
         self.values = [values[list(rows)] for values in self.values]
 
@@ -150,7 +153,11 @@ class VerseModel:
     def _hidden(self, ids: NDArray[np.integer], cache: Cache) -> Array:
         gpt2 = self.config.arch == "gpt2"
         start, stop = cache.length, cache.length + ids.shape[1]
+        cache.ids[:, start:stop] = ids
         x = self.weights["wte.weight"][ids]  # (B, T, C)
+        for offset in range(1, self.config.n_previous + 1):
+            previous = cache.ids[:, max(0, start - offset) : max(0, stop - offset)]
+            x[:, x.shape[1] - previous.shape[1] :] += self.weights[f"previous.{offset}.weight"][previous]
         if gpt2:
             x = x + self.weights["wpe.weight"][start:stop]
         else:
