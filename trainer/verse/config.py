@@ -66,9 +66,9 @@ class ModelConfig:
 
     @property
     def n_previous(self) -> int:
-        """Tables of previous tokens: `PREVIOUS_TOKENS`, or 0 where they would hold more weights than the blocks."""
-        fits = self.vocab_size <= 4 * self.n_layer * self.n_embd  # PREVIOUS_TOKENS V C <= 12 L C^2
-        return PREVIOUS_TOKENS if self.arch == "modern" and fits else 0
+        """Tables of previous tokens: `PREVIOUS_TOKENS`, or 0 where they would be over a quarter of the blocks' size."""
+        small = self.vocab_size <= self.n_layer * self.n_embd  # 3 V C <= 12 L C^2 / 4
+        return PREVIOUS_TOKENS if self.arch == "modern" and small else 0
 
     @property
     def n_params(self) -> int:
