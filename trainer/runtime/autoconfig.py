@@ -22,7 +22,8 @@ from trainer.config import (
 from trainer.errors import OptionError
 from trainer.model import new_model
 from trainer.optim import make_optimizers
-from trainer.runtime.budget import Clock, rehearse_step
+from trainer.runtime.budget import rehearse_step
+from trainer.runtime.clock import Clock
 from trainer.text import pluralize
 from trainer.verse.config import HEAD_WIDTHS
 
