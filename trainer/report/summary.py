@@ -131,19 +131,21 @@ def sleep_message(slept: float, end: datetime, is_kept: bool) -> str:
     >>> print(sleep_message(720.0, datetime(2026, 11, 28, 21, 40), is_kept=False))
     the computer slept for 12 minutes: the run ends at about 21:40 instead of 21:28
     >>> print(sleep_message(45.0, datetime(2026, 11, 28, 21, 28), is_kept=True))
-    the computer slept for 45 seconds: the run still ends at about 21:28, with fewer steps
+    the computer slept for 45 seconds: the run still ends at about 21:28:00, with fewer steps
 
     Args:
         slept: Seconds.
         end: When the run ends now.
         is_kept: Whether it was to end then before the sleep, too.
     """
-    seconds, minutes = round(slept), round(slept / 60)
-    time = pluralize(seconds, "second") if seconds < 120 else pluralize(minutes, "minute")
-    told = f"the computer slept for {time}: the run"
+    if slept < 120:
+        duration, style = pluralize(round(slept), "second"), "%H:%M:%S"
+    else:
+        duration, style = pluralize(round(slept / 60), "minute"), "%H:%M"
+    told = f"the computer slept for {duration}: the run"
     if is_kept:
-        return f"{told} still ends at about {end:%H:%M}, with fewer steps"
-    return f"{told} ends at about {end:%H:%M} instead of {end - timedelta(seconds=slept):%H:%M}"
+        return f"{told} still ends at about {end:{style}}, with fewer steps"
+    return f"{told} ends at about {end:{style}} instead of {end - timedelta(seconds=slept):{style}}"
 
 
 def lost_message(state: TrainState, reason: str) -> str:
