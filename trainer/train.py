@@ -113,8 +113,8 @@ def resume(
     Args:
         folder: The run's folder.
         corpus: Where its corpus is now; None if it has not moved.
-        further: Plan of a further round; None for as many steps as fit into `minutes`.
-        minutes: Time for a further round, if it has no plan; None for no further round.
+        further: Plan of a further round; None for none, or for as many steps as fit into `minutes`.
+        minutes: Time for a further round that has no plan yet.
         clock: Started when the minutes began; None to start one now.
         ranks: The processes that train together.
 
@@ -140,12 +140,12 @@ def resume(
         write_config(run, replace(config, corpus=dataset.corpus.source), corpus_record)
     state = start_state(run, config, dataset, plan, ranks)
     budget = None
-    if further is not None or minutes is not None:
-        if not plan.ends_at(state.step):
-            raise unfinished(run, state.step, plan.steps)
-        if further is None and minutes is not None:
-            budget = Budget(minutes, clock.read)
-            further = ranks.broadcast(budget.first_plan(measure_timing(config, dataset, budget, ranks), ranks))
+    if (further is not None or minutes is not None) and not plan.ends_at(state.step):
+        raise unfinished(run, state.step, plan.steps)
+    if minutes is not None:
+        budget = Budget(minutes, clock.read)
+        further = ranks.broadcast(budget.first_plan(measure_timing(config, dataset, budget, ranks), ranks))
+    if further is not None:
         plan = adopt_plan(run, plan, plan.with_round(further), ranks)
     return run_loop(state, plan, budget, clock)
 
