@@ -6,7 +6,6 @@ import io
 import re
 import shutil
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -84,13 +83,16 @@ def train(**options: Any) -> None:
       trainer train --minutes 2
       trainer train --corpus my.txt --preset small --arch gpt2 --steps 2000 --out runs/mine
       trainer train --resume runs/mine
+      trainer train --resume runs/mine --minutes 5
       torchrun --no-python --nproc-per-node 2 trainer train --preset large --minutes 60
     """
-    started = time.monotonic()
+    from trainer.runtime.clock import RunClock
+
+    clock = RunClock()
     from trainer.device import limit_thread_spinning
 
     limit_thread_spinning()
-    start_training(options, started)
+    start_training(options, clock)
 
 
 @cli.command()

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 
 from tests.trainer.trainer_runs import Clock
 from trainer.config import BATCH_TOKENS, OPTIMIZERS, PRESETS, TrainConfig
@@ -66,6 +67,22 @@ def test_bf16_is_chosen_where_it_is_faster() -> None:
     assert best_precision("cpu", faster) == "bf16"
     assert best_precision("cpu", slower) == "float32"
     assert best_precision("mps", slower) == "float32"
+
+
+def test_a_card_that_only_emulates_bf16_gets_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (7, 5))  # a T4
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)  # as torch answers there
+    assert best_precision("cuda", Clock()) == "float32"
+
+
+def test_a_card_that_has_bf16_gets_it_where_it_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    ones = torch.ones
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (8, 0))
+    monkeypatch.setattr(torch, "ones", lambda *size, dtype, device: ones(64, 64, dtype=dtype))  # no card is needed
+    monkeypatch.setattr(autoconfig, "configure_device", lambda device, threads: None)
+    faster, slower = Clock({2 * 20 + 1: lambda clock: setattr(clock, "seconds", 2.0)}), Clock()
+    assert best_precision("cuda", faster) == "bf16"
+    assert best_precision("cuda", slower) == "float32"
 
 
 def test_given_options_override_preset_and_auto() -> None:

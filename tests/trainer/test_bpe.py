@@ -29,6 +29,7 @@ from trainer.options import start_training
 from trainer.plan import Plan, Revision
 from trainer.report.info import describe
 from trainer.report.plot import plot_runs
+from trainer.runtime.clock import RunClock
 from trainer.runtime.run import Run, read_config, read_metrics
 from trainer.sampling import make_recipe, write_sample
 from trainer.tokenizer import PIECE_CHARACTERS, BPETokenizer, tokenizer_for
@@ -249,14 +250,16 @@ def test_a_short_corpus_gives_fewer_tokens_says_so_and_can_be_resumed_and_repeat
     assert N_BYTES < size < 1000
     assert f"{size} tokens (not 60,000: no other pair of tokens occurs twice within words)" in capsys.readouterr().out
     resume(run.path)
-    again = start_training({"plan": run.path, "out": tmp_path / "again", "device": "cpu"}, 0.0)
+    again = start_training({"plan": run.path, "out": tmp_path / "again", "device": "cpu"}, RunClock())
     assert same_weights(again, run)
 
 
 def test_a_repeated_run_keeps_its_tokenizer_unless_another_is_given(whole: Run, tmp_path: Path) -> None:
     def repeated(**options: object) -> tuple[str, int]:
         out = tmp_path / f"run-{len(list(tmp_path.iterdir()))}"
-        config, _ = read_config(start_training({"plan": whole.path, "out": out, "device": "cpu", **options}, 0.0))
+        config, _ = read_config(
+            start_training({"plan": whole.path, "out": out, "device": "cpu", **options}, RunClock())
+        )
         return config.tokenizer, config.vocab_size
 
     assert repeated() == ("bpe", 300)

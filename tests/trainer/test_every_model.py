@@ -15,6 +15,7 @@ from trainer import device
 from trainer.checkpoint import read_checkpoint
 from trainer.config import PRESETS, TOKENIZERS
 from trainer.options import start_training
+from trainer.runtime.clock import RunClock
 from trainer.runtime.run import read_config
 from trainer.sampling import make_recipe
 from trainer.submission.submit import make_submission, save_bundle
@@ -48,7 +49,7 @@ def train_and_submit(folder: Path, arch: str, tokenizer: str, preset: str, **siz
             "tokenizer": tokenizer,
             **sizes,
         },
-        0.0,
+        RunClock(),
     )
     config, _ = read_config(run)
     assert asdict(PRESETS[preset]).items() <= config.to_dict().items()

@@ -119,7 +119,7 @@ def test_a_spent_budget_ends_the_run_with_the_next_step() -> None:
         (Revision(0, 0, 1),),
         (Revision(0, 10, 0),),
         (Revision(0, 10**9, 1),),
-        (Revision(0, 10, 1), Revision(10, 20, 1)),
+        (Revision(0, 10, 1), Revision(11, 20, 1)),
         (Revision(0, 10, 1), Revision(4, 8, 1), Revision(4, 9, 1)),
         (Revision(0, 10, 1), Revision(4, 4, 1)),
         (Revision(0, 10.0, 1),),

@@ -9,7 +9,7 @@ from typing import Any
 from trainer.checkpoint import METADATA_KEY, Checkpoint, read_checkpoint
 from trainer.errors import RunError
 from trainer.metrics import bits_per_character, recorded_tokens_per_character
-from trainer.plan import read_plan
+from trainer.plan import Plan, read_plan
 from trainer.runtime.run import Run, read_config, read_metrics
 from trainer.sampling import max_verse_tokens
 from trainer.text import pluralize, shell_join
@@ -47,7 +47,7 @@ def _describe_run(run: Run) -> dict[str, str]:
     plan = read_plan(run.plan)
     lines = read_metrics(run)
     step = lines[-1]["step"] if lines else 0
-    rows = {"run": str(run.path), "trained": f"{step:,} of {plan.steps:,} steps"}
+    rows = {"run": str(run.path), "trained": f"{step:,} of {describe_steps(plan)}"}
     if lines:
         rows["trained"] += f", {lines[-1]['seconds'] / 60:.1f} minutes on {config.device}"
     if step < plan.steps:
@@ -92,6 +92,17 @@ def describe_shape(config: ModelConfig) -> str:
         f"{config.arch}, {layers}, {heads}, width {config.n_embd}, context {config.block_size}: "
         f"{config.n_params:,} weights"
     )
+
+
+def describe_steps(plan: Plan) -> str:
+    """Return the length of a run in words.
+
+    >>> from trainer.plan import plan_for_steps
+    >>> describe_steps(plan_for_steps(100)), describe_steps(plan_for_steps(100).with_round(plan_for_steps(50)))
+    ('100 steps', '150 steps in 2 rounds')
+    """
+    rounds = len(plan.round_starts)
+    return pluralize(plan.steps, "step") + (f" in {rounds} rounds" if rounds > 1 else "")
 
 
 def _describe_model(config: ModelConfig, vocabulary: Vocabulary) -> dict[str, str]:
