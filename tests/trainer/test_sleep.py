@@ -127,11 +127,24 @@ def test_a_run_in_steps_records_the_time_it_was_awake(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signal that stops a process")
 def test_a_real_run_that_was_stopped_says_so_and_that_it_ends_later(tmp_path: Path) -> None:
     stopped = MIN_SLEEP + 5
-    arguments = ("--corpus", text_file(tmp_path), *SMALL, "--device", "cpu", "--minutes", "0.75", "--out", "run")
+    arguments = (
+        "--corpus",
+        text_file(tmp_path),
+        *SMALL,
+        "--device",
+        "cpu",
+        "--minutes",
+        "0.75",
+        "--out",
+        "run",
+        "--no-early-stop",
+    )
     began = time.monotonic()
     with start_command("train", *arguments, cwd=tmp_path) as process:
         metrics = tmp_path / "run" / "metrics.jsonl"
-        while not metrics.exists() or metrics.read_text().count("\n") < 8:  # after the first evaluation, the fifth record
+        while (
+            not metrics.exists() or metrics.read_text().count("\n") < 8
+        ):  # after the first evaluation, the fifth record
             assert process.poll() is None
             time.sleep(0.1)
         process.send_signal(signal.SIGSTOP)
