@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from arena.verification.check import check_bundle
-from tests.trainer.verse_forgery import bundle
-from tests.trainer.verse_fuzz import mutant
+from tests.support.bundle_parts import bundle
+from tests.support.damaged_bundles import mutant
 from trainer.verse.bundle import parse_bundle
 
 

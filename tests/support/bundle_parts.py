@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.trainer.verse_models import LETTERS, random_weights
+from tests.support.small_models import LETTERS, random_weights
 from trainer.verse.bundle import pack
 from trainer.verse.config import ModelConfig
 from trainer.verse.generate import Written, regenerate

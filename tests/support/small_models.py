@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.trainer import verse_reference as reference
+from tests.support import reference_engine as reference
 from trainer.verse.config import ModelConfig
 from trainer.verse.model import VerseModel, round_weights
 from trainer.verse.recipe import Recipe

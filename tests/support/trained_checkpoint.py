@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.trainer.verse_agreement import Checkpoint
+from tests.support.verse_agreement import Checkpoint
 
 STEPS = 500
 PROMPT_TEXT = 4000  # characters of the corpus kept for prompts

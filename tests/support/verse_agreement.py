@@ -1,6 +1,6 @@
 """Verses of a trained checkpoint, written again in other ways, on other BLAS kernels and with other numbers of threads.
 
-As a program, `python -m tests.trainer.verse_agreement FOLDER FIRST COUNT` writes the verses FIRST..FIRST+COUNT-1 of the
+As a program, `python -m tests.support.verse_agreement FOLDER FIRST COUNT` writes the verses FIRST..FIRST+COUNT-1 of the
 checkpoint kept in FOLDER and prints one JSON object: kernel, threads, a fingerprint of the kernel's rounding, and each
 verse's ids digest, smallest gap and verdict. The environment (OPENBLAS_CORETYPE, OPENBLAS_NUM_THREADS) says how.
 """
@@ -21,7 +21,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 import trainer.verse.threads
-from tests.trainer.verse_models import Weights
+from tests.support.small_models import Weights
 from trainer.verse.config import ModelConfig
 from trainer.verse.generate import Written, regenerate
 from trainer.verse.model import VerseModel
@@ -134,7 +134,7 @@ def usable_kernels() -> list[str]:
 
 def written_elsewhere(folder: Path, first: int, count: int, **environment: str) -> dict[str, Any]:
     """The same verses from another process with these environment variables."""
-    command = [sys.executable, "-m", "tests.trainer.verse_agreement", str(folder), str(first), str(count)]
+    command = [sys.executable, "-m", "tests.support.verse_agreement", str(folder), str(first), str(count)]
     done = subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{environment}: {done.stderr.decode(errors='replace')}")

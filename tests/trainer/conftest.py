@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.trainer.trained import trained
+from tests.support.trained_checkpoint import trained
 
 if TYPE_CHECKING:
-    from tests.trainer.trainer_runs import RunCommand  # which needs torch
+    from tests.support.training_runs import RunCommand  # which needs torch
 
 __all__ = ["trained"]
 

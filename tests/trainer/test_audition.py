@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.trainer.trainer_runs import tiny
-from tests.trainer.verse_models import LINEAR_A
+from tests.support.small_models import LINEAR_A
+from tests.support.training_runs import tiny
 from trainer import cli
 from trainer.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from trainer.corpus import KNOWN_CORPORA, Corpus, load_corpus

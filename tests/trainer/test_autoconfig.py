@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.trainer.trainer_runs import Clock
+from tests.support.training_runs import Clock
 from trainer.config import BATCH_TOKENS, OPTIMIZERS, PRESETS, TrainConfig
 from trainer.errors import OptionError
 from trainer.runtime import autoconfig

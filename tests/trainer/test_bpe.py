@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
 
-from tests.trainer.trainer_runs import PLAN, Clock, Killed, die, same_weights, text_file, tiny
+from tests.support.training_runs import PLAN, Clock, Killed, die, same_weights, text_file, tiny
 from trainer import dataset as dataset
 from trainer.checkpoint import read_checkpoint, write_checkpoint
 from trainer.corpus import Corpus, load_corpus

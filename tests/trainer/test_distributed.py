@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.trainer.trainer_runs import command, same_weights, text_file
+from tests.support.training_runs import command, same_weights, text_file
 from trainer.checkpoint import read_resume
 from trainer.plan import read_plan
 from trainer.runtime.run import Run, read_config, read_metrics

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from arena.cli import main as arena
-from tests.trainer.trainer_runs import text_file
+from tests.support.training_runs import text_file
 from trainer import device
 from trainer.checkpoint import read_checkpoint
 from trainer.config import PRESETS, TOKENIZERS

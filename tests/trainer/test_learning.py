@@ -14,8 +14,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.trainer.trainer_runs import TINY, text_file, train_step
-from tests.trainer.verse_models import random_weights
+from tests.support.small_models import random_weights
+from tests.support.training_runs import TINY, text_file, train_step
 from trainer.config import OPTIMIZERS, PRECISIONS
 from trainer.errors import CheckpointError
 from trainer.loss import EVAL_LOGITS, get_batch, mean_loss, validation_loss

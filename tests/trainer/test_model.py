@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.trainer.verse_models import random_weights
+from tests.support.small_models import random_weights
 from trainer.model import load_weights, new_model, weights_of
 from trainer.verse.config import ARCHITECTURES, ModelConfig
 from trainer.verse.model import VerseModel

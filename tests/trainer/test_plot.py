@@ -12,7 +12,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tests.trainer.trainer_runs import PLAN, Clock, Killed, die, tiny
+from tests.support.training_runs import PLAN, Clock, Killed, die, tiny
 from trainer.errors import RunError
 from trainer.report import plot
 from trainer.report.plot import plot_runs

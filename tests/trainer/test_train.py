@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.trainer.trainer_runs import PLAN, Clock, Killed, ctrl_c, die, same_weights, slow_down, text_file, tiny
+from tests.support.training_runs import PLAN, Clock, Killed, ctrl_c, die, same_weights, slow_down, text_file, tiny
 from trainer.checkpoint import read_checkpoint, read_resume, write_checkpoint
 from trainer.corpus import load_corpus
 from trainer.dataset import check_header

@@ -14,7 +14,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from tests.trainer.trainer_runs import PLAN, SMALL, RunCommand, command, same_weights, text_file, tiny
+from tests.support.training_runs import PLAN, SMALL, RunCommand, command, same_weights, text_file, tiny
 from trainer import cli
 from trainer.checkpoint import read_checkpoint, write_checkpoint
 from trainer.config import DEFAULT_MINUTES, TrainConfig

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.trainer.trainer_runs import SMALL, command, same_weights, start_command, text_file
+from tests.support.training_runs import SMALL, command, same_weights, start_command, text_file
 from trainer.checkpoint import read_resume
 from trainer.plan import Plan, Revision, write_plan
 from trainer.runtime.run import Run, read_config

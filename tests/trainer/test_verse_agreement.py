@@ -15,7 +15,8 @@ from threadpoolctl import threadpool_limits
 import trainer.verse.generate
 import trainer.verse.replay
 import trainer.verse.threads
-from tests.trainer.verse_agreement import (
+from tests.support.small_models import LETTERS, random_weights, recipe
+from tests.support.verse_agreement import (
     THREADS,
     Checkpoint,
     differences,
@@ -26,7 +27,6 @@ from tests.trainer.verse_agreement import (
     usable_kernels,
     written_elsewhere,
 )
-from tests.trainer.verse_models import LETTERS, random_weights, recipe
 from trainer.verse.bundle import pack, parse_bundle
 from trainer.verse.config import ModelConfig
 from trainer.verse.generate import Written, regenerate

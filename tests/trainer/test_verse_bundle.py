@@ -19,8 +19,8 @@ import safetensors.numpy
 
 import trainer.verse.bundle
 import trainer.verse.claim
-from tests.trainer.verse_forgery import CONFIG, PROVENANCE, RECIPE, WEIGHTS, Parts, bundle, verse
-from tests.trainer.verse_models import LETTERS, LINEAR_A, random_weights, recipe
+from tests.support.bundle_parts import CONFIG, PROVENANCE, RECIPE, WEIGHTS, Parts, bundle, verse
+from tests.support.small_models import LETTERS, LINEAR_A, random_weights, recipe
 from trainer.verse.bundle import MAX_BUNDLE_BYTES, Bundle, pack, parse_bundle, read_bundle, read_claim
 from trainer.verse.certificate import ids_digest
 from trainer.verse.claim import MAX_HEADER_BYTES, parse_claim
@@ -76,7 +76,7 @@ def test_packing_twice_gives_the_same_bytes_whatever_the_order_and_memory_layout
 
 @pytest.mark.parametrize("hash_seed", ["0", "1", "4294967295"])
 def test_another_process_packs_the_same_bytes(hash_seed: str) -> None:
-    code = "import sys; from tests.trainer.verse_forgery import bundle; sys.stdout.buffer.write(bundle())"
+    code = "import sys; from tests.support.bundle_parts import bundle; sys.stdout.buffer.write(bundle())"
     environment = os.environ | {"PYTHONHASHSEED": hash_seed, "TZ": "Asia/Tokyo", "LC_ALL": "C"}
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, check=True)
     theirs, ours = Parts.of(done.stdout), Parts.of(bundle())

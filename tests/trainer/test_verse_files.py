@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.trainer.verse_forgery import bundle
+from tests.support.bundle_parts import bundle
 from trainer.verse.bundle import read_bundle, read_claim
 from trainer.verse.files import write_atomically
 

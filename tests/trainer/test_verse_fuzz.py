@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.trainer.verse_forgery import Parts, bundle
-from tests.trainer.verse_fuzz import fuzz, taken
+from tests.support.bundle_parts import Parts, bundle
+from tests.support.damaged_bundles import fuzz, taken
 
 STEADY = settings(deadline=None, derandomize=True, database=None)
 COUNT = 8_000

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tests.trainer import verse_reference as reference
-from tests.trainer.verse_models import recipe
+from tests.support import reference_engine as reference
+from tests.support.small_models import recipe
 from trainer.verse.decision import BOUND, decide, refutes
 from trainer.verse.recipe import Recipe
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import trainer.verse
-from tests.trainer import verse_reference as reference
-from tests.trainer.verse_models import golden_weights, plain
+from tests.support import reference_engine as reference
+from tests.support.small_models import golden_weights, plain
 from trainer.verse.bundle import pack, parse_bundle
 from trainer.verse.certificate import ENGINE, ids_digest
 from trainer.verse.claim import FORMAT

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tests.trainer import verse_reference as reference
-from tests.trainer.verse_models import LETTERS, LINEAR_A, random_weights, recipe
+from tests.support import reference_engine as reference
+from tests.support.small_models import LETTERS, LINEAR_A, random_weights, recipe
 from trainer.verse import strictjson
 from trainer.verse.certificate import Certificate, ids_digest
 from trainer.verse.config import ModelConfig

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import trainer.verse
-from tests.trainer import verse_reference as reference
-from tests.trainer.verse_models import LETTERS, LINEAR_A, all_logits, plain, random_weights, recipe
+from tests.support import reference_engine as reference
+from tests.support.small_models import LETTERS, LINEAR_A, all_logits, plain, random_weights, recipe
 from trainer.verse.config import ARCHITECTURES, ModelConfig
 from trainer.verse.generate import regenerate
 from trainer.verse.model import VerseModel
