@@ -6,6 +6,10 @@ import os
 
 import pytest
 
+from tests.support.browser import browser
+
+__all__ = ["browser"]
+
 # Two workers on two cores: each process of numpy or torch takes one thread. Before any of them is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

@@ -12,7 +12,8 @@ from werkzeug.test import TestResponse
 
 from arena.services import events
 from arena.services.receipts import public_key_of
-from tests.support.bundles import edit_claim, header_of, verse
+from tests.support.bundle_parts import edit_claim
+from tests.support.bundles import header_of, verse
 from tests.support.evening import START, Evening
 from tests.support.pages import post, token_of
 from trainer.submission.receipt import verify_receipt

@@ -19,21 +19,18 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from arena.bootstrap import EventContext, make_event, open_event
 from arena.server.network import free_port, raise_descriptor_limit
 from arena.server.server import web_server
-from arena.services import bracket, entries, events, queries, uploads, verification
-from arena.verification.check import check_bundle
+from arena.services import bracket, queries
 from tests.bench.load import Line, Outcome, Planned, as_fast_as_it_goes, by_the_clock, hang_up, lines
-from tests.support.bundles import RECIPE, Poet, random_weights
+from tests.support.bundles import verses
+from tests.support.evening import Evening
 from tests.support.server import ARENA, Process, ask, within
-from trainer.verse.claim import header_length
 
 SECONDS = 3.0  # of each run at full speed
 ROUNDS = 3  # alternating; the median counts
@@ -108,31 +105,12 @@ def running(command: list[str], port: int) -> Iterator[Meter]:
         process.end()
 
 
-def prepare(folder: Path) -> EventContext:
+def prepare(folder: Path) -> Evening:
     """An event with two verses and their match open until it is closed by hand."""
-    now = time.time()
-    settings = make_event(folder, name="Bench", draw_word="thimble", now=now)
-    event = open_event(replace(settings, min_free_bytes=0))
-    events.open_submissions(event.db, now=now)
-    poet = Poet(random_weights(1))
-    for number in (1, 2):
-        data, secret = poet.pack(poet.write(replace(RECIPE, seed=number))), f"the-secret-of-the-poet-number-{number}"
-        head = data[: header_length(data[:8])]
-        receipt = entries.take_claim(
-            event.db, event.bundles, event.spool, head, secret, f"poet {number}", key=settings.receipt_key, now=now
-        )
-        uploads.take_piece(
-            event.db, event.bundles, event.spool, receipt.entry, secret, receipt.offset, data[receipt.offset :], now=now
-        )
-    while job := verification.claim_next(event.db, worker="bench", lease_seconds=60, now=now):
-        verification.record_verdict(event.db, job, check_bundle(event.bundles.local_copy(job.bundle)), now=now)
-    events.close_submissions(event.db, now=now)
-    bracket.draw_bracket(event.db, now=now)
-    match = queries.console_view(event.db, now=now).next
-    if match is None:
-        raise RuntimeError("the bench's match was not drawn")
-    bracket.open_match(event.db, match.id, seconds=0, now=now)
-    return event
+    evening = Evening(folder, now=None).begin()
+    evening.drawn(verses(2))
+    bracket.open_match(evening.db, "r1m1", seconds=0, now=evening.now)
+    return evening
 
 
 def get(path: str, *headers: str) -> bytes:
@@ -211,7 +189,7 @@ class Voters:
 SIDES = ("left", "right")
 
 
-def votes(port: int, event: EventContext, meter: Meter) -> list[bytes]:
+def votes(port: int, event: Evening, meter: Meter) -> list[bytes]:
     """Durable votes a second through the whole application."""
     forms = Voters(port, VOTERS, meter).ready
     for count, first, last in ((1, 0, 300), (32, 300, 2_000), (256, 2_000, VOTERS)):
@@ -232,7 +210,7 @@ def votes(port: int, event: EventContext, meter: Meter) -> list[bytes]:
     return forms
 
 
-def counted(event: EventContext) -> int:
+def counted(event: Evening) -> int:
     """Votes in the open match."""
     match = queries.console_view(event.db, now=time.time()).open
     return match.votes or 0 if match else 0
@@ -317,4 +295,4 @@ def main() -> None:
             forms = votes(port, event, meter)
             room(port, forms, PHONES)
             stalled(port, STALLED)
-        event.db.dispose()
+        event.end()

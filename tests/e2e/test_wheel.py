@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.bundles import Poet, random_weights
+from tests.support.bundles import Poet
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slow
@@ -83,7 +83,7 @@ def test_the_folio_is_found_where_it_was_installed(installed: Path) -> None:
 
 def test_the_installed_command_verifies_a_verse(installed: Path, tmp_path: Path) -> None:
     bundle = tmp_path / "bundle"
-    bundle.write_bytes(Poet(random_weights(1)).pack())
+    bundle.write_bytes(Poet.random(1).pack())
     done = run(installed, "arena", "verify", bundle)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("PASS ")

@@ -20,6 +20,22 @@ pytestmark = pytest.mark.slow  # most of it times training steps
 Choose = Callable[..., tuple[TrainConfig, str]]
 
 
+@pytest.fixture(autouse=True)
+def _time_each_model_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all tests share the times of real steps: one measurement a model and clock, not one a test."""
+    monkeypatch.setattr(autoconfig, "measure_step_seconds", measure_once)
+
+
+MEASURED: dict[tuple[TrainConfig, float], float] = {}
+
+
+def measure_once(config: TrainConfig, clock: Any) -> float:
+    pace = clock.seconds if isinstance(clock, Clock) else 0.0  # a clock of the tests, or that of the machine
+    if (config, pace) not in MEASURED:
+        MEASURED[config, pace] = measure_step_seconds(config, clock)
+    return MEASURED[config, pace]
+
+
 def pick(options: dict[str, Any], seconds: float | None = None, clock: Any = time.monotonic) -> tuple[TrainConfig, str]:
     return autoconfigure(options, "cpu", seconds, clock, threads=1)
 
