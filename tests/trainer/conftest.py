@@ -19,10 +19,12 @@ __all__ = ["trained"]
 @pytest.fixture
 def trainer(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> RunCommand:
     """Call the command in a folder of its own: exit code, output, errors."""
-    from trainer import cli, device
+    import torch
+
+    from trainer import cli
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(device, "count_threads", lambda: 1)
+    torch.set_num_threads(1)
 
     def call(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["trainer", *map(str, arguments)])

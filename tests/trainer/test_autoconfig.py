@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,9 +14,6 @@ from trainer.errors import OptionError
 from trainer.runtime import autoconfig
 from trainer.runtime.autoconfig import AUTO_PRESETS, autoconfigure, best_precision, measure_step_seconds
 from trainer.verse.config import ARCHITECTURES
-
-pytestmark = pytest.mark.slow  # most of it times training steps
-Choose = Callable[..., tuple[TrainConfig, str]]
 
 
 @pytest.fixture(autouse=True)

@@ -7,11 +7,11 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 from arena.cli import main as arena
 from tests.support.training_runs import text_file
-from trainer import device
 from trainer.checkpoint import read_checkpoint
 from trainer.config import PRESETS, TOKENIZERS
 from trainer.options import start_training
@@ -73,15 +73,15 @@ def check(path: Path, arch: str, tokenizer: str) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "count_threads", lambda: 1)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
 
 
 @pytest.mark.parametrize(("arch", "tokenizer", "preset"), every(SMALL))
 def test_a_small_model_of_every_kind_trains_submits_and_verifies(
     arch: str, tokenizer: str, preset: str, tmp_path: Path
 ) -> None:
-    check(train_and_submit(tmp_path, arch, tokenizer, preset), arch, tokenizer)
+    check(train_and_submit(tmp_path, arch, tokenizer, preset, batch_size=2), arch, tokenizer)
 
 
 @pytest.mark.campaign

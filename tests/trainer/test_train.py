@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import math
 import os
 import signal
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
 
 from tests.support.training_runs import PLAN, Clock, Killed, ctrl_c, die, same_weights, slow_down, text_file, tiny
 from trainer.checkpoint import read_checkpoint, read_resume, write_checkpoint
+from trainer.config import TrainConfig
 from trainer.corpus import load_corpus
 from trainer.dataset import check_header
 from trainer.errors import CheckpointError, CorpusError, Diverged, Interrupted, OptionError, PlanError, RunError
@@ -165,20 +168,53 @@ def test_a_run_killed_between_its_checkpoints_ends_in_the_same_bits(
     assert [line["train_loss"] for line in read_metrics(run)] == [line["train_loss"] for line in read_metrics(whole)]
 
 
+HEART = Plan((Revision(0, 400, 20),))  # so many steps that a run on 400 characters learns them by heart
+
+
+class EarlyEnd(NamedTuple):
+    """A run that ended early, undisturbed."""
+
+    config: TrainConfig
+    run: Run
+    looks: int  # at the clock
+    output: str
+
+
+@pytest.fixture(scope="module")
+def early(tmp_path_factory: pytest.TempPathFactory) -> EarlyEnd:
+    folder, clock, output = tmp_path_factory.mktemp("early"), Clock(), io.StringIO()
+    config = tiny(folder, n_embd=64, learning_rate=1e-2)
+    text_file(folder, characters=400)
+    with contextlib.redirect_stdout(output):
+        run = train(config, folder / "run", HEART, clock=clock)
+    return EarlyEnd(config, run, clock.looks, output.getvalue())
+
+
 @pytest.mark.slow
-def test_a_run_that_ends_early_does_so_too_when_it_was_killed_on_the_way(tmp_path: Path) -> None:
-    config = tiny(tmp_path, n_embd=64, learning_rate=1e-2)
-    text_file(tmp_path, characters=400)
-    plan = Plan((Revision(0, 400, 20),))
-    clock = Clock()
-    undisturbed = train(config, tmp_path / "whole", plan, clock=clock)
-    assert read_plan(undisturbed.plan).steps < 400
-    for look in [*range(2, clock.looks, clock.looks // 8), clock.looks - 2, clock.looks - 1, clock.looks]:
-        with pytest.raises(Killed):
-            train(config, tmp_path / f"{look}", plan, clock=Clock({look: die}))
-        run = resume(tmp_path / f"{look}")
-        assert read_plan(run.plan) == read_plan(undisturbed.plan)
-        assert same_weights(run, undisturbed) and same_weights(run, undisturbed, "best")
+@pytest.mark.parametrize("looks_left", [0, 1, 2])
+def test_a_run_that_ends_early_does_so_too_when_it_was_killed_at_its_last_steps(
+    looks_left: int, early: EarlyEnd, tmp_path: Path
+) -> None:
+    with pytest.raises(Killed):
+        train(early.config, tmp_path / "run", HEART, clock=Clock({early.looks - looks_left: die}))
+    run = resume(tmp_path / "run")
+    assert read_plan(run.plan) == read_plan(early.run.plan)
+    assert same_weights(run, early.run) and same_weights(run, early.run, "best")
+
+
+@pytest.mark.slow
+def test_a_run_that_ends_early_does_so_too_when_it_was_killed_again_and_again(early: EarlyEnd, tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        train(early.config, tmp_path / "run", HEART, clock=Clock({2: die}))
+    kills, run = 1, None
+    while run is None:
+        try:
+            run = resume(tmp_path / "run", clock=Clock({7 + kills: die}))  # each life is a look longer than the last
+        except Killed:
+            kills += 1
+    assert kills > 4
+    assert read_plan(run.plan) == read_plan(early.run.plan)
+    assert same_weights(run, early.run) and same_weights(run, early.run, "best")
 
 
 def test_a_long_way_between_evaluations_is_saved_by_the_clock(whole: Run, tmp_path: Path) -> None:
@@ -418,20 +454,16 @@ def test_a_run_that_over_fitted_says_so(tmp_path: Path, capsys: pytest.CaptureFi
 
 @pytest.mark.slow
 def test_a_run_that_learns_by_heart_is_ended_early_unless_that_is_not_wanted(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    early: EarlyEnd, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = tiny(tmp_path, n_embd=64, learning_rate=1e-2)
-    text_file(tmp_path, characters=400)
-    plan = Plan((Revision(0, 400, 20),))
-    early = train(config, tmp_path / "early", plan)
-    assert "So it was ended early." in capsys.readouterr().out
-    whole = train(replace(config, early_stop=False), tmp_path / "whole", plan)
-    told = capsys.readouterr().out
-    assert "It over-fitted" in told and "ended early" not in told
-    ended, not_ended = read_metrics(early), read_metrics(whole)
-    assert ended[-1]["step"] < not_ended[-1]["step"] == 400
+    assert "So it was ended early." in early.output
+    whole = train(replace(early.config, early_stop=False), tmp_path / "whole", HEART)
+    output = capsys.readouterr().out
+    assert "It over-fitted" in output and "ended early" not in output
+    ended, not_ended = read_metrics(early.run), read_metrics(whole)
+    assert read_plan(early.run.plan).steps == ended[-1]["step"] < not_ended[-1]["step"] == 400
     assert ended[-1]["train_loss"] < ended[len(ended) // 3]["train_loss"]  # it learned all the time, by heart
-    assert same_weights(early, whole, "best")
+    assert same_weights(early.run, whole, "best")
 
 
 @pytest.mark.slow
