@@ -140,7 +140,7 @@ def test_a_terminal_without_the_verses_letters_gets_escapes(kinds: Callable[[str
     assert b"\\u03a9" in done.stdout
 
 
-def test_a_reader_who_leaves_early_is_no_failed_verse(kinds: Callable[[str], Path]) -> None:
+def test_a_closed_output_is_not_reported_as_a_failed_verse(kinds: Callable[[str], Path]) -> None:
     read, write = os.pipe()
     os.close(read)
     done = subprocess.run([*ARENA, "verify", kinds("missing")], stdout=write, stderr=subprocess.PIPE)

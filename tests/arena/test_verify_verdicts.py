@@ -105,7 +105,9 @@ def test_a_changed_weight_without_its_digest_is_malformed(tmp_path: Path, poet: 
         ("missing", "ERROR", "missing"),
     ],
 )
-def test_what_is_no_bundle_is_told_apart(kinds: Callable[[str], Path], kind: str, verdict: str, code: str) -> None:
+def test_a_file_that_is_no_bundle_is_malformed_or_an_error(
+    kinds: Callable[[str], Path], kind: str, verdict: str, code: str
+) -> None:
     report = verify_file(kinds(kind), threading.Event())
     assert (report.verdict, report.code) == (verdict, code)
 

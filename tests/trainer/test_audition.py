@@ -376,7 +376,7 @@ def test_a_carriage_return_in_a_prompt_reaches_the_line_that_is_copied() -> None
 @pytest.mark.slow
 @needs_chromium
 @pytest.mark.parametrize("javascript", [True, False], ids=["with-javascript", "without"])
-def test_a_tap_on_a_verse_shows_its_line(browser: Any, tmp_path: Path, javascript: bool) -> None:
+def test_a_tap_on_a_verse_shows_the_command_that_submits_it(browser: Any, tmp_path: Path, javascript: bool) -> None:
     audition = write_candidates(audition_request(prompts=(*NASTY, "a"), tokens=90), small_checkpoint(), None)
     (tmp_path / "verses.html").write_text(render_page(audition), encoding="utf-8")
     context = browser.new_context(java_script_enabled=javascript, **PHONE)

@@ -59,7 +59,7 @@ def test_auto_picks_something_that_can_be_trained_and_says_what(
     assert ("ms here" in why) == (seconds is not None)
 
 
-def test_more_time_is_for_larger_models() -> None:
+def test_more_time_chooses_a_larger_model() -> None:
     seconds_a_step = measure_step_seconds(autoconfig.probe_config({"device": "cpu", "precision": "float32"}), Clock())
     assert seconds_a_step == 1.0  # a look at this clock before and one after
     sizes = [
@@ -88,7 +88,7 @@ def test_given_options_override_preset_and_auto() -> None:
         assert (config.dropout, config.arch, config.precision) == (0.1, "gpt2", "bf16")
 
 
-def test_large_models_are_kept_from_learning_by_heart_and_small_ones_need_not_be() -> None:
+def test_only_the_large_presets_have_dropout_and_weight_decay() -> None:
     for name, needs_it in (("tiny", False), ("small", False), ("medium", True), ("large", True)):
         config, _ = pick({"preset": name})
         assert (config.dropout > 0, config.weight_decay > 0) == (needs_it, needs_it)

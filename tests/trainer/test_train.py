@@ -60,7 +60,7 @@ def test_a_run_leaves_everything_in_its_folder(whole: Run) -> None:
     assert {path.name for path in whole.path.iterdir()} == names
 
 
-def test_the_loss_falls_below_what_counting_letters_gives(whole: Run) -> None:
+def test_the_validation_loss_starts_below_the_uniform_baseline_and_falls(whole: Run) -> None:
     baselines = read_config(whole)[1]["baselines"]
     losses = [line["val_loss"] for line in read_metrics(whole) if "val_loss" in line]
     assert baselines["uniform"] > losses[0] > losses[1] > losses[2]
@@ -217,7 +217,7 @@ def test_a_run_that_ends_early_does_so_too_when_it_was_killed_again_and_again(ea
     assert same_weights(run, early.run) and same_weights(run, early.run, "best")
 
 
-def test_a_long_way_between_evaluations_is_saved_by_the_clock(whole: Run, tmp_path: Path) -> None:
+def test_a_run_is_saved_by_the_clock_between_two_distant_evaluations(whole: Run, tmp_path: Path) -> None:
     with pytest.raises(Killed):
         train(tiny(tmp_path), tmp_path / "run", PLAN, clock=Clock({5: die}, seconds=SAVE_SECONDS * 0.7))
     step = read_checkpoint(tmp_path / "run" / "last.safetensors").step
@@ -225,7 +225,7 @@ def test_a_long_way_between_evaluations_is_saved_by_the_clock(whole: Run, tmp_pa
     assert same_weights(resume(tmp_path / "run"), whole)
 
 
-def test_ctrl_c_saves_and_says_the_exact_line_to_go_on(whole: Run, tmp_path: Path) -> None:
+def test_ctrl_c_saves_and_shows_the_exact_command_that_resumes(whole: Run, tmp_path: Path) -> None:
     folder = tmp_path / "a run"
     clock = Clock({2 + 4 + 1 + 2: ctrl_c})
     with pytest.raises(Interrupted, match=rf"trainer train --resume '{folder}'$"):
@@ -266,7 +266,7 @@ def test_a_second_ctrl_c_while_saving_leaves_the_checkpoint_before_whole(
     assert same_weights(resume(folder), whole)
 
 
-def test_ctrl_c_is_ours_only_while_training(whole: Run) -> None:
+def test_the_handler_of_ctrl_c_is_replaced_only_while_training(whole: Run) -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
@@ -315,7 +315,7 @@ def change_model(run: Run) -> None:
         (lambda run: run.last.write_bytes(run.best.read_bytes()), CheckpointError, "needed to resume"),
     ],
 )
-def test_a_run_that_was_tampered_with_is_not_gone_on_with(
+def test_a_run_whose_files_were_changed_is_not_resumed(
     damage: Any, error: type[Exception], says: str, tmp_path: Path
 ) -> None:
     with pytest.raises(Killed):
@@ -477,7 +477,7 @@ def test_a_run_shortened_by_the_clock_does_not_claim_to_have_ended_early(
     assert "It over-fitted" in told and "ended early" not in told
 
 
-def test_what_lies_beyond_a_short_context_is_no_over_fitting(tmp_path: Path) -> None:
+def test_losses_measured_with_the_short_context_do_not_count_as_over_fitting(tmp_path: Path) -> None:
     run = train(tiny(tmp_path, short_context=4), tmp_path / "run", PLAN)  # evaluates at 4, 8 and 12; 6 are short
     assert len([line for line in read_metrics(run) if "val_loss" in line]) == 3
     _, resumed = read_resume(run.last)

@@ -35,7 +35,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return train(tiny(folder), folder / "run", PLAN)
 
 
-def test_a_run_then_a_verse_then_what_it_is(trainer: RunCommand, tmp_path: Path) -> None:
+def test_a_run_is_trained_writes_a_verse_and_is_described(trainer: RunCommand, tmp_path: Path) -> None:
     code, out, err = trainer("train", "--corpus", text_file(tmp_path), *SMALL, "--steps", "6", "--out", "mine")
     assert (code, err) == (0, "")
     assert re.search(r"^step 6/6  train \d\.\d{3}  validation \d\.\d{3}", out, re.MULTILINE)
@@ -55,7 +55,7 @@ def test_a_run_then_a_verse_then_what_it_is(trainer: RunCommand, tmp_path: Path)
     assert trainer("info", "mine/last.safetensors")[0] == 0
 
 
-def test_a_run_with_pieces_of_words_reads_any_prompt(trainer: RunCommand, tmp_path: Path) -> None:
+def test_a_bpe_run_takes_a_prompt_of_any_characters(trainer: RunCommand, tmp_path: Path) -> None:
     bpe = ("--tokenizer", "bpe", "--vocab-size", "300")
     code, out, err = trainer("train", "--corpus", text_file(tmp_path), *SMALL, *bpe, "--steps", "30", "--out", "mine")
     assert (code, err) == (0, "")
@@ -90,7 +90,7 @@ def test_what_generate_writes_the_verse_engine_replays(trainer: RunCommand, done
         (("--lines", "65"), "lines must be"),
     ],
 )
-def test_a_verse_that_cannot_be_asked_for_is_one_line_that_says_why(
+def test_an_impossible_option_of_generate_is_one_line_that_says_why(
     arguments: tuple[str, ...], says: str, trainer: RunCommand, done: Run
 ) -> None:
     code, out, err = trainer("generate", "--ckpt", done.path, *arguments)
@@ -295,7 +295,7 @@ def test_a_run_s_plan_is_repeated_with_its_settings_unless_others_are_given(
 
 
 @pytest.mark.slow
-def test_what_went_with_a_setting_is_chosen_anew_where_a_plan_is_repeated_with_another(
+def test_a_plan_repeated_with_another_setting_chooses_anew_what_depended_on_it(
     trainer: RunCommand, tmp_path: Path
 ) -> None:
     bpe = ("--tokenizer", "bpe", "--vocab-size", "300", "--seed", "5", "--short-context", "8")
@@ -338,14 +338,14 @@ def test_a_run_finds_its_text_again_from_any_folder_and_wherever_it_was_moved(
     assert "has changed" in trainer("train", "--resume", "../mine", "--corpus", "other.txt")[2]
 
 
-def test_a_folder_that_is_no_run_yet_is_not_offered_to_go_on_with(trainer: RunCommand, tmp_path: Path) -> None:
+def test_a_folder_that_is_no_run_yet_is_not_offered_for_resuming(trainer: RunCommand, tmp_path: Path) -> None:
     (tmp_path / "half").mkdir()
     write_plan(tmp_path / "half" / "plan.json", PLAN)  # as a run killed at its first moment leaves it
     _, _, err = trainer("train", "--corpus", text_file(tmp_path), *SMALL, "--steps", "2", "--out", "half")
     assert err.endswith("half is not empty: choose another --out\n")
 
 
-def test_what_a_killed_process_had_half_written_is_gone_when_its_run_goes_on(
+def test_a_file_half_written_by_a_killed_process_is_removed_on_resume(
     trainer: RunCommand, done: Run, tmp_path: Path
 ) -> None:
     shutil.copytree(done.path, tmp_path / "mine")

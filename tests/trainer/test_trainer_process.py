@@ -80,7 +80,7 @@ def test_a_run_killed_with_force_and_resumed_ends_in_the_same_bits(tmp_path: Pat
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no way to press Ctrl-C for one process alone")
-def test_ctrl_c_ends_with_130_and_the_line_to_go_on(tmp_path: Path) -> None:
+def test_ctrl_c_exits_130_and_shows_the_command_that_resumes(tmp_path: Path) -> None:
     with start_long(tmp_path) as process:
         read_until(process, "step 40/")
         process.send_signal(signal.SIGINT)

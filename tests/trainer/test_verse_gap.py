@@ -101,7 +101,7 @@ def test_what_is_refuted_cannot_win_within_the_bound(step: tuple[NDArray[np.floa
         assert reachable == {token}
 
 
-def test_near_ties_of_every_kind_have_the_gap_that_a_hand_computes() -> None:
+def test_near_ties_of_every_kind_have_the_gap_computed_by_hand() -> None:
     z = np.array([2.0, 1.0, 0.5, -1.0])
 
     def gap(k: int) -> float:

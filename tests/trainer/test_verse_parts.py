@@ -115,7 +115,7 @@ def test_a_token_that_spans_line_feeds_ends_the_verse_in_its_middle() -> None:
     assert verse_text(LINEAR_A, recipe(lines=1), [97, 257, 195][:2]) == "aab"
 
 
-def test_what_stands_behind_the_cut_need_not_be_text() -> None:
+def test_bytes_after_the_cut_need_not_be_text() -> None:
     bell = Vocabulary.bpe([(97, 10), (256, 7), (256, 195)])
     for token in (257, 258):
         assert verse_text(bell, recipe(lines=1), [token]) == "a"
@@ -205,7 +205,7 @@ def test_a_recipe_survives_json(asked: Recipe) -> None:
     assert Recipe.from_dict(json.loads(json.dumps(asked.to_dict()))) == asked
 
 
-def test_a_recipe_may_be_made_of_a_list_and_is_then_a_value() -> None:
+def test_a_recipe_made_from_a_list_is_equal_and_hashable() -> None:
     asked = recipe(prompt_ids=[1, 2])
     assert asked == recipe(prompt_ids=(1, 2))
     assert len({asked, recipe(prompt_ids=(1, 2))}) == 1
@@ -248,7 +248,7 @@ def test_a_vocabulary_survives_json_and_spells_as_the_specification_says(vocabul
     assert max(map(len, again.tokens)) <= MAX_TOKEN_BYTES
 
 
-def test_symbols_are_what_they_are_and_not_what_they_look_like() -> None:
+def test_symbols_that_look_alike_stay_different() -> None:
     assert Vocabulary.chars("é" + "e\u0301").size == 3  # composed and decomposed: three characters, not two
     assert Vocabulary.chars("\ufeffa").tokens[0] == b"\xef\xbb\xbf"
     assert Vocabulary.chars("😀a").tokens[0] == "😀".encode()
@@ -298,14 +298,14 @@ json_values = st.recursive(
 
 @settings(STEADY, max_examples=300)
 @given(json_values)
-def test_what_is_dumped_is_parsed_again_and_spelled_in_one_way(value: Any) -> None:
+def test_strict_json_parses_what_it_dumps_and_has_one_spelling(value: Any) -> None:
     assert strictjson.parse(strictjson.dump(value)) == value
     assert strictjson.dump(strictjson.parse(json.dumps(value, indent=2).encode())) == strictjson.dump(value)
 
 
 @settings(STEADY, max_examples=1500)
 @given(st.binary(max_size=60) | st.text('{}[]":,0123456789.eE-+ \\u"ntrfalsd\ud7ff').map(lambda s: s.encode()))
-def test_whatever_the_bytes_strict_json_says_yes_or_gives_a_reason(data: bytes) -> None:
+def test_strict_json_parses_any_bytes_or_gives_a_reason(data: bytes) -> None:
     try:
         value = strictjson.parse(data)
     except ValueError as error:
