@@ -18,7 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a file on one worker, so that its fixtures are made once; groups with slow tests come first.
 
-    Tests that use the trained checkpoint are one group: it takes half a minute to train.
+    Tests that use the trained checkpoint are one group: it is trained once.
     """
     slow = set()
     for item in items:

@@ -131,8 +131,8 @@ def polls(empty_port: int, port: int, meters: dict[int, Meter]) -> None:
             for name, (where, request) in cases.items():
                 connected = lines(where, count)
                 meters[where].each(1)
-                done = as_fast_as_it_goes(connected, lambda request=request: request, SECONDS)
-                found[name].append((done, meters[where].each(len(done.latencies))))
+                outcome = as_fast_as_it_goes(connected, lambda request=request: request, SECONDS)
+                found[name].append((outcome, meters[where].each(len(outcome.latencies))))
                 hang_up(connected)
         peer = statistics.median(one.rate for one, _ in found["empty application"])
         print(f"{count:,} connections, each asking again when it is answered:")
@@ -196,14 +196,14 @@ def votes(port: int, event: Evening, meter: Meter) -> list[bytes]:
         connected, left = lines(port, count), iter(forms[first:last])
         before = counted(event)
         meter.each(1)
-        done = as_fast_as_it_goes(connected, lambda left=left: next(left, None), 600.0)
+        outcome = as_fast_as_it_goes(connected, lambda left=left: next(left, None), 600.0)
         hang_up(connected)
-        size = len(done.latencies)
-        if done.statuses[303] != size or done.unanswered:
-            raise RuntimeError(f"votes were not all taken: {dict(done.statuses)}, {done.unanswered} unanswered")
+        size = len(outcome.latencies)
+        if outcome.statuses[303] != size or outcome.unanswered:
+            raise RuntimeError(f"votes were not all taken: {dict(outcome.statuses)}, {outcome.unanswered} unanswered")
         print(
-            f"durable votes, {count:>3} at once: {done.rate:>6,.0f}/s, p50 {1000 * done.percentile(50):.1f} ms, "
-            f"p99 {1000 * done.percentile(99):.1f} ms, processor {meter.each(size):.2f} ms each"
+            f"durable votes, {count:>3} at once: {outcome.rate:>6,.0f}/s, p50 {1000 * outcome.percentile(50):.1f} ms, "
+            f"p99 {1000 * outcome.percentile(99):.1f} ms, processor {meter.each(size):.2f} ms each"
         )
         if counted(event) - before != size:
             raise RuntimeError(f"{size} votes were confirmed, and {counted(event) - before} count")

@@ -117,8 +117,8 @@ def test_a_verse_enters_by_the_upload_page(browser: Any, served: Evening, tmp_pa
     tensors = len(large_verse(20 + javascript)) - header_length(large_verse(20 + javascript)[:8])
     assert sent.count("PATCH") == (-(-tensors // PIECE_BYTES) if javascript else 0), sent
     if not javascript:
-        done = within(60, lambda: not queries.console_view(served.db, now=time.time()).pending)
-        assert done
+        verified = within(60, lambda: not queries.console_view(served.db, now=time.time()).pending)
+        assert verified
         page.reload()
     page.get_by_text("Verified: it takes part").wait_for(timeout=3 * SOON)
     assert page.locator(".by").inner_text() == "as Ada <b>& Co</b>"

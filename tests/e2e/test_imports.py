@@ -62,9 +62,9 @@ def test_posix_only_modules_are_imported_under_guard() -> None:
 
 
 def run(code: str) -> str:
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout.strip()
+    completed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (completed.returncode, completed.stderr) == (0, "")
+    return completed.stdout.strip()
 
 
 def test_importing_the_arena_and_the_verse_loads_no_torch_and_does_nothing() -> None:

@@ -241,8 +241,8 @@ def play_with_kills(served: Evening, folder: Path, kills: int, seed: int) -> Non
     killer = Killer(served, rng, moments)
     entries = [enter(served, folder, number, killer) for number in range(POETS)]
     killer.finish()
-    done = within(AT_LAST, lambda: not queries.console_view(served.db, now=time.time()).pending)
-    assert done, served.server and served.server.lines
+    verified = within(AT_LAST, lambda: not queries.console_view(served.db, now=time.time()).pending)
+    assert verified, served.server and served.server.lines
     for number, entry in enumerate(entries):  # every acknowledged entry is there, and in
         assert entry_status(served.db, entry, secret_of(f"poet{number}"), now=time.time()).state == "verified"
     served.close()

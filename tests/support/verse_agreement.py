@@ -135,10 +135,10 @@ def usable_kernels() -> list[str]:
 def written_elsewhere(folder: Path, first: int, count: int, **environment: str) -> dict[str, Any]:
     """The same verses from another process with these environment variables."""
     command = [sys.executable, "-m", "tests.support.verse_agreement", str(folder), str(first), str(count)]
-    done = subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{environment}: {done.stderr.decode(errors='replace')}")
-    result: dict[str, Any] = json.loads(done.stdout)
+    completed = subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, check=False)
+    if completed.returncode:
+        raise RuntimeError(f"{environment}: {completed.stderr.decode(errors='replace')}")
+    result: dict[str, Any] = json.loads(completed.stdout)
     return result
 
 

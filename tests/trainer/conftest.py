@@ -33,7 +33,7 @@ def trainer(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], 
             cli.main()
         except SystemExit as ended:
             code = int(ended.code or 0)
-        told = capfd.readouterr()
-        return code, told.out, told.err
+        captured = capfd.readouterr()
+        return code, captured.out, captured.err
 
     return call

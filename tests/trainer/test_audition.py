@@ -277,9 +277,9 @@ def test_the_command_prints_the_best_with_the_lines_that_submit_them(run: Path, 
     lines = [line for line in out.splitlines() if line.startswith("trainer submit ")]
     assert len(lines) == 3
     verses = re.findall(r"^\d\. Score .*\n\n((?s:.*?))\n\ntrainer submit", out, re.M)
-    code, told, err = trainer(*shlex.split(lines[0])[1:], "--out", tmp_path / "a.verse")
+    code, output, err = trainer(*shlex.split(lines[0])[1:], "--out", tmp_path / "a.verse")
     assert (code, err) == (0, "")
-    assert verses[0] in told
+    assert verses[0] in output
 
 
 @pytest.mark.parametrize(

@@ -142,11 +142,13 @@ from trainer.tokenizer import BPETokenizer
 tokenizer = BPETokenizer.of(load_corpus("folio").text[:300_000], 2000)
 print(tokenizer.size, hashlib.sha256(repr(tokenizer.vocabulary.merges).encode()).hexdigest())
 """
-    told = set()
+    outputs = set()
     for seed, threads in (("1", "1"), ("2", "2"), ("3", "5")):
         environment = os.environ | {"PYTHONHASHSEED": seed, "RAYON_NUM_THREADS": threads}
-        told.add(subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True).stdout)
-    assert len(told) == 1
+        outputs.add(
+            subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True).stdout
+        )
+    assert len(outputs) == 1
 
 
 # --- bits per character ---------------------------------------------------------------------------------------------
@@ -211,17 +213,17 @@ def test_the_best_checkpoint_records_its_bits_per_character(whole: Run) -> None:
     assert best.provenance["bits_per_character"] == pytest.approx(bits, abs=1e-4)
     assert best.provenance["corpus"]["tokens_per_character"] == best.corpus["tokens_per_character"] == ratio
     for path in (whole.path, whole.best):
-        told = describe(path)
-        assert f"validation loss {best.val_loss:.4f} ({bits:.4f} bits per character)" in told
-        assert "bpe, 300 tokens" in told
+        description = describe(path)
+        assert f"validation loss {best.val_loss:.4f} ({bits:.4f} bits per character)" in description
+        assert "bpe, 300 tokens" in description
 
 
 def test_a_checkpoint_without_its_tokens_per_character_is_read(whole: Run, tmp_path: Path) -> None:
     best = read_checkpoint(whole.path)
     del best.corpus["tokens_per_character"]  # type: ignore[attr-defined]
     write_checkpoint(tmp_path / "old.safetensors", best)
-    told = describe(tmp_path / "old.safetensors")
-    assert f"validation loss {best.val_loss:.4f}\n" in told
+    description = describe(tmp_path / "old.safetensors")
+    assert f"validation loss {best.val_loss:.4f}\n" in description
 
 
 def test_a_run_killed_and_resumed_learns_its_merges_again_and_ends_in_the_same_bits(whole: Run, tmp_path: Path) -> None:
@@ -283,13 +285,13 @@ def test_evaluations_and_the_summary_show_bits_per_character_and_name_tokens(
     whole: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train(tiny(tmp_path, tokenizer="bpe", vocab_size=300), tmp_path / "run", PLAN)
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     baselines = read_config(whole)[1]["baselines"]
-    assert f"token frequencies {baselines['unigram']:.2f}, token pairs {baselines['bigram']:.2f}." in told
-    assert "letter" not in told
+    assert f"token frequencies {baselines['unigram']:.2f}, token pairs {baselines['bigram']:.2f}." in output
+    assert "letter" not in output
     best = read_checkpoint(whole.path)
-    assert re.search(r"^step 12/12 .*validation \d\.\d{3} \(\d\.\d{3} bits per character\)", told, re.MULTILINE)
-    assert f"({best.provenance['bits_per_character']:.3f} bits per character) at step {best.step}" in told
+    assert re.search(r"^step 12/12 .*validation \d\.\d{3} \(\d\.\d{3} bits per character\)", output, re.MULTILINE)
+    assert f"({best.provenance['bits_per_character']:.3f} bits per character) at step {best.step}" in output
 
 
 def test_runs_with_different_tokenizers_are_plotted_in_bits_per_character(

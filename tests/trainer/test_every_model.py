@@ -67,9 +67,9 @@ def check(path: Path, arch: str, tokenizer: str) -> None:
     assert claim.provenance["train"]["tokenizer"] == tokenizer
     assert claim.provenance["bits_per_character"] > 0
     assert replay(VerseModel(claim.config, bundle.weights), claim.recipe, claim.ids).verdict == "PASS"
-    told = CliRunner().invoke(arena, ["verify", str(path)])
-    assert told.exit_code == 0, told.output
-    assert "PASS" in told.output
+    result = CliRunner().invoke(arena, ["verify", str(path)])
+    assert result.exit_code == 0, result.output
+    assert "PASS" in result.output
 
 
 @pytest.fixture(autouse=True)

@@ -95,18 +95,18 @@ def test_samples_are_what_the_verse_engine_writes(whole: Run) -> None:
 
 def test_the_record_of_the_training_is_enough_for_a_bundle(whole: Run, tmp_path: Path) -> None:
     best = read_checkpoint(whole.path)
-    told = best.provenance
-    assert told["corpus"]["sha256"] == best.corpus["sha256"]
-    assert (told["seed"], told["steps"]) == (1337, 12)
-    assert Plan.from_dict(told["plan"]) == PLAN
-    assert [point[0] for point in told["loss_curve"]] == [4, 8, 12]
-    assert told["device"] == "cpu"
-    assert told["versions"]["torch"] == str(torch.__version__)
-    assert str(tmp_path.parent) not in json.dumps(told)  # no path of this machine
+    provenance = best.provenance
+    assert provenance["corpus"]["sha256"] == best.corpus["sha256"]
+    assert (provenance["seed"], provenance["steps"]) == (1337, 12)
+    assert Plan.from_dict(provenance["plan"]) == PLAN
+    assert [point[0] for point in provenance["loss_curve"]] == [4, 8, 12]
+    assert provenance["device"] == "cpu"
+    assert provenance["versions"]["torch"] == str(torch.__version__)
+    assert str(tmp_path.parent) not in json.dumps(provenance)  # no path of this machine
     [written] = write_verses(best, [make_recipe(best, "", 80, 1)])
     data = bundle.pack(best.config, best.vocabulary, round_weights(best.config, best.weights), written, best.provenance)
     (tmp_path / "a.verse").write_bytes(data)
-    assert bundle.read_bundle(tmp_path / "a.verse").claim.provenance == told
+    assert bundle.read_bundle(tmp_path / "a.verse").claim.provenance == provenance
 
 
 def test_the_same_settings_give_the_same_weights_and_another_seed_others(whole: Run, tmp_path: Path) -> None:
@@ -151,12 +151,12 @@ def test_a_run_killed_at_any_step_and_resumed_ends_in_the_same_bits(
 def test_a_run_killed_between_its_checkpoints_ends_in_the_same_bits(
     writes: int, whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done: list[Path] = []
+    written: list[Path] = []
 
     def write(path: Path, *rest: Any) -> None:
-        if len(done) == writes:
+        if len(written) == writes:
             raise Killed
-        done.append(path)
+        written.append(path)
         write_checkpoint(path, *rest)
 
     monkeypatch.setattr(progress, "write_checkpoint", write)
@@ -473,8 +473,8 @@ def test_a_run_shortened_by_the_clock_does_not_claim_to_have_ended_early(
     config = tiny(tmp_path, n_embd=64, learning_rate=1e-2, early_stop=False)
     text_file(tmp_path, characters=400)
     train(config, tmp_path / "run", Plan((Revision(0, 600, 20), Revision(60, 400, 20))))
-    told = capsys.readouterr().out
-    assert "It over-fitted" in told and "ended early" not in told
+    output = capsys.readouterr().out
+    assert "It over-fitted" in output and "ended early" not in output
 
 
 def test_losses_measured_with_the_short_context_do_not_count_as_over_fitting(tmp_path: Path) -> None:

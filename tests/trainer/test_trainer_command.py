@@ -48,10 +48,10 @@ def test_a_run_is_trained_writes_a_verse_and_is_described(trainer: RunCommand, t
         trainer("generate", "--ckpt", "mine/best.safetensors", "--prompt", "The", "--seed", "7", "--tokens", "30")[1]
         == verse
     )
-    code, told, _ = trainer("info", "mine")
+    code, description, _ = trainer("info", "mine")
     assert code == 0
-    assert "6 of 6 steps" in told
-    assert "1,024 tokens" in told
+    assert "6 of 6 steps" in description
+    assert "1,024 tokens" in description
     assert trainer("info", "mine/last.safetensors")[0] == 0
 
 
@@ -248,7 +248,7 @@ def test_a_name_that_is_no_unicode_is_one_line_that_says_what_to_do(
 @pytest.mark.slow
 def test_a_terminal_that_knows_few_letters_ends_no_run(tmp_path: Path) -> None:
     text = text_file(tmp_path).rename(tmp_path / "poésie.txt")
-    told = subprocess.run(
+    completed = subprocess.run(
         command("train", "--corpus", text, *SMALL, "--steps", "2", "--out", "mine"),
         cwd=tmp_path,
         env=os.environ | {"PYTHONIOENCODING": "ascii"},
@@ -256,7 +256,7 @@ def test_a_terminal_that_knows_few_letters_ends_no_run(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    assert "corpus po?sie:" in told.stdout
+    assert "corpus po?sie:" in completed.stdout
 
 
 def test_a_stranger_s_file_does_not_steer_the_terminal(trainer: RunCommand, done: Run, tmp_path: Path) -> None:
@@ -439,9 +439,11 @@ def test_without_torch_what_needs_none_works_and_train_says_what_to_install(tmp_
 
     assert call("--help").returncode == 0
     assert call("corpus", "list").returncode == 0
-    told = call("train", "--steps", "1")
-    assert (told.returncode, told.stdout) == (1, "")
-    assert re.fullmatch(r"Error: this needs torch, which is not installed: .*pip install .*\[train\].*\n", told.stderr)
+    completed = call("train", "--steps", "1")
+    assert (completed.returncode, completed.stdout) == (1, "")
+    assert re.fullmatch(
+        r"Error: this needs torch, which is not installed: .*pip install .*\[train\].*\n", completed.stderr
+    )
 
 
 @pytest.mark.slow
@@ -453,7 +455,7 @@ def test_without_the_library_of_tokens_characters_work_and_bpe_says_what_to_inst
         arguments = ("train", "--corpus", text_file(tmp_path), *SMALL, "--steps", "1", "--tokenizer", tokenizer)
         return subprocess.run(command(*arguments), capture_output=True, text=True, env=environment, cwd=tmp_path)
 
-    told = train_by("bpe")
-    assert told.returncode == 1
-    assert re.fullmatch(r"Error: this needs tokenizers, which is not installed: .*pip install .*\n", told.stderr)
+    completed = train_by("bpe")
+    assert completed.returncode == 1
+    assert re.fullmatch(r"Error: this needs tokenizers, which is not installed: .*pip install .*\n", completed.stderr)
     assert train_by("char").returncode == 0

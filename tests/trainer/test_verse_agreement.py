@@ -34,7 +34,7 @@ from trainer.verse.model import VerseModel
 from trainer.verse.replay import replay
 from trainer.verse.text import length_of, verse_text
 
-COUNT = 240
+COUNT = 120  # the campaign writes ten thousand
 CAMPAIGN = 10_000
 SHARE = 400  # verses between two notes of what is done
 pytestmark = pytest.mark.slow
@@ -202,17 +202,17 @@ def check_elsewhere(
     folder: Path, first: int, count: int, ours: list[list[Any]], least: int
 ) -> dict[str, dict[str, Any]]:
     """Write the verses in every environment and compare. Returns what each said of itself."""
-    told = {}
+    facts = {}
     for name, environment in environments().items():
         there = written_elsewhere(folder, first, count, **environment)
         assert differences(ours, there.pop("verses")) == [], name
         assert set(there.pop("verdicts")) <= {"PASS", "UNDECIDED"}, name
-        told[name] = there
-    kernels = [told[name] for name in usable_kernels()]
+        facts[name] = there
+    kernels = [facts[name] for name in usable_kernels()]
     assert len({there["bits"] for there in kernels}) >= least, "the kernels do round differently"
     assert len({there["kernel"] for there in kernels}) >= least, "and each says so itself"
-    assert [told[f"{n} threads"]["threads"] for n in (1, 2)] == [1, 2]
-    return told
+    assert [facts[f"{n} threads"]["threads"] for n in (1, 2)] == [1, 2]
+    return facts
 
 
 @pytest.mark.skipif(
@@ -222,8 +222,8 @@ def check_elsewhere(
 def test_four_blas_kernels_and_both_numbers_of_threads_write_the_same_verses(
     folder: Path, verses: list[Written]
 ) -> None:
-    told = check_elsewhere(folder, 0, COUNT, [summary(verse) for verse in verses], least=4)
-    assert fingerprint()["bits"] in {there["bits"] for there in told.values()}, "this process ran one of them"
+    facts = check_elsewhere(folder, 0, COUNT, [summary(verse) for verse in verses], least=4)
+    assert fingerprint()["bits"] in {there["bits"] for there in facts.values()}, "this process ran one of them"
 
 
 @pytest.mark.campaign
@@ -239,13 +239,13 @@ def test_ten_thousand_verses_come_out_the_same_on_every_kernel(trained: Checkpoi
         trained.save(folder)
         notes.write_text(json.dumps({"verses": 0, "undecided": 0, "smallest_gap": 1e9, "kernels": {}}), "utf-8")
     kept = Checkpoint.load(folder)
-    done = json.loads(notes.read_text("utf-8"))
-    while (first := done["verses"]) < CAMPAIGN:
+    progress = json.loads(notes.read_text("utf-8"))
+    while (first := progress["verses"]) < CAMPAIGN:
         count = min(SHARE, CAMPAIGN - first)
         batched = regenerate(kept.model(), kept.vocabulary, recipes_of(kept, first, count))
         ours = [summary(verse) for verse in batched]
-        done["kernels"] = check_elsewhere(folder, first, count, ours, least=min(4, len(usable_kernels())))
-        done["verses"] += count
-        done["undecided"] += sum(not decided for _, _, decided in ours)
-        done["smallest_gap"] = min(done["smallest_gap"], *(gap for _, gap, _ in ours))
-        notes.write_text(json.dumps(done, indent=1), "utf-8")
+        progress["kernels"] = check_elsewhere(folder, first, count, ours, least=min(4, len(usable_kernels())))
+        progress["verses"] += count
+        progress["undecided"] += sum(not decided for _, _, decided in ours)
+        progress["smallest_gap"] = min(progress["smallest_gap"], *(gap for _, gap, _ in ours))
+        notes.write_text(json.dumps(progress, indent=1), "utf-8")

@@ -78,11 +78,11 @@ def test_packing_twice_gives_the_same_bytes_whatever_the_order_and_memory_layout
 def test_another_process_packs_the_same_bytes(hash_seed: str) -> None:
     code = "import sys; from tests.support.bundle_parts import bundle; sys.stdout.buffer.write(bundle())"
     environment = os.environ | {"PYTHONHASHSEED": hash_seed, "TZ": "Asia/Tokyo", "LC_ALL": "C"}
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, check=True)
-    theirs, ours = Parts.of(done.stdout), Parts.of(bundle())
+    completed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, check=True)
+    theirs, ours = Parts.of(completed.stdout), Parts.of(bundle())
     # The very last digits of the gap may be another machine's or kernel's; in one place they are the same, too.
     assert theirs.claim.pop("certificate") == ours.claim.pop("certificate")
-    assert done.stdout == bundle()
+    assert completed.stdout == bundle()
 
 
 def test_the_public_library_reads_tensors_and_metadata(tmp_path: Path) -> None:

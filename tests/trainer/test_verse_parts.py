@@ -60,7 +60,7 @@ def text_or_reason(vocabulary: Vocabulary, asked: Recipe, ids: list[int]) -> str
 
 
 @pytest.mark.slow
-@settings(STEADY, max_examples=800)
+@settings(STEADY, max_examples=400)
 @given(tokens_under_a_recipe())
 def test_where_a_verse_ends_and_what_it_says_is_what_the_specification_says(
     case: tuple[Vocabulary, Recipe, list[int]],
@@ -303,7 +303,7 @@ def test_strict_json_parses_what_it_dumps_and_has_one_spelling(value: Any) -> No
     assert strictjson.dump(strictjson.parse(json.dumps(value, indent=2).encode())) == strictjson.dump(value)
 
 
-@settings(STEADY, max_examples=1500)
+@settings(STEADY, max_examples=500)
 @given(st.binary(max_size=60) | st.text('{}[]":,0123456789.eE-+ \\u"ntrfalsd\ud7ff').map(lambda s: s.encode()))
 def test_strict_json_parses_any_bytes_or_gives_a_reason(data: bytes) -> None:
     try:
