@@ -222,11 +222,11 @@ def test_the_receipts_link_makes_a_phone_the_owner_only_after_confirmation(eveni
     link = trainer.claim(verse(10), name="Ada Fenwick").json["link"].removeprefix(evening.settings.base_url)
     phone = evening.phone()
     phone.get("/")
-    asked = phone.get(link)
-    assert "Is this verse yours?" in asked.text and "Ada Fenwick" in asked.text
-    assert asked.headers["Referrer-Policy"] == "no-referrer" and asked.headers["Cache-Control"] == "no-store"
+    question = phone.get(link)
+    assert "Is this verse yours?" in question.text and "Ada Fenwick" in question.text
+    assert question.headers["Referrer-Policy"] == "no-referrer" and question.headers["Cache-Control"] == "no-store"
     assert "no verse" in phone.get("/mine").text
-    answer = phone.post("/mine/link", data={"token": token_of(asked), "secret": trainer.secret})
+    answer = phone.post("/mine/link", data={"token": token_of(question), "secret": trainer.secret})
     assert (answer.status_code, answer.headers["Location"]) == (303, "/mine")
     assert "Ada Fenwick" in phone.get("/mine").text
     assert "This phone is linked to your verse" in phone.get(link).text

@@ -126,17 +126,17 @@ def polls(empty_port: int, port: int, meters: dict[int, Meter]) -> None:
         "state poll, changed (200)": (port, get("/api/v1/state")),
     }
     for count in (64, 2_000):
-        found: dict[str, list[tuple[Outcome, float]]] = {name: [] for name in cases}
+        runs_of: dict[str, list[tuple[Outcome, float]]] = {name: [] for name in cases}
         for _ in range(ROUNDS):
             for name, (where, request) in cases.items():
                 connected = lines(where, count)
                 meters[where].each(1)
                 outcome = as_fast_as_it_goes(connected, lambda request=request: request, SECONDS)
-                found[name].append((outcome, meters[where].each(len(outcome.latencies))))
+                runs_of[name].append((outcome, meters[where].each(len(outcome.latencies))))
                 hang_up(connected)
-        peer = statistics.median(one.rate for one, _ in found["empty application"])
+        peer = statistics.median(outcome.rate for outcome, _ in runs_of["empty application"])
         print(f"{count:,} connections, each asking again when it is answered:")
-        for name, runs in found.items():
+        for name, runs in runs_of.items():
             rate = statistics.median(one.rate for one, _ in runs)
             p99 = statistics.median(one.percentile(99) for one, _ in runs)
             each = statistics.median(each for _, each in runs)
@@ -162,12 +162,12 @@ class Voters:
         self.ready: list[bytes] = []
         connected, left = lines(port, 32), iter(range(count))
         meter.each(1)
-        asked = as_fast_as_it_goes(
+        outcome = as_fast_as_it_goes(
             connected, lambda: get("/") if next(left, None) is not None else None, 600.0, self._page
         )
         hang_up(connected)
         print(
-            f"first page, a new voter each: {asked.rate:,.0f}/s, p99 {1000 * asked.percentile(99):.1f} ms, "
+            f"first page, a new voter each: {outcome.rate:,.0f}/s, p99 {1000 * outcome.percentile(99):.1f} ms, "
             f"processor {meter.each(count):.2f} ms each"
         )
 
@@ -256,11 +256,11 @@ def stalled(port: int, count: int) -> None:
             line.send(begin.encode())
         asking = lines(port, 20)
         plan = [Planned(i * 0.01, i, asking[i % 20], get("/api/v1/state"), "polls") for i in range(500)]
-        one = by_the_clock(plan)["polls"]
+        outcome = by_the_clock(plan)["polls"]
         hang_up([*holding, *asking])
         print(
-            f"  {name:<8} p50 {1000 * one.percentile(50):>5.1f} ms   p99 {1000 * one.percentile(99):>6.1f} ms   "
-            f"slowest {1000 * one.percentile(100):>6.1f} ms   {one.unanswered} unanswered"
+            f"  {name:<8} p50 {1000 * outcome.percentile(50):>5.1f} ms   p99 {1000 * outcome.percentile(99):>6.1f} ms   "
+            f"slowest {1000 * outcome.percentile(100):>6.1f} ms   {outcome.unanswered} unanswered"
         )
 
 

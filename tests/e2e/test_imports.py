@@ -16,11 +16,11 @@ VERSE_NEEDS = {"numpy", "safetensors", "threadpoolctl"}
 
 def modules(package: str) -> dict[str, Path]:
     """Dotted name of every module of a package, and its file."""
-    found = {}
+    paths = {}
     for path in sorted((ROOT / package).rglob("*.py")):
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        found[name.removesuffix(".__init__")] = path
-    return found
+        paths[name.removesuffix(".__init__")] = path
+    return paths
 
 
 def imports(path: Path) -> Iterator[str]:

@@ -76,7 +76,7 @@ def all_logits(model: VerseModel, ids: list[int], chunk: int) -> NDArray[np.floa
     return np.concatenate(parts)
 
 
-def recipe(**changes: Any) -> Recipe:
+def make_recipe(**changes: Any) -> Recipe:
     """A recipe of no importance but for what the test changes."""
     usual: dict[str, Any] = {"prompt_ids": (0,), "temperature": 80, "top_k": 0, "seed": 7, "tokens": 16, "lines": 0}
     return Recipe(**(usual | changes))

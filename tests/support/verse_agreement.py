@@ -97,11 +97,11 @@ def summary(written: Written) -> list[Any]:
 
 def differences(ours: list[list[Any]], theirs: list[list[Any]]) -> list[str]:
     """Every verse that two evaluations write differently, or whose gaps they see differently."""
-    found = []
+    different = []
     for number, (a, b) in enumerate(zip(ours, theirs, strict=True)):
         if a[0] != b[0] or a[2] != b[2] or abs(a[1] - b[1]) > 1e-9:
-            found.append(f"verse {number}: {a} and {b}")
-    return found
+            different.append(f"verse {number}: {a} and {b}")
+    return different
 
 
 def openblas() -> ctypes.CDLL | None:
@@ -118,12 +118,12 @@ def fingerprint() -> dict[str, Any]:
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(64, 128)), rng.normal(size=(128, 512))
     products = [a @ b, a[:1] @ b, a[:3] @ b[:, :65], a @ b[:, 0]]
-    found: dict[str, Any] = {"bits": hashlib.sha256(b"".join(product.tobytes() for product in products)).hexdigest()}
+    facts: dict[str, Any] = {"bits": hashlib.sha256(b"".join(product.tobytes() for product in products)).hexdigest()}
     if (library := openblas()) is not None:
         library.scipy_openblas_get_corename64_.restype = ctypes.c_char_p
-        found["kernel"] = library.scipy_openblas_get_corename64_().decode()
-        found["threads"] = int(library.scipy_openblas_get_num_threads64_())
-    return found
+        facts["kernel"] = library.scipy_openblas_get_corename64_().decode()
+        facts["threads"] = int(library.scipy_openblas_get_num_threads64_())
+    return facts
 
 
 def usable_kernels() -> list[str]:

@@ -149,9 +149,9 @@ def test_a_device_that_reads_more_in_a_step_gets_a_larger_model_and_larger_batch
 
 
 def test_auto_times_a_model_with_the_vocabulary_that_is_asked_for() -> None:
-    asked = {"device": "cpu", "precision": "float32", "arch": "modern", "tokenizer": "bpe"}
-    assert autoconfig.probe_config(asked).vocab_size == 1024
-    assert autoconfig.probe_config(asked | {"vocab_size": 5000}).vocab_size == 5000
+    options = {"device": "cpu", "precision": "float32", "arch": "modern", "tokenizer": "bpe"}
+    assert autoconfig.probe_config(options).vocab_size == 1024
+    assert autoconfig.probe_config(options | {"vocab_size": 5000}).vocab_size == 5000
 
 
 def test_auto_reports_nothing_if_all_sizes_are_given() -> None:

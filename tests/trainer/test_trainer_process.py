@@ -45,7 +45,17 @@ def test_a_terminal_shows_losses_the_time_left_a_fresh_verse_and_at_the_end_the_
 
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (30, 100))
-    arguments = ("--corpus", text_file(tmp_path, 60_000), *SMALL, "--device", "cpu", "--minutes", "0.15", "--out", "run")
+    arguments = (
+        "--corpus",
+        text_file(tmp_path, 60_000),
+        *SMALL,
+        "--device",
+        "cpu",
+        "--minutes",
+        "0.15",
+        "--out",
+        "run",
+    )
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
     with subprocess.Popen(command("train", *arguments), cwd=tmp_path, env=environment, stdout=theirs, stderr=theirs):
         os.close(theirs)

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 import trainer.verse.generate
 import trainer.verse.replay
 import trainer.verse.threads
-from tests.support.small_models import LETTERS, random_weights, recipe
+from tests.support.small_models import LETTERS, make_recipe, random_weights
 from tests.support.verse_agreement import (
     THREADS,
     Checkpoint,
@@ -77,7 +77,7 @@ def test_the_checkpoint_is_trained_and_its_verses_are_decided_and_of_every_kind(
 
 def test_a_verse_alone_is_the_verse_in_a_batch(trained: Checkpoint, model: VerseModel, verses: list[Written]) -> None:
     alone = [
-        verse for asked in recipes_of(trained, 0, COUNT) for verse in regenerate(model, trained.vocabulary, [asked])
+        verse for recipe in recipes_of(trained, 0, COUNT) for verse in regenerate(model, trained.vocabulary, [recipe])
     ]
     assert same(verses, alone)
 
@@ -118,7 +118,7 @@ def test_drafts_in_single_precision_decide_nothing(
 ) -> None:
     monkeypatch.setattr(trainer.verse.generate, "LARGE", 0)
     monkeypatch.setattr(trainer.verse.generate, "DRAFT", draft)
-    some = [v for asked in recipes_of(trained, 0, 64) for v in regenerate(model, trained.vocabulary, [asked])]
+    some = [v for recipe in recipes_of(trained, 0, 64) for v in regenerate(model, trained.vocabulary, [recipe])]
     assert same(verses[:64], some)
 
 
@@ -127,12 +127,12 @@ def test_a_large_model_writes_the_same_on_one_thread_and_on_two_alone_and_in_com
     config = ModelConfig("modern", n_layer=6, n_head=4, n_embd=256, block_size=32, vocab_size=LETTERS.size)
     assert config.n_params > trainer.verse.threads.LARGE
     large = VerseModel(config, random_weights(config, seed=0, spread=0.05))
-    recipes = [recipe(prompt_ids=(0, seed % 2), seed=seed, tokens=40) for seed in range(8)]
+    recipes = [make_recipe(prompt_ids=(0, seed % 2), seed=seed, tokens=40) for seed in range(8)]
     written = []
     for threads in (1, 2):
         with threadpool_limits(threads, user_api="blas"):
             written.append(regenerate(large, LETTERS, recipes))
-            written.append([verse for asked in recipes for verse in regenerate(large, LETTERS, [asked])])
+            written.append([verse for recipe in recipes for verse in regenerate(large, LETTERS, [recipe])])
             assert all(replay(large, verse.recipe, verse.ids).verdict == "PASS" for verse in written[0])
     assert all(same(written[0], other) for other in written[1:])
 
@@ -144,7 +144,7 @@ def test_a_draft_that_is_always_wrong_costs_time_and_changes_nothing(
     model = trained.model()
     flipped = {name: -weight if name == "lm_head.weight" else weight for name, weight in trained.weights.items()}
     monkeypatch.setattr(model, "_single", VerseModel(trained.config, flipped, np.float32))
-    some = [v for asked in recipes_of(trained, 0, 24) for v in regenerate(model, trained.vocabulary, [asked])]
+    some = [v for recipe in recipes_of(trained, 0, 24) for v in regenerate(model, trained.vocabulary, [recipe])]
     assert same(verses[:24], some)
 
 
@@ -168,9 +168,9 @@ def test_a_replay_sees_every_token_that_was_changed(
         position = chance.randrange(len(verse.ids))
         other = chance.choice([token for token in range(trained.vocabulary.size) if token != verse.ids[position]])
         changed = [*verse.ids[:position], other, *verse.ids[position + 1 :]]
-        found = replay(model, verse.recipe, changed)
-        assert (found.verdict, found.position) == ("FAIL", position)
-        assert (found.expected, found.got) == (verse.ids[position], other)
+        verdict = replay(model, verse.recipe, changed)
+        assert (verdict.verdict, verdict.position) == ("FAIL", position)
+        assert (verdict.expected, verdict.got) == (verse.ids[position], other)
 
 
 def test_verses_of_a_trained_checkpoint_travel_in_bundles(trained: Checkpoint, verses: list[Written]) -> None:
