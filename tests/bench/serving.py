@@ -137,8 +137,8 @@ def polls(empty_port: int, port: int, meters: dict[int, Meter]) -> None:
         peer = statistics.median(outcome.rate for outcome, _ in runs_of["empty application"])
         print(f"{count:,} connections, each asking again when it is answered:")
         for name, runs in runs_of.items():
-            rate = statistics.median(one.rate for one, _ in runs)
-            p99 = statistics.median(one.percentile(99) for one, _ in runs)
+            rate = statistics.median(outcome.rate for outcome, _ in runs)
+            p99 = statistics.median(outcome.percentile(99) for outcome, _ in runs)
             each = statistics.median(each for _, each in runs)
             print(
                 f"  {name:<30} {rate:>9,.0f}/s   {rate / peer:>5.2f} of empty   p99 {1000 * p99:>6.1f} ms   "
@@ -259,8 +259,8 @@ def stalled(port: int, count: int) -> None:
         outcome = by_the_clock(plan)["polls"]
         hang_up([*holding, *asking])
         print(
-            f"  {name:<8} p50 {1000 * outcome.percentile(50):>5.1f} ms   p99 {1000 * outcome.percentile(99):>6.1f} ms   "
-            f"slowest {1000 * outcome.percentile(100):>6.1f} ms   {outcome.unanswered} unanswered"
+            f"  {name:<8} p50 {1000 * outcome.percentile(50):>5.1f} ms   "
+            f"p99 {1000 * outcome.percentile(99):>6.1f} ms   slowest {1000 * outcome.percentile(100):>6.1f} ms   {outcome.unanswered} unanswered"
         )
 
 

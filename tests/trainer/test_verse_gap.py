@@ -56,7 +56,7 @@ def winners(moved: NDArray[np.float64], recipe: Recipe, position: int) -> NDArra
     return s.argmax(axis=1)
 
 
-@settings(STEADY, max_examples=600)
+@settings(STEADY, max_examples=300)
 @given(steps())
 def test_the_decision_is_that_of_the_specification(step: tuple[NDArray[np.float64], Recipe, int]) -> None:
     z, recipe, position = step
@@ -67,7 +67,7 @@ def test_the_decision_is_that_of_the_specification(step: tuple[NDArray[np.float6
 
 
 @pytest.mark.slow
-@settings(STEADY, max_examples=600)
+@settings(STEADY, max_examples=300)
 @given(steps())
 def test_the_gap_is_the_smallest_move_that_changes_the_token(step: tuple[NDArray[np.float64], Recipe, int]) -> None:
     z, recipe, position = step
@@ -87,7 +87,7 @@ def test_the_gap_is_the_smallest_move_that_changes_the_token(step: tuple[NDArray
 
 
 @pytest.mark.slow
-@settings(STEADY, max_examples=600)
+@settings(STEADY, max_examples=300)
 @given(steps(near=4 * BOUND))
 def test_what_is_refuted_cannot_win_within_the_bound(step: tuple[NDArray[np.float64], Recipe, int]) -> None:
     z, recipe, position = step
