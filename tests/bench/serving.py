@@ -260,7 +260,8 @@ def stalled(port: int, count: int) -> None:
         hang_up([*holding, *asking])
         print(
             f"  {name:<8} p50 {1000 * outcome.percentile(50):>5.1f} ms   "
-            f"p99 {1000 * outcome.percentile(99):>6.1f} ms   slowest {1000 * outcome.percentile(100):>6.1f} ms   {outcome.unanswered} unanswered"
+            f"p99 {1000 * outcome.percentile(99):>6.1f} ms   "
+            f"slowest {1000 * outcome.percentile(100):>6.1f} ms   {outcome.unanswered} unanswered"
         )
 
 
