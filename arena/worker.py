@@ -41,7 +41,7 @@ class Check:
     job: Job
     thread: threading.Thread
     cancelled: threading.Event
-    renewed_at: float  # seconds, monotonic
+    renewed_at: float  # seconds since the epoch
     report: Report | None = None  # set when the check is done
     lease_lost: bool = False
 
@@ -96,9 +96,9 @@ class Worker:
 
     def step(self) -> None:
         """Record the verdicts that are ready, renew leases, and take waiting entries."""
-        moment = time.monotonic()
+        now = self._clock()
         for check in list(self._checks):
-            self._update(check, moment)
+            self._update(check, now)
         while len(self._checks) < self._jobs and not self._stopping:
             job = verification.claim_next(self._db, worker=self._name, lease_seconds=LEASE_SECONDS, now=self._clock())
             if job is None:
@@ -118,7 +118,7 @@ class Worker:
         self._checks.clear()
 
     def _start(self, job: Job) -> None:
-        check = Check(job, threading.Thread(), threading.Event(), time.monotonic())
+        check = Check(job, threading.Thread(), threading.Event(), self._clock())
         check.thread = threading.Thread(target=self._run_check, args=(check,), name=f"check-{job.entry[:8]}")
         self._checks.append(check)
         check.thread.start()
@@ -134,14 +134,14 @@ class Worker:
         finally:
             self._wake.set()
 
-    def _update(self, check: Check, moment: float) -> None:
+    def _update(self, check: Check, now: float) -> None:
         if not check.thread.is_alive():
             if check.report is not None:
-                verification.record_verdict(self._db, check.job, check.report, now=self._clock())
+                verification.record_verdict(self._db, check.job, check.report, now=now)
             self._checks.remove(check)
-        elif moment - check.renewed_at >= RENEW_EVERY and not check.lease_lost:
-            check.renewed_at = moment
-            if not verification.renew(self._db, check.job, lease_seconds=LEASE_SECONDS, now=self._clock()):
+        elif now - check.renewed_at >= RENEW_EVERY and not check.lease_lost:
+            check.renewed_at = now
+            if not verification.renew(self._db, check.job, lease_seconds=LEASE_SECONDS, now=now):
                 check.lease_lost = True  # withdrawn, or another worker has it: nobody waits for this verdict
                 check.cancelled.set()
 

@@ -65,9 +65,9 @@ Four = tuple[Evening, list[str], dict[str, str]]
 
 def match_of(evening: Evening, match: str) -> Match:
     with evening.db.reading() as session:
-        found = session.get(Match, match)
-        assert found
-        return found
+        row = session.get(Match, match)
+        assert row
+        return row
 
 
 def test_the_draw_follows_from_the_word_and_nothing_else(four: Four) -> None:

@@ -67,8 +67,8 @@ def server() -> Iterator[str]:
     def run(program: str, *arguments: str) -> None:
         line, log = [PROGRAMS / program, "-D", folder / "data", *arguments], folder / "output"
         with log.open("a") as output:
-            done = subprocess.run(line, cwd=folder, user=user, stdout=output, stderr=output)
-        assert done.returncode == 0, log.read_text()
+            completed = subprocess.run(line, cwd=folder, user=user, stdout=output, stderr=output)
+        assert completed.returncode == 0, log.read_text()
 
     try:
         run("initdb", "--username=arena", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")

@@ -69,7 +69,7 @@ def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_what_is_needed_to_go_on_comes_back_too(tmp_path: Path) -> None:
+def test_the_state_that_resuming_needs_survives_a_checkpoint(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "a", make(), RESUME)
     checkpoint, resume = read_resume(tmp_path / "a")
     assert checkpoint.step == 12
@@ -103,7 +103,7 @@ def test_a_file_that_is_not_a_checkpoint_is_refused_with_advice(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("keep", [4, 100, 1000, -1])
-def test_half_a_checkpoint_is_refused(keep: int, tmp_path: Path) -> None:
+def test_a_checkpoint_cut_short_is_refused(keep: int, tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "a", make(), RESUME)
     (tmp_path / "a").write_bytes((tmp_path / "a").read_bytes()[:keep])
     with pytest.raises(CheckpointError, match="cannot be used"):

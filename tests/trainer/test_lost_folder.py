@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.trainer.trainer_runs import PLAN, SMALL, Clock, same_weights, start_command, text_file, tiny
+from tests.support.training_runs import PLAN, SMALL, Clock, same_weights, start_command, text_file, tiny
 from trainer.checkpoint import read_resume
 from trainer.errors import WriteError
 from trainer.runtime import run as runtime_run

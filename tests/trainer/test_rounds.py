@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.trainer.trainer_runs import (
+from tests.support.training_runs import (
     PLAN,
     SMALL,
     Clock,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.trainer.trainer_runs import PLAN, SMALL, Clock, start_command, text_file, tiny
+from tests.support.training_runs import PLAN, SMALL, Clock, start_command, text_file, tiny
 from trainer.plan import read_plan
 from trainer.runtime.budget import CLOSING_SECONDS
 from trainer.runtime.clock import MIN_SLEEP, RunClock, suspended_seconds

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.trainer.trainer_runs import Killed, same_weights, tiny
+from tests.support.training_runs import Killed, same_weights, tiny
 from trainer.config import TrainConfig
 from trainer.plan import Plan, Revision, read_plan
 from trainer.runtime.autoconfig import autoconfigure

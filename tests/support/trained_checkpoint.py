@@ -1,18 +1,18 @@
-"""One small checkpoint, really trained, once a session: half a minute that all tests of the verse share."""
+"""One small checkpoint, really trained, once a session, for all tests of the verse."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.trainer.verse_agreement import Checkpoint
+from tests.support.verse_agreement import Checkpoint
 
-STEPS = 500
+STEPS = 300
 PROMPT_TEXT = 4000  # characters of the corpus kept for prompts
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    """A modern model of 0.1 M weights that has read the folio for 500 steps: most of its words are words."""
+    """A modern model of 0.1 M weights that has read the folio for 300 steps: most of its words are words."""
     pytest.importorskip("torch", reason="training needs torch")
     from trainer import corpus
     from trainer.checkpoint import read_checkpoint
