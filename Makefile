@@ -22,7 +22,7 @@ bench: $(SETUP)  # NANOGPT=DIR CORPUS=FILE, a checkout and a text, compare train
 campaign: $(SETUP)  # hours; what it has done is kept in campaign/, and the next call goes on from there
 	$(BIN)/python -m pytest -m campaign
 
-demo: $(SETUP)  # a whole evening: a minute of training, eight verses, their verification, the bracket, and a server
+demo: $(SETUP)  # a whole evening: a model, eight verses, their verification, the bracket, and a server; a minute and a half
 	$(BIN)/arena demo
 
 # The stamp is newer than what it was made from: a second call installs nothing and asks no registry. The build back end

@@ -129,6 +129,7 @@ def generate(ckpt: Path, prompt: str, temperature: str, top_k: int, seed: int, t
     metavar="FILE",
     help="Write a page with all verses to choose from, instead of printing the best.",
 )
+@click.option("--json", "as_json", is_flag=True, help="Print all verses as JSON, the best first.")
 def audition(
     ckpt: Path,
     prompt: tuple[str, ...],
@@ -141,6 +142,7 @@ def audition(
     best: int,
     to: str | None,
     html: Path | None,
+    as_json: bool,
 ) -> None:
     """Write many verses with a checkpoint, and rank them for you to choose one.
 
@@ -160,6 +162,8 @@ def audition(
     from trainer.submission.http_client import Address, EventClient
     from trainer.verse.recipe import hundredths
 
+    if html is not None and as_json:
+        raise click.UsageError("give --html or --json, not both")
     temperatures = tuple(map(hundredths, temperature))
     limits = DEFAULT_LIMITS
     if to is not None:
@@ -168,7 +172,7 @@ def audition(
         lines = min(lines, limits.lines)
         client.close()
     request = AuditionRequest(ckpt, prompt, temperatures, top_k, count, seed, tokens, lines, limits)
-    click.echo(run_audition(request, best, html))
+    click.echo(run_audition(request, best, html, as_json=as_json))
 
 
 @cli.command()

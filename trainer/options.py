@@ -127,7 +127,7 @@ def recipe_options(*, many: bool = False) -> Callable[[Command], Command]:
             type=FOLDER,
             required=True,
             metavar="RUN|FILE",
-            help="A run's folder (its best checkpoint) or a checkpoint file.",
+            help="A run's folder (its best checkpoint), a checkpoint file, or a bundle.",
         ),
         click.option(
             "--prompt",

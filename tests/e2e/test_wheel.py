@@ -46,11 +46,12 @@ def run(installed: Path, command: str, *arguments: object) -> subprocess.Complet
     return subprocess.run(line, cwd=installed, env=environment, capture_output=True, text=True)
 
 
-def test_the_wheel_carries_the_folio_and_the_specification_and_no_tests(wheel: Path) -> None:
+def test_the_wheel_carries_the_folio_its_model_and_the_specification_and_no_tests(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     assert {
         "trainer/data/folio.txt",
+        "trainer/data/folio.verse",
         "trainer/verse/SPEC.md",
         "trainer/verse/golden.json",
         "trainer/submission/audition.html",
@@ -90,6 +91,14 @@ def test_the_installed_command_verifies_a_verse(installed: Path, tmp_path: Path)
     bundle.write_bytes(bundle.read_bytes()[:-1])
     completed = run(installed, "arena", "verify", bundle)
     assert (completed.returncode, completed.stdout.split()[0]) == (1, "MALFORMED")
+
+
+def test_the_installed_command_writes_verse_with_the_model_that_comes_along(installed: Path) -> None:
+    code = "import importlib.resources; print(importlib.resources.files('trainer') / 'data' / 'folio.verse')"
+    model = run(installed, "python", "-c", code).stdout.strip()
+    done = run(installed, "trainer", "generate", "--ckpt", model, "--prompt", "The moon", "--tokens", "20")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("The moon")
 
 
 def test_the_installed_command_makes_an_event_and_its_database(installed: Path, tmp_path: Path) -> None:

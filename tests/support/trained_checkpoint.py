@@ -1,30 +1,23 @@
-"""One small checkpoint, really trained, once a session, for all tests of the verse."""
+"""The model that comes along, for tests of the verse: trained for minutes, so that most of its words are words."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
 from tests.support.verse_agreement import Checkpoint
+from trainer.corpus import load_corpus
+from trainer.tokenizer import CharTokenizer
+from trainer.verse.bundle import read_bundle
 
-STEPS = 300
+FOLIO_MODEL = Path(__file__).parents[2] / "data" / "folio.verse"
 PROMPT_TEXT = 4000  # characters of the corpus kept for prompts
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    """A modern model of 0.1 M weights that has read the folio for 300 steps: most of its words are words."""
-    pytest.importorskip("torch", reason="training needs torch")
-    from trainer import corpus
-    from trainer.checkpoint import read_checkpoint
-    from trainer.config import TrainConfig
-    from trainer.plan import Plan, Revision
-    from trainer.tokenizer import CharTokenizer
-    from trainer.train import train
-    from trainer.verse.model import round_weights
-
-    config = TrainConfig(preset="tiny", n_layer=2, n_head=2, n_embd=64, block_size=64, batch_size=16, threads=1)
-    run = train(config, tmp_path_factory.mktemp("runs") / "small", Plan((Revision(0, STEPS, 1),)))
-    checkpoint = read_checkpoint(run.path)
-    text = CharTokenizer(checkpoint.vocabulary).encode(corpus.load_corpus(config.corpus).text[:PROMPT_TEXT])
-    weights = round_weights(checkpoint.config, checkpoint.weights)
-    return Checkpoint(checkpoint.config, checkpoint.vocabulary, weights, tuple(text.tolist()))
+def trained() -> Checkpoint:
+    """The checkpoint of the folio's model: weights, vocabulary, and the beginning of its corpus as tokens."""
+    bundle = read_bundle(FOLIO_MODEL)
+    text = CharTokenizer(bundle.claim.vocabulary).encode(load_corpus("folio").text[:PROMPT_TEXT])
+    return Checkpoint(bundle.claim.config, bundle.claim.vocabulary, bundle.weights, tuple(text.tolist()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 import shlex
 from collections import Counter
@@ -280,6 +281,23 @@ def test_the_command_prints_the_best_with_the_lines_that_submit_them(run: Path, 
     code, output, err = trainer(*shlex.split(lines[0])[1:], "--out", tmp_path / "a.verse")
     assert (code, err) == (0, "")
     assert verses[0] in output
+
+
+def test_json_has_every_verse_with_its_recipe_and_its_counts(run: Path, trainer: Any, tmp_path: Path) -> None:
+    code, out, err = trainer("audition", "--ckpt", run, "--prompt", "The", "--count", 9, "--tokens", 60, "--json")
+    assert (code, err) == (0, "")
+    answer = json.loads(out)
+    assert answer["written"] == len(answer["verses"]) + sum(answer["dropped"].values()) == 9
+    scores = [verse["score"] for verse in answer["verses"]]
+    assert scores == sorted(scores, reverse=True)
+    scorer = Scorer(load_corpus(str(run.parent / "own.txt")))
+    for verse in answer["verses"]:
+        stats = scorer.measure(verse["text"], 8)
+        for name in ("words", "known", "lines", "score", "ends_sentence"):
+            assert verse[name] == getattr(stats, name)
+    best = answer["verses"][0]
+    recipe = ("--prompt", best["prompt"], "--temperature", best["temperature"], "--seed", best["seed"])
+    assert trainer("generate", "--ckpt", run, *recipe, "--tokens", 60)[1] == f"The{best['text']}\n"
 
 
 @pytest.mark.parametrize(

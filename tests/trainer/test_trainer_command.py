@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -113,6 +114,23 @@ def test_info_on_a_bundle_shows_its_claim(trainer: RunCommand, done: Run, tmp_pa
     assert text in out
     assert "'The'" in out
     assert "seed 5" in out
+
+
+def test_a_bundle_stands_for_its_run_in_every_command_that_writes(
+    trainer: RunCommand, done: Run, tmp_path: Path
+) -> None:
+    recipe = ("--prompt", "The", "--seed", 5, "--tokens", 40)
+    assert trainer("submit", "--ckpt", done.path, *recipe, "--out", "a.verse")[0] == 0
+    assert trainer("submit", "--ckpt", "a.verse", *recipe, "--out", "b.verse")[0] == 0
+    assert (tmp_path / "a.verse").read_bytes() == (tmp_path / "b.verse").read_bytes()
+    assert trainer("generate", "--ckpt", "a.verse", *recipe) == trainer("generate", "--ckpt", done.path, *recipe)
+    audition = ("--count", 6, "--tokens", 40, "--json")
+    _, from_run, _ = trainer("audition", "--ckpt", done.path, *audition)
+    code, from_bundle, _ = trainer("audition", "--ckpt", "a.verse", *audition)
+    assert code == 0
+    verses, others = ([verse["text"] for verse in json.loads(out)["verses"]] for out in (from_bundle, from_run))
+    assert verses and sorted(verses) == sorted(others)  # away from its run, the corpus is not found and does not count
+    assert f"step 12, validation loss {read_checkpoint(done.path).val_loss:.4f}" in trainer("info", "a.verse")[1]
 
 
 @pytest.mark.parametrize("what", ["missing", "folder", "text"])
