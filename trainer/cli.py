@@ -87,9 +87,10 @@ def train(**options: Any) -> None:
       torchrun --no-python --nproc-per-node 2 trainer train --preset large --minutes 60
     """
     started = time.monotonic()
-    from trainer.device import limit_thread_spinning
+    from trainer.device import keep_freed_memory, limit_thread_spinning
 
     limit_thread_spinning()
+    keep_freed_memory()
     start_training(options, started)
 
 
