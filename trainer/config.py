@@ -14,6 +14,7 @@ from trainer.verse.vocabulary import N_BYTES
 DEFAULT_MINUTES = 5.0  # when neither --minutes nor --steps is given: enough to write real words
 MAX_STEPS = 10_000_000
 MAX_BATCH_SIZE = 4096  # sequences a step
+MAX_THREADS = 1024  # of the CPU
 SHORT_CONTEXT = 64  # tokens; in a short time, more and shorter sequences lower the loss further
 BATCH_TOKENS = {"cpu": 1536, "mps": 4096, "cuda": 16384}  # of a step: as few as the device processes efficiently
 RATES = {"muon": 0.02, "adamw": 4e-3}  # learning rate at the width below
@@ -81,7 +82,7 @@ class TrainConfig:
     seed: int = 1337  # of the initial weights and the order of the data
     device: str = "cpu"  # "cpu", "cuda" or "mps"
     precision: str = "float32"  # of the large products while training: "float32" or "bf16"
-    threads: int = 1  # CPU threads of each process; sums depend on their number in the last digits
+    threads: int = 1  # CPU threads of each process at the start; sums depend on their number in the last digits
     processes: int = 1  # that train one model; sums depend on their number, and dropout, too
 
     def __post_init__(self) -> None:
@@ -104,7 +105,7 @@ class TrainConfig:
             "grad_clip": (1e-9, math.inf),
             "dropout": (0, 0.9),
             "seed": (0, 2**63 - 1),
-            "threads": (1, 1024),
+            "threads": (1, MAX_THREADS),
             "processes": (1, MAX_BATCH_SIZE),
         }
         for name, (low, high) in bounds.items():

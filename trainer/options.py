@@ -208,9 +208,10 @@ def start_training(options: Mapping[str, Any], started: float) -> Run:
     with process_group(device) as ranks:
         threads = count_threads()
         config, choice = ranks.broadcast(autoconfigure(settings, device, seconds, time.monotonic, threads, ranks.size))
+        changeable = 1 if plan_from else threads  # a repeated plan says when the number of threads changes
         if choice and ranks.is_main:
             print(wrap(choice), flush=True)
-        return train(config, out, plan, minutes or 0.0, started, ranks=ranks)
+        return train(config, out, plan, minutes or 0.0, started, ranks=ranks, max_threads=changeable)
 
 
 def repeat_settings(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,11 +7,11 @@ not.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from trainer.config import MAX_STEPS
+from trainer.config import MAX_STEPS, MAX_THREADS
 from trainer.errors import PlanError
 from trainer.schedule import remaining_work, total_steps
 from trainer.verse import strictjson
@@ -33,6 +33,7 @@ class Revision:
     at_step: int  # updates done when it takes effect
     steps: int  # updates of the whole run
     evaluations: int  # of the whole run, at most; evenly spaced, the last one at the end
+    threads: int = 0  # CPU threads, where the run changed their number; 0: as the config says
 
     @property
     def interval(self) -> int:
@@ -55,7 +56,8 @@ class Plan:
         for revision in self.revisions:
             if not all(type(value) is int for value in asdict(revision).values()):
                 raise PlanError("the plan's steps must be whole numbers")
-            if not (0 <= revision.at_step < revision.steps <= MAX_STEPS and revision.evaluations >= 1):
+            possible = revision.evaluations >= 1 and 0 <= revision.threads <= MAX_THREADS
+            if not (0 <= revision.at_step < revision.steps <= MAX_STEPS and possible):
                 raise PlanError(f"the plan holds an impossible revision: {revision}")
             if previous and not previous.at_step < revision.at_step < previous.steps:
                 raise PlanError(f"the plan's revision at step {revision.at_step} does not follow the one before it")
@@ -109,6 +111,10 @@ class Plan:
     def with_revision(self, revision: Revision) -> Plan:
         """Return this plan, changed from `revision.at_step` on; later revisions are dropped."""
         return Plan((*self.revisions_until(revision.at_step), revision))
+
+    def with_threads(self, step: int, threads: int) -> Plan:
+        """Return this plan with another number of CPU threads from `step` on."""
+        return self.with_revision(replace(self.revision_at(step), at_step=step, threads=threads))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, as plan.json holds it."""
@@ -228,4 +234,4 @@ def replan(
     steps = fitting_steps(seconds_left, step_seconds, evaluations, eval_seconds, short_step_ratio, step)
     if steps == revision.steps:
         return plan
-    return plan.with_revision(Revision(step, steps, max(1, initial * evaluations // wanted)))
+    return plan.with_revision(Revision(step, steps, max(1, initial * evaluations // wanted), revision.threads))

@@ -6,6 +6,7 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import torch
 from torch.nn.utils import clip_grad_norm_
 
 from trainer.config import DEFAULT_MINUTES, TrainConfig
@@ -29,6 +30,7 @@ from trainer.runtime.state import (
     stop_early,
     take_mean_loss,
 )
+from trainer.runtime.threads import ThreadMonitor, describe_threads
 from trainer.schedule import context_length, learning_rate
 
 SAVE_SECONDS = 300.0  # the most training that a crash may cost between two evaluations
@@ -42,6 +44,7 @@ def train(
     started: float | None = None,
     clock: Clock = time.monotonic,
     ranks: Ranks = SINGLE_PROCESS,
+    max_threads: int = 1,
 ) -> Run:
     """Train a model from scratch.
 
@@ -53,6 +56,7 @@ def train(
         started: When the minutes began, by `clock`; None for now.
         clock: Seconds from any fixed moment.
         ranks: The processes that train together.
+        max_threads: CPU threads that the run may change to, if one process trains on the CPU; 1 to change nothing.
 
     Returns:
         The run's folder.
@@ -77,7 +81,10 @@ def train(
         write_plan(run.plan, plan)
         corpus = dataset.corpus_record | {"baselines": asdict(dataset.baselines)}
         write_config(run, config, corpus)  # last, since it makes the folder a run
-    return run_loop(run, config, dataset, plan, budget, clock, ranks)
+    monitor = None
+    if max_threads > 1 and ranks.size == 1 and config.device == "cpu":
+        monitor = ThreadMonitor(max_threads, clock(), clock)
+    return run_loop(run, config, dataset, plan, budget, monitor, clock, ranks)
 
 
 def resume(
@@ -110,11 +117,18 @@ def resume(
         raise corpus_changed(dataset.corpus.name, folder)
     if corpus is not None and ranks.is_main:
         write_config(run, replace(config, corpus=dataset.corpus.source), corpus_record)
-    return run_loop(run, config, dataset, plan, None, clock, ranks)
+    return run_loop(run, config, dataset, plan, None, None, clock, ranks)
 
 
 def run_loop(
-    run: Run, config: TrainConfig, dataset: Dataset, plan: Plan, budget: Budget | None, clock: Clock, ranks: Ranks
+    run: Run,
+    config: TrainConfig,
+    dataset: Dataset,
+    plan: Plan,
+    budget: Budget | None,
+    monitor: ThreadMonitor | None,
+    clock: Clock,
+    ranks: Ranks,
 ) -> Run:
     """Train step by step; at planned steps record the loss, evaluate, sample, save and check the clock.
 
@@ -124,6 +138,7 @@ def run_loop(
         dataset: Its data.
         plan: How many steps, and when to evaluate.
         budget: Revises the plan; None to follow the plan as it is.
+        monitor: Changes the number of CPU threads; None to follow the plan.
         clock: Seconds from any fixed moment.
         ranks: The processes that train together.
 
@@ -140,7 +155,10 @@ def run_loop(
     try:
         with defer_interrupt() as interrupt, progress:
             while not plan.ends_at(state.step):
-                steps = plan.revision_at(state.step).steps
+                revision = plan.revision_at(state.step)
+                steps, threads = revision.steps, revision.threads or config.threads
+                if threads != torch.get_num_threads():
+                    torch.set_num_threads(threads)
                 rate = learning_rate(state.step, steps, config)
                 context = context_length(state.step, steps, config)
                 x, y = get_batch(dataset.train, dataset.key, state.step, config.batch_size, config.block_size, context)
@@ -185,6 +203,11 @@ def run_loop(
                     eval_seconds = 0.0 if val_loss is None else saved - now
                     revised = budget.revise(plan, state.step, now + eval_seconds, eval_seconds)
                     plan = adopt_plan(run, plan, revised, ranks)
+                if monitor and not plan.ends_at(state.step) and monitor.is_due(now, context, threads):
+                    faster = monitor.compare(model, x, y, threads)
+                    if faster != threads:
+                        plan = adopt_plan(run, plan, plan.with_threads(state.step, faster), ranks)
+                        progress.print(describe_threads(faster, monitor.most))
                 if stopping and not plan.ends_at(state.step):
                     raise Interrupted(f"stopped after step {state.step:,}, and saved. {resume_hint(run)}")
     except KeyboardInterrupt:

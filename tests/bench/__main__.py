@@ -4,6 +4,7 @@ python -m tests.bench                    everything
 python -m tests.bench training           losses after a given time; CORPUS=FILE trains on that, SEEDS=1 is quicker
 NANOGPT=/path/to/checkout python -m tests.bench training
                                          besides, nanoGPT's recipe for a CPU, alternating with ours
+BUSY=1 python -m tests.bench training    beside a process that keeps one core busy
 python -m tests.bench verse              writing and verifying verses
 python -m tests.bench serving            polls, votes, phones and stalled uploads, over loopback
 python -m tests.bench help               how long `--help` takes

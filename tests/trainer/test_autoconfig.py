@@ -21,7 +21,7 @@ Choose = Callable[..., tuple[TrainConfig, str]]
 
 
 def pick(options: dict[str, Any], seconds: float | None = None, clock: Any = time.monotonic) -> tuple[TrainConfig, str]:
-    return autoconfigure(options, "cpu", seconds, clock, threads=1)
+    return autoconfigure(options, "cpu", seconds, clock, max_threads=1)
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
@@ -63,9 +63,9 @@ def test_more_time_is_for_larger_models() -> None:
 def test_bf16_is_chosen_where_it_is_faster() -> None:
     looks_before = 2 * 20  # of the products in bf16, which come first
     faster, slower = Clock({looks_before + 1: lambda clock: setattr(clock, "seconds", 2.0)}), Clock()
-    assert best_precision("cpu", 1, faster) == "bf16"
-    assert best_precision("cpu", 1, slower) == "float32"
-    assert best_precision("mps", 1, slower) == "float32"
+    assert best_precision("cpu", faster) == "bf16"
+    assert best_precision("cpu", slower) == "float32"
+    assert best_precision("mps", slower) == "float32"
 
 
 def test_given_options_override_preset_and_auto() -> None:

@@ -17,7 +17,7 @@ from trainer.verse.model import VerseModel
 SHAPES = [
     ModelConfig("modern", 2, 2, 16, 24, 11),  # head width 8
     ModelConfig("modern", 3, 2, 128, 32, 65),  # 64
-    ModelConfig("modern", 1, 1, 8, 24, 33),  # V > 4LC: no tables of previous tokens
+    ModelConfig("modern", 1, 1, 8, 24, 513),  # no tables of previous tokens
     ModelConfig("gpt2", 2, 2, 16, 24, 11),
     ModelConfig("gpt2", 3, 2, 128, 32, 65),
 ]

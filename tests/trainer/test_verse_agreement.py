@@ -14,7 +14,6 @@ from threadpoolctl import threadpool_limits
 
 import trainer.verse.generate
 import trainer.verse.replay
-import trainer.verse.threads
 from tests.trainer.verse_agreement import (
     THREADS,
     Checkpoint,
@@ -33,6 +32,7 @@ from trainer.verse.generate import Written, regenerate
 from trainer.verse.model import VerseModel
 from trainer.verse.replay import replay
 from trainer.verse.text import length_of, verse_text
+from trainer.verse.threads import LARGE, BlasThreads
 
 COUNT = 240
 CAMPAIGN = 10_000
@@ -122,10 +122,13 @@ def test_drafts_in_single_precision_decide_nothing(
     assert same(verses[:64], some)
 
 
-def test_a_large_model_writes_the_same_on_one_thread_and_on_two_alone_and_in_company() -> None:
+def test_a_large_model_writes_the_same_on_one_thread_and_on_two_alone_and_in_company(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """So many weights that BLAS does share its work, and that a verse alone is drafted in single precision."""
     config = ModelConfig("modern", n_layer=6, n_head=4, n_embd=256, block_size=32, vocab_size=LETTERS.size)
-    assert config.n_params > trainer.verse.threads.LARGE
+    assert config.n_params > LARGE
+    monkeypatch.setattr(BlasThreads, "adapt", lambda threads, rows: threads.use(all_threads=True))
     large = VerseModel(config, random_weights(config, seed=0, spread=0.05))
     recipes = [recipe(prompt_ids=(0, seed % 2), seed=seed, tokens=40) for seed in range(8)]
     written = []

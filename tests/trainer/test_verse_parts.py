@@ -468,6 +468,16 @@ def test_tensors_are_those_of_the_specifications_table(
     assert ModelConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
+@pytest.mark.parametrize(("arch", "vocab_size", "tables"), [("modern", 512, 3), ("modern", 513, 0), ("gpt2", 65, 0)])
+def test_a_modern_model_has_tables_of_previous_tokens_unless_its_vocabulary_is_large(
+    arch: str, vocab_size: int, tables: int
+) -> None:
+    shapes = ModelConfig(arch, 4, 3, 96, 64, vocab_size).tensor_shapes()
+    previous = [name for name in shapes if name.startswith("previous.")]
+    assert len(previous) == tables
+    assert all(shapes[name] == (vocab_size, 96) for name in previous)
+
+
 @pytest.mark.parametrize("preset", [(2, 2, 128, 256), (4, 4, 128, 256), (6, 6, 384, 256), (12, 12, 768, 512)])
 def test_every_preset_fits_a_bundle_and_one_beyond_it_does_not(preset: tuple[int, int, int, int]) -> None:
     layers, heads, width, block = preset

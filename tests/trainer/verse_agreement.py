@@ -20,14 +20,13 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-import trainer.verse.threads
 from tests.trainer.verse_models import Weights
 from trainer.verse.config import ModelConfig
 from trainer.verse.generate import Written, regenerate
 from trainer.verse.model import VerseModel
 from trainer.verse.recipe import Recipe
 from trainer.verse.replay import replay
-from trainer.verse.threads import threads_for
+from trainer.verse.threads import BlasThreads
 from trainer.verse.vocabulary import Vocabulary
 
 ROOT = Path(__file__).parents[2]
@@ -144,12 +143,13 @@ def written_elsewhere(folder: Path, first: int, count: int, **environment: str) 
 
 def main(folder: str, first: str, count: str) -> None:
     if THREADS in os.environ:
-        trainer.verse.threads.LARGE = 0  # else so small a model would run on one thread, whatever was asked for
+        BlasThreads.adapt = lambda threads, rows: threads.use(all_threads=True)  # as many as asked for, at any speed
     checkpoint = Checkpoint.load(Path(folder))
     model = checkpoint.model()
     written = regenerate(model, checkpoint.vocabulary, recipes_of(checkpoint, int(first), int(count)))
     verdicts = [replay(model, verse.recipe, verse.ids).verdict for verse in written]
-    with threads_for(checkpoint.config):
+    with BlasThreads(checkpoint.config) as threads:
+        threads.adapt(1)
         facts = fingerprint()
     print(json.dumps(facts | {"verses": [summary(verse) for verse in written], "verdicts": verdicts}))
 

@@ -225,7 +225,7 @@ def shapes(config: Mapping[str, Any]) -> dict[str, list[int]]:
     found = {"wte.weight": [config["vocab_size"], width], "ln_f.weight": [width]}
     if modern:
         found["lm_head.weight"] = [config["vocab_size"], width]
-        if config["vocab_size"] <= 4 * config["n_layer"] * width:
+        if config["vocab_size"] <= 512:
             found |= {f"previous.{offset}.weight": [config["vocab_size"], width] for offset in (1, 2, 3)}
     else:
         found |= {"wpe.weight": [config["block_size"], width], "ln_f.bias": [width]}

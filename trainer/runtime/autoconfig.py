@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from trainer.errors import OptionError
 from trainer.model import new_model
 from trainer.optim import make_optimizers
 from trainer.runtime.budget import Clock, rehearse_step
+from trainer.runtime.threads import describe_threads, faster_threads, time_threads
 from trainer.text import pluralize
 from trainer.verse.config import HEAD_WIDTHS
 
@@ -61,7 +62,7 @@ def autoconfigure(
     device: str,
     seconds: float | None,
     clock: Clock,
-    threads: int = 1,
+    max_threads: int = 1,
     processes: int = 1,
 ) -> tuple[TrainConfig, str]:
     """Fill in the settings that were not given.
@@ -71,11 +72,11 @@ def autoconfigure(
         device: Where the run will happen.
         seconds: The time for it; None if the run is given in steps.
         clock: Times products and steps.
-        threads: CPU threads.
+        max_threads: CPU threads of each process. One process on the CPU takes a single thread if that is faster now.
         processes: That will share each batch.
 
     Returns:
-        The config, and a sentence that says what was chosen and why; "" if the preset was given.
+        The config, and sentences that say what was chosen and why; "" if nothing was.
 
     Raises:
         OptionError: A value is out of bounds.
@@ -83,9 +84,16 @@ def autoconfigure(
     """
     requested = {name: value for name, value in options.items() if value is not None}
     requested |= {"device": device, "processes": processes}
-    requested = {"threads": threads, "optimizer": TrainConfig.optimizer, "arch": TrainConfig.arch, **requested}
+    requested = {"optimizer": TrainConfig.optimizer, "arch": TrainConfig.arch, **requested}
     if "precision" not in requested:
-        requested["precision"] = best_precision(device, threads, clock)
+        requested["precision"] = best_precision(device, clock)
+    thread_note = ""
+    if "threads" not in requested:
+        requested["threads"] = max_threads
+        if device == "cpu" and processes == 1 and max_threads > 1:
+            requested["threads"] = choose_threads(requested, clock)
+            if requested["threads"] < max_threads:
+                thread_note = describe_threads(requested["threads"], max_threads)
     name, reason = requested.pop("preset", "auto"), ""
     preset_settings: dict[str, Any] = {}
     if name == "auto":
@@ -128,7 +136,7 @@ def autoconfigure(
         f"auto: {pluralize(config.n_layer, 'layer')} of width {config.n_embd}, context {config.block_size}, "
         f"{config.batch_size} sequences per step, products in {config.precision}: {reason}"
     )
-    return config, summary if reason else ""
+    return config, "\n".join(sentence for sentence in (summary if reason else "", thread_note) if sentence)
 
 
 def choose_n_head(n_embd: int, preset: Preset) -> int:
@@ -147,19 +155,13 @@ def choose_n_head(n_embd: int, preset: Preset) -> int:
     return n_embd // max(widths)
 
 
-def best_precision(device: str, threads: int, clock: Clock) -> str:
-    """Return "bf16" if its products are clearly faster than float32's on this device, else "float32".
-
-    Args:
-        device: "cpu", "cuda" or "mps".
-        threads: CPU threads.
-        clock: Times the products.
-    """
+def best_precision(device: str, clock: Clock) -> str:
+    """Return "bf16" if its products are clearly faster than float32's on this device, else "float32"."""
     if device == "mps":
         return "float32"  # bf16 was never measured on mps
     if device == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported() else "float32"
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)  # another program cannot disturb one thread much
 
     def fastest(dtype: torch.dtype) -> float:
         x = torch.ones(PRODUCT_SIZE, PRODUCT_SIZE, dtype=dtype)
@@ -203,17 +205,33 @@ def probe_config(settings: Mapping[str, Any]) -> TrainConfig:
     )
 
 
+def choose_threads(settings: Mapping[str, Any], clock: Clock) -> int:
+    """Return one thread or all of them, whichever makes the steps of a small model faster now.
+
+    Args:
+        settings: Fields of `TrainConfig` by name; `threads` is the number of all.
+        clock: Times the steps.
+    """
+    seconds = time_threads(make_probe(probe_config(settings)), {1, settings["threads"]}, clock)
+    return faster_threads(seconds, settings["threads"])
+
+
 def measure_step_seconds(config: TrainConfig, clock: Clock) -> float:
     """Return the time of the fastest of a few steps."""
-    key, symbols = rng.seed_key(config.seed), config.vocab_size or PROBE_SYMBOLS
+    step, times = make_probe(config), []
     torch.set_num_threads(config.threads)
+    for _ in range(PROBE_STEPS + 1):
+        start = clock()
+        step()
+        times.append(clock() - start)
+    return max(1e-9, min(times[1:]))  # the first loads kernels
+
+
+def make_probe(config: TrainConfig) -> Callable[[], float]:
+    """Return a function that runs one step of a new model, which learns nothing, and returns the loss."""
+    key, symbols = rng.seed_key(config.seed), config.vocab_size or PROBE_SYMBOLS
     model = new_model(config.model(symbols), key, precision=config.precision).to(config.device)
     optimizers = make_optimizers(model, config)
     shape = (config.batch_size, config.block_size + 1)
     tokens = torch.from_numpy(rng.below(key, "probe", 0, symbols, shape[0] * shape[1]).reshape(shape)).to(config.device)
-    times = []
-    for count in range(1, PROBE_STEPS + 2):
-        start = clock()
-        rehearse_step(model, optimizers, tokens[:, :-1], tokens[:, 1:], config.grad_clip, count).item()
-        times.append(clock() - start)
-    return max(1e-9, min(times[1:]))  # the first loads kernels
+    return lambda: rehearse_step(model, optimizers, tokens[:, :-1], tokens[:, 1:], config.grad_clip, 1).item()

@@ -182,7 +182,7 @@ def stop_early(state: TrainState, plan: Plan) -> Plan:
         and state.step + 1 < plan.steps
         and has_risen(state.val_losses, early_stop_margin(state))
     ):
-        return plan.with_revision(Revision(state.step, state.step + 1, 1))
+        return plan.with_revision(Revision(state.step, state.step + 1, 1, plan.revision_at(state.step).threads))
     return plan
 
 

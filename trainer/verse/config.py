@@ -14,6 +14,7 @@ MAX_WIDTH = 4096
 MAX_BLOCK_SIZE = 1024  # tokens
 MAX_VOCAB_SIZE = 65_536  # tokens: an id fits into two bytes
 PREVIOUS_TOKENS = 3  # modern: tokens before each one whose embeddings are added to its own; NOTES.md compares 0 to 4
+PREVIOUS_VOCAB_SIZE = 512  # tokens of the largest vocabulary with such embeddings; more make a model large, not better
 MAX_WEIGHT_BYTES = 190 * 2**20  # float16; the large preset is 170 MB, and a bundle adds its header
 
 
@@ -66,9 +67,8 @@ class ModelConfig:
 
     @property
     def n_previous(self) -> int:
-        """Tables of previous tokens: `PREVIOUS_TOKENS`, or 0 where they would hold more weights than the blocks."""
-        fits = self.vocab_size <= 4 * self.n_layer * self.n_embd  # PREVIOUS_TOKENS V C <= 12 L C^2
-        return PREVIOUS_TOKENS if self.arch == "modern" and fits else 0
+        """Tables of previous tokens: `PREVIOUS_TOKENS`, or 0 for a large vocabulary."""
+        return PREVIOUS_TOKENS if self.arch == "modern" and self.vocab_size <= PREVIOUS_VOCAB_SIZE else 0
 
     @property
     def n_params(self) -> int:

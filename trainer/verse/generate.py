@@ -19,7 +19,7 @@ from trainer.verse.errors import NotFinite
 from trainer.verse.model import VerseModel
 from trainer.verse.recipe import Recipe
 from trainer.verse.text import LineEnd
-from trainer.verse.threads import LARGE, threads_for
+from trainer.verse.threads import LARGE, BlasThreads
 from trainer.verse.vocabulary import Vocabulary
 
 MAX_BATCH = 64  # sequences at once: more are hardly faster, and need a larger cache
@@ -76,8 +76,8 @@ def regenerate(
     for indices in by_prompt.values():
         for start in range(0, len(indices), MAX_BATCH):
             batch = indices[start : start + MAX_BATCH]
-            with threads_for(model.config):
-                verses = _write_batch(model, vocabulary, [recipes[i] for i in batch], progress)
+            with BlasThreads(model.config) as threads:
+                verses = _write_batch(model, vocabulary, [recipes[i] for i in batch], threads, progress)
             written.update(zip(batch, verses, strict=True))
     return [written[index] for index in range(len(recipes))]
 
@@ -86,6 +86,7 @@ def _write_batch(
     model: VerseModel,
     vocabulary: Vocabulary,
     recipes: Sequence[Recipe],
+    threads: BlasThreads,
     progress: Callable[[int], object] | None,
 ) -> list[Written]:
     """Write recipes with the same prompt as one batch, in which all sequences have the same length."""
@@ -100,6 +101,7 @@ def _write_batch(
     active = list(range(len(recipes)))  # verses still being written, by row of the batch
     known = len(prompt)  # columns of `tokens` that are decided
     while active:
+        threads.adapt(len(active))
         active_recipes = [recipes[verse] for verse in active]
         n = 1
         if drafts:

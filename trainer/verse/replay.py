@@ -14,7 +14,7 @@ from trainer.verse.decision import BOUND, decide, refutes
 from trainer.verse.errors import NotFinite
 from trainer.verse.model import VerseModel
 from trainer.verse.recipe import Recipe
-from trainer.verse.threads import threads_for
+from trainer.verse.threads import BlasThreads
 
 CHUNK = 256  # positions of one pass: bounds the attention matrix
 MAX_LOGITS = 2**22  # numbers of one block of logits, 32 MiB: a vocabulary may be large
@@ -49,14 +49,14 @@ def replay(model: VerseModel, recipe: Recipe, ids: Sequence[int]) -> Verdict:
         NotFinite: The model computes a logit that is not finite.
     """
     recipe.check_fits(model.config)
-    with threads_for(model.config):
-        return _replay(model, recipe, ids)
+    with BlasThreads(model.config) as threads:
+        return _replay(model, recipe, ids, threads)
 
 
-def _replay(model: VerseModel, recipe: Recipe, ids: Sequence[int]) -> Verdict:
+def _replay(model: VerseModel, recipe: Recipe, ids: Sequence[int], threads: BlasThreads) -> Verdict:
     undecided: Verdict | None = None
     gaps = np.empty(len(ids))
-    for position, z in enumerate(_logits_before(model, recipe.prompt_ids, ids)):
+    for position, z in enumerate(_logits_before(model, recipe.prompt_ids, ids, threads)):
         if not np.isfinite(z).all():
             raise NotFinite(position)
         winner, gaps[position] = decide(z, recipe, position)
@@ -71,12 +71,15 @@ def _replay(model: VerseModel, recipe: Recipe, ids: Sequence[int]) -> Verdict:
     return Verdict("PASS", certificate=certificate)
 
 
-def _logits_before(model: VerseModel, prompt: Sequence[int], ids: Sequence[int]) -> Iterator[NDArray[np.float64]]:
+def _logits_before(
+    model: VerseModel, prompt: Sequence[int], ids: Sequence[int], threads: BlasThreads
+) -> Iterator[NDArray[np.float64]]:
     """Yield the logits (V,) that decide each of `ids`, in order."""
     tokens = np.array([[*prompt, *ids[:-1]]])  # (1, positions)
     length = tokens.shape[1]
     cache = model.new_cache(1, length)
     for start in range(0, length, CHUNK):
+        threads.adapt(min(CHUNK, length - start))
         hidden = model.hidden(tokens[:, start : start + CHUNK], cache)[0]
         deciding = hidden[max(0, len(prompt) - 1 - start) :]
         rows = max(1, MAX_LOGITS // model.config.vocab_size)
