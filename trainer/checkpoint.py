@@ -1,8 +1,8 @@
 """Checkpoints: one safetensors file each, written atomically. Nothing in it is ever executed.
 
 The metadata has one key, so that equal content gives equal bytes. `best` holds a model and its provenance; `last` also
-holds the optimizer's state and the numbers that the training loop needs to resume. A bundle is read as a checkpoint, too,
-since it holds a model in float16.
+holds the optimizer's state and the numbers that the training loop needs to resume. A bundle holds a model in float16,
+and is read as a checkpoint, too.
 """
 
 from __future__ import annotations

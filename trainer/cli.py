@@ -89,9 +89,10 @@ def train(**options: Any) -> None:
     from trainer.runtime.clock import RunClock
 
     clock = RunClock()
-    from trainer.device import limit_thread_spinning
+    from trainer.device import keep_freed_memory, limit_thread_spinning
 
     limit_thread_spinning()
+    keep_freed_memory()
     start_training(options, clock)
 
 

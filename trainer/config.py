@@ -82,6 +82,7 @@ class TrainConfig:
     seed: int = 1337  # of the initial weights and the order of the data
     device: str = "cpu"  # "cpu", "cuda" or "mps"
     precision: str = "float32"  # of the large products while training: "float32" or "bf16"
+    compile: bool = False  # by torch.compile, which changes sums in the last digits
     threads: int = 1  # CPU threads of each process at the start; sums depend on their number in the last digits
     processes: int = 1  # that train one model; sums depend on their number, and dropout, too
 

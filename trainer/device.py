@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 from importlib.metadata import version
@@ -12,6 +13,9 @@ from trainer.errors import OptionError
 if TYPE_CHECKING:
     import torch
 
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # as in glibc's malloc.h
+MAX_MMAP_THRESHOLD = 32 * 2**20  # bytes, the most that glibc allows: larger blocks are still returned
+
 
 def limit_thread_spinning() -> None:
     """Let torch's waiting threads sleep early, unless the user set GOMP_SPINCOUNT. Call it before torch is loaded.
@@ -20,6 +24,18 @@ def limit_thread_spinning() -> None:
     200 ms this way; on an idle machine this is 3 to 5 % faster.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep the memory that tensors free for the next ones, where it is glibc.
+
+    By default it returns large blocks to the system. Fetching them again costs a page fault for every 4 KiB: thousands
+    in a step, up to a sixth of its time.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        library = ctypes.CDLL(None)
+        library.mallopt(M_MMAP_THRESHOLD, MAX_MMAP_THRESHOLD)
+        library.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def find_device(name: str) -> str:

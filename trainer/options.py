@@ -83,6 +83,12 @@ TRAIN_OPTIONS = [
         "--precision", type=click.Choice(PRECISIONS), help="Of the large products.  [default: the faster one here]"
     ),
     click.option(
+        "--compile/--no-compile",
+        default=None,
+        help="Compile the model before training, which takes up to a minute and makes each step faster. It needs a C++ "
+        "compiler.  [default: if that is faster, on a CPU with at least ten minutes]",
+    ),
+    click.option(
         "--early-stop/--no-early-stop",
         default=None,
         help="End the run when the validation loss of three evaluations in a row is far above the best.  "
@@ -221,7 +227,8 @@ def start_training(options: Mapping[str, Any], clock: RunClock) -> Run:
         if choice and ranks.is_main:
             print(wrap(choice), flush=True)
         changeable = 1 if plan_from else threads  # a repeated plan says when the number of threads changes
-        return train(config, out, plan, minutes or 0.0, clock, ranks, changeable)
+        may_compile = "compile" not in settings
+        return train(config, out, plan, minutes or 0.0, clock, ranks, changeable, may_compile)
 
 
 def repeat_settings(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:

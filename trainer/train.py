@@ -26,6 +26,7 @@ from trainer.report.summary import (
 )
 from trainer.runtime.budget import Budget, measure_timing
 from trainer.runtime.clock import RunClock
+from trainer.runtime.compilation import can_compile, compile_again
 from trainer.runtime.distributed import SINGLE_PROCESS, Ranks
 from trainer.runtime.run import (
     Run,
@@ -64,6 +65,7 @@ def train(
     clock: RunClock | None = None,
     ranks: Ranks = SINGLE_PROCESS,
     max_threads: int = 1,
+    may_compile: bool = False,
 ) -> Run:
     """Train a model from scratch.
 
@@ -75,6 +77,7 @@ def train(
         clock: Started when the minutes began; None to start one now.
         ranks: The processes that train together.
         max_threads: CPU threads that the run may change to, if one process trains on the CPU; 1 to change nothing.
+        may_compile: Compile the model if the minutes are enough and that is faster. `config.compile` does it always.
 
     Returns:
         The run's folder.
@@ -93,7 +96,11 @@ def train(
     budget = None
     if plan is None:
         budget = Budget(minutes, clock.read)
-        plan = ranks.broadcast(budget.first_plan(measure_timing(config, dataset, budget, ranks), ranks))
+        timing = measure_timing(config, dataset, budget, ranks, may_compile)
+        config = replace(config, compile=timing.compiled)
+        plan = ranks.broadcast(budget.first_plan(timing, ranks))
+    elif config.compile:
+        config = replace(config, compile=can_compile(config, dataset))
     run = ranks.broadcast(new_run(out, dataset.corpus.name, config.preset) if ranks.is_main else Run(Path()))
     if ranks.is_main:
         write_plan(run.plan, plan)
@@ -181,6 +188,8 @@ def run_loop(
     run, config, dataset, ranks, model = state.run, state.config, state.dataset, state.ranks, state.parallel_model
     if ranks.is_main:
         print(opening_message(state, plan), flush=True)
+    if config.compile and not plan.ends_at(state.step):
+        model = compile_again(state.model, config, dataset)  # takes time in a resumed run only
     progress = ProgressBar(plan.steps, state.step, clock.read, silent=not ranks.is_main)
     started = saved = clock.read()
     try:
@@ -239,7 +248,7 @@ def run_loop(
                     revised = budget.revise(plan, state.step, now + eval_seconds, eval_seconds)
                     plan = adopt_plan(run, plan, revised, ranks)
                 if monitor and not plan.ends_at(state.step) and monitor.is_due(now, context, threads):
-                    faster = monitor.compare(model, x, y, threads)
+                    faster = monitor.compare(state.model, x, y, threads)  # for which nothing is compiled again
                     if faster != threads:
                         plan = adopt_plan(run, plan, plan.with_threads(state.step, faster), ranks)
                         progress.print(describe_threads(faster, monitor.most))

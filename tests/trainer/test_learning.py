@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import platform
 import subprocess
 import sys
 from dataclasses import replace
@@ -24,6 +25,8 @@ from trainer.optim import (
     ADAMW_SCALE,
     EMBEDDING_SCALE,
     EPS,
+    apply_polynomials,
+    apply_polynomials_to_squares,
     load_state,
     make_optimizers,
     orthogonalize,
@@ -213,6 +216,15 @@ def test_matrices_orthogonalized_together_are_those_orthogonalized_alone() -> No
         assert torch.allclose(one, orthogonalize([matrix], torch.float64)[0], atol=1e-12)
 
 
+@pytest.mark.parametrize("shape", [(3, 16, 64), (2, 16, 16), (1, 1, 4)])
+def test_products_of_squares_give_the_same_directions_as_products_of_matrices(shape: tuple[int, ...]) -> None:
+    x = torch.from_numpy(np.random.default_rng(8).normal(size=shape))
+    x = x * torch.logspace(0, -4, shape[1], dtype=x.dtype)[:, None]  # singular values that differ by thousands
+    x = x / x.norm(dim=(1, 2), keepdim=True)
+    assert torch.allclose(apply_polynomials_to_squares(x), apply_polynomials(x), atol=1e-10)
+    assert torch.allclose(apply_polynomials_to_squares(x.float()).double(), apply_polynomials(x), atol=2e-4)
+
+
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_hundred_updates_memorize_one_batch(precision: str, optimizer: str) -> None:
@@ -260,3 +272,15 @@ def test_training_does_not_load_torch_s_compiler(tmp_path: Path) -> None:
     size = ["--preset", "tiny", "--block-size", "16", "--batch-size", "2"]
     where = ["--corpus", text_file(tmp_path), "--out", tmp_path / "run"]
     subprocess.run([sys.executable, "-c", code, "train", *size, *where, "--minutes", "0.1"], check=True)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told to keep memory")
+def test_memory_that_tensors_free_is_used_again_without_a_page_fault() -> None:
+    code = (
+        "import resource, torch; from trainer.device import keep_freed_memory; keep_freed_memory()\n"
+        "def use(): return [torch.ones(2**22) for _ in range(3)] and None\n"  # 16 MiB each
+        "[use() for _ in range(9)]; before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt; use()\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)"
+    )
+    faults = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert int(faults) < 100  # of 12,288 pages

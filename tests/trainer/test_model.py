@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from tests.support.small_models import random_weights
-from trainer.model import load_weights, new_model, weights_of
+from trainer.model import embed, load_weights, new_model, normalize, relu_squared, rotary_table, rotate, weights_of
 from trainer.verse.config import ARCHITECTURES, ModelConfig
 from trainer.verse.model import VerseModel
 
@@ -82,3 +83,25 @@ def test_dropout_acts_while_training_and_not_after() -> None:
     assert not torch.equal(model(ids), model(ids))
     model.eval()
     assert torch.equal(model(ids), model(ids))
+
+
+def random_tensor(*shape: int, seed: int = 1) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).normal(size=shape)).requires_grad_()
+
+
+@pytest.mark.parametrize("function", [normalize, relu_squared, lambda x: rotate(x, *rotary_table(8, 5))])
+def test_gradients_that_are_written_out_are_those_of_the_function(function: Callable[..., torch.Tensor]) -> None:
+    assert torch.autograd.gradcheck(function, random_tensor(2, 3, 5, 8))
+
+
+def test_an_embedding_gets_the_gradient_of_every_position_it_was_added_to() -> None:
+    ids = torch.tensor([[1, 1, 0, 2], [2, 1, 1, 1]])
+    tables = [random_tensor(3, 4, seed=offset) for offset in range(3)]
+    assert torch.autograd.gradcheck(lambda *tables: embed(ids, tables), tables)
+
+
+def test_previous_tokens_are_added_where_there_are_any() -> None:
+    ids, tables = torch.tensor([[2, 0, 1]]), [random_tensor(3, 4, seed=offset) for offset in range(3)]
+    here, before, two_before = tables
+    expected = torch.stack([here[2], here[0] + before[2], here[1] + before[0] + two_before[2]])
+    assert torch.equal(embed(ids, tables)[0], expected)

@@ -16,6 +16,7 @@ from trainer.model import new_model
 from trainer.optim import Optimizer, make_optimizers
 from trainer.plan import Plan, plan_for_seconds, replan
 from trainer.runtime.clock import Clock
+from trainer.runtime.compilation import MIN_SECONDS, CompileError, compilation_line, compile_model
 from trainer.runtime.distributed import SINGLE_PROCESS, Ranks
 from trainer.schedule import remaining_work
 
@@ -36,6 +37,7 @@ class StepTiming:
     step_seconds: float  # of an update with the full context
     short_step_ratio: float  # time of an update with the short context, divided by step_seconds
     eval_seconds: float  # of a whole evaluation
+    compiled: bool = False  # whether these are the times of a compiled model
 
 
 @dataclass(frozen=True)
@@ -158,10 +160,65 @@ def rehearse_step(
     return loss.detach()
 
 
-def measure_timing(config: TrainConfig, dataset: Dataset, budget: Budget, ranks: Ranks) -> StepTiming:
+def measure_timing(
+    config: TrainConfig, dataset: Dataset, budget: Budget, ranks: Ranks, may_compile: bool = False
+) -> StepTiming:
     """Time some steps and a part of an evaluation, with a model and optimizers that are then discarded.
 
     Args:
+        config: What to train.
+        dataset: Its data.
+        budget: Gives the clock, and bounds the time of the measurement.
+        ranks: The processes that train together.
+        may_compile: Compile the model if the time is enough, and take the faster one. `config.compile` does it always.
+
+    Raises:
+        OptionError: The time is too short for this model.
+    """
+    model = new_model(dataset.model_config, dataset.key, config.dropout, config.precision).to(dataset.device)
+    optimizers = make_optimizers(model, config)
+    seconds = measure_steps(ranks.wrap(model), optimizers, config, dataset, budget, ranks)
+    compiled = False
+    if config.compile or (may_compile and budget.seconds_left(budget.clock()) >= MIN_SECONDS):
+        eager, start = seconds, budget.clock()
+        try:
+            compiled_model = compile_model(model, config, dataset)
+        except CompileError as error:
+            if config.compile:
+                print(f"not compiled: {error}", flush=True)
+        else:
+            after = budget.clock() - start
+            faster = measure_steps(compiled_model, optimizers, config, dataset, budget, ranks)
+            compiled = config.compile or sum(faster) < sum(eager)
+            seconds = faster if compiled else eager
+            print(compilation_line(compiled, faster[0], eager[0], after), flush=True)
+    step_seconds, short_seconds = seconds
+
+    tokens = len(dataset.val)
+    part = min(tokens, MEASURED_WINDOWS * config.block_size + 1)
+    while True:
+        start = budget.clock()
+        validation_loss(model, dataset.val[:part], config.block_size, dataset.model_config.vocab_size)
+        eval_seconds = ranks.broadcast(budget.clock() - start)
+        if part == tokens or 4 * eval_seconds > EVALUATION_PART_SHARE * budget.seconds:
+            break
+        part = min(tokens, 4 * part)
+    return StepTiming(step_seconds, short_seconds / step_seconds, eval_seconds * tokens / part, compiled)
+
+
+def measure_steps(
+    model: nn.Module,
+    optimizers: Sequence[Optimizer],
+    config: TrainConfig,
+    dataset: Dataset,
+    budget: Budget,
+    ranks: Ranks,
+) -> tuple[float, float]:
+    """Return the seconds of a step with the full context and of one with the short context.
+
+    Args:
+        model: The model, wrapped if several processes train it, or compiled.
+        optimizers: Its optimizers.
         config: What to train.
         dataset: Its data.
         budget: Gives the clock, and bounds the time of the measurement.
@@ -170,14 +227,12 @@ def measure_timing(config: TrainConfig, dataset: Dataset, budget: Budget, ranks:
     Raises:
         OptionError: The time is too short for this model.
     """
-    model = new_model(dataset.model_config, dataset.key, config.dropout, config.precision).to(dataset.device)
-    parallel_model, optimizers = ranks.wrap(model), make_optimizers(model, config)
 
     def time_steps(count: int, context: int) -> float:
         start = budget.clock()
         for number in range(1, count + 1):
             x, y = get_batch(dataset.train, dataset.key, number, config.batch_size, config.block_size, context)
-            loss = rehearse_step(parallel_model, optimizers, ranks.shard(x), ranks.shard(y), config.grad_clip, number)
+            loss = rehearse_step(model, optimizers, ranks.shard(x), ranks.shard(y), config.grad_clip, number)
         loss.item()  # waits until the device has finished
         now = budget.clock()
         seconds, seconds_left = ranks.broadcast((now - start, budget.seconds_left(now)))
@@ -193,18 +248,5 @@ def measure_timing(config: TrainConfig, dataset: Dataset, budget: Budget, ranks:
             spent += seconds
         return seconds / count
 
-    step_seconds = seconds_per_step(config.block_size)
-    short_step_ratio = 1.0
-    if config.short_context:
-        short_step_ratio = seconds_per_step(config.short_context) / step_seconds
-
-    tokens = len(dataset.val)
-    part = min(tokens, MEASURED_WINDOWS * config.block_size + 1)
-    while True:
-        start = budget.clock()
-        validation_loss(model, dataset.val[:part], config.block_size, dataset.model_config.vocab_size)
-        seconds = ranks.broadcast(budget.clock() - start)
-        if part == tokens or 4 * seconds > EVALUATION_PART_SHARE * budget.seconds:
-            break
-        part = min(tokens, 4 * part)
-    return StepTiming(step_seconds, short_step_ratio, seconds * tokens / part)
+    full = seconds_per_step(config.block_size)
+    return full, seconds_per_step(config.short_context) if config.short_context else full
