@@ -48,13 +48,15 @@ class AutoPreset:
     settings: Mapping[str, Any]  # that differ from the preset's and the defaults
 
 
-SHORT_RUN = {"learning_rate": 0.03, "momentum": 0.85, "beta1": 0.8, "decay_fraction": 0.5}  # below a thousand steps
+SHORT_RUN = {"learning_rate": 0.04, "momentum": 0.85, "beta1": 0.8, "decay_fraction": 0.5}  # below a minute
+LONGER_CONTEXT = {"block_size": 128, "short_context": 64, "batch_size": 6}
+SMALL = AutoPreset(4_000, "small", {"block_size": 128})
 AUTO_PRESETS = (  # measured on CPUs, see NOTES.md; other devices are compared by the tokens they read
-    AutoPreset(
-        0, "tiny", {"n_head": 3, "n_embd": 96, "block_size": 64, "short_context": 32, "batch_size": 12} | SHORT_RUN
-    ),
-    AutoPreset(300, "tiny", {"n_layer": 3, "n_head": 3, "n_embd": 96, "block_size": 128, "batch_size": 6} | SHORT_RUN),
-    AutoPreset(1_500, "small", {"block_size": 128}),
+    AutoPreset(0, "tiny", {"n_layer": 1, "n_head": 2, "n_embd": 64} | LONGER_CONTEXT | SHORT_RUN),
+    AutoPreset(75, "tiny", {"n_layer": 1, "n_head": 3, "n_embd": 96} | LONGER_CONTEXT | SHORT_RUN),
+    AutoPreset(500, "tiny", {"n_head": 3, "n_embd": 96} | LONGER_CONTEXT),
+    AutoPreset(1_400, "tiny", {"n_head": 4} | LONGER_CONTEXT),
+    SMALL,
     AutoPreset(10_000, "small", {}),
     AutoPreset(200_000, "medium", {}),
 )
@@ -189,7 +191,7 @@ def choose_preset(settings: Mapping[str, Any], seconds: float | None, clock: Clo
         clock: Times the steps.
     """
     if seconds is None:
-        choice = AUTO_PRESETS[2] if settings["device"] == "cpu" else AUTO_PRESETS[-1]
+        choice = SMALL if settings["device"] == "cpu" else AUTO_PRESETS[-1]
         return choice, f"the default for {settings['device']}"
     config = probe_config(settings)
     step_seconds = measure_step_seconds(config, clock)
