@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -161,10 +162,9 @@ def audition(
     temperatures = tuple(map(hundredths, temperature))
     limits = DEFAULT_LIMITS
     if to is not None:
-        client = EventClient(Address.parse(to), say=click.echo)
-        limits = fetch_event(client).limits
+        with closing(EventClient(Address.parse(to), say=click.echo)) as client:
+            limits = fetch_event(client).limits
         lines = min(lines, limits.lines)
-        client.close()
     request = AuditionRequest(ckpt, prompt, temperatures, top_k, count, seed, tokens, lines, limits)
     click.echo(run_audition(request, best, html))
 
@@ -225,6 +225,7 @@ def submit(
     client, event, limits = None, None, DEFAULT_LIMITS
     if address is not None:
         client = EventClient(address, secret_for(address.url, ticket_file), say=click.echo)
+        click.get_current_context().call_on_close(client.close)
         event = fetch_event(client)
         limits, lines = event.limits, min(lines, event.limits.lines)
         if note := corpus_note(checkpoint, event):
@@ -235,7 +236,6 @@ def submit(
     click.echo(submission_message(submission, prompt, path))
     if client is not None and event is not None and name is not None:
         enter_event(path, client, event, name, wait=not no_wait, say=click.echo)
-        client.close()
 
 
 @cli.command()

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from arena.cli.text import VERDICT_COLORS, report_lines
+
 if TYPE_CHECKING:
     from arena.verification.report import Report
 
@@ -80,8 +82,6 @@ def _verify(files: Sequence[Path], as_json: bool, jobs: int | None) -> int:
 
 def _print_report(report: Report) -> None:
     """Print a report on any terminal, with escapes for what its encoding lacks and the verdict in color."""
-    from arena.cli.text import VERDICT_COLORS, report_lines
-
     encoding = sys.stdout.encoding or "utf-8"
     for line in report_lines(report):
         printable = line.encode(encoding, errors="backslashreplace").decode(encoding)

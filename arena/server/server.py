@@ -52,6 +52,7 @@ def serve(
         SettingsError: The console is to answer other machines without TLS.
         NoEvent: The database holds no event.
         DatabaseTooNew: A later version wrote the database.
+        DatabaseUnusable: The database cannot be opened.
     """
     from arena.bootstrap import open_event
     from arena.services.events import current_event

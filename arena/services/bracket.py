@@ -27,7 +27,7 @@ from arena.errors import (
 from arena.rules.bracket import MAX_PLACES, VOTED, DecidedByVoters, Decision, build_bracket, resolve_bracket
 from arena.rules.draw import draw_seeds
 from arena.rules.lifecycle import LIVE, UNDECIDED, Action, EventState, is_closing_due, is_drawn, is_grace_over
-from arena.rules.results import decide, podium_of
+from arena.rules.results import decide
 from arena.rules.tally import Tally, outcome
 from arena.services.entries import expire, expire_claims
 from arena.services.events import STATE_CHANGES, clean_name, close, move, require, the_event, view_of
@@ -382,7 +382,7 @@ def _settle(session: Session, event: Event, action: Action, now: float) -> None:
     if event.state != state:
         move(event, action, state)
         if state == "champion":
-            append(session, "champion", {"entry": podium_of(rows.values()).champion}, now=now)
+            append(session, "champion", {"entry": read_podium(session).champion}, now=now)
     session.flush()
 
 

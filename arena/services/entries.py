@@ -212,24 +212,28 @@ def reason_of(entry: Entry, place: int | None) -> str:
     """Describe an entry's state in one sentence, which may hold untrusted text."""
     match entry.state:
         case "receiving":
-            return f"{entry.received:,} of {entry.size:,} bytes are here, and the rest must follow"
+            return f"{entry.received:,} of {entry.size:,} bytes have arrived, and the rest must follow"
         case "waiting" if entry.failures:
-            return "the check could not be done and is tried again; that is the server's trouble, not yours"
+            return "the check failed for a reason of the server, not of your verse; it will be tried again"
         case "waiting":
             ahead = (place or 1) - 1
-            return "all is here: it is checked next" if not ahead else f"all is here: {ahead} to check before it"
+            return (
+                f"the upload is complete; {ahead} to check before it"
+                if ahead
+                else "the upload is complete; it is checked next"
+            )
         case "verifying":
-            return "the server writes it again, letter by letter"
+            return "the server writes the verse again and compares the two texts"
         case "verified":
-            return "the server wrote the same verse, letter by letter: it is in"
+            return "the server wrote exactly the same verse: it takes part"
         case "expired":
-            return entry.reason or "its bytes were not here when the grace time ended"
+            return entry.reason or "the upload was not complete when the grace time ended"
         case "replaced":
-            return "a later verse of yours took its place"
+            return "a later verse of yours replaced it"
         case "withdrawn":
-            return "you took it back"
+            return "you withdrew it"
         case _:
-            return entry.reason or "it is out"
+            return entry.reason or "it does not take part"
 
 
 def queue_place(session: Session, entry: Entry) -> int | None:
@@ -257,9 +261,9 @@ def _admit(
     _check_open(session, event, owner, now)
     lines = sum(1 for line in claim.text.split("\n") if line.strip(" "))
     if not 1 <= lines <= event.lines:
-        wants = f"at most {event.lines}" if lines else "at least one"
+        allowed = f"at most {event.lines}" if lines else "at least one"
         raise OverLimits(
-            f"the verse has {lines} lines and this event wants {wants}: choose another",
+            f"the verse has {lines} lines, and this event wants {allowed}: choose another verse",
             lines=lines,
             max_lines=event.lines,
         )
@@ -270,19 +274,19 @@ def _admit(
             characters=len(claim.text),
             max_characters=event.characters,
         )
-    mine = Entry.owner_id == owner
-    undecided = session.scalar(_count(mine, Entry.state.in_(UNDECIDED))) or 0
+    by_owner = Entry.owner_id == owner
+    undecided = session.scalar(_count(by_owner, Entry.state.in_(UNDECIDED))) or 0
     if undecided >= event.max_open:
         raise QuotaReached(
-            f"{undecided} verses of yours are not checked yet: wait for them, or withdraw one", limit=event.max_open
+            f"{undecided} of your verses are not checked yet: wait for them, or withdraw one", limit=event.max_open
         )
-    if entry is None and (session.scalar(_count(mine)) or 0) >= event.max_claims:
+    if entry is None and (session.scalar(_count(by_owner)) or 0) >= event.max_claims:
         raise QuotaReached(
             f"you have entered {event.max_claims} verses, and no more are taken from one person", limit=event.max_claims
         )
     if entry is None and (session.scalar(_count()) or 0) >= event.max_entries:
         raise QuotaReached(
-            f"this event takes {event.max_entries:,} verses and has them: tell the organizer", limit=event.max_entries
+            f"this event has its maximum of {event.max_entries:,} verses: tell the organizer", limit=event.max_entries
         )
     if (free := spool.free_bytes() - claim.size) < spool.min_free:
         raise LittleSpace(free, spool.min_free)

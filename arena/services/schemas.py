@@ -11,13 +11,13 @@ from typing import Any, Literal
 from trainer.verse import strictjson
 
 
-def to_json(answer: Any) -> bytes:
-    """Return an answer, or any other dataclass, as JSON in UTF-8; equal answers give equal bytes.
+def to_json(value: Any) -> bytes:
+    """Return a dataclass as JSON in UTF-8; equal values give equal bytes.
 
     Raises:
         ValueError: A number in it is not finite.
     """
-    return strictjson.dump(asdict(answer))
+    return strictjson.dump(asdict(value))
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,7 @@ class EventView:
     state: str  # draft, open, closed, drawn, champion, published, void
     rules: EventRules
     closes_at: float | None  # when submissions close by themselves
-    closed_at: float | None  # when they did
     grace_ends_at: float | None
-    drawn_at: float | None
     draw_word: str | None  # once drawn
 
 
@@ -230,14 +228,12 @@ class MatchView:
     id: str
     title: str  # "Semi-final 2"
     round: int
-    slot: int
     kind: str  # match, third, final
     state: str  # pending, open, closed
     upper: Side | None
     lower: Side | None
     ready: bool  # two sides and not closed: it can be opened
     poll_round: int
-    opened_at: float | None
     closes_at: float | None
     closed_at: float | None
     votes: int | None  # cast in the open round of the poll
@@ -279,7 +275,6 @@ class ResultsView:
     event: EventView
     phase: str
     matches: list[MatchView]  # closed ones with two sides, the latest first
-    rounds: list[RoundView]
     champion: Side | None
     second: Side | None
     third: Side | None
@@ -310,16 +305,11 @@ class ConsoleEntry:
     owner: str  # id: the same for two entries of one person
     name: str
     state: str
-    code: str | None
     reason: str
     received: int
     size: int
     place: int | None
-    attempt: int
     failures: int  # checks that could not be done, one after another
-    worker: str | None
-    lease_until: float | None
-    claimed_at: float
     text: str
     seed: int | None
     duplicates: list[str]  # entries of other owners with the same claim

@@ -166,8 +166,6 @@ def _has_due(db: Database, now: float) -> bool:
 def _lease(session: Session, worker: str, lease_seconds: float, now: float) -> Job | None:
     """Lease one entry, with one UPDATE ... RETURNING."""
     oldest = select(Entry.id).where(_due(now)).order_by(Entry.queued_at, Entry.id).limit(1)
-    if session.get_bind().dialect.name == "postgresql":
-        oldest = oldest.with_for_update(skip_locked=True)
     lease = (
         update(Entry)
         .where(Entry.id == oldest.scalar_subquery())

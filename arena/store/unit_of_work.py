@@ -14,9 +14,12 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, select
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session, sessionmaker
 
-from arena.errors import ArenaError
+from arena.errors import ArenaError, DatabaseUnusable
+from arena.settings import SettingsError
+from arena.store.failures import explain
 from arena.store.schema import Version
 
 T = TypeVar("T")
@@ -137,6 +140,8 @@ class Database:
                 for job in jobs:
                     try:
                         outcomes.append(partial(job.future.set_result, job.run(session)))
+                    except DatabaseUnusable:
+                        raise
                     except ArenaError as error:  # refused before it wrote
                         outcomes.append(partial(job.future.set_exception, error))
         except BaseException as error:  # whatever it is: the thread goes on, and who waits is told
@@ -187,20 +192,45 @@ def create_database_engine(url: str) -> Engine:
     SQLite: write-ahead log, every commit on the disk before it returns (synchronous=FULL), foreign keys enforced.
     PostgreSQL, with psycopg: a lock that all writing transactions share, since each record of the log continues the
     one before it; transactions that read see one snapshot of the database.
+
+    Every failure of the database is then a `DatabaseUnusable`.
+
+    Raises:
+        SettingsError: It is not the address of such a database, or psycopg is not installed.
     """
-    address = make_url(url)
-    if address.drivername == "postgresql":
-        address = address.set(drivername="postgresql+psycopg")
+    address = _parse(url)
     if address.get_backend_name() == "sqlite":
         engine = _create_engine(address, connect_args={"timeout": BUSY_SECONDS})
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     else:
         lock_timeout = f"-c lock_timeout={int(BUSY_SECONDS * 1000)}"
-        engine = _create_engine(address, connect_args={"options": lock_timeout}, pool_pre_ping=True)
+        try:
+            engine = _create_engine(address, connect_args={"options": lock_timeout}, pool_pre_ping=True)
+        except ImportError:
+            raise SettingsError(
+                "an event in PostgreSQL needs psycopg: in a clone of the project, pip install '.[postgresql]'"
+            ) from None
         event.listen(engine, "begin", _begin_postgresql)
         event.listen(engine, "commit", _commit_postgresql)
+    event.listen(engine, "handle_error", partial(explain, address))
     return engine
+
+
+def _parse(url: str) -> URL:
+    try:
+        address = make_url(url)
+    except (ArgumentError, ValueError):
+        address = URL.create("unknown")
+    backend = address.get_backend_name()
+    if backend == "postgresql":
+        return address.set(drivername="postgresql+psycopg")
+    if backend == "sqlite" and address.database not in (None, "", ":memory:"):
+        return address
+    raise SettingsError(
+        "`database_url` in settings.json must look like postgresql://user:password@host/database, "
+        "or be null for a file in the event folder"
+    )
 
 
 @dataclass(frozen=True)

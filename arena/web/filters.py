@@ -104,13 +104,13 @@ def iso_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def pluralize(number: int, one: str, many: str | None = None) -> str:
+def pluralize(number: int, singular: str, plural: str | None = None) -> str:
     """Return a number with its noun.
 
     >>> pluralize(1, "vote"), pluralize(1200, "vote"), pluralize(0, "entry", "entries")
     ('1 vote', '1,200 votes', '0 entries')
     """
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
 def qr(address: str) -> Markup:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any
 
 from trainer.errors import UploadError
-from trainer.submission.http_client import INVALID_RESPONSE, MAX_MESSAGE, EventClient, refusal_error
+from trainer.submission.http_client import INVALID_RESPONSE, EventClient, number_of, refusal_error, text_of
 from trainer.verse.recipe import MAX_LINES
-from trainer.verse.text import sanitize
 
 MAX_PIECE_BYTES = 2**20  # of one request, whatever the event allows: what is sent again after a broken connection
 
@@ -52,23 +50,9 @@ def fetch_event(client: EventClient) -> Event:
         raise UploadError(INVALID_RESPONSE)
     return Event(
         url=client.url,
-        name=_text(response.data, "name"),
-        limits=Limits(**{field.name: _positive(limits, field.name) for field in fields(Limits)}),
-        corpus_name=_text(corpus, "name"),
-        corpus_sha256=_text(corpus, "sha256"),
-        receipt_key=_text(response.data, "receipt_key"),
+        name=text_of(response.data, "name"),
+        limits=Limits(**{field.name: number_of(limits, field.name, 1) for field in fields(Limits)}),
+        corpus_name=text_of(corpus, "name"),
+        corpus_sha256=text_of(corpus, "sha256"),
+        receipt_key=text_of(response.data, "receipt_key"),
     )
-
-
-def _text(data: dict[str, Any], key: str) -> str:
-    value = data.get(key)
-    if not isinstance(value, str):
-        raise UploadError(INVALID_RESPONSE)
-    return sanitize(value, MAX_MESSAGE)
-
-
-def _positive(data: dict[str, Any], key: str) -> int:
-    value = data.get(key)
-    if type(value) is not int or value < 1:
-        raise UploadError(INVALID_RESPONSE)
-    return value

@@ -74,6 +74,35 @@ class Response:
     retry_after: float | None  # seconds
 
 
+def text_of(data: Mapping[str, Any], key: str) -> str:
+    """Return a text of a response, fit for a terminal.
+
+    Raises:
+        UploadError: There is none.
+    """
+    value = data.get(key)
+    if not isinstance(value, str):
+        raise UploadError(INVALID_RESPONSE)
+    return sanitize(value, MAX_MESSAGE)
+
+
+def number_of(data: Mapping[str, Any], key: str, least: int) -> int:
+    """Return a whole number of a response.
+
+    Args:
+        data: The response's, or a part of them.
+        key: The number's.
+        least: The smallest number allowed.
+
+    Raises:
+        UploadError: There is no such number.
+    """
+    value = data.get(key)
+    if type(value) is not int or value < least:
+        raise UploadError(INVALID_RESPONSE)
+    return value
+
+
 class EventClient:
     """A client of one event, with one connection that is kept open.
 

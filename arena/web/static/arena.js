@@ -44,9 +44,9 @@
   };
 
   async function swap() {
-    const answer = await fetch(location.href, { cache: "no-store", signal: within(15000) });
-    if (!answer.ok) throw answer;
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const response = await fetch(location.href, { cache: "no-store", signal: within(15000) });
+    if (!response.ok) throw response;
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
     const fresh = page.querySelector("main");
     if (!fresh || busy()) return;
     const open = [...main.querySelectorAll("details[open][id]")].map((element) => element.id);
@@ -78,11 +78,11 @@
         await swap();
       } else {
         const headers = etag ? { "If-None-Match": etag } : {};
-        const answer = await fetch(STATE, { headers, cache: "no-store", signal: within(8000) });
-        if (answer.status === 200) {
-          state = await answer.json();
-          etag = answer.headers.get("ETag") || "";
-        } else if (answer.status !== 304) throw answer;
+        const response = await fetch(STATE, { headers, cache: "no-store", signal: within(8000) });
+        if (response.status === 200) {
+          state = await response.json();
+          etag = response.headers.get("ETag") || "";
+        } else if (response.status !== 304) throw response;
         if (state && keyOf(state) !== main.dataset.key) {
           if (failures === 0) await new Promise((done) => setTimeout(done, Math.random() * Number(main.dataset.spread || 0)));
           await swap();
@@ -101,7 +101,7 @@
       wait = Math.min(LONGEST, EVERY * 2 ** Math.min(failures, 4));
       const after = error.headers && Number(error.headers.get("Retry-After"));
       if (after > 0) wait = Math.max(wait, after * 1000);
-      if (failures > 1) say("No answer from the server. This page keeps trying; a vote that was confirmed is safe.");
+      if (failures > 1) say("The server does not respond. This page keeps trying; a vote that was confirmed is safe.");
     }
     clearTimeout(timer); // one may have been set meanwhile, when the page came to the front
     timer = setTimeout(ask, jitter(wait));
