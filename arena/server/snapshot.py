@@ -140,7 +140,7 @@ class SnapshotKeeper:
                     self._build(source)
                     outdated = False
             except Exception as error:  # the old snapshot stays; the next round tries again
-                log.error("the snapshot is not rebuilt: %s", error, exc_info=not isinstance(error, ArenaError))
+                log.error("the snapshot could not be rebuilt: %s", error, exc_info=not isinstance(error, ArenaError))
 
     def _build(self, source: SnapshotSource) -> None:
         now = self._clock()

@@ -214,7 +214,7 @@ def reason_of(entry: Entry, place: int | None) -> str:
         case "receiving":
             return f"{entry.received:,} of {entry.size:,} bytes have arrived, and the rest must follow"
         case "waiting" if entry.failures:
-            return "the check failed for a reason of the server, not of your verse; it will be tried again"
+            return "the check could not be done and will be tried again; that is a fault of the server, not yours"
         case "waiting":
             ahead = (place or 1) - 1
             return (

@@ -281,6 +281,7 @@ def view_of(event: Event) -> EventView:
         state=event.state,
         rules=rules_of(event),
         closes_at=event.closes_at,
+        closed_at=event.closed_at,
         grace_ends_at=event.grace_ends_at,
         draw_word=event.draw_word if event.drawn_at is not None else None,
     )

@@ -42,6 +42,7 @@ class EventView:
     state: str  # draft, open, closed, drawn, champion, published, void
     rules: EventRules
     closes_at: float | None  # when submissions close by themselves
+    closed_at: float | None  # when they did
     grace_ends_at: float | None
     draw_word: str | None  # once drawn
 
@@ -309,7 +310,9 @@ class ConsoleEntry:
     received: int
     size: int
     place: int | None
+    attempt: int
     failures: int  # checks that could not be done, one after another
+    worker: str | None
     text: str
     seed: int | None
     duplicates: list[str]  # entries of other owners with the same claim
