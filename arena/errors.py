@@ -239,7 +239,7 @@ class TooManyEntries(ArenaError):
 
     def __init__(self, count: int, limit: int) -> None:
         super().__init__(
-            f"{count:,} verified entries are too many for the {limit:,} places of a bracket: disqualify the others first",
+            f"{count:,} verified entries are too many for a bracket of {limit:,} places: disqualify the others first",
             count=count,
             limit=limit,
         )

@@ -134,8 +134,7 @@ def open_match(
         WrongState: The bracket is not drawn, or the event is over.
     """
     with db.writing() as session:
-        event, match = _match(session, match_id)
-        require_unchanged(session, seen, MATCH_CHANGES, match=match_id)
+        event, match = _match(session, match_id, seen)
         require(event, Action.OPEN_MATCH)
         length = event.match_seconds if seconds is None else seconds
         if not 0 <= length <= MAX_SECONDS:
@@ -181,8 +180,7 @@ def close_match(db: Database, match_id: str, *, poll_round: int, seen: int | Non
         MatchNotOpen: It was not opened yet.
     """
     with db.writing() as session:
-        event, match = _match(session, match_id)
-        require_unchanged(session, seen, MATCH_CHANGES, match=match_id)
+        event, match = _match(session, match_id, seen)
         if match.state == "pending":
             raise MatchNotOpen(match_id)
         if match.state == "open" and poll_round == match.poll_round:
@@ -209,8 +207,7 @@ def undo_match(db: Database, match_id: str, *, seen: int | None = None, now: flo
         WrongState: The event is over.
     """
     with db.writing() as session:
-        event, match = _match(session, match_id)
-        require_unchanged(session, seen, MATCH_CHANGES, match=match_id)
+        event, match = _match(session, match_id, seen)
         require(event, Action.UNDO_MATCH)
         if match.state == "pending" or (match.state == "closed" and match.decided_by not in VOTED):
             raise NothingToUndo(match_id)
@@ -240,12 +237,7 @@ def disqualify(db: Database, entry_id: str, reason: str, *, seen: int | None = N
     """
     reason = clean_name(reason, MAX_REASON, "a reason")
     with db.writing() as session:
-        event = the_event(session)
-        require_unchanged(session, seen, ENTRY_CHANGES, entry=entry_id)
-        require(event, Action.DISQUALIFY)
-        entry = session.get(Entry, entry_id)
-        if entry is None:
-            raise EntryNotFound
+        event, entry = _entry(session, entry_id, Action.DISQUALIFY, seen)
         if entry.state == "disqualified":
             return
         if entry.state not in LIVE:
@@ -270,12 +262,7 @@ def reinstate(db: Database, entry_id: str, *, seen: int | None = None, now: floa
         WrongState: It is not disqualified, was never verified, or the bracket was drawn without it.
     """
     with db.writing() as session:
-        event = the_event(session)
-        require_unchanged(session, seen, ENTRY_CHANGES, entry=entry_id)
-        require(event, Action.REINSTATE)
-        entry = session.get(Entry, entry_id)
-        if entry is None:
-            raise EntryNotFound
+        event, entry = _entry(session, entry_id, Action.REINSTATE, seen)
         drawn = is_drawn(event.state)
         if entry.state != "disqualified" or entry.verdict != "PASS" or (drawn and entry.seed is None):
             raise WrongState("reinstating this verse", event.state, "one that it was verified for")
@@ -310,11 +297,24 @@ def close_due(db: Database, *, now: float) -> list[MatchResult]:
     return [close_match(db, match.id, poll_round=match.poll_round, now=now) for match in due]
 
 
-def _match(session: Session, match_id: str) -> tuple[Event, Match]:
+def _match(session: Session, match_id: str, seen: int | None) -> tuple[Event, Match]:
+    """Return the event and a match that has not changed since the caller was shown it."""
     match = session.get(Match, match_id)
     if match is None:
         raise MatchNotFound(match_id)
+    require_unchanged(session, seen, MATCH_CHANGES, match=match_id)
     return the_event(session), match
+
+
+def _entry(session: Session, entry_id: str, action: Action, seen: int | None) -> tuple[Event, Entry]:
+    """Return the event and an entry that has not changed, if the event's state allows the action."""
+    event = the_event(session)
+    require_unchanged(session, seen, ENTRY_CHANGES, entry=entry_id)
+    require(event, action)
+    entry = session.get(Entry, entry_id)
+    if entry is None:
+        raise EntryNotFound
+    return event, entry
 
 
 def _count(session: Session, event: Event, match: Match, now: float) -> None:

@@ -20,7 +20,7 @@ from arena.verification.report import Report
 
 BACK_OFF = (1.0, 5.0, 20.0, 60.0)  # seconds before a failed check is tried again; the last one repeats
 OWN_LIMITS = ("memory", "time", "output")  # ERROR codes of a bundle that uses more than its header's model should need
-LIMIT_FAILURES = 3  # so often it must do so, on a machine that may have been busy, before it is refused
+LIMIT_FAILURES = 3  # in a row, before the bundle is refused: the machine may have been busy
 MAX_REASON = 400  # characters
 
 

@@ -55,7 +55,7 @@ class Event(Base):
     max_open: Mapped[int]  # entries of one owner without a verdict
     max_claims: Mapped[int]  # entries of one owner, all together
     max_entries: Mapped[int]  # of the event, all together
-    match_seconds: Mapped[float]  # of a first vote, unless told otherwise
+    match_seconds: Mapped[float]  # of a first vote, unless a match is opened for another time
     revote_seconds: Mapped[float]  # of a vote after a tie
 
 

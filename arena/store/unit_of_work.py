@@ -62,8 +62,8 @@ class Database:
     def writing(self) -> Iterator[Session]:
         """Open a transaction that may change the database; it is rolled back if the block raises.
 
-        It holds the database's write lock from its first statement, so what it reads cannot change under it. Writers
-        of one process wait for a lock of ours: with SQLite's own they poll, and some wait far longer than others.
+        It holds the database's write lock from its first statement, so what it reads cannot change meanwhile. Writers
+        of one process wait for a lock of ours: for SQLite's own they would poll, and some far longer than others.
         """
         with self._writer, self._begin() as session:
             yield session
@@ -144,7 +144,7 @@ class Database:
                         raise
                     except ArenaError as error:  # refused before it wrote
                         outcomes.append(partial(job.future.set_exception, error))
-        except BaseException as error:  # whatever it is: the thread goes on, and who waits is told
+        except BaseException as error:  # of any kind: the callers get it, and the thread continues
             if len(jobs) > 1:
                 for job in jobs:
                     self._run([job])
@@ -250,7 +250,7 @@ def _writes(connection: Connection) -> bool:
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # Python's own BEGIN comes too late, before the first write: `_begin_sqlite`
+    connection.isolation_level = None  # Python would begin with the first write, which is too late: see `_begin_sqlite`
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")

@@ -1,4 +1,4 @@
-"""What an event tells everybody who wants to enter: its limits, its corpus and the key of its receipts."""
+"""The description of an event: its limits, its corpus and the public key of its receipts."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from trainer.errors import UploadError
 from trainer.submission.http_client import INVALID_RESPONSE, EventClient, number_of, refusal_error, text_of
 from trainer.verse.recipe import MAX_LINES
 
-MAX_PIECE_BYTES = 2**20  # of one request, whatever the event allows: what is sent again after a broken connection
+MAX_PIECE_BYTES = 2**20  # of one request, even if the event allows more: it is sent again after a broken connection
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What the entries of an event must keep to. The defaults hold where the event is not known."""
+    """What the entries of an event must keep to. The defaults are used if the event is not known."""
 
     lines: int = MAX_LINES  # non-empty lines of a verse, at most
     characters: int = 480  # of a verse, at most; the default of `arena init`
     piece_bytes: int = MAX_PIECE_BYTES  # of one piece of an upload, at most
 
 
-DEFAULT_LIMITS = Limits()  # where the event is not known
+DEFAULT_LIMITS = Limits()  # if the event is not known
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Event:
 
 
 def fetch_event(client: EventClient) -> Event:
-    """Ask an event about itself.
+    """Request the description of an event.
 
     Raises:
         EventRefused: The event refused the request.

@@ -46,9 +46,9 @@ def send_bundle(bundle: Path, client: EventClient, name: str, event: Event) -> S
 
     Args:
         bundle: The file, as `trainer submit` wrote it.
-        client: Of the event.
+        client: A client of the event.
         name: The author's, as the audience will read it.
-        event: What the event told about itself.
+        event: The event's description.
 
     Raises:
         BundleError: The file is not a bundle.
@@ -73,9 +73,9 @@ def wait_for_verdict(
 
     Args:
         entry: Its id.
-        client: Of the event.
+        client: A client of the event.
         wait: Waits for this many seconds.
-        say: Is told each change.
+        say: Called with a line at each change.
 
     Raises:
         EventRefused: The verse was not accepted.
