@@ -121,7 +121,7 @@ def generate(ckpt: Path, prompt: str, temperature: str, top_k: int, seed: int, t
 @recipe_options(many=True)
 @click.option("--count", type=int, default=64, show_default=True, help="Verses to write in all.")
 @click.option("--best", type=int, default=5, show_default=True, help="Verses to print.")
-@click.option("--to", metavar="URL", help="Address of the event that you will enter; its limits count.")
+@click.option("--to", metavar="URL", help="Address of the event that you will enter; its limits apply.")
 @click.option(
     "--html",
     type=click.Path(path_type=Path),
@@ -177,7 +177,7 @@ def audition(
     metavar="FILE",
     help="Bundle to write.  [default: submissions/<its SHA-256>.verse]",
 )
-@click.option("--to", metavar="URL", help="Address of the event to enter; its limits count.")
+@click.option("--to", metavar="URL", help="Address of the event to enter; its limits apply.")
 @click.option("--name", help="Author's name, as the audience will read it; with --to.")
 @click.option(
     "--ticket-file",

@@ -148,7 +148,9 @@ def recipe_options(*, many: bool = False) -> Callable[[Command], Command]:
             show_default=True,
             help=f"{'First random seed' if many else 'Random seed'}, 0 to 4,294,967,295.",
         ),
-        click.option("--tokens", type=int, help="Maximum tokens to write.  [default: 400, or fewer if the model must]"),
+        click.option(
+            "--tokens", type=int, help="Maximum tokens to write.  [default: 400, or as many as the model can write]"
+        ),
         click.option(
             "--lines", type=int, default=8, show_default=True, help="Lines to write; 0 to stop by --tokens alone."
         ),

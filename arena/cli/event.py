@@ -108,7 +108,7 @@ def close_submissions(ctx: EventContext) -> None:
 @click.argument("word")
 @with_event
 def set_draw_word(ctx: EventContext, word: str) -> None:
-    """Set the draw word. It seeds the draw and decides ties; best is a word that the audience calls out.
+    """Set the draw word. It seeds the draw and decides ties. Ask the audience for a word.
 
     \b
     Example:

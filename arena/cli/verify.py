@@ -29,7 +29,7 @@ def verify(files: tuple[Path, ...], as_json: bool, jobs: int | None) -> None:
     \b
     PASS       the checkpoint writes exactly this verse
     FAIL       the checkpoint writes another verse; the first difference is shown
-    UNDECIDED  one decision is so close that machines may differ on it; nobody's fault
+    UNDECIDED  one decision is so close that machines may differ on it; this is nobody's fault
     MALFORMED  the file is not a bundle, or breaks a rule of the format
     ERROR      there is no such file, or this machine reached a limit
 
