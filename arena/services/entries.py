@@ -225,7 +225,7 @@ def reason_of(entry: Entry, place: int | None) -> str:
         case "verifying":
             return "the server writes the verse again and compares the two texts"
         case "verified":
-            return "the server wrote exactly the same verse: it takes part"
+            return "the server wrote exactly the same verse"
         case "expired":
             return entry.reason or "the upload was not complete when the grace time ended"
         case "replaced":

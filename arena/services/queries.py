@@ -106,6 +106,7 @@ def stage_view(db: Database, *, now: float) -> StageView:
             next=bracket_view.next,
             rounds=bracket_view.rounds(),
             champion=bracket_view.champion,
+            second=bracket_view.second,
             third=bracket_view.third,
             log_number=number,
             log_hash=digest,

@@ -264,6 +264,7 @@ class StageView:
     next: MatchView | None  # the first that is ready
     rounds: list[RoundView]  # the third-place match stands in the last, before the final
     champion: Side | None
+    second: Side | None
     third: Side | None
     log_number: int
     log_hash: str

@@ -53,6 +53,7 @@ def create_app(
         single_line=filters.single_line,
         duration=filters.duration,
         iso_time=filters.iso_time,
+        clock_time=filters.clock_time,
         sentence=filters.sentence,
     )
     app.jinja_env.globals.update(

@@ -104,6 +104,11 @@ def iso_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def clock_time(seconds: float) -> str:
+    """Return a time on the clock of the server's machine, which is the organizer's."""
+    return datetime.fromtimestamp(seconds).strftime("%H:%M:%S")
+
+
 def pluralize(number: int, singular: str, plural: str | None = None) -> str:
     """Return a number with its noun.
 
