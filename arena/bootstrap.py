@@ -7,15 +7,14 @@ from pathlib import Path
 
 from arena.services import events
 from arena.services.schemas import EventRules
-from arena.settings import Settings, create_event_folder
+from arena.settings import Settings, create_event_folder, sqlite_url
 from arena.store.bundles import BundleStore
 from arena.store.migrations import upgrade
 from arena.store.spool import Spool
-from arena.store.unit_of_work import ChangeDetector, Database, sqlite_url
+from arena.store.unit_of_work import Database
 
 __all__ = [
     "BundleStore",
-    "ChangeDetector",
     "Database",
     "EventContext",
     "Spool",

@@ -8,7 +8,6 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
@@ -29,11 +28,6 @@ CONNECTIONS = 64  # at most, more than the threads of a server
 MAX_GROUP = 64  # jobs in one transaction, at most
 WRITE_LOCK = 0x5645525345  # "VERSE": number of the advisory lock on PostgreSQL
 WRITES = {"writes": True}  # execution options of a connection whose transactions change the database
-
-
-def sqlite_url(path: Path) -> str:
-    """The URL of a database file."""
-    return URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
 
 
 class Database:

@@ -145,6 +145,13 @@ def test_postgresql_without_psycopg_names_what_to_install(folder: Path, monkeypa
     assert "pip install '.[postgresql]'" in refusal(folder, "event", "show")
 
 
+def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
+    folder = tmp_path / "what? #1, 100% & so on"
+    assert CliRunner().invoke(main, ["init", str(folder)]).exit_code == 0
+    assert (folder / "arena.sqlite3").is_file()
+    assert CliRunner().invoke(main, ["event", "show", "--dir", str(folder)]).exit_code == 0
+
+
 def test_a_lock_file_that_is_none_is_named_in_one_line(folder: Path) -> None:
     (folder / "lock").write_bytes(b"not a lock " * 1_000)
     assert f"{folder / 'lock'} cannot be locked" in refusal(folder, "serve", "--port", "0")

@@ -6,11 +6,11 @@
   const form = document.getElementById("upload");
   if (!form || !window.fetch || !Blob.prototype.slice) return;
   const bar = document.getElementById("bar");
-  const said = document.getElementById("progress");
+  const status = document.getElementById("progress");
   const button = form.querySelector("button");
   const token = form.elements.token.value;
   const pause = (ms) => new Promise((done) => setTimeout(done, ms));
-  const say = (text, bad) => { said.textContent = text; said.className = bad ? "note bad" : "note"; said.hidden = false; };
+  const say = (text, bad) => { status.textContent = text; status.className = bad ? "note bad" : "note"; status.hidden = false; };
 
   async function send(method, url, body, headers) {
     for (let attempt = 0; ; attempt += 1) {
