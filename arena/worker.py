@@ -158,7 +158,7 @@ def run_worker(
     """Open an event, check its bundles and close what is due, until interrupted or stopped.
 
     Args:
-        settings: of the event.
+        settings: the event's.
         jobs: bundles checked at the same time; None: the number of cores less one, and at least one.
         ready: called with the worker before it starts.
 

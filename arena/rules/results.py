@@ -71,7 +71,7 @@ def decide(draw_word: str, match: str, upper: str, lower: str, tallies: Sequence
         match: id of the match.
         upper: entry id of the upper side.
         lower: entry id of the lower side.
-        tallies: of each closed round, the first one first.
+        tallies: the tally of each closed round, in order.
 
     Returns:
         The decision; None while another round must follow.
@@ -113,7 +113,7 @@ def compute_results(
 
     Args:
         seeds: entry ids, seed 1 first.
-        polls: of each match at most the one that counts.
+        polls: the poll of each match that counts, if there is one.
         votes: all of them; votes in other polls make no difference.
         draw_word: decides what stayed a tie.
         disqualified: entry ids.

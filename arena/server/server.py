@@ -41,7 +41,7 @@ def serve(
     """Serve the event until Ctrl-C.
 
     Args:
-        settings: of the event folder, with an address from `network.with_address`.
+        settings: the event's, with an address from `network.with_address`.
         jobs: bundles checked at once; None: the number of cores, less one.
         console_remote: let the console answer other machines, which needs TLS.
         say: prints a line.

@@ -95,18 +95,8 @@ def draw_bracket(db: Database, *, without_missing: bool = False, seen: int | Non
             entry.seed = order.index(entry.id) + 1
         session.flush()
         for position, match in enumerate(build_bracket(len(order)), start=1):
-            session.add(
-                Match(
-                    id=match.id,
-                    position=position,
-                    round=match.round,
-                    slot=match.slot,
-                    kind=match.kind,
-                    state="pending",
-                    poll=0,
-                    poll_round=0,
-                )
-            )
+            place = {"position": position, "round": match.round, "slot": match.slot, "kind": match.kind}
+            session.add(Match(id=match.id, state="pending", **place))
         session.flush()
         _settle(session, event, Action.DRAW_BRACKET, now)
         return view_of(event)

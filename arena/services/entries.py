@@ -56,12 +56,12 @@ def take_claim(
 
     Args:
         db: the event's database.
-        bundles: of whole bundles.
-        spool: of uploads.
+        bundles: the store of whole bundles.
+        spool: where uploads are kept until they are complete.
         header: the bundle's bytes up to the first tensor.
         secret: the owner's.
-        name: of the author, for display; untrusted.
-        key: signs the receipt (`receipts`).
+        name: the author's name, as people will read it; untrusted.
+        key: the private key that signs the receipt (`receipts`).
         now: when the claim had arrived whole, seconds since the epoch.
 
     Returns:
@@ -115,7 +115,7 @@ def entry_status(db: Database, entry_id: str, secret: str, *, now: float) -> Ent
     Args:
         db: the event's database.
         entry_id: the entry.
-        secret: of whoever is asking.
+        secret: that of the person who asks.
         now: seconds since the epoch.
 
     Raises:
@@ -151,7 +151,7 @@ def withdraw(db: Database, entry_id: str, secret: str, *, now: float) -> EntrySt
     Args:
         db: the event's database.
         entry_id: the entry.
-        secret: of whoever is asking.
+        secret: that of the person who asks.
         now: seconds since the epoch.
 
     Returns:
@@ -187,7 +187,7 @@ def expire(session: Session, entries: Sequence[Entry], *, now: float) -> int:
     """Let entries expire.
 
     Args:
-        session: of a writing transaction.
+        session: a writing transaction.
         entries: those that expire.
         now: seconds since the epoch.
 
@@ -336,9 +336,6 @@ def _enter(
             text=claim.text,
             prompt=claim.prompt,
             facts=_facts(claim),
-            attempt=0,
-            failures=0,
-            not_before=0.0,
         )
         session.add(entry)
     entry.name, entry.claimed_at = name, now

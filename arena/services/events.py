@@ -44,7 +44,7 @@ def create_event(
         name: what every page calls the event.
         draw_word: decides the draw and ties. The log holds its salted digest from now on, and the word from the draw.
         rules: limits of entries and lengths of votes.
-        salt: of the digests in the log; random if None.
+        salt: the salt of the digests in the log; random if None.
         now: seconds since the epoch.
 
     Raises:
@@ -228,7 +228,7 @@ def close(session: Session, event: Event, at: float, *, now: float) -> None:
     """Close submissions as of the time `at`, in the caller's transaction.
 
     Args:
-        session: of a writing transaction.
+        session: a writing transaction.
         event: its event.
         at: when they closed, seconds since the epoch.
         now: when this is recorded.

@@ -15,8 +15,8 @@ def check_results(session: Session, draw_word: str) -> None:
     """Compute every result again from the votes, and compare it with the one that the database holds.
 
     Args:
-        session: of any transaction.
-        draw_word: the event's.
+        session: any transaction.
+        draw_word: the event's draw word.
 
     Raises:
         ResultsDiffer: A match has another winner.

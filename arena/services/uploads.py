@@ -40,11 +40,11 @@ def take_piece(
 
     Args:
         db: the event's database.
-        bundles: of whole bundles.
-        spool: of uploads.
+        bundles: the store of whole bundles.
+        spool: where uploads are kept until they are complete.
         entry_id: the entry.
-        secret: of whoever is asking.
-        offset: of the first byte, in bytes from the start of the file.
+        secret: that of the person who asks.
+        offset: the place of the first byte, in bytes from the start of the file.
         data: at most `PIECE_BYTES`.
         now: seconds since the epoch.
 
@@ -102,12 +102,12 @@ def take_file(
 
     Args:
         db: the event's database.
-        bundles: of whole bundles.
-        spool: of uploads.
-        path: of the bundle's file.
+        bundles: the store of whole bundles.
+        spool: where uploads are kept until they are complete.
+        path: the bundle's file.
         secret: the owner's.
-        name: of the author, for display; untrusted.
-        key: signs the receipt.
+        name: the author's name, as people will read it; untrusted.
+        key: the private key that signs the receipt.
         now: seconds since the epoch.
 
     Returns:
@@ -151,8 +151,8 @@ def sweep_parts(db: Database, bundles: BundleStore, spool: Spool) -> int:
 
     Args:
         db: the event's database.
-        bundles: of whole bundles.
-        spool: of uploads.
+        bundles: the store of whole bundles.
+        spool: where uploads are kept until they are complete.
 
     Returns:
         The number of files removed.

@@ -41,8 +41,8 @@ def explain(address: URL, context: ExceptionContext) -> None:
     """Raise the error that a failure is; leave faults of the program to SQLAlchemy.
 
     Args:
-        address: of the database.
-        context: of the failure.
+        address: the database's.
+        context: SQLAlchemy's description of the failure.
 
     Raises:
         DatabaseUnusable: The database cannot be used.

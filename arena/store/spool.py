@@ -65,7 +65,7 @@ class Spool:
 
         Args:
             entry_id: whose part.
-            offset: of the first byte, in bytes from the start of the file.
+            offset: the place of the first byte, in bytes from the start of the file.
             data: the piece.
 
         Raises:

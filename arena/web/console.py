@@ -183,7 +183,7 @@ def _number(name: str, least: int, most: int) -> float:
     """Return a number of the form; an empty field is 0.
 
     Args:
-        name: of the field.
+        name: the field's name.
         least: the smallest number allowed.
         most: the largest number allowed.
 
