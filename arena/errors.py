@@ -58,7 +58,7 @@ class WrongState(ArenaError):
 
 
 class AlreadyDone(ArenaError):
-    """An action on something that has changed since the page or command that asks for it was shown its state."""
+    """An action on something that has changed since its state was shown."""
 
     code = "already-done"
 

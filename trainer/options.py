@@ -218,7 +218,7 @@ def start_training(options: Mapping[str, Any], started: float) -> Run:
 
 
 def repeat_settings(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a run to repeat, with those given in place of its own and of what depends on them.
+    """Return the settings of a run to repeat. Those given replace its own; what depends on them is chosen again.
 
     Args:
         folder: The run's folder.

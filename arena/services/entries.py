@@ -321,7 +321,7 @@ def _enter(
     claim: Claim,
     now: float,
 ) -> Entry:
-    """Make the row of an entry, or use that of the same claim which was given up before."""
+    """Make the row of an entry, or use the row of an earlier entry with the same claim."""
     if session.get(Owner, owner) is None:
         session.add(Owner(id=owner, created_at=now))
         session.flush()

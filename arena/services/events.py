@@ -120,7 +120,7 @@ def open_submissions(db: Database, *, closes_at: float | None = None, seen: int 
 
     Args:
         db: the event's database.
-        closes_at: when submissions close by themselves; None: by hand only.
+        closes_at: when submissions close automatically; None: by hand only.
         seen: number of the log's latest record that the caller was shown; None: not checked.
         now: seconds since the epoch.
 
@@ -142,7 +142,7 @@ def open_submissions(db: Database, *, closes_at: float | None = None, seen: int 
 
 
 def set_closing_time(db: Database, closes_at: float | None, *, seen: int | None = None, now: float) -> EventView:
-    """Set when submissions close by themselves.
+    """Set when submissions close automatically.
 
     Args:
         db: the event's database.
@@ -347,4 +347,4 @@ def _word_digest(event: Event) -> dict[str, str]:
 
 def _check_future(closes_at: float | None, now: float) -> None:
     if closes_at is not None and not (math.isfinite(closes_at) and closes_at > now):
-        raise BadSetting("the closing time must lie ahead", setting="closes_at")
+        raise BadSetting("the closing time must be in the future", setting="closes_at")

@@ -42,7 +42,7 @@ RECENT = 30  # records of the log on the console
 
 
 def snapshot(db: Database, *, now: float) -> Snapshot:
-    """Return what every phone is told. A few small queries."""
+    """Return the snapshot that every phone gets, by a few small queries."""
     with db.reading() as session:
         event = the_event(session)
         number, _ = head(session)

@@ -41,7 +41,7 @@ class EventView:
     name: str
     state: str  # draft, open, closed, drawn, champion, published, void
     rules: EventRules
-    closes_at: float | None  # when submissions close by themselves
+    closes_at: float | None  # when submissions close automatically
     closed_at: float | None  # when they did
     grace_ends_at: float | None
     draw_word: str | None  # once drawn
@@ -191,7 +191,7 @@ class Snapshot:
     event: str  # name
     state: str  # draft, open, closed, drawn, champion, published, void
     phase: str  # before, entering, checking, between, voting, champion, published, void
-    closes_at: float | None  # seconds since the epoch, when submissions close by themselves
+    closes_at: float | None  # seconds since the epoch, when submissions close automatically
     grace_ends_at: float | None  # seconds since the epoch, until when tensors may follow
     match: OpenMatch | None
     last: str | None  # id of the match decided most recently by a vote
@@ -262,7 +262,7 @@ class StageView:
     open: MatchView | None
     last: MatchView | None  # the match closed most recently by a vote: for the reveal
     next: MatchView | None  # the first that is ready
-    rounds: list[RoundView]  # the third-place match stands in the last, before the final
+    rounds: list[RoundView]  # the last one has the third-place match, then the final
     champion: Side | None
     second: Side | None
     third: Side | None

@@ -45,7 +45,7 @@ class Event(Base):
     draw_word: Mapped[str] = mapped_column(Text)  # decides the draw and ties; secret until the draw
     salt: Mapped[str] = mapped_column(String(64))  # of digests in the log; secret until published
     created_at: Mapped[float]
-    closes_at: Mapped[float | None]  # when submissions close by themselves
+    closes_at: Mapped[float | None]  # when submissions close automatically
     closed_at: Mapped[float | None]  # when they did
     grace_ends_at: Mapped[float | None]  # when tensors are no longer accepted
     drawn_at: Mapped[float | None]

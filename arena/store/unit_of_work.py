@@ -124,7 +124,7 @@ class Database:
                 self._run([job for job in jobs if job.future.set_running_or_notify_cancel()])
 
     def _run(self, jobs: list[_Job[Any]]) -> None:
-        """Run jobs in one transaction; if it fails, each in one of its own, so that none fails for another.
+        """Run jobs in one transaction. If it fails, run each in its own, so that no job fails because of another.
 
         A SAVEPOINT for each job would do the same, and makes every vote slower: see NOTES.md.
         """

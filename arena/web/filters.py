@@ -17,7 +17,7 @@ SPEAKER = re.compile(r"[A-Z][A-Z .'\-]{1,40}:")  # a line that names the speaker
 # The stage: sizes of a verse, 100 for a hundredth of the screen's width, one CSS class each, largest first.
 STAGE_SIZES = (320, 290, 265, 240, 220, 200, 180, 160, 140, 120)
 PAIR = (44.5, 28.0)  # hundredths of the screen's width that one of two verses may be wide, and high, on a 16:9 screen
-ALONE = (84.0, 24.0)  # likewise for the champion's
+ALONE = (84.0, 24.0)  # the same for the champion's verse
 WHOLE_LINES_FROM = 180  # from this size on, prefer smaller letters to a line that wraps
 LETTER = 0.45  # of the size: the mean width of a letter in the widest of the serifs used
 LEADING = 1.42  # of the size: the height of a line

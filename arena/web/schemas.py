@@ -89,7 +89,7 @@ class EventResponse:
 
     name: str
     state: str  # draft, open, closed, drawn, champion, published, void
-    closes_at: float | None  # seconds since the epoch, when submissions close by themselves
+    closes_at: float | None  # seconds since the epoch, when submissions close automatically
     grace_ends_at: float | None  # seconds since the epoch, until when tensors may follow
     limits: Limits
     corpus: Corpus
