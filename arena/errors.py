@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import time
 
+from trainer.verse.text import pluralize
+
 
 class ArenaError(Exception):
     """Base of all domain errors.
@@ -227,9 +229,8 @@ class EntriesPending(ArenaError):
     code = "entries-pending"
 
     def __init__(self, count: int) -> None:
-        super().__init__(
-            f"{count} entries have no verdict yet: wait for them, or draw the bracket without them", count=count
-        )
+        missing = pluralize(count, "entry has", "entries have")
+        super().__init__(f"{missing} no verdict yet: wait, or draw the bracket without what is missing", count=count)
 
 
 class TooManyEntries(ArenaError):

@@ -33,6 +33,7 @@ from arena.store.unit_of_work import Database
 from trainer.verse import strictjson
 from trainer.verse.claim import LENGTH_BYTES, Claim, header_length, parse_claim
 from trainer.verse.errors import BundleError
+from trainer.verse.text import pluralize
 
 MAX_AUTHOR = 40  # characters of a display name: one line on a phone
 MAX_PROVENANCE = 32 * 2**10  # bytes kept in the database; the bundle has all of it
@@ -278,11 +279,13 @@ def _admit(
     undecided = session.scalar(_count(by_owner, Entry.state.in_(UNDECIDED))) or 0
     if undecided >= event.max_open:
         raise QuotaReached(
-            f"{undecided} of your verses are not checked yet: wait for them, or withdraw one", limit=event.max_open
+            f"{pluralize(undecided, 'of your verses is', 'of your verses are')} not checked yet: wait, or withdraw one",
+            limit=event.max_open,
         )
     if entry is None and (session.scalar(_count(by_owner)) or 0) >= event.max_claims:
         raise QuotaReached(
-            f"you have entered {event.max_claims} verses, and no more are taken from one person", limit=event.max_claims
+            f"you have entered {pluralize(event.max_claims, 'verse')}, and no more are taken from one person",
+            limit=event.max_claims,
         )
     if entry is None and (session.scalar(_count()) or 0) >= event.max_entries:
         raise QuotaReached(

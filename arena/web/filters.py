@@ -109,15 +109,6 @@ def clock_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).strftime("%H:%M:%S")
 
 
-def pluralize(number: int, singular: str, plural: str | None = None) -> str:
-    """Return a number with its noun.
-
-    >>> pluralize(1, "vote"), pluralize(1200, "vote"), pluralize(0, "entry", "entries")
-    ('1 vote', '1,200 votes', '0 entries')
-    """
-    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
-
-
 def qr(address: str) -> Markup:
     """Return a QR code as SVG markup, without inline style, which the content security policy forbids."""
     code = segno.make(address, error="m", micro=False)
