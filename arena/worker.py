@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from arena.bootstrap import BundleStore, Database, open_event
+from arena.errors import ArenaError
 from arena.processes import end_with_parent
 from arena.scheduler import Scheduler
 from arena.services import verification
@@ -81,8 +82,8 @@ class Worker:
             while not self._stopping:
                 try:
                     self.step()
-                except Exception:  # a full disk or a locked database: the event goes on afterwards
-                    log.exception("the worker could not use the event's files; it tries again")
+                except Exception as error:  # a full disk or a locked database: the event goes on afterwards
+                    log.error("the worker tries again: %s", error, exc_info=not isinstance(error, ArenaError))
                     self._wait(RETRY_SECONDS)
                 else:
                     self._wait(POLL_SECONDS)
@@ -157,12 +158,13 @@ def run_worker(
     """Open an event, check its bundles and close what is due, until interrupted or stopped.
 
     Args:
-        settings: of the event.
+        settings: the event's.
         jobs: bundles checked at the same time; None: the number of cores less one, and at least one.
         ready: called with the worker before it starts.
 
     Raises:
         DatabaseTooNew: A later version wrote the event's database.
+        DatabaseUnusable: The database cannot be opened.
     """
     event = open_event(settings)
     name = f"{socket.gethostname()[:40]}-{os.getpid()}"
@@ -184,6 +186,8 @@ def run_as_child() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; the parent decides
     jobs = int(sys.argv[2]) or None
-    run_worker(
-        load_settings(Path(sys.argv[1])), jobs, lambda worker: end_with_parent(worker.stop, seconds=STOP_SECONDS)
-    )
+    try:
+        settings = load_settings(Path(sys.argv[1]))
+        run_worker(settings, jobs, lambda worker: end_with_parent(worker.stop, seconds=STOP_SECONDS))
+    except ArenaError as error:
+        sys.exit(f"the verification process has ended: {error}")

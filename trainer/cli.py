@@ -6,6 +6,7 @@ import io
 import re
 import shutil
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,7 @@ def generate(ckpt: Path, prompt: str, temperature: str, top_k: int, seed: int, t
 @recipe_options(many=True)
 @click.option("--count", type=int, default=64, show_default=True, help="Verses to write in all.")
 @click.option("--best", type=int, default=5, show_default=True, help="Verses to print.")
-@click.option("--to", metavar="URL", help="Address of the event that you will enter; its limits count.")
+@click.option("--to", metavar="URL", help="Address of the event that you will enter; its limits apply.")
 @click.option(
     "--html",
     type=click.Path(path_type=Path),
@@ -168,10 +169,9 @@ def audition(
     temperatures = tuple(map(hundredths, temperature))
     limits = DEFAULT_LIMITS
     if to is not None:
-        client = EventClient(Address.parse(to), say=click.echo)
-        limits = fetch_event(client).limits
+        with closing(EventClient(Address.parse(to), say=click.echo)) as client:
+            limits = fetch_event(client).limits
         lines = min(lines, limits.lines)
-        client.close()
     request = AuditionRequest(ckpt, prompt, temperatures, top_k, count, seed, tokens, lines, limits)
     click.echo(run_audition(request, best, html, as_json=as_json))
 
@@ -184,7 +184,7 @@ def audition(
     metavar="FILE",
     help="Bundle to write.  [default: submissions/<its SHA-256>.verse]",
 )
-@click.option("--to", metavar="URL", help="Address of the event to enter; its limits count.")
+@click.option("--to", metavar="URL", help="Address of the event to enter; its limits apply.")
 @click.option("--name", help="Author's name, as the audience will read it; with --to.")
 @click.option(
     "--ticket-file",
@@ -232,6 +232,7 @@ def submit(
     client, event, limits = None, None, DEFAULT_LIMITS
     if address is not None:
         client = EventClient(address, secret_for(address.url, ticket_file), say=click.echo)
+        click.get_current_context().call_on_close(client.close)
         event = fetch_event(client)
         limits, lines = event.limits, min(lines, event.limits.lines)
         if note := corpus_note(checkpoint, event):
@@ -242,7 +243,6 @@ def submit(
     click.echo(submission_message(submission, prompt, path))
     if client is not None and event is not None and name is not None:
         enter_event(path, client, event, name, wait=not no_wait, say=click.echo)
-        client.close()
 
 
 @cli.command()

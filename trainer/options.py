@@ -76,11 +76,13 @@ TRAIN_OPTIONS = [
     click.option(
         "--weight-decay",
         type=float,
-        help="Of matrices, multiplied by the learning rate at each step.  [default: by preset]",
+        help="Weight decay of matrices, multiplied by the learning rate at each step.  [default: by preset]",
     ),
     click.option("--dropout", type=float, help="Share of activations dropped.  [default: by preset]"),
     click.option(
-        "--precision", type=click.Choice(PRECISIONS), help="Of the large products.  [default: the faster one here]"
+        "--precision",
+        type=click.Choice(PRECISIONS),
+        help="Number format of large matrix products.  [default: the faster one]",
     ),
     click.option(
         "--compile/--no-compile",
@@ -97,7 +99,7 @@ TRAIN_OPTIONS = [
     click.option("--n-layer", type=int, help="Number of blocks.  [default: by preset]"),
     click.option("--n-head", type=int, help="Attention heads of a block.  [default: by preset]"),
     click.option("--n-embd", type=int, help="Width of the model.  [default: by preset]"),
-    click.option("--seed", type=int, help="Of the initial weights and the order of the data.  [default: 1337]"),
+    click.option("--seed", type=int, help="Seed of the initial weights and of the order of the data.  [default: 1337]"),
     click.option("--out", type=FOLDER, metavar="RUN", help="Folder of the run.  [default: a new one in runs/]"),
     click.option(
         "--resume",
@@ -146,7 +148,7 @@ def recipe_options(*, many: bool = False) -> Callable[[Command], Command]:
             multiple=many,
             default=temperatures,
             show_default=True,
-            help=f"0 (greedy) to 2, two decimals{'; may be repeated' if many else ''}.",
+            help=f"0 (greedy) to 2, at most two decimals{'; may be repeated' if many else ''}.",
         ),
         click.option(
             "--top-k", type=int, default=0, show_default=True, help="Choose among this many candidates; 0 for all."
@@ -156,9 +158,11 @@ def recipe_options(*, many: bool = False) -> Callable[[Command], Command]:
             type=int,
             default=0,
             show_default=True,
-            help=f"{'The first one; ' if many else ''}0 to 4,294,967,295.",
+            help=f"{'First random seed' if many else 'Random seed'}, 0 to 4,294,967,295.",
         ),
-        click.option("--tokens", type=int, help="Most tokens to write.  [default: 400, or fewer if the model must]"),
+        click.option(
+            "--tokens", type=int, help="Maximum tokens to write.  [default: 400, or as many as the model can write]"
+        ),
         click.option(
             "--lines", type=int, default=8, show_default=True, help="Lines to write; 0 to stop by --tokens alone."
         ),
@@ -232,7 +236,7 @@ def start_training(options: Mapping[str, Any], clock: RunClock) -> Run:
 
 
 def repeat_settings(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a run to repeat, with those given in place of its own and of what depends on them.
+    """Return the settings of a run to repeat. Those given replace its own; what depends on them is chosen again.
 
     Args:
         folder: The run's folder.

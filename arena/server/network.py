@@ -33,7 +33,7 @@ def with_address(
     """Return settings with an address to listen on and one for links.
 
     Args:
-        settings: of the event folder.
+        settings: the event's.
         lan: the address that phones in the local network use. "auto": the one that is set, else this machine's
             address in the network. None: listen on this machine only.
         port: the port to listen on. None: the one that is set. 0: any free port.

@@ -44,7 +44,7 @@ def serve(
     """Serve the event until Ctrl-C.
 
     Args:
-        settings: of the event folder, with an address from `network.with_address`.
+        settings: the event's, with an address from `network.with_address`.
         jobs: bundles checked at once; None: the number of cores, less one.
         console_remote: let the console answer other machines, which needs TLS.
         say: prints a line.
@@ -55,6 +55,7 @@ def serve(
         SettingsError: The console is to answer other machines without TLS.
         NoEvent: The database holds no event.
         DatabaseTooNew: A later version wrote the database.
+        DatabaseUnusable: The database cannot be opened.
     """
     from arena.bootstrap import open_event
     from arena.services.events import current_event

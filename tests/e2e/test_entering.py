@@ -12,6 +12,7 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import psutil
 import pytest
 from click.testing import CliRunner
 
@@ -154,6 +155,26 @@ def test_a_closed_event_refuses_in_one_line_and_the_bundle_stays(served: Evening
         served.open()
     assert refused.value.code == "closed"
     assert path.exists() and not receipt_path(path).exists()
+
+
+def test_a_refused_submission_leaves_no_connection_open(
+    served: Evening, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_checkpoint(tmp_path / "a.safetensors", small_checkpoint())
+    command = ["submit", "--ckpt", "a.safetensors", "--prompt", "AB", "--tokens", "40"]
+    served.close()
+    try:
+        result = CliRunner().invoke(cli, [*command, "--to", served.url, "--name", "Ada"])
+    finally:
+        served.open()
+    assert isinstance(result.exception, EventRefused)  # it refers to the command's client
+    open_connections = [
+        connection
+        for connection in psutil.Process().net_connections()
+        if connection.raddr and connection.raddr.port == served.port and connection.status == psutil.CONN_ESTABLISHED
+    ]
+    assert open_connections == []
 
 
 def test_a_forged_verse_comes_back_with_its_verdict_and_the_reason(served: Evening, tmp_path: Path) -> None:

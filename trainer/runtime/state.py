@@ -219,7 +219,7 @@ def save_checkpoints(state: TrainState, plan: Plan, seconds: float, val_loss: fl
     Args:
         state: The run's state.
         plan: The run's plan.
-        seconds: Of training so far.
+        seconds: The time trained so far.
         val_loss: At this step; None if it was not evaluated.
 
     Raises:
@@ -269,7 +269,7 @@ def provenance(state: TrainState, plan: Plan, seconds: float, val_loss: float | 
     Args:
         state: The run's state.
         plan: The run's plan.
-        seconds: Of training so far.
+        seconds: The time trained so far.
         val_loss: At this step; None if it was not evaluated.
     """
     curve = [

@@ -163,5 +163,7 @@ def write_candidates(
     if not candidates:
         reasons = ", ".join(f"{number} {reason}" for reason, number in dropped.items())
         raise SubmitError(f"no verse is left ({reasons}): try another --temperature, --prompt or --seed")
-    ranked = sorted(candidates.values(), key=lambda one: (-one.stats.score, -one.stats.words))  # ties keep their order
+    ranked = sorted(
+        candidates.values(), key=lambda verse: (-verse.stats.score, -verse.stats.words)
+    )  # ties keep their order
     return Audition(str(request.ckpt), ranked, len(recipes), dropped, scorer.criteria, note)
