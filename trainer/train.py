@@ -44,7 +44,6 @@ from trainer.runtime.state import (
     sample_model,
     save_checkpoints,
     seed_dropout,
-    start_round,
     start_state,
     stop_early,
     take_mean_loss,
@@ -108,7 +107,7 @@ def resume(
 ) -> Run:
     """Resume a run from its last checkpoint, by its written plan, as if it had never stopped; or add a round to it.
 
-    A round continues from the last weights of a finished run, with the schedules of a new run.
+    A round continues from the last weights and optimizers' state of a finished run, with the schedules of a new one.
 
     Args:
         folder: The run's folder.
@@ -177,7 +176,7 @@ def run_loop(state: TrainState, plan: Plan, budget: Budget | None, clock: RunClo
             while not plan.ends_at(state.step):
                 done, steps = plan.in_round(state.step)  # of this round
                 if done == 0:
-                    start_round(state)
+                    state.val_losses.clear()  # a round is ended early by its own losses
                 rate = learning_rate(done, steps, config)
                 context = context_length(done, steps, config)
                 x, y = get_batch(dataset.train, dataset.key, state.step, config.batch_size, config.block_size, context)
@@ -190,7 +189,7 @@ def run_loop(state: TrainState, plan: Plan, budget: Budget | None, clock: RunClo
                 clip_grad_norm_(model.parameters(), config.grad_clip)
                 state.step += 1
                 for optimizer in state.optimizers:
-                    optimizer.step(rate, done + 1)
+                    optimizer.step(rate, state.step)
                 state.recent_losses.append(loss.detach())
 
                 now = clock.lap("step")
