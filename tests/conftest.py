@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.browser import browser
 
@@ -29,6 +30,10 @@ def has_memory_disk() -> bool:
 
 if has_memory_disk():
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY_DISK))
+
+
+settings.register_profile("tests", deadline=None)  # on a busy machine an example may take any time
+settings.load_profile("tests")
 
 
 @pytest.hookimpl(trylast=True)
