@@ -1,32 +1,39 @@
-# Every target does its own set-up, in .venv of this folder, and nothing outside it. README.md has the lines for PowerShell.
+# Every target makes the virtual environment .venv first, and writes nothing outside this folder. README.md has the same
+# commands for PowerShell.
 PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.complete
 
-.PHONY: setup demo test test-fast bench lint campaign
+.PHONY: help setup demo test test-fast bench lint openapi campaign
 
-setup: $(SETUP)
+help:  # list the targets
+	@sed -n 's/^\([a-z-]*\):[^#]*  # \(.*\)/\1\t\2/p' Makefile | expand -t 12
 
-test: $(SETUP)  # every test, on two processes
+setup: $(SETUP)  # make a virtual environment in .venv
+
+test: $(SETUP)  # run every test, in two processes
 	$(BIN)/python -m pytest -n 2
 
-test-fast: $(SETUP)  # without those that start servers, browsers or training runs
+test-fast: $(SETUP)  # run the tests that start no server, browser or training run
 	$(BIN)/python -m pytest -n 2 -m 'not slow and not campaign'
 
-lint: $(SETUP)
+lint: $(SETUP)  # check style, types and import rules
 	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy && $(BIN)/lint-imports
 
-bench: $(SETUP)  # NANOGPT=DIR CORPUS=FILE, a checkout and a text, compare training; make hands both on in the environment
+bench: $(SETUP)  # measure; with NANOGPT=DIR (a checkout) and CORPUS=FILE (a text), compare training with nanoGPT
 	$(BIN)/python -m tests.bench
 
-campaign: $(SETUP)  # hours; what it has done is kept in campaign/, and the next call goes on from there
+openapi: $(SETUP)  # write arena/web/openapi.json, which describes the API, from the code
+	$(BIN)/python -m arena.web.openapi
+
+campaign: $(SETUP)  # run the tests that take hours; the next call continues where this one stopped
 	$(BIN)/python -m pytest -m campaign
 
-demo: $(SETUP)  # a whole evening: a minute of training, eight verses, their verification, the bracket, and a server
+demo: $(SETUP)  # run a demonstration event: train a model, enter eight verses, and serve their bracket
 	$(BIN)/arena demo
 
-# The stamp is newer than what it was made from: a second call installs nothing and asks no registry. The build back end
-# comes first, in the version tested, which pip's own build environment would not take from constraints.txt.
+# A second call installs nothing while this file is newer than what it depends on. The build back end is installed first,
+# in the tested version, since pip would build in an environment that ignores constraints.txt.
 $(SETUP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv

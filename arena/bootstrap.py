@@ -7,15 +7,14 @@ from pathlib import Path
 
 from arena.services import events
 from arena.services.schemas import EventRules
-from arena.settings import Settings, create_event_folder
+from arena.settings import Settings, create_event_folder, sqlite_url
 from arena.store.bundles import BundleStore
 from arena.store.migrations import upgrade
 from arena.store.spool import Spool
-from arena.store.unit_of_work import ChangeDetector, Database, sqlite_url
+from arena.store.unit_of_work import Database
 
 __all__ = [
     "BundleStore",
-    "ChangeDetector",
     "Database",
     "EventContext",
     "Spool",
@@ -45,6 +44,7 @@ def open_event(settings: Settings) -> EventContext:
 
     Raises:
         DatabaseTooNew: A later version wrote the database.
+        DatabaseUnusable: The database cannot be opened.
     """
     bundles, spool = BundleStore(settings.bundles), Spool(settings.incoming, settings.min_free_bytes)
     bundles.prepare()
@@ -57,6 +57,7 @@ def open_database(url: str) -> Database:
 
     Raises:
         DatabaseTooNew: A later version wrote the database.
+        DatabaseUnusable: The database cannot be opened.
     """
     upgrade(url)
     return Database.open(url)
@@ -68,6 +69,7 @@ def make_event(
     name: str,
     draw_word: str,
     rules: EventRules = EventRules(),  # noqa: B008  (frozen)
+    database_url: str | None = None,
     port: int = Settings.port,
     public_url: str = Settings.public_url,
     now: float,
@@ -79,6 +81,7 @@ def make_event(
         name: what every page calls the event.
         draw_word: the word that seeds the draw and decides ties.
         rules: limits of entries and lengths of votes.
+        database_url: an empty database; None: a file in the folder.
         port: the port that the server listens on.
         public_url: what links begin with; "": the address listened on.
         now: seconds since the epoch.
@@ -90,10 +93,19 @@ def make_event(
         SettingsError: The folder holds an event already, or an option is out of bounds.
         BadName: The name is empty, too long or has control characters.
         BadSetting: A rule is out of bounds.
+        EventExists: The database holds an event.
+        DatabaseUnusable: The database cannot be opened.
     """
     events.check_rules(rules)  # before there is a folder
     name = events.clean_name(name, events.MAX_NAME, "an event's name")
-    settings = create_event_folder(folder, name, port=port, public_url=public_url)
+    if database_url is not None:
+        db = open_database(database_url)
+        try:
+            with db.reading() as session:
+                events.check_vacant(session)
+        finally:
+            db.dispose()
+    settings = create_event_folder(folder, name, database_url=database_url, port=port, public_url=public_url)
     event = open_event(settings)
     events.create_event(event.db, name=name, draw_word=draw_word, rules=rules, now=now)
     event.close()

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import time
 
+from trainer.verse.text import pluralize
+
 
 class ArenaError(Exception):
     """Base of all domain errors.
@@ -41,7 +43,9 @@ class EventExists(ArenaError):
     code = "event-exists"
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"this database already holds the event {name!r}: choose another folder", name=name)
+        super().__init__(
+            f"this database already holds the event {name!r}: choose another folder or database", name=name
+        )
 
 
 class WrongState(ArenaError):
@@ -56,13 +60,17 @@ class WrongState(ArenaError):
 
 
 class AlreadyDone(ArenaError):
-    """An action on something that has changed since the page or command that asks for it was shown its state."""
+    """An action on something that has changed since its state was shown."""
 
     code = "already-done"
 
     def __init__(self, what: str, at: float, record: int) -> None:
         clock = time.strftime("%H:%M:%S", time.localtime(at))
-        super().__init__(f"already done: {what} at {clock}, after this was shown: look again", record=record, at=at)
+        super().__init__(
+            f"already done: {what} at {clock}, since you looked: read the current state before you act again",
+            record=record,
+            at=at,
+        )
 
 
 class BadSetting(ArenaError):
@@ -140,7 +148,7 @@ class LittleSpace(ArenaError):
 
 
 class EntryNotFound(ArenaError):
-    """No such entry, or it is somebody else's, or still secret: the answer does not say which."""
+    """No such entry, or it is somebody else's, or still secret; the message does not say which."""
 
     code = "no-entry"
 
@@ -153,7 +161,7 @@ class EntryNotFound(ArenaError):
 
 
 class AmbiguousEntry(ArenaError):
-    """Several entries whose ids begin with what was given."""
+    """Several entries have ids that begin in the same way."""
 
     code = "ambiguous-entry"
 
@@ -176,7 +184,7 @@ class WrongOffset(ArenaError):
     code = "wrong-offset"
 
     def __init__(self, expected: int) -> None:
-        super().__init__(f"go on with the bytes from {expected:,}", offset=expected)
+        super().__init__(f"continue with the bytes from {expected:,} on", offset=expected)
         self.expected = expected
 
 
@@ -195,11 +203,13 @@ class BytesLost(ArenaError):
     code = "bytes-lost"
 
     def __init__(self) -> None:
-        super().__init__("the server lost the bytes of this entry: send the claim again, and go on from there")
+        super().__init__(
+            "the server lost the bytes of this entry: send the claim again, and continue from the offset it returns"
+        )
 
 
 class TensorsDiffer(ArenaError):
-    """All bytes are in, and they are not those that the claim speaks of. They were dropped: send them again."""
+    """All bytes are here, but they are not those of the claim. They were dropped, and must be sent again."""
 
     code = "tensors-differ"
 
@@ -219,9 +229,8 @@ class EntriesPending(ArenaError):
     code = "entries-pending"
 
     def __init__(self, count: int) -> None:
-        super().__init__(
-            f"{count} entries have no verdict yet: wait for them, or draw the bracket without them", count=count
-        )
+        missing = pluralize(count, "entry has", "entries have")
+        super().__init__(f"{missing} no verdict yet: wait, or draw the bracket without what is missing", count=count)
 
 
 class TooManyEntries(ArenaError):
@@ -231,7 +240,7 @@ class TooManyEntries(ArenaError):
 
     def __init__(self, count: int, limit: int) -> None:
         super().__init__(
-            f"{count:,} verified entries, and a bracket has at most {limit:,} places: qualifying heats are needed",
+            f"{count:,} verified entries are too many for a bracket of {limit:,} places: disqualify the others first",
             count=count,
             limit=limit,
         )
@@ -252,7 +261,7 @@ class MatchNotReady(ArenaError):
     code = "match-not-ready"
 
     def __init__(self, match_id: str) -> None:
-        super().__init__(f"{match_id} has no two verses yet: play the matches before it first", match=match_id)
+        super().__init__(f"{match_id} does not have two verses yet: play the matches before it first", match=match_id)
 
 
 class AnotherMatchOpen(ArenaError):
@@ -297,7 +306,7 @@ class MatchClosed(ArenaError):
     code = "match-closed"
 
     def __init__(self, match_id: str) -> None:
-        super().__init__("this match is closed: your vote before that counts, this one does not", match=match_id)
+        super().__init__("this match is closed: a vote you gave before that counts, this one does not", match=match_id)
 
 
 class PollRoundOver(ArenaError):
@@ -307,7 +316,7 @@ class PollRoundOver(ArenaError):
 
     def __init__(self, match_id: str, poll_round: int) -> None:
         super().__init__(
-            "this match is voted on again: look at the two verses and vote anew", match=match_id, now=poll_round
+            "this match has a second vote: read the two verses and vote again", match=match_id, now=poll_round
         )
 
 
@@ -317,7 +326,7 @@ class OwnMatch(ArenaError):
     code = "own-match"
 
     def __init__(self) -> None:
-        super().__init__("one of the two verses is yours: the room decides this one without you")
+        super().__init__("one of the two verses is yours: the others decide this match")
 
 
 class BadSide(ArenaError):
@@ -332,13 +341,72 @@ class BadSide(ArenaError):
 # The log and the database
 
 
+class ResultsDiffer(ArenaError):
+    """The votes do not give the result that the database holds."""
+
+    code = "results-differ"
+
+    def __init__(self, match_id: str) -> None:
+        super().__init__(
+            f"the votes do not give the result of {match_id}: somebody changed the database; compare it with a backup",
+            match=match_id,
+        )
+
+
 class LogBroken(ArenaError):
     """A record of the log that was changed after it was written."""
 
     code = "log-broken"
 
     def __init__(self, number: int, what: str) -> None:
-        super().__init__(f"record {number} of the log {what}: somebody changed it afterwards", number=number)
+        super().__init__(f"record {number} of the log {what}: somebody changed the log", number=number)
+
+
+class DatabaseUnusable(ArenaError):
+    """The database cannot be used now; nothing of the transaction that failed was saved."""
+
+    code = "database"
+    sentence = "the database {database} cannot be used ({reason}): check the disk that it is on"
+
+    def __init__(self, database: str, reason: str) -> None:
+        super().__init__(self.sentence.format(database=database, reason=reason))
+
+
+class DatabaseUnreachable(DatabaseUnusable):
+    """The database cannot be opened, or the connection to it was lost."""
+
+    code = "database-unreachable"
+    sentence = (
+        "the database {database} cannot be opened ({reason}): start it, or correct `database_url` in settings.json"
+    )
+
+
+class DatabaseBusy(DatabaseUnusable):
+    """Another program has kept the database locked for too long."""
+
+    code = "database-busy"
+    sentence = "another program keeps the database {database} locked: end that program, and try again"
+
+
+class DatabaseReadOnly(DatabaseUnusable):
+    """The database can be read, but not written."""
+
+    code = "database-read-only"
+    sentence = "the database {database} cannot be written ({reason}): check its permissions"
+
+
+class DatabaseFull(DatabaseUnusable):
+    """The disk of the database has no free space."""
+
+    code = "database-full"
+    sentence = "the disk of the database {database} is full: free some space, and try again"
+
+
+class DatabaseDamaged(DatabaseUnusable):
+    """The file is not a database, or it is damaged."""
+
+    code = "database-damaged"
+    sentence = "{database} is not a database, or is damaged ({reason}): put it back from a backup"
 
 
 class DatabaseTooNew(ArenaError):

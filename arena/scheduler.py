@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from arena.bootstrap import Database
+from arena.errors import ArenaError
 from arena.services import bracket
 
 INTERVAL = 1.0  # seconds between two looks at the clock
@@ -32,8 +33,8 @@ class Scheduler:
         while not self._stopping.is_set():
             try:
                 self.step()
-            except Exception:  # a full disk or a locked database: the event goes on afterwards
-                log.exception("what is due could not be closed; the scheduler tries again")
+            except Exception as error:  # a full disk or a locked database: the event goes on afterwards
+                log.error("the scheduler tries again: %s", error, exc_info=not isinstance(error, ArenaError))
             self._stopping.wait(INTERVAL)
 
     def stop(self) -> None:

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from sqlalchemy import URL
+
 from arena.errors import ArenaError
 from trainer.verse import strictjson
 from trainer.verse.files import write_atomically
@@ -161,6 +163,11 @@ def load_settings(folder: Path) -> Settings:
     return _build(folder, public, _read(path))
 
 
+def sqlite_url(path: Path) -> str:
+    """Return the URL of a database file, whatever characters its path has."""
+    return URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
+
+
 def check_public_url(url: str) -> None:
     """Check that an address is empty, or that links can begin with it.
 
@@ -187,7 +194,7 @@ def _build(folder: Path, public: Mapping[str, Any], private: Mapping[str, Any]) 
     _check_private(folder / SECRETS_FILE, private)
     values = dict(public)
     if values.get("database_url") is None:
-        values["database_url"] = "sqlite:///" + (folder / "arena.sqlite3").as_posix()
+        values["database_url"] = sqlite_url(folder / "arena.sqlite3")
     values["public_url"] = values.get("public_url", "").rstrip("/")
     return Settings(dir=folder, **values, **private)
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from arena.bootstrap import BundleStore, Database, open_event
+from arena.errors import ArenaError
 from arena.processes import end_with_parent
 from arena.scheduler import Scheduler
 from arena.services import verification
@@ -41,7 +42,7 @@ class Check:
     job: Job
     thread: threading.Thread
     cancelled: threading.Event
-    renewed_at: float  # seconds, monotonic
+    renewed_at: float  # seconds since the epoch
     report: Report | None = None  # set when the check is done
     lease_lost: bool = False
 
@@ -81,8 +82,8 @@ class Worker:
             while not self._stopping:
                 try:
                     self.step()
-                except Exception:  # a full disk or a locked database: the event goes on afterwards
-                    log.exception("the worker could not use the event's files; it tries again")
+                except Exception as error:  # a full disk or a locked database: the event goes on afterwards
+                    log.error("the worker tries again: %s", error, exc_info=not isinstance(error, ArenaError))
                     self._wait(RETRY_SECONDS)
                 else:
                     self._wait(POLL_SECONDS)
@@ -96,9 +97,9 @@ class Worker:
 
     def step(self) -> None:
         """Record the verdicts that are ready, renew leases, and take waiting entries."""
-        moment = time.monotonic()
+        now = self._clock()
         for check in list(self._checks):
-            self._update(check, moment)
+            self._update(check, now)
         while len(self._checks) < self._jobs and not self._stopping:
             job = verification.claim_next(self._db, worker=self._name, lease_seconds=LEASE_SECONDS, now=self._clock())
             if job is None:
@@ -118,7 +119,7 @@ class Worker:
         self._checks.clear()
 
     def _start(self, job: Job) -> None:
-        check = Check(job, threading.Thread(), threading.Event(), time.monotonic())
+        check = Check(job, threading.Thread(), threading.Event(), self._clock())
         check.thread = threading.Thread(target=self._run_check, args=(check,), name=f"check-{job.entry[:8]}")
         self._checks.append(check)
         check.thread.start()
@@ -134,14 +135,14 @@ class Worker:
         finally:
             self._wake.set()
 
-    def _update(self, check: Check, moment: float) -> None:
+    def _update(self, check: Check, now: float) -> None:
         if not check.thread.is_alive():
             if check.report is not None:
-                verification.record_verdict(self._db, check.job, check.report, now=self._clock())
+                verification.record_verdict(self._db, check.job, check.report, now=now)
             self._checks.remove(check)
-        elif moment - check.renewed_at >= RENEW_EVERY and not check.lease_lost:
-            check.renewed_at = moment
-            if not verification.renew(self._db, check.job, lease_seconds=LEASE_SECONDS, now=self._clock()):
+        elif now - check.renewed_at >= RENEW_EVERY and not check.lease_lost:
+            check.renewed_at = now
+            if not verification.renew(self._db, check.job, lease_seconds=LEASE_SECONDS, now=now):
                 check.lease_lost = True  # withdrawn, or another worker has it: nobody waits for this verdict
                 check.cancelled.set()
 
@@ -157,12 +158,13 @@ def run_worker(
     """Open an event, check its bundles and close what is due, until interrupted or stopped.
 
     Args:
-        settings: of the event.
+        settings: the event's.
         jobs: bundles checked at the same time; None: the number of cores less one, and at least one.
         ready: called with the worker before it starts.
 
     Raises:
         DatabaseTooNew: A later version wrote the event's database.
+        DatabaseUnusable: The database cannot be opened.
     """
     event = open_event(settings)
     name = f"{socket.gethostname()[:40]}-{os.getpid()}"
@@ -184,6 +186,8 @@ def run_as_child() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; the parent decides
     jobs = int(sys.argv[2]) or None
-    run_worker(
-        load_settings(Path(sys.argv[1])), jobs, lambda worker: end_with_parent(worker.stop, seconds=STOP_SECONDS)
-    )
+    try:
+        settings = load_settings(Path(sys.argv[1]))
+        run_worker(settings, jobs, lambda worker: end_with_parent(worker.stop, seconds=STOP_SECONDS))
+    except ArenaError as error:
+        sys.exit(f"the verification process has ended: {error}")

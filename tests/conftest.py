@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 
 import pytest
 
+from tests.support.browser import browser
+
+__all__ = ["browser"]
+
 # Two workers on two cores: each process of numpy or torch takes one thread. Before any of them is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+MEMORY_DISK = Path("/dev/shm")
+MEMORY_DISK_BYTES = 4 * 2**30  # free at least; the tests need a quarter of it at once
+
+
+def has_memory_disk() -> bool:
+    """Whether temporary folders can lie in memory: a commit waits for a disk, and the tests make thousands."""
+    if sys.platform != "linux" or not os.access(MEMORY_DISK, os.W_OK):
+        return False
+    disk = os.statvfs(MEMORY_DISK)  # tests run programs that they install, which not every such disk allows
+    return disk.f_bavail * disk.f_frsize >= MEMORY_DISK_BYTES and not disk.f_flag & os.ST_NOEXEC
+
+
+if has_memory_disk():
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY_DISK))
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a file on one worker, so that its fixtures are made once; groups with slow tests come first.
 
-    Tests that use the trained checkpoint are one group: it takes half a minute to train.
+    Tests that use the trained checkpoint are one group: it is trained once.
     """
     slow = set()
     for item in items:

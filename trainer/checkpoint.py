@@ -1,7 +1,8 @@
 """Checkpoints: one safetensors file each, written atomically. Nothing in it is ever executed.
 
 The metadata has one key, so that equal content gives equal bytes. `best` holds a model and its provenance; `last` also
-holds the optimizer's state and the numbers that the training loop needs to resume.
+holds the optimizer's state and the numbers that the training loop needs to resume. A bundle holds a model in float16,
+and is read as a checkpoint, too.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from trainer.errors import CheckpointError, TrainerError
 from trainer.plan import Plan
 from trainer.text import shell_join
 from trainer.verse import strictjson
+from trainer.verse.bundle import Bundle, read_bundle
+from trainer.verse.claim import METADATA_KEY as BUNDLE_KEY
 from trainer.verse.config import ModelConfig
 from trainer.verse.errors import VerseError
 from trainer.verse.files import write_atomically
@@ -83,7 +86,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, resume: Resume | None =
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read and check a checkpoint: the best one of a run's folder, or a file.
+    """Read and check a checkpoint: the best one of a run's folder, a file, or the model of a bundle.
 
     Raises:
         CheckpointError: It is missing, damaged, or not a checkpoint.
@@ -118,8 +121,10 @@ def _read(path: Path) -> tuple[Checkpoint, Resume | None]:
     try:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
+            if set(metadata) == {BUNDLE_KEY}:
+                return _from_bundle(read_bundle(path)), None
             if set(metadata) != {METADATA_KEY}:
-                raise CheckpointError("it is not a checkpoint of this trainer")
+                raise CheckpointError("it is neither a checkpoint of this trainer nor a bundle")
             description = strictjson.parse(metadata[METADATA_KEY].encode())
             names = list(file.keys())
             dtypes = {name: file.get_slice(name).get_dtype() for name in names}
@@ -129,6 +134,38 @@ def _read(path: Path) -> tuple[Checkpoint, Resume | None]:
         return _parse(description, tensors)
     except (SafetensorError, ValueError, TrainerError, VerseError) as error:
         raise CheckpointError(f"{path} cannot be used: {error}") from None
+
+
+def _from_bundle(bundle: Bundle) -> Checkpoint:
+    """Return the checkpoint that a bundle was made from.
+
+    Raises:
+        CheckpointError: Its provenance does not tell the steps and the corpus.
+    """
+    claim = bundle.claim
+    step, val_loss, corpus = training_record(claim.provenance)
+    weights = {name: weight.astype(np.float32) for name, weight in bundle.weights.items()}
+    return Checkpoint(claim.config, claim.vocabulary, step, val_loss, corpus, claim.provenance, weights)
+
+
+def training_record(provenance: Mapping[str, Any]) -> tuple[int, float | None, Mapping[str, Any]]:
+    """Return what a bundle's provenance tells of the training: the step, the validation loss, the corpus's record.
+
+    The loss is None if the loss curve does not hold this step.
+
+    Raises:
+        CheckpointError: There is no step or no corpus.
+    """
+    match provenance:
+        case {"steps": int(step), "corpus": {"name": str(), "sha256": str()} as corpus, **rest} if step >= 0:
+            curve = rest.get("loss_curve", [])
+        case _:
+            raise CheckpointError("the bundle does not tell the steps and the corpus of its training")
+    for point in curve if isinstance(curve, list) else []:
+        match point:
+            case [int(at), _, float(val_loss)] if at == step:
+                return step, val_loss, corpus
+    return step, None, corpus
 
 
 def _parse(description: object, tensors: dict[str, NDArray[np.float32]]) -> tuple[Checkpoint, Resume | None]:

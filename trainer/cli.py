@@ -6,7 +6,7 @@ import io
 import re
 import shutil
 import sys
-import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -84,14 +84,17 @@ def train(**options: Any) -> None:
       trainer train --minutes 2
       trainer train --corpus my.txt --preset small --arch gpt2 --steps 2000 --out runs/mine
       trainer train --resume runs/mine
+      trainer train --resume runs/mine --minutes 5
       torchrun --no-python --nproc-per-node 2 trainer train --preset large --minutes 60
     """
-    started = time.monotonic()
+    from trainer.runtime.clock import RunClock
+
+    clock = RunClock()
     from trainer.device import keep_freed_memory, limit_thread_spinning
 
     limit_thread_spinning()
     keep_freed_memory()
-    start_training(options, started)
+    start_training(options, clock)
 
 
 @cli.command()
@@ -121,13 +124,14 @@ def generate(ckpt: Path, prompt: str, temperature: str, top_k: int, seed: int, t
 @recipe_options(many=True)
 @click.option("--count", type=int, default=64, show_default=True, help="Verses to write in all.")
 @click.option("--best", type=int, default=5, show_default=True, help="Verses to print.")
-@click.option("--to", metavar="URL", help="Address of the event that you will enter; its limits count.")
+@click.option("--to", metavar="URL", help="Address of the event that you will enter; its limits apply.")
 @click.option(
     "--html",
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="Write a page with all verses to choose from, instead of printing the best.",
 )
+@click.option("--json", "as_json", is_flag=True, help="Print all verses as JSON, the best first.")
 def audition(
     ckpt: Path,
     prompt: tuple[str, ...],
@@ -140,6 +144,7 @@ def audition(
     best: int,
     to: str | None,
     html: Path | None,
+    as_json: bool,
 ) -> None:
     """Write many verses with a checkpoint, and rank them for you to choose one.
 
@@ -159,15 +164,16 @@ def audition(
     from trainer.submission.http_client import Address, EventClient
     from trainer.verse.recipe import hundredths
 
+    if html is not None and as_json:
+        raise click.UsageError("give --html or --json, not both")
     temperatures = tuple(map(hundredths, temperature))
     limits = DEFAULT_LIMITS
     if to is not None:
-        client = EventClient(Address.parse(to), say=click.echo)
-        limits = fetch_event(client).limits
+        with closing(EventClient(Address.parse(to), say=click.echo)) as client:
+            limits = fetch_event(client).limits
         lines = min(lines, limits.lines)
-        client.close()
     request = AuditionRequest(ckpt, prompt, temperatures, top_k, count, seed, tokens, lines, limits)
-    click.echo(run_audition(request, best, html))
+    click.echo(run_audition(request, best, html, as_json=as_json))
 
 
 @cli.command()
@@ -178,7 +184,7 @@ def audition(
     metavar="FILE",
     help="Bundle to write.  [default: submissions/<its SHA-256>.verse]",
 )
-@click.option("--to", metavar="URL", help="Address of the event to enter; its limits count.")
+@click.option("--to", metavar="URL", help="Address of the event to enter; its limits apply.")
 @click.option("--name", help="Author's name, as the audience will read it; with --to.")
 @click.option(
     "--ticket-file",
@@ -226,6 +232,7 @@ def submit(
     client, event, limits = None, None, DEFAULT_LIMITS
     if address is not None:
         client = EventClient(address, secret_for(address.url, ticket_file), say=click.echo)
+        click.get_current_context().call_on_close(client.close)
         event = fetch_event(client)
         limits, lines = event.limits, min(lines, event.limits.lines)
         if note := corpus_note(checkpoint, event):
@@ -236,7 +243,6 @@ def submit(
     click.echo(submission_message(submission, prompt, path))
     if client is not None and event is not None and name is not None:
         enter_event(path, client, event, name, wait=not no_wait, say=click.echo)
-        client.close()
 
 
 @cli.command()

@@ -41,6 +41,10 @@ class RunError(TrainerError):
     """A run folder that is missing, damaged, or in the way."""
 
 
+class WriteError(TrainerError):
+    """A run folder that can no longer be written: its disk is full, or a drive is gone."""
+
+
 class CheckpointError(TrainerError):
     """A file that is not a checkpoint, or a damaged one."""
 

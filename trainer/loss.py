@@ -27,7 +27,7 @@ def get_batch(
 
     Args:
         ids: Token ids of the training split, (N,).
-        key: Of the run's random numbers.
+        key: The key of the run's random numbers.
         step: Updates done before this one.
         batch_size: Sequences.
         block_size: Tokens of a sequence.
@@ -54,8 +54,8 @@ def window_order(key: bytes, number: int, n_windows: int, room: int) -> tuple[in
     """Return where the first window of a pass begins, and the order in which its windows are read.
 
     Args:
-        key: Of the run's random numbers.
-        number: Of the pass, from 0.
+        key: The key of the run's random numbers.
+        number: The pass's number, from 0.
         n_windows: Windows of a pass.
         room: Places at which the first window may begin.
 

@@ -79,7 +79,7 @@ def recorded_tokens_per_character(corpus: Mapping[str, Any], kind: str) -> float
 
     Args:
         corpus: The record.
-        kind: Of the tokenizer, "char" or "bpe".
+        kind: The kind of the tokenizer, "char" or "bpe".
     """
     ratio = corpus.get(TOKENS_PER_CHARACTER, 1.0 if kind == "char" else None)
     return ratio if isinstance(ratio, float) else None

@@ -5,7 +5,6 @@ What loads torch is imported inside functions, so that `--help` stays fast.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -27,6 +26,7 @@ from trainer.errors import OptionError
 from trainer.verse.config import ARCHITECTURES
 
 if TYPE_CHECKING:
+    from trainer.runtime.clock import RunClock
     from trainer.runtime.run import Run
 
 Command = Callable[..., None]
@@ -55,7 +55,9 @@ TRAIN_OPTIONS = [
     click.option(
         "--vocab-size", type=int, metavar="N", help=f"Tokens of a bpe tokenizer.  [default: {DEFAULT_VOCAB_SIZE}]"
     ),
-    click.option("--minutes", type=float, help=f"Time for the whole run.  [default: {DEFAULT_MINUTES:g}]"),
+    click.option(
+        "--minutes", type=float, help=f"Time for the whole run, or the further round.  [default: {DEFAULT_MINUTES:g}]"
+    ),
     click.option("--steps", type=int, help="Number of updates, instead of minutes."),
     click.option("--device", type=click.Choice(["auto", *DEVICES]), help="Where to train.  [default: auto]"),
     click.option("--batch-size", type=int, help="Sequences per step.  [default: by device and time]"),
@@ -74,11 +76,13 @@ TRAIN_OPTIONS = [
     click.option(
         "--weight-decay",
         type=float,
-        help="Of matrices, multiplied by the learning rate at each step.  [default: by preset]",
+        help="Weight decay of matrices, multiplied by the learning rate at each step.  [default: by preset]",
     ),
     click.option("--dropout", type=float, help="Share of activations dropped.  [default: by preset]"),
     click.option(
-        "--precision", type=click.Choice(PRECISIONS), help="Of the large products.  [default: the faster one here]"
+        "--precision",
+        type=click.Choice(PRECISIONS),
+        help="Number format of large matrix products.  [default: the faster one]",
     ),
     click.option(
         "--compile/--no-compile",
@@ -95,10 +99,14 @@ TRAIN_OPTIONS = [
     click.option("--n-layer", type=int, help="Number of blocks.  [default: by preset]"),
     click.option("--n-head", type=int, help="Attention heads of a block.  [default: by preset]"),
     click.option("--n-embd", type=int, help="Width of the model.  [default: by preset]"),
-    click.option("--seed", type=int, help="Of the initial weights and the order of the data.  [default: 1337]"),
+    click.option("--seed", type=int, help="Seed of the initial weights and of the order of the data.  [default: 1337]"),
     click.option("--out", type=FOLDER, metavar="RUN", help="Folder of the run.  [default: a new one in runs/]"),
     click.option(
-        "--resume", type=FOLDER, metavar="RUN", help="Resume a run, with its own settings and its written plan."
+        "--resume",
+        type=FOLDER,
+        metavar="RUN",
+        help="Resume a run, with its own settings and its written plan. With --minutes or --steps, train a finished "
+        "run for a further round.",
     ),
     click.option(
         "--plan",
@@ -127,7 +135,7 @@ def recipe_options(*, many: bool = False) -> Callable[[Command], Command]:
             type=FOLDER,
             required=True,
             metavar="RUN|FILE",
-            help="A run's folder (its best checkpoint) or a checkpoint file.",
+            help="A run's folder (its best checkpoint), a checkpoint file, or a bundle.",
         ),
         click.option(
             "--prompt",
@@ -140,7 +148,7 @@ def recipe_options(*, many: bool = False) -> Callable[[Command], Command]:
             multiple=many,
             default=temperatures,
             show_default=True,
-            help=f"0 (greedy) to 2, two decimals{'; may be repeated' if many else ''}.",
+            help=f"0 (greedy) to 2, at most two decimals{'; may be repeated' if many else ''}.",
         ),
         click.option(
             "--top-k", type=int, default=0, show_default=True, help="Choose among this many candidates; 0 for all."
@@ -150,9 +158,11 @@ def recipe_options(*, many: bool = False) -> Callable[[Command], Command]:
             type=int,
             default=0,
             show_default=True,
-            help=f"{'The first one; ' if many else ''}0 to 4,294,967,295.",
+            help=f"{'First random seed' if many else 'Random seed'}, 0 to 4,294,967,295.",
         ),
-        click.option("--tokens", type=int, help="Most tokens to write.  [default: 400, or fewer if the model must]"),
+        click.option(
+            "--tokens", type=int, help="Maximum tokens to write.  [default: 400, or as many as the model can write]"
+        ),
         click.option(
             "--lines", type=int, default=8, show_default=True, help="Lines to write; 0 to stop by --tokens alone."
         ),
@@ -166,12 +176,12 @@ def _with_options(command: Command, options: Sequence[Callable[[Command], Comman
     return command
 
 
-def start_training(options: Mapping[str, Any], started: float) -> Run:
+def start_training(options: Mapping[str, Any], clock: RunClock) -> Run:
     """Start, repeat or resume a run, as the options of `trainer train` say.
 
     Args:
         options: The command's options by name, None if one was not given.
-        started: When the command was given, by `time.monotonic`.
+        clock: Started when the command was given.
 
     Raises:
         OptionError: Options contradict each other or are out of bounds.
@@ -187,15 +197,7 @@ def start_training(options: Mapping[str, Any], started: float) -> Run:
     from trainer.train import resume, train
 
     settings = {name: value for name, value in options.items() if value is not None}
-    folder = settings.pop("resume", None)
-    if folder is not None:
-        corpus = settings.pop("corpus", None)
-        if settings:
-            raise OptionError(f"--resume uses the settings of the run: leave out {_option(*min(settings.items()))}")
-        device = find_device(read_config(Run(folder))[0].device)
-        with process_group(device) as ranks:
-            return resume(folder, corpus, ranks=ranks)
-    out, plan_from = settings.pop("out", None), settings.pop("plan", None)
+    folder, plan_from = settings.pop("resume", None), settings.pop("plan", None)
     minutes, steps = settings.pop("minutes", None), settings.pop("steps", None)
     if sum(value is not None for value in (plan_from, minutes, steps)) > 1:
         raise OptionError("give only one of --minutes, --steps and --plan: each says how long to train")
@@ -204,6 +206,18 @@ def start_training(options: Mapping[str, Any], started: float) -> Run:
     if steps is not None and not 1 <= steps <= MAX_STEPS:
         raise OptionError(f"--steps must be 1 to {MAX_STEPS:,}, not {steps:,}")
     plan = read_plan(plan_from) if plan_from else plan_for_steps(steps) if steps else None
+    if folder is not None:
+        corpus = settings.pop("corpus", None)
+        if plan_from is not None:
+            settings["plan"] = plan_from
+        if settings:
+            raise OptionError(
+                f"--resume uses the settings and the folder of the run: leave out {_option(*min(settings.items()))}"
+            )
+        device = find_device(read_config(Run(folder))[0].device)
+        with process_group(device) as ranks:
+            return resume(folder, corpus, plan, minutes, clock, ranks, count_threads())
+    out = settings.pop("out", None)
     if plan is None and minutes is None:
         minutes = DEFAULT_MINUTES
     if plan_from is not None and plan_from.is_dir():
@@ -213,16 +227,16 @@ def start_training(options: Mapping[str, Any], started: float) -> Run:
     seconds = None if minutes is None else 60 * minutes
     with process_group(device) as ranks:
         threads = count_threads()
-        config, choice = ranks.broadcast(autoconfigure(settings, device, seconds, time.monotonic, threads, ranks.size))
-        changeable = 1 if plan_from else threads  # a repeated plan says when the number of threads changes
+        config, choice = ranks.broadcast(autoconfigure(settings, device, seconds, clock.read, threads, ranks.size))
         if choice and ranks.is_main:
             print(wrap(choice), flush=True)
+        changeable = 1 if plan_from else threads  # a repeated plan says when the number of threads changes
         may_compile = "compile" not in settings
-        return train(config, out, plan, minutes or 0.0, started, time.monotonic, ranks, changeable, may_compile)
+        return train(config, out, plan, minutes or 0.0, clock, ranks, changeable, may_compile)
 
 
 def repeat_settings(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a run to repeat, with those given in place of its own and of what depends on them.
+    """Return the settings of a run to repeat. Those given replace its own; what depends on them is chosen again.
 
     Args:
         folder: The run's folder.

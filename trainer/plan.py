@@ -3,11 +3,16 @@
 A budget in minutes becomes a number of steps before the first step. If the clock later disagrees, the rest is planned
 again, and that revision is written before it takes effect. So the plan alone decides the weights, and the clock does
 not.
+
+A finished run can be trained further. That is a new round: the schedules begin again, and steps are counted on. In the
+plan, a revision that takes effect at the end of a round begins the next one.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,19 +36,22 @@ class Revision:
     """What holds from one step on, until the next revision."""
 
     at_step: int  # updates done when it takes effect
-    steps: int  # updates of the whole run
-    evaluations: int  # of the whole run, at most; evenly spaced, the last one at the end
+    steps: int  # updates of the run, up to the end of this round
+    evaluations: int  # of the whole round, at most; evenly spaced, the last one at its end
     threads: int = 0  # CPU threads, where the run changed their number; 0: as the config says
 
-    @property
-    def interval(self) -> int:
-        """Updates between two evaluations."""
-        return -(-self.steps // self.evaluations)
+    def interval(self, start: int) -> int:
+        """Return the updates between two evaluations, in a round that began after `start` updates."""
+        return -(-(self.steps - start) // self.evaluations)
 
 
 @dataclass(frozen=True)
 class Plan:
     """The revisions of a run, the first at step 0.
+
+    >>> plan = Plan((Revision(0, 100, 4), Revision(60, 90, 4), Revision(90, 120, 2)))
+    >>> plan.round_starts, plan.steps
+    ((0, 90), 120)
 
     Raises:
         PlanError: The revisions cannot follow each other.
@@ -59,7 +67,7 @@ class Plan:
             possible = revision.evaluations >= 1 and 0 <= revision.threads <= MAX_THREADS
             if not (0 <= revision.at_step < revision.steps <= MAX_STEPS and possible):
                 raise PlanError(f"the plan holds an impossible revision: {revision}")
-            if previous and not previous.at_step < revision.at_step < previous.steps:
+            if previous and not previous.at_step < revision.at_step <= previous.steps:
                 raise PlanError(f"the plan's revision at step {revision.at_step} does not follow the one before it")
             previous = revision
         if not self.revisions or self.revisions[0].at_step != 0:
@@ -69,6 +77,21 @@ class Plan:
     def steps(self) -> int:
         """Updates of the whole run, by the latest revision."""
         return self.revisions[-1].steps
+
+    @cached_property
+    def round_starts(self) -> tuple[int, ...]:
+        """Updates done when each round begins."""
+        pairs = pairwise(self.revisions)
+        return (0, *(revision.at_step for previous, revision in pairs if revision.at_step == previous.steps))
+
+    def round_start(self, step: int) -> int:
+        """Return the updates done when the round began that update number `step`, counted from 0, belongs to."""
+        return max(start for start in self.round_starts if start <= step)
+
+    def in_round(self, step: int) -> tuple[int, int]:
+        """Return how many updates of its round came before update number `step`, and how many the round has."""
+        start = self.round_start(step)
+        return step - start, self.revision_at(step).steps - start
 
     def revision_at(self, step: int) -> Revision:
         """Return the revision that holds after `step` updates."""
@@ -81,24 +104,28 @@ class Plan:
         count: the one that was in effect during the update decides.
         """
         revision = self.revision_at(step - 1)
-        return step >= self.last_evaluation(step - 1) + revision.interval or step == revision.steps
+        interval = revision.interval(self.round_start(step - 1))
+        return step >= self.last_evaluation(step - 1) + interval or step == revision.steps
 
     def last_evaluation(self, step: int) -> int:
-        """Return the last update, at most `step` and before the end, that an evaluation follows; 0 for none.
+        """Return the last update, at most `step` and before the round's end, that an evaluation follows.
 
-        Revisions do not delay or drop an evaluation.
+        If there is none in the round, it is the round's start. Revisions do not delay or drop an evaluation.
         """
-        last, revisions = 0, self.revisions_until(step)
+        last = start = self.round_start(step)
+        revisions = [revision for revision in self.revisions_until(step) if revision.at_step >= start]
         ends = [*(revision.at_step for revision in revisions[1:]), step]
         for revision, end in zip(revisions, ends, strict=False):
-            first = max(revision.at_step + 1, last + revision.interval)
+            interval = revision.interval(start)
+            first = max(revision.at_step + 1, last + interval)
             if first <= end:
-                last = first + (end - first) // revision.interval * revision.interval
+                last = first + (end - first) // interval * interval
         return last
 
     def records_at(self, step: int) -> bool:
         """Whether the training loss is recorded after `step` updates: at regular steps and at each evaluation."""
-        return step % max(1, self.revision_at(step - 1).steps // RECORDS) == 0 or self.evaluates_at(step)
+        done, steps = self.in_round(step - 1)
+        return (done + 1) % max(1, steps // RECORDS) == 0 or self.evaluates_at(step)
 
     def ends_at(self, step: int) -> bool:
         """Whether the run is complete after `step` updates."""
@@ -115,6 +142,18 @@ class Plan:
     def with_threads(self, step: int, threads: int) -> Plan:
         """Return this plan with another number of CPU threads from `step` on."""
         return self.with_revision(replace(self.revision_at(step), at_step=step, threads=threads))
+
+    def with_round(self, plan: Plan) -> Plan:
+        """Return this plan with another one after its end.
+
+        Raises:
+            PlanError: Together they have too many updates.
+        """
+        end = self.steps
+        if end + plan.steps > MAX_STEPS:
+            raise PlanError(f"a run has at most {MAX_STEPS:,} steps, and this one has {end:,} already: give fewer")
+        later = (replace(one, at_step=end + one.at_step, steps=end + one.steps) for one in plan.revisions)
+        return Plan((*self.revisions, *later))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, as plan.json holds it."""
@@ -213,7 +252,7 @@ def replan(
     eval_seconds: float,
     short_step_ratio: float = 1.0,
 ) -> Plan:
-    """Return a plan that fits the rest of a run into the time left, or the same plan if it still fits.
+    """Return a plan that fits the rest of a round into the time left, or the same plan if it still fits.
 
     Args:
         plan: The plan so far.
@@ -224,14 +263,17 @@ def replan(
         eval_seconds: Measured time of an evaluation.
         short_step_ratio: As for `fitting_steps`.
     """
-    revision, initial = plan.revision_at(step - 1), plan.revisions[0].evaluations
-    due = revision.evaluations - revision.evaluations * step // revision.steps
-    needed = remaining_work(step, revision.steps, short_step_ratio) * step_seconds + due * eval_seconds
+    start = plan.round_start(step - 1)
+    revision, initial = plan.revision_at(step - 1), plan.revision_at(start).evaluations
+    done, length = step - start, revision.steps - start  # updates of this round
+    due = revision.evaluations - revision.evaluations * done // length
+    needed = remaining_work(done, length, short_step_ratio) * step_seconds + due * eval_seconds
     if abs(needed - seconds_left) <= max(TOLERANCE * seconds_left, MIN_CORRECTION * budget):
         return plan
-    wanted = initial - initial * step // revision.steps
+    wanted = initial - initial * done // length
     evaluations = min(wanted, affordable_evaluations(seconds_left, eval_seconds))
-    steps = fitting_steps(seconds_left, step_seconds, evaluations, eval_seconds, short_step_ratio, step)
+    steps = start + fitting_steps(seconds_left, step_seconds, evaluations, eval_seconds, short_step_ratio, done)
+    steps = min(MAX_STEPS, steps)
     if steps == revision.steps:
         return plan
     return plan.with_revision(Revision(step, steps, max(1, initial * evaluations // wanted), revision.threads))

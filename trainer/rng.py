@@ -47,8 +47,8 @@ def uniform(key: bytes, purpose: str, shape: tuple[int, ...], limit: float) -> N
     Args:
         key: The run's key.
         purpose: The stream's name, without "|".
-        shape: Of the result.
-        limit: Bound of the absolute values.
+        shape: The result's shape.
+        limit: The bound of the absolute values.
     """
     drawn = words(key, purpose, 0, int(np.prod(shape)))
     odd = (drawn >> np.uint64(10)).astype(np.int64) | 1  # 54 bits, the lowest of them set

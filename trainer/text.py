@@ -9,19 +9,9 @@ import sys
 import textwrap
 from collections.abc import Sequence
 
+from trainer.verse.text import pluralize
 
-def pluralize(number: int, singular: str, plural: str = "") -> str:
-    """Return a number and its noun.
-
-    >>> pluralize(1, "layer"), pluralize(2500, "step"), pluralize(2, "process", "processes")
-    ('1 layer', '2,500 steps', '2 processes')
-
-    Args:
-        number: How many there are.
-        singular: The noun for one.
-        plural: The noun for any other number, if it is not the singular with an s.
-    """
-    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+__all__ = ["pluralize", "shell_join", "wrap"]
 
 
 def wrap(text: str) -> str:

@@ -2,31 +2,51 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import torch
 from torch.nn.utils import clip_grad_norm_
 
 from trainer.config import DEFAULT_MINUTES, TrainConfig
-from trainer.dataset import Dataset, load_dataset
-from trainer.errors import Interrupted
+from trainer.dataset import load_dataset
+from trainer.errors import Interrupted, WriteError
 from trainer.loss import get_batch, mean_loss
 from trainer.plan import Plan, read_plan, write_plan
 from trainer.report.plot import plot_run
 from trainer.report.progress_bar import ProgressBar
-from trainer.report.summary import closing_message, evaluation_line, opening_message, resume_hint
-from trainer.runtime.budget import Budget, Clock, measure_timing
+from trainer.report.summary import (
+    closing_message,
+    evaluation_line,
+    lost_message,
+    opening_message,
+    resume_hint,
+    sleep_message,
+)
+from trainer.runtime.budget import Budget, measure_timing
+from trainer.runtime.clock import RunClock
 from trainer.runtime.compilation import can_compile, compile_again
 from trainer.runtime.distributed import SINGLE_PROCESS, Ranks
-from trainer.runtime.run import Run, append_metrics, check_out, corpus_changed, new_run, read_config, write_config
+from trainer.runtime.run import (
+    Run,
+    append_metrics,
+    check_out,
+    corpus_changed,
+    new_run,
+    persist,
+    read_config,
+    unfinished,
+    write_config,
+)
 from trainer.runtime.signals import defer_interrupt
 from trainer.runtime.state import (
+    TrainState,
     evaluate,
     sample_model,
     save_checkpoints,
     seed_dropout,
+    start_round,
     start_state,
     stop_early,
     take_mean_loss,
@@ -42,8 +62,7 @@ def train(
     out: Path | None = None,
     plan: Plan | None = None,
     minutes: float = DEFAULT_MINUTES,
-    started: float | None = None,
-    clock: Clock = time.monotonic,
+    clock: RunClock | None = None,
     ranks: Ranks = SINGLE_PROCESS,
     max_threads: int = 1,
     may_compile: bool = False,
@@ -55,8 +74,7 @@ def train(
         out: The run's folder; None for a new one in runs/.
         plan: How many steps. None for as many as fit into `minutes`, revised if the clock disagrees.
         minutes: Time for all of it, if there is no plan.
-        started: When the minutes began, by `clock`; None for now.
-        clock: Seconds from any fixed moment.
+        clock: Started when the minutes began; None to start one now.
         ranks: The processes that train together.
         max_threads: CPU threads that the run may change to, if one process trains on the CPU; 1 to change nothing.
         may_compile: Compile the model if the minutes are enough and that is faster. `config.compile` does it always.
@@ -65,19 +83,19 @@ def train(
         The run's folder.
 
     Raises:
-        TrainerError: The run is refused before anything is written.
+        TrainerError: The run is refused before anything is written, or its folder can no longer be written.
         VerseError: What it would train could not be submitted.
         Diverged: The loss is not finite; earlier checkpoints are kept.
         Interrupted: Ctrl-C was pressed.
     """
-    started = clock() if started is None else started
+    clock = clock or RunClock()
     check_out(out)
     ranks.check_config(config)
     dataset = load_dataset(config)
     config = replace(config, corpus=dataset.corpus.source)  # an absolute path, valid in any folder
     budget = None
     if plan is None:
-        budget = Budget(minutes, started, clock)
+        budget = Budget(minutes, clock.read)
         timing = measure_timing(config, dataset, budget, ranks, may_compile)
         config = replace(config, compile=timing.compiled)
         plan = ranks.broadcast(budget.first_plan(timing, ranks))
@@ -88,31 +106,41 @@ def train(
         write_plan(run.plan, plan)
         corpus = dataset.corpus_record | {"baselines": asdict(dataset.baselines)}
         write_config(run, config, corpus)  # last, since it makes the folder a run
-    monitor = None
-    if max_threads > 1 and ranks.size == 1 and config.device == "cpu":
-        monitor = ThreadMonitor(max_threads, clock(), clock)
-    return run_loop(run, config, dataset, plan, budget, monitor, clock, ranks)
+    monitor = make_monitor(config, max_threads, clock, ranks)
+    return run_loop(start_state(run, config, dataset, plan, ranks), plan, budget, monitor, clock)
 
 
 def resume(
-    folder: Path, corpus: str | None = None, clock: Clock = time.monotonic, ranks: Ranks = SINGLE_PROCESS
+    folder: Path,
+    corpus: str | None = None,
+    further: Plan | None = None,
+    minutes: float | None = None,
+    clock: RunClock | None = None,
+    ranks: Ranks = SINGLE_PROCESS,
+    max_threads: int = 1,
 ) -> Run:
-    """Resume a run from its last checkpoint, by its written plan, as if it had never stopped.
+    """Resume a run from its last checkpoint, by its written plan, as if it had never stopped; or add a round to it.
+
+    A round continues from the last weights of a finished run, with the schedules of a new run.
 
     Args:
         folder: The run's folder.
         corpus: Where its corpus is now; None if it has not moved.
-        clock: Seconds from any fixed moment.
+        further: Plan of a further round; None for none, or for as many steps as fit into `minutes`.
+        minutes: Time for a further round that has no plan yet.
+        clock: Started when the minutes began; None to start one now.
         ranks: The processes that train together.
+        max_threads: As for `train`; it counts in a further round.
 
     Returns:
         The run's folder.
 
     Raises:
-        TrainerError: The run is damaged, or its corpus has changed.
+        TrainerError: The run is damaged or unfinished, its corpus has changed, or its folder can no longer be written.
         Diverged: The loss is not finite; earlier checkpoints are kept.
         Interrupted: Ctrl-C was pressed.
     """
+    clock = clock or RunClock()
     run = Run(folder)
     config, corpus_record = read_config(run)
     if corpus is not None:
@@ -124,52 +152,57 @@ def resume(
         raise corpus_changed(dataset.corpus.name, folder)
     if corpus is not None and ranks.is_main:
         write_config(run, replace(config, corpus=dataset.corpus.source), corpus_record)
-    return run_loop(run, config, dataset, plan, None, None, clock, ranks)
+    state = start_state(run, config, dataset, plan, ranks)
+    budget = monitor = None
+    if (further is not None or minutes is not None) and not plan.ends_at(state.step):
+        raise unfinished(run, state.step, plan.steps)
+    if minutes is not None:
+        budget = Budget(minutes, clock.read)
+        further = ranks.broadcast(budget.first_plan(measure_timing(config, dataset, budget, ranks), ranks))
+    if further is not None:
+        plan = adopt_plan(run, plan, plan.with_round(further), ranks)
+        monitor = make_monitor(config, max_threads, clock, ranks)
+    return run_loop(state, plan, budget, monitor, clock)
 
 
 def run_loop(
-    run: Run,
-    config: TrainConfig,
-    dataset: Dataset,
-    plan: Plan,
-    budget: Budget | None,
-    monitor: ThreadMonitor | None,
-    clock: Clock,
-    ranks: Ranks,
+    state: TrainState, plan: Plan, budget: Budget | None, monitor: ThreadMonitor | None, clock: RunClock
 ) -> Run:
     """Train step by step; at planned steps record the loss, evaluate, sample, save and check the clock.
 
     Args:
-        run: The run's folder.
-        config: What to train.
-        dataset: Its data.
+        state: Where the run begins.
         plan: How many steps, and when to evaluate.
         budget: Revises the plan; None to follow the plan as it is.
         monitor: Changes the number of CPU threads; None to follow the plan.
-        clock: Seconds from any fixed moment.
-        ranks: The processes that train together.
+        clock: Measures the run.
+
+    Returns:
+        The run's folder.
 
     Raises:
+        WriteError: The folder can no longer be written; earlier checkpoints are kept.
         Diverged: The loss is not finite; earlier checkpoints are kept.
         Interrupted: Ctrl-C was pressed.
     """
-    state = start_state(run, config, dataset, plan, ranks)
-    model = state.parallel_model
+    run, config, dataset, ranks, model = state.run, state.config, state.dataset, state.ranks, state.parallel_model
     if ranks.is_main:
         print(opening_message(state, plan), flush=True)
     if config.compile and not plan.ends_at(state.step):
         model = compile_again(state.model, config, dataset)  # takes time in a resumed run only
-    progress = ProgressBar(plan.steps, state.step, clock, silent=not ranks.is_main)
-    started = saved = clock()
+    progress = ProgressBar(plan.steps, state.step, clock.read, silent=not ranks.is_main)
+    started = saved = clock.read()
     try:
         with defer_interrupt() as interrupt, progress:
             while not plan.ends_at(state.step):
-                revision = plan.revision_at(state.step)
-                steps, threads = revision.steps, revision.threads or config.threads
+                done, steps = plan.in_round(state.step)  # of this round
+                if done == 0:
+                    start_round(state)
+                threads = plan.revision_at(state.step).threads or config.threads
                 if threads != torch.get_num_threads():
                     torch.set_num_threads(threads)
-                rate = learning_rate(state.step, steps, config)
-                context = context_length(state.step, steps, config)
+                rate = learning_rate(done, steps, config)
+                context = context_length(done, steps, config)
                 x, y = get_batch(dataset.train, dataset.key, state.step, config.batch_size, config.block_size, context)
                 x, y = ranks.shard(x), ranks.shard(y)  # (B, T): tokens, and the token after each
                 seed_dropout(state)
@@ -180,10 +213,12 @@ def run_loop(
                 clip_grad_norm_(model.parameters(), config.grad_clip)
                 state.step += 1
                 for optimizer in state.optimizers:
-                    optimizer.step(rate, state.step)
+                    optimizer.step(rate, done + 1)
                 state.recent_losses.append(loss.detach())
 
-                now = clock()
+                now = clock.lap("step")
+                if budget and (slept := clock.take_sleep()):
+                    progress.print(heed_sleep(budget, slept, now))
                 progress.update(plan.steps, budget.seconds_left(now) if budget else None)
                 seconds = state.earlier_seconds + now - started
 
@@ -200,14 +235,14 @@ def run_loop(
                         progress.print(evaluation_line(state, plan, train_loss, val_loss, sample))
                         plan = adopt_plan(run, plan, stop_early(state, plan), ranks)
                     if ranks.is_main:
-                        append_metrics(run, metrics)
+                        persist(run, append_metrics, run, metrics)
                     progress.show_losses(train_loss, state.best_val_loss)
                     progress.show_sample(now, lambda: sample_model(state, state.step))
 
                 stopping, save_due = ranks.broadcast((interrupt.requested, now - saved > SAVE_SECONDS))
                 if val_loss is not None or stopping or save_due:
                     save_checkpoints(state, plan, seconds, val_loss)
-                    saved = clock()
+                    saved = clock.lap("save" if val_loss is None else "evaluation")
                 if recording and budget and not plan.ends_at(state.step) and plan.revisions[-1].at_step < state.step:
                     eval_seconds = 0.0 if val_loss is None else saved - now
                     revised = budget.revise(plan, state.step, now + eval_seconds, eval_seconds)
@@ -219,12 +254,40 @@ def run_loop(
                         progress.print(describe_threads(faster, monitor.most))
                 if stopping and not plan.ends_at(state.step):
                     raise Interrupted(f"stopped after step {state.step:,}, and saved. {resume_hint(run)}")
+        if ranks.is_main:
+            progress.print(closing_message(state, plan, progress.columns))
+            persist(run, plot_run, run)
     except KeyboardInterrupt:
         raise Interrupted(f"stopped at once; earlier checkpoints are complete. {resume_hint(run)}") from None
-    if ranks.is_main:
-        progress.print(closing_message(state, plan, progress.columns))
-        plot_run(run)
+    except WriteError as error:
+        raise WriteError(lost_message(state, str(error))) from None
     return run
+
+
+def heed_sleep(budget: Budget, slept: float, now: float) -> str:
+    """Let the run end when it was to end, if enough of the time is left, and return what will happen.
+
+    Args:
+        budget: The run's budget; a shorter one makes it revise the plan.
+        slept: Seconds that the computer slept.
+        now: The run's clock.
+    """
+    is_kept = budget.keep_end(slept, now)
+    return sleep_message(slept, datetime.now() + timedelta(seconds=budget.seconds_left(now)), is_kept)
+
+
+def make_monitor(config: TrainConfig, max_threads: int, clock: RunClock, ranks: Ranks) -> ThreadMonitor | None:
+    """Return a monitor of the number of threads; None where it does not change.
+
+    Args:
+        config: What is trained.
+        max_threads: CPU threads that the run may use.
+        clock: Measures the run.
+        ranks: The processes that train together.
+    """
+    if max_threads == 1 or ranks.size > 1 or config.device != "cpu":
+        return None
+    return ThreadMonitor(max_threads, clock.read)
 
 
 def adopt_plan(run: Run, plan: Plan, revised: Plan, ranks: Ranks) -> Plan:
@@ -238,5 +301,5 @@ def adopt_plan(run: Run, plan: Plan, revised: Plan, ranks: Ranks) -> Plan:
     """
     revised = ranks.broadcast(revised)
     if revised != plan and ranks.is_main:
-        write_plan(run.plan, revised)
+        persist(run, write_plan, run.plan, revised)
     return revised

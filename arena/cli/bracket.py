@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from arena.cli.options import with_event
+from arena.cli.text import bracket_lines, echo_lines
 
 if TYPE_CHECKING:
     from arena.bootstrap import EventContext
@@ -33,7 +34,6 @@ def draw(ctx: EventContext, without_missing: bool) -> None:
     Example:
       arena bracket draw
     """
-    from arena.cli.text import bracket_lines, echo_lines
     from arena.services import bracket as service
     from arena.services import queries
 
@@ -50,7 +50,6 @@ def show(ctx: EventContext) -> None:
     Example:
       arena bracket show
     """
-    from arena.cli.text import bracket_lines, echo_lines
     from arena.services import queries
 
     echo_lines(bracket_lines(queries.console_view(ctx.db, now=time.time())))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from arena.cli.options import confirm, with_event, yes_option
+from arena.cli.text import echo_lines, entry_lines, event_lines, short_id, state_lines
 
 if TYPE_CHECKING:
     from arena.bootstrap import EventContext
@@ -35,7 +36,6 @@ def show(ctx: EventContext) -> None:
     Example:
       arena event show
     """
-    from arena.cli.text import echo_lines, event_lines
     from arena.services import queries
 
     echo_lines(event_lines(queries.console_view(ctx.db, now=time.time())))
@@ -50,7 +50,6 @@ def entries(ctx: EventContext) -> None:
     Example:
       arena event entries
     """
-    from arena.cli.text import echo_lines, entry_lines
     from arena.services import queries
 
     echo_lines(entry_lines(queries.list_entries(ctx.db)))
@@ -66,7 +65,6 @@ def open_submissions(ctx: EventContext, minutes: float | None) -> None:
     Example:
       arena event open --minutes 45
     """
-    from arena.cli.text import echo_lines, state_lines
     from arena.services import events
 
     now = time.time()
@@ -84,7 +82,6 @@ def set_closing_time(ctx: EventContext, minutes: float | None, by_hand: bool) ->
     Example:
       arena event closing --minutes 10
     """
-    from arena.cli.text import echo_lines, state_lines
     from arena.services import events
 
     if (minutes is None) != by_hand:
@@ -102,7 +99,6 @@ def close_submissions(ctx: EventContext) -> None:
     Example:
       arena event close
     """
-    from arena.cli.text import echo_lines, state_lines
     from arena.services import events
 
     echo_lines(state_lines(events.close_submissions(ctx.db, now=time.time())))
@@ -112,7 +108,7 @@ def close_submissions(ctx: EventContext) -> None:
 @click.argument("word")
 @with_event
 def set_draw_word(ctx: EventContext, word: str) -> None:
-    """Set the draw word. It seeds the draw and decides ties; best is a word that the audience calls out.
+    """Set the draw word. It seeds the draw and decides ties. Ask the audience for a word.
 
     \b
     Example:
@@ -136,7 +132,6 @@ def disqualify(ctx: EventContext, prefix: str, reason: str, yes: bool) -> None:
     Example:
       arena event disqualify 3f9a01c2 --reason "It is a known poem."
     """
-    from arena.cli.text import short_id
     from arena.services import bracket, queries
 
     seen = queries.latest_record(ctx.db)
@@ -156,7 +151,6 @@ def reinstate(ctx: EventContext, prefix: str) -> None:
     Example:
       arena event reinstate 3f9a01c2
     """
-    from arena.cli.text import short_id
     from arena.services import bracket, queries
 
     seen = queries.latest_record(ctx.db)
@@ -175,7 +169,6 @@ def publish(ctx: EventContext, yes: bool) -> None:
     Example:
       arena event publish
     """
-    from arena.cli.text import echo_lines, state_lines
     from arena.services import events, queries
 
     seen = queries.latest_record(ctx.db)

@@ -37,6 +37,12 @@ from arena.services.schemas import EventRules
     show_default=True,
     help="Maximum entries, replaced ones included.",
 )
+@click.option(
+    "--database-url",
+    envvar="ARENA_DATABASE_URL",
+    show_envvar=True,
+    help="An empty PostgreSQL database, e.g. postgresql://user:password@host/database.  [default: a file in DIR]",
+)
 @click.option("--port", type=click.IntRange(1, 65_535), default=8000, show_default=True, help="The server's port.")
 @click.option("--public-url", default="", help="The address that phones use, e.g. https://verses.example.org.")
 @folder_option
@@ -52,6 +58,7 @@ def init(
     match_seconds: float,
     revote_seconds: float,
     max_entries: int,
+    database_url: str | None,
     port: int,
     public_url: str,
 ) -> None:
@@ -79,6 +86,7 @@ def init(
         name=name,
         draw_word=word or secrets.token_hex(8),
         rules=rules,
+        database_url=database_url,
         port=port,
         public_url=public_url,
         now=time.time(),

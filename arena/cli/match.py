@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from arena.cli.options import confirm, with_event, yes_option
+from arena.cli.text import echo_lines, match_line, result_lines
 
 if TYPE_CHECKING:
     from arena.bootstrap import EventContext
@@ -38,7 +39,6 @@ def open_match(ctx: EventContext, match_id: str | None, seconds: float | None) -
     Example:
       arena match open r1m1 --seconds 90
     """
-    from arena.cli.text import match_line
     from arena.services import bracket, queries
 
     if match_id is None:
@@ -64,7 +64,6 @@ def close_match(ctx: EventContext, match_id: str | None, revote: bool) -> None:
       arena match close
       arena match close --revote
     """
-    from arena.cli.text import echo_lines, result_lines
     from arena.services import bracket, queries
 
     if match_id is None:
@@ -89,7 +88,6 @@ def undo_match(ctx: EventContext, match_id: str, yes: bool) -> None:
     Example:
       arena match undo r1m2
     """
-    from arena.cli.text import match_line
     from arena.services import bracket, queries
 
     seen = queries.latest_record(ctx.db)

@@ -70,6 +70,6 @@ def with_event(command: Callable[Concatenate[EventContext, P], R]) -> Callable[.
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask a question, unless the answer is known to be yes, and abort the command on any other answer."""
+    """Ask for confirmation, unless `yes` is given, and abort the command without it."""
     if not yes:
         click.confirm(question, abort=True)

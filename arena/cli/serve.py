@@ -15,9 +15,13 @@ from arena.cli.options import folder_option, handle_errors, jobs_option
     is_flag=False,
     flag_value="auto",
     metavar="[ADDRESS]",
-    help="Accept phones of the local network. ADDRESS: this machine's address in links, where it is not found.",
+    help="Accept phones of the local network. ADDRESS: this machine's address there, if it is not found automatically.",
 )
-@click.option("--port", type=click.IntRange(0, 65_535), help="0: any free port.  [default: from settings.json]")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    help="The port to listen on; 0: any free port.  [default: from settings.json]",
+)
 @click.option("--public-url", default="", help="The address of a tunnel or proxy in front of this server.")
 @jobs_option
 @click.option("--console-remote", is_flag=True, help="Open the console to other machines; needs an https address.")

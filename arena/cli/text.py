@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trainer.verse.text import sanitize
+from trainer.verse.text import pluralize, sanitize
 
 if TYPE_CHECKING:
     from arena.services.schemas import ConsoleEntry, ConsoleView, EventView, MatchResult, MatchView, Side
@@ -43,7 +43,7 @@ def report_lines(report: Report) -> Iterator[str]:
     """Write a report: a line with verdict, file and main fact, and indented lines with further facts."""
     head = f"{report.verdict:<{len(INDENT) - 1}} {printable(report.file)}"
     if report.verdict == "PASS":
-        yield f"{head}  {_tokens(report)}, {_gap(report.certificate)}"
+        yield f"{head}  {pluralize(report.tokens or 0, 'token')}, {_gap(report.certificate)}"
     else:
         yield f"{head}  {printable(report.reason or '')}"
         if report.expected and report.got:
@@ -63,10 +63,6 @@ def _difference(report: Report, expected: Token, got: Token) -> str:
 
 def _quote(text: str | None) -> str:
     return printable(repr(text))
-
-
-def _tokens(report: Report) -> str:
-    return f"{report.tokens:,} token{'' if report.tokens == 1 else 's'}"
 
 
 def _gap(certificate: dict[str, Any] | None, *further_keys: str) -> str:
@@ -146,7 +142,7 @@ def match_line(match: MatchView) -> str:
     if match.state == "open":
         round_name = "second vote, " if match.poll_round else ""
         until = f" until {_clock(match.closes_at)}" if match.closes_at else ""
-        result = f"  ({round_name}{match.votes or 0} votes{until})"
+        result = f"  ({round_name}{pluralize(match.votes or 0, 'vote')}{until})"
     elif match.decided_by is not None:
         tallies = _tallies(match.tallies or [])
         result = f"  ({match.decided_by}{' ' + tallies if tallies else ''})"

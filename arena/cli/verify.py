@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from arena.cli.text import VERDICT_COLORS, report_lines
+
 if TYPE_CHECKING:
     from arena.verification.report import Report
 
@@ -27,7 +29,7 @@ def verify(files: tuple[Path, ...], as_json: bool, jobs: int | None) -> None:
     \b
     PASS       the checkpoint writes exactly this verse
     FAIL       the checkpoint writes another verse; the first difference is shown
-    UNDECIDED  one decision is so close that machines may differ on it; nobody's fault
+    UNDECIDED  one decision is so close that machines may differ on it; this is nobody's fault
     MALFORMED  the file is not a bundle, or breaks a rule of the format
     ERROR      there is no such file, or this machine reached a limit
 
@@ -80,8 +82,6 @@ def _verify(files: Sequence[Path], as_json: bool, jobs: int | None) -> int:
 
 def _print_report(report: Report) -> None:
     """Print a report on any terminal, with escapes for what its encoding lacks and the verdict in color."""
-    from arena.cli.text import VERDICT_COLORS, report_lines
-
     encoding = sys.stdout.encoding or "utf-8"
     for line in report_lines(report):
         printable = line.encode(encoding, errors="backslashreplace").decode(encoding)

@@ -145,7 +145,7 @@ def resolve_bracket(
     Args:
         matches: as `build_bracket` returns them.
         seeds: entry ids, seed 1 first.
-        decisions: by match id. A decision counts only while the same two entries meet.
+        decisions: the decision of each match, by match id. It counts only while the same two entries meet.
         out: ids of disqualified entries. They keep the matches they won before; the other side wins their next match,
             and the final or the match for the third place if they had won that.
 
@@ -202,7 +202,7 @@ def title_of(match_id: str, round: int, slot: int, rounds: int) -> str:
         match_id: its id.
         round: its round, from 1.
         slot: its place in the round from the top, from 1.
-        rounds: of the bracket, all together.
+        rounds: the number of rounds of the bracket.
 
     >>> title_of("r1m3", 1, 3, 3)
     'Quarter-final 3'

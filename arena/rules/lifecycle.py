@@ -73,7 +73,7 @@ class Submissions(Protocol):
 
     @property
     def closes_at(self) -> float | None:
-        """When submissions close by themselves; None: by hand only."""
+        """When submissions close automatically; None: by hand only."""
 
     @property
     def grace_seconds(self) -> float:
@@ -129,7 +129,7 @@ def is_closing_due(event: Submissions, now: float) -> bool:
 
 
 def state_at(event: Submissions, now: float) -> str:
-    """The event's state by the clock: closed from the closing time on, whenever the database is told."""
+    """The event's state by the clock: closed from the closing time on, even before the database says so."""
     return "closed" if is_closing_due(event, now) else event.state
 
 

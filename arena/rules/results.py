@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from arena.rules.bracket import Decision, Standing, build_bracket, resolve_bracket
+from arena.rules.bracket import THIRD, Decision, Standing, build_bracket, resolve_bracket
 from arena.rules.draw import draw_tie
 from arena.rules.tally import Tally, outcome
 
 
 @dataclass(frozen=True)
-class CastVote:
-    """One vote in one round of a poll."""
+class CastVotes:
+    """Equal votes in one round of a poll."""
 
     match: str  # id
     poll: int  # number of the poll of this match, from 0
     poll_round: int  # 0: first vote, 1: re-vote after a tie
     choice: str  # upper or lower
+    number: int = 1  # how many such votes
 
 
 @dataclass(frozen=True)
 class CountedPoll:
-    """The poll of a match that counts: its entries, and how many of its rounds are closed."""
+    """The poll of a match that counts: its entries, and how many of its rounds count."""
 
     match: str  # id
     poll: int  # number of the poll of this match, from 0
@@ -51,48 +51,15 @@ class Results:
     podium: Podium
 
 
-class PlayedMatch(Protocol):
-    """A match as the database holds it: an id is None where there is no entry."""
-
-    @property
-    def kind(self) -> str:
-        """match, third or final."""
-
-    @property
-    def state(self) -> str:
-        """pending, open or closed."""
-
-    @property
-    def upper_id(self) -> str | None:
-        """The entry on the upper side."""
-
-    @property
-    def lower_id(self) -> str | None:
-        """The entry on the lower side."""
-
-    @property
-    def winner_id(self) -> str | None:
-        """The winner, once closed."""
-
-
-@dataclass(frozen=True)
-class _Played:
-    kind: str
-    state: str
-    upper_id: str | None
-    lower_id: str | None
-    winner_id: str | None
-
-
-def count_votes(votes: Iterable[CastVote]) -> dict[tuple[str, int, int], Tally]:
+def count_votes(votes: Iterable[CastVotes]) -> dict[tuple[str, int, int], Tally]:
     """Count votes.
 
     Returns:
         The tally of each match id, poll and poll round that has votes.
     """
-    counts: Counter[tuple[tuple[str, int, int], str]] = Counter(
-        ((vote.match, vote.poll, vote.poll_round), vote.choice) for vote in votes
-    )
+    counts: Counter[tuple[tuple[str, int, int], str]] = Counter()
+    for vote in votes:
+        counts[(vote.match, vote.poll, vote.poll_round), vote.choice] += vote.number
     return {key: Tally(counts[key, "upper"], counts[key, "lower"]) for key, _ in counts}
 
 
@@ -104,7 +71,7 @@ def decide(draw_word: str, match: str, upper: str, lower: str, tallies: Sequence
         match: id of the match.
         upper: entry id of the upper side.
         lower: entry id of the lower side.
-        tallies: of each closed round, the first one first.
+        tallies: the tally of each closed round, in order.
 
     Returns:
         The decision; None while another round must follow.
@@ -121,30 +88,23 @@ def decide(draw_word: str, match: str, upper: str, lower: str, tallies: Sequence
     return None
 
 
-def podium_of(matches: Iterable[PlayedMatch], disqualified: Collection[str] = ()) -> Podium:
+def podium_of(final: Standing | None, third: Standing | None, disqualified: Collection[str] = ()) -> Podium:
     """Find the first three places: the one definition of the champion.
 
     Args:
-        matches: the final and the match for the third place; others make no difference.
+        final: its standing; None if there is no bracket.
+        third: that of the match for the third place; None if there is none.
         disqualified: entry ids; who was disqualified is not second.
     """
-    champion = second = third = None
-    for match in matches:
-        if match.state != "closed" or match.winner_id is None:
-            continue
-        if match.kind == "final":
-            champion = match.winner_id
-            loser = match.lower_id if match.upper_id == champion else match.upper_id
-            second = None if loser in disqualified else loser
-        elif match.kind == "third":
-            third = match.winner_id
-    return Podium(champion, second, third)
+    champion = final.winner if final else None
+    second = final.loser if final and champion and final.loser not in disqualified else None
+    return Podium(champion or None, second or None, (third.winner if third else None) or None)
 
 
 def compute_results(
     seeds: Sequence[str],
     polls: Iterable[CountedPoll],
-    votes: Iterable[CastVote],
+    votes: Iterable[CastVotes],
     *,
     draw_word: str,
     disqualified: Collection[str] = (),
@@ -153,7 +113,7 @@ def compute_results(
 
     Args:
         seeds: entry ids, seed 1 first.
-        polls: of each match at most the one that counts.
+        polls: the poll of each match that counts, if there is one.
         votes: all of them; votes in other polls make no difference.
         draw_word: decides what stayed a tie.
         disqualified: entry ids.
@@ -172,10 +132,5 @@ def compute_results(
             decisions[poll.match] = decision
     bracket = build_bracket(len(seeds))
     standings = resolve_bracket(bracket, seeds, decisions, disqualified)
-    played = [_played(match.kind, standings[match.id]) for match in bracket]
-    return Results(standings, tallies, podium_of(played, disqualified))
-
-
-def _played(kind: str, standing: Standing) -> _Played:
-    state = "closed" if standing.closed else "pending"
-    return _Played(kind, state, standing.upper or None, standing.lower or None, standing.winner or None)
+    podium = podium_of(standings[bracket[-1].id] if bracket else None, standings.get(THIRD), disqualified)
+    return Results(standings, tallies, podium)

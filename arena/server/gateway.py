@@ -41,7 +41,7 @@ class Gateway:
 
         Args:
             app: the Flask application.
-            keeper: of snapshots; started and stopped with the server.
+            keeper: the keeper of snapshots; it is started and stopped with the server.
             spool: an existing folder for large bodies that are arriving.
             patience: seconds that every body may take, however small.
         """

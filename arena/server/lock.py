@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 from arena.errors import ArenaError
+from arena.settings import SettingsError
 
 BUSY_MS = 250  # that a second process waits before it reports that the lock is held
 
@@ -46,7 +47,17 @@ class EventLock:
 
         Raises:
             EventHeld: Another process holds it.
+            SettingsError: The file cannot be written, or is not a lock.
         """
+        try:
+            self._connection = self._lock()
+        except sqlite3.DatabaseError as error:
+            raise SettingsError(
+                f"{self._path} cannot be locked ({error}): check that its folder can be written, or delete that file"
+            ) from None
+        return self
+
+    def _lock(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, isolation_level=None, timeout=BUSY_MS / 1000)
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -56,19 +67,16 @@ class EventLock:
             connection.execute("COMMIT")
             connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-                connection.close()
-                raise
-            with contextlib.suppress(sqlite3.OperationalError):  # of the transaction that lost, if it was begun
-                connection.execute("ROLLBACK")
-            pid, address = self._holder(connection)
-            connection.close()
-            raise EventHeld(self._path.parent, pid, address) from None
+            with contextlib.closing(connection):
+                if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                    raise
+                with contextlib.suppress(sqlite3.OperationalError):  # of the transaction that lost, if it was begun
+                    connection.execute("ROLLBACK")
+                raise EventHeld(self._path.parent, *self._holder(connection)) from None
         except BaseException:
             connection.close()
             raise
-        self._connection = connection
-        return self
+        return connection
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import socket
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 
 from arena.errors import ArenaError
@@ -14,6 +15,7 @@ from arena.settings import Settings, SettingsError, check_public_url
 RESERVED = 256  # descriptors for databases, bundles, libraries and a body each of uploads on their way to disk
 WITHOUT_LIMIT = 16_384  # connections where the system names no limit
 MAX_CONNECTIONS = 65_536  # beyond, memory is the limit
+HOLD_HOST = "127.0.0.1"  # whatever address an event listens on: one number, one event on this machine
 
 
 class PortTaken(ArenaError):
@@ -31,7 +33,7 @@ def with_address(
     """Return settings with an address to listen on and one for links.
 
     Args:
-        settings: of the event folder.
+        settings: the event's.
         lan: the address that phones in the local network use. "auto": the one that is set, else this machine's
             address in the network. None: listen on this machine only.
         port: the port to listen on. None: the one that is set. 0: any free port.
@@ -75,20 +77,68 @@ def free_port(host: str, port: int) -> int:
     Raises:
         PortTaken: Another program listens on it, or there is no such port.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        if sys.platform == "win32":
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
-        else:  # connections of a server that has ended may linger; a server that listens is still in the way
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with hold_port(host, port) as found:
+        return found
+
+
+@contextlib.contextmanager
+def hold_port(host: str, port: int) -> Iterator[int]:
+    """Hold a port on which no program listens, so that no other event takes it while the block runs.
+
+    The TCP port alone is not enough: Linux lets two servers of one user listen on it if both ask for that, as granian
+    does, and divides the requests between them. The UDP port of the same number has one holder, and the system frees
+    it when this process ends.
+
+    Args:
+        host: the address to listen on.
+        port: the port; 0 for any that is free.
+
+    Yields:
+        The port.
+
+    Raises:
+        PortTaken: Another program listens on it, another event holds it, or there is no such port.
+    """
+    while True:
+        with _bound_socket(host, port, socket.SOCK_STREAM) as probe:
+            found = int(probe.getsockname()[1])
         try:
-            probe.bind((host, port))
-        except OverflowError:
-            raise PortTaken(host, port, "there is no such port") from None
-        except OSError as error:
-            reason = "another program uses it" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
-            raise PortTaken(host, port, reason) from None
-        return int(probe.getsockname()[1])
+            holder = _bound_socket(HOLD_HOST, found, socket.SOCK_DGRAM)
+            break
+        except PortTaken:
+            if port:
+                raise
+    with holder:
+        yield found
+
+
+def _bound_socket(host: str, port: int, kind: socket.SocketKind) -> socket.socket:
+    """Return a socket bound to a port.
+
+    Args:
+        host: the address to bind to.
+        port: its port; 0 for any.
+        kind: `SOCK_STREAM` for TCP, `SOCK_DGRAM` for UDP.
+
+    Raises:
+        PortTaken: Another program uses it, or there is no such port.
+    """
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
+    if sys.platform == "win32":
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+    elif kind == socket.SOCK_STREAM:
+        # connections of a server that has ended may linger; a server that listens is still in the way
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OverflowError:
+        bound.close()
+        raise PortTaken(host, port, "there is no such port") from None
+    except OSError as error:
+        bound.close()
+        reason = "another program uses it" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
+        raise PortTaken(host, port, reason) from None
+    return bound
 
 
 def raise_descriptor_limit() -> int:

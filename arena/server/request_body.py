@@ -31,7 +31,7 @@ class BodyReader:
         """Make a reader.
 
         Args:
-            folder: for large bodies while they arrive.
+            folder: where large bodies are kept while they arrive.
             patience: seconds that every body may take.
         """
         self._folder, self._patience = folder, patience
@@ -47,9 +47,9 @@ class BodyReader:
         """Read a body to its end.
 
         Args:
-            limits: of this class of requests.
+            limits: those of this class of requests.
             declared: the Content-Length; None for a body sent in chunks.
-            receive: of ASGI.
+            receive: the callable of ASGI that returns the next message.
 
         Returns:
             A file at its start, and its length in bytes. The caller closes it.

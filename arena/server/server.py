@@ -20,15 +20,18 @@ from typing import Any
 
 from arena.processes import end_with_parent
 from arena.server.lock import EventLock
-from arena.server.network import free_port, raise_descriptor_limit
+from arena.server.network import hold_port, raise_descriptor_limit
 from arena.server.supervisor import Supervisor
 from arena.settings import Settings, SettingsError
+from trainer.verse import strictjson
 
 BACKLOG = 4_096  # connections that wait in the system while many phones arrive at once; most systems allow fewer
 CONNECTIONS_PER_PHONE = 2  # one that polls, and one more while a page is fetched
 HEAD_MS = 20_000  # a request's head, or silence between two requests; phones ask every 4 seconds
 STOP_SECONDS = 4  # that the web process may take to end
 READY_SECONDS = 30.0  # until the server answers
+ANSWER_SECONDS = 5.0  # that it may take for one answer
+MAX_ANSWER_BYTES = 65_536  # of it; the description of an event has some 500
 
 
 def serve(
@@ -41,7 +44,7 @@ def serve(
     """Serve the event until Ctrl-C.
 
     Args:
-        settings: of the event folder, with an address from `network.with_address`.
+        settings: the event's, with an address from `network.with_address`.
         jobs: bundles checked at once; None: the number of cores, less one.
         console_remote: let the console answer other machines, which needs TLS.
         say: prints a line.
@@ -52,6 +55,7 @@ def serve(
         SettingsError: The console is to answer other machines without TLS.
         NoEvent: The database holds no event.
         DatabaseTooNew: A later version wrote the database.
+        DatabaseUnusable: The database cannot be opened.
     """
     from arena.bootstrap import open_event
     from arena.services.events import current_event
@@ -59,8 +63,7 @@ def serve(
 
     if console_remote and not settings.public_url.startswith("https:"):
         raise SettingsError("--console-remote needs an address with TLS: name it with --public-url https://...")
-    with EventLock(settings.lock, settings.base_url):
-        free_port(settings.host, settings.port)
+    with EventLock(settings.lock, settings.base_url), hold_port(settings.host, settings.port):
         event = open_event(settings)
         current_event(event.db)
         sweep_parts(event.db, event.bundles, event.spool)
@@ -159,15 +162,17 @@ def _announce(settings: Settings, connections: int, say: Callable[[str], None], 
 
 
 def is_answering(settings: Settings) -> bool:
-    """Return whether the server answers polls."""
-    from arena.web.routes import STATE
+    """Return whether this event's server answers: the key of its receipts tells it from another event's."""
+    from arena.services.receipts import public_key_of
+    from arena.web.routes import EVENT
 
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
-    connection = http.client.HTTPConnection(host, settings.port, timeout=2)
+    connection = http.client.HTTPConnection(host, settings.port, timeout=ANSWER_SECONDS)
     try:
-        connection.request(STATE.method, STATE.path)
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
+        connection.request(EVENT.method, EVENT.path)
+        answer = strictjson.parse(connection.getresponse().read(MAX_ANSWER_BYTES))
+    except (OSError, http.client.HTTPException, ValueError):
         return False
     finally:
         connection.close()
+    return isinstance(answer, dict) and answer.get("receipt_key") == public_key_of(settings.receipt_key)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Protocol
 
 from arena.bootstrap import Database
+from arena.errors import ArenaError
 from arena.services import queries
 from arena.services.schemas import Snapshot, to_json
 
@@ -138,8 +139,8 @@ class SnapshotKeeper:
                 if outdated or self.latest.stale(self._clock()):
                     self._build(source)
                     outdated = False
-            except Exception:  # the old snapshot stays; the next round tries again
-                log.exception("the snapshot could not be rebuilt")
+            except Exception as error:  # the old snapshot stays; the next round tries again
+                log.error("the snapshot could not be rebuilt: %s", error, exc_info=not isinstance(error, ArenaError))
 
     def _build(self, source: SnapshotSource) -> None:
         now = self._clock()

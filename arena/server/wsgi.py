@@ -30,9 +30,9 @@ class BoundedExecutor:
         """Start no thread yet.
 
         Args:
-            name: of the threads.
+            name: the threads' name.
             threads: at most so many.
-            max_requests: in the executor at once, running or waiting.
+            max_requests: how many may be in the executor at once, running or waiting.
         """
         self._pool = ThreadPoolExecutor(threads, name)
         self._max_requests, self._requests = max_requests, 0
@@ -111,9 +111,9 @@ def build_wsgi_environ(scope: Mapping[str, Any], body: IO[bytes], size: int) -> 
     A header with an underscore in its name is dropped: WSGI cannot tell it from the one with a hyphen.
 
     Args:
-        scope: of ASGI.
+        scope: the scope of ASGI.
         body: a file at its start.
-        size: of the body, in bytes.
+        size: the body's length in bytes.
 
     Returns:
         The environment.
@@ -134,9 +134,9 @@ async def send_response(
     """Send a response as fast as the client takes it; no thread waits for the client.
 
     Args:
-        response: which has begun.
-        executor: fetches the rest.
-        send: of ASGI.
+        response: a response that has begun.
+        executor: where the rest is fetched.
+        send: the callable of ASGI that sends a message.
         patience: seconds that the client may take for one chunk.
 
     Raises:

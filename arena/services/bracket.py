@@ -27,7 +27,7 @@ from arena.errors import (
 from arena.rules.bracket import MAX_PLACES, VOTED, DecidedByVoters, Decision, build_bracket, resolve_bracket
 from arena.rules.draw import draw_seeds
 from arena.rules.lifecycle import LIVE, UNDECIDED, Action, EventState, is_closing_due, is_drawn, is_grace_over
-from arena.rules.results import decide, podium_of
+from arena.rules.results import decide
 from arena.rules.tally import Tally, outcome
 from arena.services.entries import expire, expire_claims
 from arena.services.events import STATE_CHANGES, clean_name, close, move, require, the_event, view_of
@@ -95,18 +95,8 @@ def draw_bracket(db: Database, *, without_missing: bool = False, seen: int | Non
             entry.seed = order.index(entry.id) + 1
         session.flush()
         for position, match in enumerate(build_bracket(len(order)), start=1):
-            session.add(
-                Match(
-                    id=match.id,
-                    position=position,
-                    round=match.round,
-                    slot=match.slot,
-                    kind=match.kind,
-                    state="pending",
-                    poll=0,
-                    poll_round=0,
-                )
-            )
+            place = {"position": position, "round": match.round, "slot": match.slot, "kind": match.kind}
+            session.add(Match(id=match.id, state="pending", **place))
         session.flush()
         _settle(session, event, Action.DRAW_BRACKET, now)
         return view_of(event)
@@ -134,8 +124,7 @@ def open_match(
         WrongState: The bracket is not drawn, or the event is over.
     """
     with db.writing() as session:
-        event, match = _match(session, match_id)
-        require_unchanged(session, seen, MATCH_CHANGES, match=match_id)
+        event, match = _match(session, match_id, seen)
         require(event, Action.OPEN_MATCH)
         length = event.match_seconds if seconds is None else seconds
         if not 0 <= length <= MAX_SECONDS:
@@ -181,8 +170,7 @@ def close_match(db: Database, match_id: str, *, poll_round: int, seen: int | Non
         MatchNotOpen: It was not opened yet.
     """
     with db.writing() as session:
-        event, match = _match(session, match_id)
-        require_unchanged(session, seen, MATCH_CHANGES, match=match_id)
+        event, match = _match(session, match_id, seen)
         if match.state == "pending":
             raise MatchNotOpen(match_id)
         if match.state == "open" and poll_round == match.poll_round:
@@ -209,8 +197,7 @@ def undo_match(db: Database, match_id: str, *, seen: int | None = None, now: flo
         WrongState: The event is over.
     """
     with db.writing() as session:
-        event, match = _match(session, match_id)
-        require_unchanged(session, seen, MATCH_CHANGES, match=match_id)
+        event, match = _match(session, match_id, seen)
         require(event, Action.UNDO_MATCH)
         if match.state == "pending" or (match.state == "closed" and match.decided_by not in VOTED):
             raise NothingToUndo(match_id)
@@ -240,12 +227,7 @@ def disqualify(db: Database, entry_id: str, reason: str, *, seen: int | None = N
     """
     reason = clean_name(reason, MAX_REASON, "a reason")
     with db.writing() as session:
-        event = the_event(session)
-        require_unchanged(session, seen, ENTRY_CHANGES, entry=entry_id)
-        require(event, Action.DISQUALIFY)
-        entry = session.get(Entry, entry_id)
-        if entry is None:
-            raise EntryNotFound
+        event, entry = _entry(session, entry_id, Action.DISQUALIFY, seen)
         if entry.state == "disqualified":
             return
         if entry.state not in LIVE:
@@ -270,12 +252,7 @@ def reinstate(db: Database, entry_id: str, *, seen: int | None = None, now: floa
         WrongState: It is not disqualified, was never verified, or the bracket was drawn without it.
     """
     with db.writing() as session:
-        event = the_event(session)
-        require_unchanged(session, seen, ENTRY_CHANGES, entry=entry_id)
-        require(event, Action.REINSTATE)
-        entry = session.get(Entry, entry_id)
-        if entry is None:
-            raise EntryNotFound
+        event, entry = _entry(session, entry_id, Action.REINSTATE, seen)
         drawn = is_drawn(event.state)
         if entry.state != "disqualified" or entry.verdict != "PASS" or (drawn and entry.seed is None):
             raise WrongState("reinstating this verse", event.state, "one that it was verified for")
@@ -310,11 +287,24 @@ def close_due(db: Database, *, now: float) -> list[MatchResult]:
     return [close_match(db, match.id, poll_round=match.poll_round, now=now) for match in due]
 
 
-def _match(session: Session, match_id: str) -> tuple[Event, Match]:
+def _match(session: Session, match_id: str, seen: int | None) -> tuple[Event, Match]:
+    """Return the event and a match that has not changed since the caller was shown it."""
     match = session.get(Match, match_id)
     if match is None:
         raise MatchNotFound(match_id)
+    require_unchanged(session, seen, MATCH_CHANGES, match=match_id)
     return the_event(session), match
+
+
+def _entry(session: Session, entry_id: str, action: Action, seen: int | None) -> tuple[Event, Entry]:
+    """Return the event and an entry that has not changed, if the event's state allows the action."""
+    event = the_event(session)
+    require_unchanged(session, seen, ENTRY_CHANGES, entry=entry_id)
+    require(event, action)
+    entry = session.get(Entry, entry_id)
+    if entry is None:
+        raise EntryNotFound
+    return event, entry
 
 
 def _count(session: Session, event: Event, match: Match, now: float) -> None:
@@ -382,7 +372,7 @@ def _settle(session: Session, event: Event, action: Action, now: float) -> None:
     if event.state != state:
         move(event, action, state)
         if state == "champion":
-            append(session, "champion", {"entry": podium_of(rows.values()).champion}, now=now)
+            append(session, "champion", {"entry": read_podium(session).champion}, now=now)
     session.flush()
 
 

@@ -33,6 +33,7 @@ from arena.store.unit_of_work import Database
 from trainer.verse import strictjson
 from trainer.verse.claim import LENGTH_BYTES, Claim, header_length, parse_claim
 from trainer.verse.errors import BundleError
+from trainer.verse.text import pluralize
 
 MAX_AUTHOR = 40  # characters of a display name: one line on a phone
 MAX_PROVENANCE = 32 * 2**10  # bytes kept in the database; the bundle has all of it
@@ -56,12 +57,12 @@ def take_claim(
 
     Args:
         db: the event's database.
-        bundles: of whole bundles.
-        spool: of uploads.
+        bundles: the store of whole bundles.
+        spool: where uploads are kept until they are complete.
         header: the bundle's bytes up to the first tensor.
         secret: the owner's.
-        name: of the author, for display; untrusted.
-        key: signs the receipt (`receipts`).
+        name: the author's name, as people will read it; untrusted.
+        key: the private key that signs the receipt (`receipts`).
         now: when the claim had arrived whole, seconds since the epoch.
 
     Returns:
@@ -115,7 +116,7 @@ def entry_status(db: Database, entry_id: str, secret: str, *, now: float) -> Ent
     Args:
         db: the event's database.
         entry_id: the entry.
-        secret: of whoever is asking.
+        secret: that of the person who asks.
         now: seconds since the epoch.
 
     Raises:
@@ -151,7 +152,7 @@ def withdraw(db: Database, entry_id: str, secret: str, *, now: float) -> EntrySt
     Args:
         db: the event's database.
         entry_id: the entry.
-        secret: of whoever is asking.
+        secret: that of the person who asks.
         now: seconds since the epoch.
 
     Returns:
@@ -187,7 +188,7 @@ def expire(session: Session, entries: Sequence[Entry], *, now: float) -> int:
     """Let entries expire.
 
     Args:
-        session: of a writing transaction.
+        session: a writing transaction.
         entries: those that expire.
         now: seconds since the epoch.
 
@@ -212,24 +213,28 @@ def reason_of(entry: Entry, place: int | None) -> str:
     """Describe an entry's state in one sentence, which may hold untrusted text."""
     match entry.state:
         case "receiving":
-            return f"{entry.received:,} of {entry.size:,} bytes are here, and the rest must follow"
+            return f"{entry.received:,} of {entry.size:,} bytes have arrived, and the rest must follow"
         case "waiting" if entry.failures:
-            return "the check could not be done and is tried again; that is the server's trouble, not yours"
+            return "the check could not be done and will be tried again; that is a fault of the server, not yours"
         case "waiting":
             ahead = (place or 1) - 1
-            return "all is here: it is checked next" if not ahead else f"all is here: {ahead} to check before it"
+            return (
+                f"the upload is complete; {ahead} to check before it"
+                if ahead
+                else "the upload is complete; it is checked next"
+            )
         case "verifying":
-            return "the server writes it again, letter by letter"
+            return "the server writes the verse again and compares the two texts"
         case "verified":
-            return "the server wrote the same verse, letter by letter: it is in"
+            return "the server wrote exactly the same verse"
         case "expired":
-            return entry.reason or "its bytes were not here when the grace time ended"
+            return entry.reason or "the upload was not complete when the grace time ended"
         case "replaced":
-            return "a later verse of yours took its place"
+            return "a later verse of yours replaced it"
         case "withdrawn":
-            return "you took it back"
+            return "you withdrew it"
         case _:
-            return entry.reason or "it is out"
+            return entry.reason or "it does not take part"
 
 
 def queue_place(session: Session, entry: Entry) -> int | None:
@@ -257,9 +262,9 @@ def _admit(
     _check_open(session, event, owner, now)
     lines = sum(1 for line in claim.text.split("\n") if line.strip(" "))
     if not 1 <= lines <= event.lines:
-        wants = f"at most {event.lines}" if lines else "at least one"
+        allowed = f"at most {event.lines}" if lines else "at least one"
         raise OverLimits(
-            f"the verse has {lines} lines and this event wants {wants}: choose another",
+            f"the verse has {lines} lines, and this event wants {allowed}: choose another verse",
             lines=lines,
             max_lines=event.lines,
         )
@@ -270,19 +275,21 @@ def _admit(
             characters=len(claim.text),
             max_characters=event.characters,
         )
-    mine = Entry.owner_id == owner
-    undecided = session.scalar(_count(mine, Entry.state.in_(UNDECIDED))) or 0
+    by_owner = Entry.owner_id == owner
+    undecided = session.scalar(_count(by_owner, Entry.state.in_(UNDECIDED))) or 0
     if undecided >= event.max_open:
         raise QuotaReached(
-            f"{undecided} verses of yours are not checked yet: wait for them, or withdraw one", limit=event.max_open
+            f"{pluralize(undecided, 'of your verses is', 'of your verses are')} not checked yet: wait, or withdraw one",
+            limit=event.max_open,
         )
-    if entry is None and (session.scalar(_count(mine)) or 0) >= event.max_claims:
+    if entry is None and (session.scalar(_count(by_owner)) or 0) >= event.max_claims:
         raise QuotaReached(
-            f"you have entered {event.max_claims} verses, and no more are taken from one person", limit=event.max_claims
+            f"you have entered {pluralize(event.max_claims, 'verse')}, and no more are taken from one person",
+            limit=event.max_claims,
         )
     if entry is None and (session.scalar(_count()) or 0) >= event.max_entries:
         raise QuotaReached(
-            f"this event takes {event.max_entries:,} verses and has them: tell the organizer", limit=event.max_entries
+            f"this event has its maximum of {event.max_entries:,} verses: tell the organizer", limit=event.max_entries
         )
     if (free := spool.free_bytes() - claim.size) < spool.min_free:
         raise LittleSpace(free, spool.min_free)
@@ -317,7 +324,7 @@ def _enter(
     claim: Claim,
     now: float,
 ) -> Entry:
-    """Make the row of an entry, or use that of the same claim which was given up before."""
+    """Make the row of an entry, or use the row of an earlier entry with the same claim."""
     if session.get(Owner, owner) is None:
         session.add(Owner(id=owner, created_at=now))
         session.flush()
@@ -332,9 +339,6 @@ def _enter(
             text=claim.text,
             prompt=claim.prompt,
             facts=_facts(claim),
-            attempt=0,
-            failures=0,
-            not_before=0.0,
         )
         session.add(entry)
     entry.name, entry.claimed_at = name, now

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from arena.errors import AnotherMatchOpen, BadName, BadSetting, EventExists, NoEvent, WrongState
 from arena.rules.lifecycle import Action, EventState, allowed_states, allows, check_transition, state_at
 from arena.services.log import append, require_unchanged, salted
+from arena.services.recount import check_results
 from arena.services.schemas import EventRules, EventView
 from arena.store.schema import THE_EVENT, Event, Match
 from arena.store.unit_of_work import Database
@@ -43,7 +44,7 @@ def create_event(
         name: what every page calls the event.
         draw_word: decides the draw and ties. The log holds its salted digest from now on, and the word from the draw.
         rules: limits of entries and lengths of votes.
-        salt: of the digests in the log; random if None.
+        salt: the salt of the digests in the log; random if None.
         now: seconds since the epoch.
 
     Raises:
@@ -54,8 +55,7 @@ def create_event(
     name = clean_name(name, MAX_NAME, "an event's name")
     check_rules(rules)
     with db.writing() as session:
-        if existing := session.get(Event, THE_EVENT):
-            raise EventExists(existing.name)
+        check_vacant(session)
         event = Event(
             id=THE_EVENT,
             name=name,
@@ -69,6 +69,16 @@ def create_event(
         session.flush()
         append(session, "event-created", _word_digest(event) | {"rules": vars(rules)}, now=now)
         return view_of(event)
+
+
+def check_vacant(session: Session) -> None:
+    """Check that the database holds no event.
+
+    Raises:
+        EventExists: It does.
+    """
+    if existing := session.get(Event, THE_EVENT):
+        raise EventExists(existing.name)
 
 
 def current_event(db: Database) -> EventView:
@@ -110,7 +120,7 @@ def open_submissions(db: Database, *, closes_at: float | None = None, seen: int 
 
     Args:
         db: the event's database.
-        closes_at: when submissions close by themselves; None: by hand only.
+        closes_at: when submissions close automatically; None: by hand only.
         seen: number of the log's latest record that the caller was shown; None: not checked.
         now: seconds since the epoch.
 
@@ -132,7 +142,7 @@ def open_submissions(db: Database, *, closes_at: float | None = None, seen: int 
 
 
 def set_closing_time(db: Database, closes_at: float | None, *, seen: int | None = None, now: float) -> EventView:
-    """Set when submissions close by themselves.
+    """Set when submissions close automatically.
 
     Args:
         db: the event's database.
@@ -176,7 +186,7 @@ def close_submissions(db: Database, *, seen: int | None = None, now: float) -> E
 
 
 def publish(db: Database, *, seen: int | None = None, now: float) -> EventView:
-    """Publish the event: from now on everything about it is public.
+    """Count all votes again, and publish the event: from now on everything about it is public.
 
     Args:
         db: the event's database.
@@ -186,6 +196,7 @@ def publish(db: Database, *, seen: int | None = None, now: float) -> EventView:
     Raises:
         AlreadyDone: The event has changed since the caller was shown it.
         AnotherMatchOpen: A match is open, such as the one for the third place.
+        ResultsDiffer: The votes do not give the results that the database holds.
         WrongState: There is no champion yet, or the event is published.
     """
     with db.writing() as session:
@@ -195,6 +206,7 @@ def publish(db: Database, *, seen: int | None = None, now: float) -> EventView:
         opened = session.scalar(select(Match.id).where(Match.state == "open").limit(1))
         if opened is not None:
             raise AnotherMatchOpen(opened)
+        check_results(session, event.draw_word)
         move(event, Action.PUBLISH, "published")
         append(session, "published", {"salt": event.salt}, now=now)
         return view_of(event)
@@ -216,7 +228,7 @@ def close(session: Session, event: Event, at: float, *, now: float) -> None:
     """Close submissions as of the time `at`, in the caller's transaction.
 
     Args:
-        session: of a writing transaction.
+        session: a writing transaction.
         event: its event.
         at: when they closed, seconds since the epoch.
         now: when this is recorded.
@@ -271,7 +283,6 @@ def view_of(event: Event) -> EventView:
         closes_at=event.closes_at,
         closed_at=event.closed_at,
         grace_ends_at=event.grace_ends_at,
-        drawn_at=event.drawn_at,
         draw_word=event.draw_word if event.drawn_at is not None else None,
     )
 
@@ -313,12 +324,12 @@ def clean_name(name: object, limit: int, what: str) -> str:
         BadName: It is no such line.
     """
     text = name.strip() if isinstance(name, str) else ""
-    right = 1 <= len(text) <= limit and not any(is_control(c) or c in "\n\u2028\u2029" for c in text)
+    is_valid = 1 <= len(text) <= limit and not any(is_control(c) or c in "\n\u2028\u2029" for c in text)
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        right = False
-    if not right or not any(c.isprintable() and not c.isspace() for c in text):
+        is_valid = False
+    if not is_valid or not any(c.isprintable() and not c.isspace() for c in text):
         raise BadName(f"{what} must have 1 to {limit} characters on one line, without control characters")
     return text
 
@@ -336,4 +347,4 @@ def _word_digest(event: Event) -> dict[str, str]:
 
 def _check_future(closes_at: float | None, now: float) -> None:
     if closes_at is not None and not (math.isfinite(closes_at) and closes_at > now):
-        raise BadSetting("the closing time must lie ahead", setting="closes_at")
+        raise BadSetting("the closing time must be in the future", setting="closes_at")

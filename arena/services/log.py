@@ -41,10 +41,10 @@ def record_hash(previous: str, number: int, at: float, kind: str, data: str) -> 
     """Compute a record's hash: SHA-256 of the previous record's hash and this record as canonical JSON.
 
     Args:
-        previous: hash of the record before, hexadecimal.
-        number: of this record, from 1.
+        previous: the previous record's hash, in hexadecimal.
+        number: this record's number, from 1.
         at: seconds since the epoch.
-        kind: of this record.
+        kind: this record's kind.
         data: canonical JSON, as stored; it is hashed as a string.
 
     Returns:
@@ -63,8 +63,8 @@ def append(session: Session, kind: str, data: dict[str, Any], *, now: float) -> 
     """Append one record.
 
     Args:
-        session: of a writing transaction.
-        kind: of the record.
+        session: a writing transaction.
+        kind: the record's kind.
         data: ids and salted digests, as JSON can hold them.
         now: seconds since the epoch.
 
@@ -92,7 +92,7 @@ def require_unchanged(session: Session, seen: int | None, what: Mapping[str, str
     done. To act again would do the next thing.
 
     Args:
-        session: of a writing transaction.
+        session: a writing transaction.
         seen: number of the log's latest record that the caller was shown; None: not checked.
         what: the kinds of records that change the subject, each with a description.
         subject: a name and a value in the record's data, such as match="r1m1"; without one, any record of these kinds.

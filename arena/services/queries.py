@@ -6,7 +6,7 @@ last match.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from arena.errors import AmbiguousEntry, EntryNotFound
-from arena.rules.bracket import VOTED, round_title, title_of
+from arena.rules.bracket import VOTED, Standing, round_title, title_of
 from arena.rules.lifecycle import ENTRY_STATES, UNDECIDED, has_champion, phase_at
 from arena.rules.results import Podium, podium_of
 from arena.services.entries import reason_of
@@ -42,7 +42,7 @@ RECENT = 30  # records of the log on the console
 
 
 def snapshot(db: Database, *, now: float) -> Snapshot:
-    """Return what every phone is told. A few small queries."""
+    """Return the snapshot that every phone gets, by a few small queries."""
     with db.reading() as session:
         event = the_event(session)
         number, _ = head(session)
@@ -106,6 +106,7 @@ def stage_view(db: Database, *, now: float) -> StageView:
             next=bracket_view.next,
             rounds=bracket_view.rounds(),
             champion=bracket_view.champion,
+            second=bracket_view.second,
             third=bracket_view.third,
             log_number=number,
             log_hash=digest,
@@ -122,7 +123,6 @@ def results_view(db: Database, *, now: float) -> ResultsView:
             event=view_of(bracket_view.event),
             phase=phase_at(bracket_view.event, now, voting=bracket_view.open is not None),
             matches=sorted(closed, key=lambda match: match.closed_at or 0.0, reverse=True),
-            rounds=bracket_view.rounds(),
             champion=bracket_view.champion,
             second=bracket_view.second,
             third=bracket_view.third,
@@ -286,14 +286,12 @@ class BracketView:
                 id=row.id,
                 title=title_of(row.id, row.round, row.slot, total),
                 round=row.round,
-                slot=row.slot,
                 kind=row.kind,
                 state=row.state,
                 upper=side(row, row.upper_id),
                 lower=side(row, row.lower_id),
                 ready=row.state == "pending" and bool(row.upper_id and row.lower_id),
                 poll_round=row.poll_round,
-                opened_at=row.opened_at,
                 closes_at=row.closes_at if row.state == "open" else None,
                 closed_at=row.closed_at if closed else None,
                 votes=_votes(session, row.id, row.poll, row.poll_round) if row.state == "open" else None,
@@ -303,7 +301,7 @@ class BracketView:
             )
 
         disqualified = {entry.id for entry in entries.values() if entry.state == "disqualified"}
-        return cls(event, [view(row) for row in rows], done, podium_of(rows, disqualified))
+        return cls(event, [view(row) for row in rows], done, _podium(rows, disqualified))
 
     def is_done(self, entry_id: str) -> bool:
         """Whether everything about this entry is public."""
@@ -370,14 +368,24 @@ def _counts(session: Session) -> dict[str, int]:
 def read_podium(session: Session) -> Podium:
     """Read the first three places."""
     disqualified = session.scalars(select(Entry.id).where(Entry.seed.is_not(None), Entry.state == "disqualified"))
-    return podium_of(session.scalars(select(Match).where(Match.kind.in_(("final", "third")))), set(disqualified))
+    return _podium(session.scalars(select(Match).where(Match.kind.in_(("final", "third")))), set(disqualified))
+
+
+def _podium(matches: Iterable[Match], disqualified: Collection[str]) -> Podium:
+    """Find the first three places in the rows of matches; others than the last two make no difference."""
+    last = {row.kind: Standing(row.upper_id, row.lower_id, row.winner_id, _loser(row)) for row in matches}
+    return podium_of(last.get("final"), last.get("third"), disqualified)
+
+
+def _loser(row: Match) -> str | None:
+    return row.lower_id if row.upper_id == row.winner_id else row.upper_id
 
 
 def _console_entries(session: Session) -> list[ConsoleEntry]:
     rows: Sequence[Entry] = session.scalars(select(Entry).order_by(Entry.claimed_at, Entry.id)).all()
-    same: dict[str, list[Entry]] = {}
+    by_claim: dict[str, list[Entry]] = {}
     for row in rows:
-        same.setdefault(row.claim_digest, []).append(row)
+        by_claim.setdefault(row.claim_digest, []).append(row)
     waiting = sorted((row for row in rows if row.state == "waiting"), key=lambda row: (row.queued_at or 0.0, row.id))
     places = {row.id: place for place, row in enumerate(waiting, start=1)}
     return [
@@ -386,7 +394,6 @@ def _console_entries(session: Session) -> list[ConsoleEntry]:
             owner=row.owner_id,
             name=row.name,
             state=row.state,
-            code=row.code,
             reason=reason_of(row, places.get(row.id)),
             received=row.received,
             size=row.size,
@@ -394,11 +401,9 @@ def _console_entries(session: Session) -> list[ConsoleEntry]:
             attempt=row.attempt,
             failures=row.failures,
             worker=row.worker if row.state == "verifying" else None,
-            lease_until=row.lease_until,
-            claimed_at=row.claimed_at,
             text=row.text,
             seed=row.seed,
-            duplicates=[duplicate.id for duplicate in same[row.claim_digest] if duplicate.owner_id != row.owner_id],
+            duplicates=[duplicate.id for duplicate in by_claim[row.claim_digest] if duplicate.owner_id != row.owner_id],
         )
         for row in rows
     ]

@@ -11,13 +11,13 @@ from typing import Any, Literal
 from trainer.verse import strictjson
 
 
-def to_json(answer: Any) -> bytes:
-    """Return an answer, or any other dataclass, as JSON in UTF-8; equal answers give equal bytes.
+def to_json(value: Any) -> bytes:
+    """Return a dataclass as JSON in UTF-8; equal values give equal bytes.
 
     Raises:
         ValueError: A number in it is not finite.
     """
-    return strictjson.dump(asdict(answer))
+    return strictjson.dump(asdict(value))
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,9 @@ class EventView:
     name: str
     state: str  # draft, open, closed, drawn, champion, published, void
     rules: EventRules
-    closes_at: float | None  # when submissions close by themselves
+    closes_at: float | None  # when submissions close automatically
     closed_at: float | None  # when they did
     grace_ends_at: float | None
-    drawn_at: float | None
     draw_word: str | None  # once drawn
 
 
@@ -192,7 +191,7 @@ class Snapshot:
     event: str  # name
     state: str  # draft, open, closed, drawn, champion, published, void
     phase: str  # before, entering, checking, between, voting, champion, published, void
-    closes_at: float | None  # seconds since the epoch, when submissions close by themselves
+    closes_at: float | None  # seconds since the epoch, when submissions close automatically
     grace_ends_at: float | None  # seconds since the epoch, until when tensors may follow
     match: OpenMatch | None
     last: str | None  # id of the match decided most recently by a vote
@@ -230,14 +229,12 @@ class MatchView:
     id: str
     title: str  # "Semi-final 2"
     round: int
-    slot: int
     kind: str  # match, third, final
     state: str  # pending, open, closed
     upper: Side | None
     lower: Side | None
     ready: bool  # two sides and not closed: it can be opened
     poll_round: int
-    opened_at: float | None
     closes_at: float | None
     closed_at: float | None
     votes: int | None  # cast in the open round of the poll
@@ -265,8 +262,9 @@ class StageView:
     open: MatchView | None
     last: MatchView | None  # the match closed most recently by a vote: for the reveal
     next: MatchView | None  # the first that is ready
-    rounds: list[RoundView]  # the third-place match stands in the last, before the final
+    rounds: list[RoundView]  # the last one has the third-place match, then the final
     champion: Side | None
+    second: Side | None
     third: Side | None
     log_number: int
     log_hash: str
@@ -279,7 +277,6 @@ class ResultsView:
     event: EventView
     phase: str
     matches: list[MatchView]  # closed ones with two sides, the latest first
-    rounds: list[RoundView]
     champion: Side | None
     second: Side | None
     third: Side | None
@@ -310,7 +307,6 @@ class ConsoleEntry:
     owner: str  # id: the same for two entries of one person
     name: str
     state: str
-    code: str | None
     reason: str
     received: int
     size: int
@@ -318,8 +314,6 @@ class ConsoleEntry:
     attempt: int
     failures: int  # checks that could not be done, one after another
     worker: str | None
-    lease_until: float | None
-    claimed_at: float
     text: str
     seed: int | None
     duplicates: list[str]  # entries of other owners with the same claim

@@ -40,11 +40,11 @@ def take_piece(
 
     Args:
         db: the event's database.
-        bundles: of whole bundles.
-        spool: of uploads.
+        bundles: the store of whole bundles.
+        spool: where uploads are kept until they are complete.
         entry_id: the entry.
-        secret: of whoever is asking.
-        offset: of the first byte, in bytes from the start of the file.
+        secret: that of the person who asks.
+        offset: the place of the first byte, in bytes from the start of the file.
         data: at most `PIECE_BYTES`.
         now: seconds since the epoch.
 
@@ -102,12 +102,12 @@ def take_file(
 
     Args:
         db: the event's database.
-        bundles: of whole bundles.
-        spool: of uploads.
-        path: of the bundle's file.
+        bundles: the store of whole bundles.
+        spool: where uploads are kept until they are complete.
+        path: the bundle's file.
         secret: the owner's.
-        name: of the author, for display; untrusted.
-        key: signs the receipt.
+        name: the author's name, as people will read it; untrusted.
+        key: the private key that signs the receipt.
         now: seconds since the epoch.
 
     Returns:
@@ -151,32 +151,32 @@ def sweep_parts(db: Database, bundles: BundleStore, spool: Spool) -> int:
 
     Args:
         db: the event's database.
-        bundles: of whole bundles.
-        spool: of uploads.
+        bundles: the store of whole bundles.
+        spool: where uploads are kept until they are complete.
 
     Returns:
         The number of files removed.
     """
     with db.reading() as session:
-        wanted = set(session.scalars(select(Entry.id).where(Entry.state == "receiving")))
-    unwanted = [path for path in spool.parts() if path.stem not in wanted]
-    unwanted += [*spool.leftovers(), *bundles.leftovers()]
-    for path in unwanted:
+        receiving = set(session.scalars(select(Entry.id).where(Entry.state == "receiving")))
+    leftovers = [path for path in spool.parts() if path.stem not in receiving]
+    leftovers += [*spool.leftovers(), *bundles.leftovers()]
+    for path in leftovers:
         path.unlink(missing_ok=True)
-    return len(unwanted)
+    return len(leftovers)
 
 
 def _complete(db: Database, bundles: BundleStore, spool: Spool, entry: Entry, secret: str, now: float) -> EntryStatus:
     """Store the bundle of an entry whose bytes are all on the disk, and queue the entry for its check."""
     try:
         part = spool.complete(entry.id, entry.header_bytes, entry.size)
-        right = part.size == entry.size and part.tensors_sha256 == entry.tensors_sha256
-        if right:
+        is_same = part.size == entry.size and part.tensors_sha256 == entry.tensors_sha256
+        if is_same:
             bundles.put(part.path, part.digest)
     except FileNotFoundError:
         return _after_lost_part(db, entry.id, secret, now)
     with db.writing() as session:
-        if right:
+        if is_same:
             values = {"received": entry.size, "bundle": part.digest, "state": "waiting", "queued_at": now}
             if _update(session, entry.id, **values):
                 event = the_event(session)
@@ -185,7 +185,7 @@ def _complete(db: Database, bundles: BundleStore, spool: Spool, entry: Entry, se
         else:
             _update(session, entry.id, received=entry.header_bytes)
             append(session, "tensors-differ", {"entry": entry.id}, now=now)
-    if not right:
+    if not is_same:
         raise TensorsDiffer(entry.header_bytes)
     spool.drop(entry.id)
     return entry_status(db, entry.id, secret, now=now)

@@ -20,7 +20,7 @@ from arena.verification.report import Report
 
 BACK_OFF = (1.0, 5.0, 20.0, 60.0)  # seconds before a failed check is tried again; the last one repeats
 OWN_LIMITS = ("memory", "time", "output")  # ERROR codes of a bundle that uses more than its header's model should need
-LIMIT_FAILURES = 3  # so often it must do so, on a machine that may have been busy, before it is refused
+LIMIT_FAILURES = 3  # in a row, before the bundle is refused: the machine may have been busy
 MAX_REASON = 400  # characters
 
 
@@ -166,8 +166,6 @@ def _has_due(db: Database, now: float) -> bool:
 def _lease(session: Session, worker: str, lease_seconds: float, now: float) -> Job | None:
     """Lease one entry, with one UPDATE ... RETURNING."""
     oldest = select(Entry.id).where(_due(now)).order_by(Entry.queued_at, Entry.id).limit(1)
-    if session.get_bind().dialect.name == "postgresql":
-        oldest = oldest.with_for_update(skip_locked=True)
     lease = (
         update(Entry)
         .where(Entry.id == oldest.scalar_subquery())

@@ -23,14 +23,14 @@ _KEY = ("match_id", "poll", "poll_round", "voter_id")  # the database keeps it u
 _VALUES = ("choice", "shown_left", "cast_at")
 
 
-def _question(*more: Any) -> Select[*tuple[Any, ...]]:
+def _match_query(*more: Any) -> Select[*tuple[Any, ...]]:
     """Build the query of a match, the owners of its two entries, and one voter's vote in its current poll.
 
     It is built once at import, because many people vote within seconds.
     """
-    mine = _VOTE.c.voter_id == bindparam("voter")
+    own_vote = _VOTE.c.voter_id == bindparam("voter")
     for name in ("poll", "poll_round"):
-        mine &= _VOTE.c[name] == _MATCH.c[name]
+        own_vote &= _VOTE.c[name] == _MATCH.c[name]
     return (
         select(
             *(_MATCH.c[name] for name in ("state", "round", "slot", "poll", "poll_round", "opened_at", "closes_at")),
@@ -41,7 +41,7 @@ def _question(*more: Any) -> Select[*tuple[Any, ...]]:
         .select_from(_MATCH)
         .outerjoin(_UPPER, _UPPER.c.id == _MATCH.c.upper_id)
         .outerjoin(_LOWER, _LOWER.c.id == _MATCH.c.lower_id)
-        .outerjoin(_VOTE, (_VOTE.c.match_id == _MATCH.c.id) & mine)
+        .outerjoin(_VOTE, (_VOTE.c.match_id == _MATCH.c.id) & own_vote)
         .where(_MATCH.c.id == bindparam("match"))
     )
 
@@ -54,8 +54,8 @@ def _upsert(insert: Any) -> Any:
     )
 
 
-_SHOW = _question(_UPPER.c.text.label("upper"), _LOWER.c.text.label("lower"))
-_CAST = _question(_EVENT.c.salt).join(_EVENT, true())
+_SHOW = _match_query(_UPPER.c.text.label("upper"), _LOWER.c.text.label("lower"))
+_CAST = _match_query(_EVENT.c.salt).join(_EVENT, true())
 _UPSERT_SQLITE, _UPSERT_POSTGRES = _upsert(sqlite.insert), _upsert(postgresql.insert)
 
 
@@ -88,7 +88,7 @@ def get_ballot(db: Database, match_id: str, secret: str, *, now: float) -> Ballo
             choice=_side(row.choice, left) if row.choice else None,
             mine=identity.owner_id in (row.upper_owner, row.lower_owner),
             closes_at=row.closes_at,
-            open=_counts(row, now),
+            open=_takes_votes(row, now),
         )
 
 
@@ -126,7 +126,7 @@ def cast_vote(db: Database, match_id: str, secret: str, side: str, poll_round: i
         row = _row(session, _CAST, match_id, voter)
         if row.state == "pending":
             raise MatchNotOpen(match_id)
-        if not _counts(row, now):
+        if not _takes_votes(row, now):
             raise MatchClosed(match_id)
         if poll_round != row.poll_round:
             raise PollRoundOver(match_id, row.poll_round)
@@ -159,8 +159,8 @@ def _row(session: Session, query: Select[*tuple[Any, ...]], match_id: str, voter
     return row
 
 
-def _counts(row: Row[*tuple[Any, ...]], now: float) -> bool:
-    """Whether a vote counts now. The clock closes a match, even if its votes are counted later."""
+def _takes_votes(row: Row[*tuple[Any, ...]], now: float) -> bool:
+    """Whether a match takes votes now. The clock closes a match, even if its votes are counted later."""
     return row.state == "open" and (row.closes_at is None or now < row.closes_at)
 
 

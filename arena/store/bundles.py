@@ -51,7 +51,7 @@ class BundleStore:
                 raise
             _copy(source, copy)
         copy.replace(target)
-        copy.unlink(missing_ok=True)  # a rename onto another name of the same file does nothing: another was first
+        copy.unlink(missing_ok=True)  # renaming a file to another name of itself does nothing: another thread was first
         _sync(target.parent)
 
     def leftovers(self) -> list[Path]:
@@ -72,7 +72,7 @@ def _copy(source: Path, target: Path) -> None:
 
 def _sync(folder: Path) -> None:
     """Make the names in a folder durable, where the system can."""
-    if os.name == "posix":  # Windows cannot open a folder, and needs not
+    if os.name == "posix":  # Windows cannot open a folder
         with contextlib.suppress(OSError):
             descriptor = os.open(folder, os.O_RDONLY)
             try:

@@ -45,7 +45,7 @@ class Event(Base):
     draw_word: Mapped[str] = mapped_column(Text)  # decides the draw and ties; secret until the draw
     salt: Mapped[str] = mapped_column(String(64))  # of digests in the log; secret until published
     created_at: Mapped[float]
-    closes_at: Mapped[float | None]  # when submissions close by themselves
+    closes_at: Mapped[float | None]  # when submissions close automatically
     closed_at: Mapped[float | None]  # when they did
     grace_ends_at: Mapped[float | None]  # when tensors are no longer accepted
     drawn_at: Mapped[float | None]
@@ -55,7 +55,7 @@ class Event(Base):
     max_open: Mapped[int]  # entries of one owner without a verdict
     max_claims: Mapped[int]  # entries of one owner, all together
     max_entries: Mapped[int]  # of the event, all together
-    match_seconds: Mapped[float]  # of a first vote, unless told otherwise
+    match_seconds: Mapped[float]  # of a first vote, unless a match is opened for another time
     revote_seconds: Mapped[float]  # of a vote after a tie
 
 

@@ -1,7 +1,7 @@
 """The spool: pieces of bundles on the disk while they are uploaded, one part a claim, named by its entry's id.
 
-The database says how many bytes of a part count. What lies beyond them, after a crash, is written over by the next
-piece, so the order is always: bytes to the disk first, then the row.
+The database says how many bytes of a part count. Bytes beyond these, which a crash left, are overwritten by the next
+piece. So bytes are always written to the disk first, and then the row.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Spool:
 
         Args:
             entry_id: whose part.
-            offset: of the first byte, in bytes from the start of the file.
+            offset: the place of the first byte, in bytes from the start of the file.
             data: the piece.
 
         Raises:

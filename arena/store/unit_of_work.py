@@ -8,15 +8,17 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, select
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session, sessionmaker
 
-from arena.errors import ArenaError
+from arena.errors import ArenaError, DatabaseUnusable
+from arena.settings import SettingsError
+from arena.store.failures import explain
 from arena.store.schema import Version
 
 T = TypeVar("T")
@@ -26,11 +28,6 @@ CONNECTIONS = 64  # at most, more than the threads of a server
 MAX_GROUP = 64  # jobs in one transaction, at most
 WRITE_LOCK = 0x5645525345  # "VERSE": number of the advisory lock on PostgreSQL
 WRITES = {"writes": True}  # execution options of a connection whose transactions change the database
-
-
-def sqlite_url(path: Path) -> str:
-    """The URL of a database file."""
-    return URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
 
 
 class Database:
@@ -59,8 +56,8 @@ class Database:
     def writing(self) -> Iterator[Session]:
         """Open a transaction that may change the database; it is rolled back if the block raises.
 
-        It holds the database's write lock from its first statement, so what it reads cannot change under it. Writers
-        of one process wait for a lock of ours: with SQLite's own they poll, and some wait far longer than others.
+        It holds the database's write lock from its first statement, so what it reads cannot change meanwhile. Writers
+        of one process wait for a lock of ours: for SQLite's own they would poll, and some far longer than others.
         """
         with self._writer, self._begin() as session:
             yield session
@@ -127,7 +124,7 @@ class Database:
                 self._run([job for job in jobs if job.future.set_running_or_notify_cancel()])
 
     def _run(self, jobs: list[_Job[Any]]) -> None:
-        """Run jobs in one transaction; if it fails, each in one of its own, so that none fails for another.
+        """Run jobs in one transaction. If it fails, run each in its own, so that no job fails because of another.
 
         A SAVEPOINT for each job would do the same, and makes every vote slower: see NOTES.md.
         """
@@ -137,9 +134,11 @@ class Database:
                 for job in jobs:
                     try:
                         outcomes.append(partial(job.future.set_result, job.run(session)))
+                    except DatabaseUnusable:
+                        raise
                     except ArenaError as error:  # refused before it wrote
                         outcomes.append(partial(job.future.set_exception, error))
-        except BaseException as error:  # whatever it is: the thread goes on, and who waits is told
+        except BaseException as error:  # of any kind: the callers get it, and the thread continues
             if len(jobs) > 1:
                 for job in jobs:
                     self._run([job])
@@ -187,20 +186,45 @@ def create_database_engine(url: str) -> Engine:
     SQLite: write-ahead log, every commit on the disk before it returns (synchronous=FULL), foreign keys enforced.
     PostgreSQL, with psycopg: a lock that all writing transactions share, since each record of the log continues the
     one before it; transactions that read see one snapshot of the database.
+
+    Every failure of the database is then a `DatabaseUnusable`.
+
+    Raises:
+        SettingsError: It is not the address of such a database, or psycopg is not installed.
     """
-    address = make_url(url)
-    if address.drivername == "postgresql":
-        address = address.set(drivername="postgresql+psycopg")
+    address = _parse(url)
     if address.get_backend_name() == "sqlite":
         engine = _create_engine(address, connect_args={"timeout": BUSY_SECONDS})
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     else:
         lock_timeout = f"-c lock_timeout={int(BUSY_SECONDS * 1000)}"
-        engine = _create_engine(address, connect_args={"options": lock_timeout}, pool_pre_ping=True)
+        try:
+            engine = _create_engine(address, connect_args={"options": lock_timeout}, pool_pre_ping=True)
+        except ImportError:
+            raise SettingsError(
+                "an event in PostgreSQL needs psycopg: in a clone of the project, pip install '.[postgresql]'"
+            ) from None
         event.listen(engine, "begin", _begin_postgresql)
         event.listen(engine, "commit", _commit_postgresql)
+    event.listen(engine, "handle_error", partial(explain, address))
     return engine
+
+
+def _parse(url: str) -> URL:
+    try:
+        address = make_url(url)
+    except (ArgumentError, ValueError):
+        address = URL.create("unknown")
+    backend = address.get_backend_name()
+    if backend == "postgresql":
+        return address.set(drivername="postgresql+psycopg")
+    if backend == "sqlite" and address.database not in (None, "", ":memory:"):
+        return address
+    raise SettingsError(
+        "`database_url` in settings.json must look like postgresql://user:password@host/database, "
+        "or be null for a file in the event folder"
+    )
 
 
 @dataclass(frozen=True)
@@ -220,7 +244,7 @@ def _writes(connection: Connection) -> bool:
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # Python's own BEGIN comes too late, before the first write: `_begin_sqlite`
+    connection.isolation_level = None  # Python would begin with the first write, which is too late: see `_begin_sqlite`
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")

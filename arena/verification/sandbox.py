@@ -101,7 +101,7 @@ def _watch(child: subprocess.Popen[bytes], limits: Limits, reader: _Reader, canc
         with contextlib.suppress(psutil.Error):  # it has just ended
             # On Windows the python of a virtual environment starts the real one as its child.
             children = process.children(recursive=True) if sys.platform == "win32" else []
-            if sum(each.memory_info().rss for each in (process, *children)) > limits.memory:
+            if sum(part.memory_info().rss for part in (process, *children)) > limits.memory:
                 return "memory"
         if reader.at_end.wait(POLL_SECONDS):  # it closed its output: it has ended, or is about to
             with contextlib.suppress(subprocess.TimeoutExpired):

@@ -130,8 +130,8 @@ def description() -> Response:
     return Response(openapi.FILE.read_bytes(), mimetype="application/json")
 
 
-def _json(answer: object, status: int = 200) -> Response:
-    return Response(to_json(answer), status, mimetype="application/json")
+def _json(value: object, status: int = 200) -> Response:
+    return Response(to_json(value), status, mimetype="application/json")
 
 
 def _offset() -> int:

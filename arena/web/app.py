@@ -15,6 +15,7 @@ from arena.web import api, console, errors, filters, public, routes, security, s
 from arena.web.assets import compress, read_assets
 from arena.web.context import AppContext, get_context
 from arena.web.limits import KIB, request_limits
+from trainer.verse.text import pluralize
 
 DEFAULT_BODY = 64 * KIB  # bytes of a request, such as a vote or a login
 FORM_MEMORY = 4 * DEFAULT_BODY  # bytes; Werkzeug counts the 64 KiB it reads of a file at a time, and some before them
@@ -53,10 +54,11 @@ def create_app(
         single_line=filters.single_line,
         duration=filters.duration,
         iso_time=filters.iso_time,
+        clock_time=filters.clock_time,
         sentence=filters.sentence,
     )
     app.jinja_env.globals.update(
-        pluralize=filters.pluralize,
+        pluralize=pluralize,
         qr=filters.qr,
         static=static_address,
         form_token=security.form_token,

@@ -8,11 +8,11 @@ from __future__ import annotations
 from flask import Blueprint, current_app, redirect, render_template, request
 from werkzeug.wrappers import Response
 
-from arena.errors import ArenaError, BadSetting
+from arena.errors import ArenaError, BadSetting, DatabaseUnusable
 from arena.services import bracket, events, queries
 from arena.web import security
 from arena.web.context import get_context
-from arena.web.errors import status_of
+from arena.web.errors import on_arena_error, status_of
 from arena.web.filters import sentence
 
 console = Blueprint("console", __name__, url_prefix="/console")
@@ -33,6 +33,8 @@ def _require_login() -> Response | str | None:
 
 @console.errorhandler(ArenaError)
 def _problem(error: ArenaError) -> Response:
+    if isinstance(error, DatabaseUnusable):  # the page needs the database, too
+        return on_arena_error(error)
     response = current_app.make_response(_page(problem=sentence(str(error))))
     response.status_code = status_of(error)
     return response
@@ -181,7 +183,7 @@ def _number(name: str, least: int, most: int) -> float:
     """Return a number of the form; an empty field is 0.
 
     Args:
-        name: of the field.
+        name: the field's name.
         least: the smallest number allowed.
         most: the largest number allowed.
 

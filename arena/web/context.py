@@ -58,7 +58,7 @@ class AppContext:
         """Compute a value that is the same for everybody, once for each version.
 
         Args:
-            name: of the value.
+            name: the value's name.
             version: the kept value is returned until this changes.
             compute: returns a new value.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 
@@ -9,13 +10,15 @@ from flask import Flask, Response, current_app, jsonify, render_template, reques
 from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntityTooLarge
 
 from arena import errors
-from arena.errors import ArenaError
+from arena.errors import ArenaError, DatabaseUnusable
 from arena.web import security
 from arena.web.filters import sentence
 from arena.web.refusal import Refusal
 from arena.web.schemas import ErrorResponse
 
-# Every error of arena.errors has a row. Errors of other modules that reach a page are faults of the server.
+log = logging.getLogger(__name__)
+
+# Every error of arena.errors has a row. Other errors that reach a page are faults of the server.
 STATUSES: dict[type[ArenaError], int] = {
     errors.NoEvent: 409,
     errors.EventExists: 409,
@@ -49,7 +52,14 @@ STATUSES: dict[type[ArenaError], int] = {
     errors.PollRoundOver: 409,
     errors.OwnMatch: 403,
     errors.BadSide: 422,
+    errors.ResultsDiffer: 500,
     errors.LogBroken: 500,
+    errors.DatabaseUnusable: 500,
+    errors.DatabaseUnreachable: 503,
+    errors.DatabaseBusy: 503,
+    errors.DatabaseReadOnly: 500,
+    errors.DatabaseFull: 507,
+    errors.DatabaseDamaged: 500,
     errors.DatabaseTooNew: 500,
 }
 
@@ -67,8 +77,13 @@ def register(app: Flask) -> None:
 
 
 def on_arena_error(error: ArenaError) -> Response:
-    """Answer with a domain error's status, code and facts."""
-    return error_response(status_of(error), error.code, str(error), error.facts)
+    """Answer with a domain error's status, code and facts. Only the organizer reads what is wrong with the database."""
+    message = str(error)
+    if isinstance(error, DatabaseUnusable):
+        log.error(message)
+        if not security.in_console(request):
+            message = "the server cannot use its database now: try again in a moment, or tell the organizer"
+    return error_response(status_of(error), error.code, message, error.facts)
 
 
 def on_refusal(error: Refusal) -> Response:
@@ -101,7 +116,7 @@ def on_http_error(error: HTTPException) -> Response:
 
 
 def error_response(status: int, code: str, message: str, facts: Mapping[str, object] | None = None) -> Response:
-    """Make the answer to an error: JSON for programs, a page for people.
+    """Make the response to an error: JSON for programs, a page for people.
 
     Args:
         status: the HTTP status.

@@ -17,7 +17,7 @@ SPEAKER = re.compile(r"[A-Z][A-Z .'\-]{1,40}:")  # a line that names the speaker
 # The stage: sizes of a verse, 100 for a hundredth of the screen's width, one CSS class each, largest first.
 STAGE_SIZES = (320, 290, 265, 240, 220, 200, 180, 160, 140, 120)
 PAIR = (44.5, 28.0)  # hundredths of the screen's width that one of two verses may be wide, and high, on a 16:9 screen
-ALONE = (84.0, 24.0)  # likewise for the champion's
+ALONE = (84.0, 24.0)  # the same for the champion's verse
 WHOLE_LINES_FROM = 180  # from this size on, prefer smaller letters to a line that wraps
 LETTER = 0.45  # of the size: the mean width of a letter in the widest of the serifs used
 LEADING = 1.42  # of the size: the height of a line
@@ -104,13 +104,9 @@ def iso_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def pluralize(number: int, one: str, many: str | None = None) -> str:
-    """Return a number with its noun.
-
-    >>> pluralize(1, "vote"), pluralize(1200, "vote"), pluralize(0, "entry", "entries")
-    ('1 vote', '1,200 votes', '0 entries')
-    """
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+def clock_time(seconds: float) -> str:
+    """Return a time on the clock of the server's machine, which is the organizer's."""
+    return datetime.fromtimestamp(seconds).strftime("%H:%M:%S")
 
 
 def qr(address: str) -> Markup:

@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from arena.web.refusal import Refusal
+from trainer.verse.text import pluralize
 
 LOGIN_TRIES = 8  # wrong passwords of one address within `LOGIN_WINDOW`
 LOGIN_WINDOW = 60.0  # seconds
@@ -32,7 +33,7 @@ class LoginLimit:
                 times.popleft()
             if len(times) >= LOGIN_TRIES:
                 wait = int(times[0] + LOGIN_WINDOW - now) + 1
-                message = f"Too many wrong passwords: try again in {wait} seconds."
+                message = f"Too many wrong passwords: try again in {pluralize(wait, 'second')}."
                 raise Refusal(429, "login-limit", message, retry_after=wait)
 
     def failed(self, peer: str, now: float) -> None:

@@ -58,9 +58,9 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
         operation["security"] = SECRET
     if route.request is not None:
         operation |= _request(route.request)
-    answers: dict[str, type | None] = {str(status): kind for status, kind in route.responses.items()}
-    answers["default"] = ErrorResponse
-    operation["responses"] = {status: _response(kind, schemas) for status, kind in answers.items()}
+    responses: dict[str, type | None] = {str(status): kind for status, kind in route.responses.items()}
+    responses["default"] = ErrorResponse
+    operation["responses"] = {status: _response(kind, schemas) for status, kind in responses.items()}
     return operation
 
 

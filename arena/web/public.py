@@ -52,8 +52,14 @@ def index() -> str:
             return render_template("vote.html", ballot=ballot, **common)
     shown: StageView | None = None
     if state.phase in ("between", "voting", "champion", "published"):
-        shown = ctx.cached("stage", (state.version, state.phase), lambda: queries.stage_view(ctx.db, now=now))
+        shown = stage_of(state)
     return render_template("wait.html", shown=shown, **common)
+
+
+def stage_of(state: Snapshot) -> StageView:
+    """Return what the stage shows, read from the database once for each state of the event."""
+    ctx = get_context()
+    return ctx.cached("stage", (state.version, state.phase), lambda: queries.stage_view(ctx.db, now=ctx.now))
 
 
 def _ballot(match_id: str, secret: str, now: float) -> Ballot | None:
@@ -113,9 +119,13 @@ def mine() -> str:
     secret = security.voter_secret()
     owned = entries.entries_of(ctx.db, secret, now=ctx.now)
     changing = any(entry.state in CHANGING for entry in owned)
+    rounds = stage_of(ctx.snapshot()).rounds if owned else []
+    matches = [match for column in rounds for match in column.matches]
+    sides = [side for match in matches for side in (match.upper, match.lower) if side is not None]
     return render_template(
         "mine.html",
         entries=owned,
+        finished={side.entry for side in sides if side.name is not None},  # names are public after the last match
         now=ctx.now,
         key=_entries_key(owned),
         every=REFRESH_SECONDS if changing else None,

@@ -49,7 +49,7 @@ SEND_PIECE = Route(
     name="send_piece",
     method="PATCH",
     path=f"{ENTRIES}/{{entry_id}}",
-    summary="Send the next bytes of a bundle. An error 409 with `offset` says where to go on.",
+    summary="Send the next bytes of a bundle. An error 409 with `offset` says where to continue.",
     responses={200: schemas.PieceResponse},
     request=schemas.PieceRequest,
     secret=True,
@@ -76,7 +76,7 @@ STATE = Route(
     name="state",
     method="GET",
     path=f"{API}/state",
-    summary="Show the state of the event, the same for everybody. Answers 304 to the ETag of the last answer.",
+    summary="Show the state of the event, the same for everybody. The status is 304 if the ETag has not changed.",
     responses={200: Snapshot, 304: None},
 )
 EVENT = Route(

@@ -1,4 +1,4 @@
-"""Requests and responses of the API that are not answers of a service. `web.openapi` describes them from here.
+"""Requests of the API, and those responses that no service returns. `web.openapi` describes them from here.
 
 A comment beside a field is its description there.
 """
@@ -34,7 +34,7 @@ class PieceRequest:
 
 @dataclass(frozen=True)
 class SignedReceipt:
-    """That a claim came in, and when, signed by the event."""
+    """When a claim arrived, signed by the event."""
 
     entry: str  # id
     claim: str  # SHA-256 of the header, hexadecimal
@@ -44,10 +44,10 @@ class SignedReceipt:
 
 @dataclass(frozen=True)
 class ClaimResponse:
-    """What has become of a claim."""
+    """The result of sending a claim."""
 
     entry: str  # id
-    offset: int  # bytes of the bundle received so far: go on from here
+    offset: int  # bytes of the bundle received so far: continue from here
     size: int  # bytes of the whole bundle
     state: str  # of the entry
     receipt: SignedReceipt
@@ -56,9 +56,9 @@ class ClaimResponse:
 
 @dataclass(frozen=True)
 class PieceResponse:
-    """What has become of a piece."""
+    """The result of sending a piece."""
 
-    offset: int  # bytes of the bundle received so far: go on from here
+    offset: int  # bytes of the bundle received so far: continue from here
     state: str  # of the entry
 
 
@@ -85,11 +85,11 @@ class Corpus:
 
 @dataclass(frozen=True)
 class EventResponse:
-    """The event, for whoever wants to enter."""
+    """The event, for everybody who wants to enter."""
 
     name: str
     state: str  # draft, open, closed, drawn, champion, published, void
-    closes_at: float | None  # seconds since the epoch, when submissions close by themselves
+    closes_at: float | None  # seconds since the epoch, when submissions close automatically
     grace_ends_at: float | None  # seconds since the epoch, until when tensors may follow
     limits: Limits
     corpus: Corpus

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from flask import Blueprint, render_template
 
-from arena.services import queries
 from arena.services.schemas import MatchView, StageView
 from arena.web import filters
 from arena.web.context import get_context
-from arena.web.public import phase_key
+from arena.web.public import phase_key, stage_of
 
 stage = Blueprint("stage", __name__)
 
@@ -23,7 +22,7 @@ def page() -> str:
     ctx = get_context()
     state = ctx.snapshot()
     now = ctx.now
-    view = ctx.cached("stage", (state.version, state.phase), lambda: queries.stage_view(ctx.db, now=now))
+    view = stage_of(state)
     scene, turn = scene_of(view, now)
     if scene == "champion":
         size = filters.stage_size(_champion(view), filters.ALONE)

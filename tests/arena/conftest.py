@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.bundles import RECIPE, Poet, random_weights, torn_poet
+from tests.support.bundles import RECIPE, Poet, torn_poet
 from tests.support.evening import Evening
 from trainer.verse.generate import Written
 
@@ -23,7 +23,7 @@ def evening(tmp_path: Path) -> Iterator[Evening]:
 
 @pytest.fixture
 def poet() -> Poet:
-    return Poet(random_weights(1))
+    return Poet.random(1)
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from arena.processes import CODE_FOLDER, python_command
 def test_a_child_runs_the_code_of_its_parent_in_any_folder(tmp_path: Path) -> None:
     (tmp_path / "arena.py").write_text("raise SystemExit('the wrong code')")
     command = python_command("arena.cli:main", "event", "show", "--dir", str(tmp_path))
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={})
-    assert (done.returncode, "holds no event" in done.stderr) == (1, True), done.stderr
+    completed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={})
+    assert (completed.returncode, "holds no event" in completed.stderr) == (1, True), completed.stderr
 
 
 @pytest.mark.parametrize(("last_action", "output"), [("None", ""), ("lambda: print('last', flush=True)", "last\n")])

@@ -34,12 +34,12 @@ def play(
     """Decide every match as it becomes ready; without a generator the better seed wins."""
     decisions: dict[str, Decision] = {}
     while True:
-        found = resolve_bracket(matches, seeds, decisions, out)
-        ready = [match.id for match in matches if found[match.id].ready]
+        standings = resolve_bracket(matches, seeds, decisions, out)
+        ready = [match.id for match in matches if standings[match.id].ready]
         if not ready:
-            return decisions, found
+            return decisions, standings
         for match in ready:
-            upper, lower = found[match].upper, found[match].lower
+            upper, lower = standings[match].upper, standings[match].lower
             assert upper and lower
             winner = rng.choice([upper, lower]) if rng else min(upper, lower, key=seeds.index)
             decisions[match] = Decision(upper, lower, winner, "votes")
@@ -65,12 +65,12 @@ def test_two_entries_meet_in_a_final_and_there_is_no_third_place() -> None:
 
 def test_with_three_entries_the_loser_of_the_only_semifinal_is_third() -> None:
     matches, seeds = build_bracket(3), ["a", "b", "c"]
-    found = resolve_bracket(matches, seeds, {})
-    assert (found["r1m1"].winner, found["r1m1"].decided_by) == ("a", "bye")
-    assert (found["r1m2"].upper, found["r1m2"].lower, found["r1m2"].ready) == ("b", "c", True)
-    found = resolve_bracket(matches, seeds, {"r1m2": Decision("b", "c", "c", "votes")})
-    assert (found["third"].winner, found["third"].decided_by) == ("b", "walkover")
-    assert (found["r2m1"].upper, found["r2m1"].lower, found["r2m1"].ready) == ("a", "c", True)
+    standings = resolve_bracket(matches, seeds, {})
+    assert (standings["r1m1"].winner, standings["r1m1"].decided_by) == ("a", "bye")
+    assert (standings["r1m2"].upper, standings["r1m2"].lower, standings["r1m2"].ready) == ("b", "c", True)
+    standings = resolve_bracket(matches, seeds, {"r1m2": Decision("b", "c", "c", "votes")})
+    assert (standings["third"].winner, standings["third"].decided_by) == ("b", "walkover")
+    assert (standings["r2m1"].upper, standings["r2m1"].lower, standings["r2m1"].ready) == ("a", "c", True)
 
 
 def test_places_are_a_power_of_two_and_hold_every_seed_once() -> None:
@@ -84,14 +84,14 @@ def test_places_are_a_power_of_two_and_hold_every_seed_once() -> None:
 def test_the_best_two_seeds_can_meet_only_in_the_final(n: int) -> None:
     """Where the better seed always wins, the two that meet in a round add up to one more than the places left."""
     matches = build_bracket(n)
-    _, found = play(matches, entries(n))
+    _, standings = play(matches, entries(n))
     for match in matches:
         if match.kind == "third":
             continue
         left = len(seed_positions(n)) // 2 ** (match.round - 1)
-        sides = [int(side[1:]) for side in (found[match.id].upper, found[match.id].lower) if side]
+        sides = [int(side[1:]) for side in (standings[match.id].upper, standings[match.id].lower) if side]
         assert sum(sides) == left + 1 or (len(sides) == 1 and left + 1 - sides[0] > n)
-    assert found[final_of(matches)].winner == "e1" and found[final_of(matches)].loser == "e2"
+    assert standings[final_of(matches)].winner == "e1" and standings[final_of(matches)].loser == "e2"
 
 
 @pytest.mark.parametrize("n", SIZES)
@@ -99,23 +99,23 @@ def test_every_size_plays_to_one_champion_with_as_many_votes_as_it_must(n: int) 
     matches, seeds = build_bracket(n), entries(n)
     assert len({match.id for match in matches}) == len(matches) == len(seed_positions(n)) - 1 + (n > 2)
     for chance in range(5):
-        decisions, found = play(matches, seeds, random.Random(chance))
-        assert all(standing.closed for standing in found.values())
+        decisions, standings = play(matches, seeds, random.Random(chance))
+        assert all(standing.closed for standing in standings.values())
         assert len(decisions) == n - 1 + (n > 3)  # each but the champion loses once; one more for the third place
-        lost = [found[match.id].loser for match in matches if match.kind != "third" and found[match.id].loser]
-        champion = found[final_of(matches)].winner
+        lost = [standings[match.id].loser for match in matches if match.kind != "third" and standings[match.id].loser]
+        champion = standings[final_of(matches)].winner
         assert sorted([*lost, champion or ""]) == sorted(seeds)
         if n > 2:
-            third = found["third"].winner
-            assert third and third not in (champion, found[final_of(matches)].loser)
+            third = standings["third"].winner
+            assert third and third not in (champion, standings[final_of(matches)].loser)
 
 
 @pytest.mark.parametrize("n", SIZES)
 def test_byes_are_in_the_first_round_only_and_go_to_the_best_seeds(n: int) -> None:
-    _, found = play(build_bracket(n), entries(n))
-    byes = {standing.winner for standing in found.values() if standing.decided_by == "bye"}
+    _, standings = play(build_bracket(n), entries(n))
+    byes = {standing.winner for standing in standings.values() if standing.decided_by == "bye"}
     assert byes == {f"e{seed}" for seed in range(1, len(seed_positions(n)) - n + 1)}
-    assert all(match.startswith("r1") for match, standing in found.items() if standing.decided_by == "bye")
+    assert all(match.startswith("r1") for match, standing in standings.items() if standing.decided_by == "bye")
 
 
 def test_a_match_is_listed_after_the_matches_that_feed_it() -> None:
@@ -136,20 +136,20 @@ def test_a_bracket_refuses_more_entries_than_it_has_places() -> None:
 
 def test_a_disqualified_side_loses_by_walkover() -> None:
     matches, seeds = build_bracket(4), entries(4)
-    found = resolve_bracket(matches, seeds, {}, {"e1"})
-    assert (found["r1m1"].winner, found["r1m1"].loser, found["r1m1"].decided_by) == ("e4", "e1", "walkover")
-    found = resolve_bracket(matches, seeds, {"r1m2": Decision("e2", "e3", "e2", "votes")}, {"e1"})
-    assert (found["third"].winner, found["third"].decided_by) == ("e3", "walkover")
-    assert found["r2m1"].ready
+    standings = resolve_bracket(matches, seeds, {}, {"e1"})
+    assert (standings["r1m1"].winner, standings["r1m1"].loser, standings["r1m1"].decided_by) == ("e4", "e1", "walkover")
+    standings = resolve_bracket(matches, seeds, {"r1m2": Decision("e2", "e3", "e2", "votes")}, {"e1"})
+    assert (standings["third"].winner, standings["third"].decided_by) == ("e3", "walkover")
+    assert standings["r2m1"].ready
 
 
 def test_a_disqualified_entry_keeps_its_past_wins_and_loses_its_next_match() -> None:
     matches, seeds = build_bracket(4), entries(4)
     decisions = {"r1m1": Decision("e1", "e4", "e1", "votes"), "r1m2": Decision("e2", "e3", "e2", "votes")}
-    found = resolve_bracket(matches, seeds, decisions, {"e1"})
-    assert (found["r1m1"].winner, found["r1m1"].decided_by) == ("e1", "votes")
-    assert (found["r2m1"].winner, found["r2m1"].decided_by) == ("e2", "walkover")
-    assert found["third"].ready
+    standings = resolve_bracket(matches, seeds, decisions, {"e1"})
+    assert (standings["r1m1"].winner, standings["r1m1"].decided_by) == ("e1", "votes")
+    assert (standings["r2m1"].winner, standings["r2m1"].decided_by) == ("e2", "walkover")
+    assert standings["third"].ready
 
 
 def test_a_disqualified_champion_is_no_champion() -> None:
@@ -160,12 +160,14 @@ def test_a_disqualified_champion_is_no_champion() -> None:
 
 
 def test_when_both_sides_are_disqualified_nobody_advances() -> None:
-    found = resolve_bracket(build_bracket(4), entries(4), {"r1m2": Decision("e2", "e3", "e2", "votes")}, {"e1", "e4"})
-    assert found["r1m1"] == Standing("e1", "e4", NOBODY, NOBODY, "walkover")
-    assert (found["r2m1"].winner, found["r2m1"].decided_by) == ("e2", "walkover")
-    assert found["third"].winner == "e3"
-    found = resolve_bracket(build_bracket(2), entries(2), {}, {"e1", "e2"})
-    assert found["r1m1"].winner == NOBODY and found["r1m1"].closed
+    standings = resolve_bracket(
+        build_bracket(4), entries(4), {"r1m2": Decision("e2", "e3", "e2", "votes")}, {"e1", "e4"}
+    )
+    assert standings["r1m1"] == Standing("e1", "e4", NOBODY, NOBODY, "walkover")
+    assert (standings["r2m1"].winner, standings["r2m1"].decided_by) == ("e2", "walkover")
+    assert standings["third"].winner == "e3"
+    standings = resolve_bracket(build_bracket(2), entries(2), {}, {"e1", "e2"})
+    assert standings["r1m1"].winner == NOBODY and standings["r1m1"].closed
 
 
 @pytest.mark.parametrize("n", SIZES)
@@ -177,27 +179,27 @@ def test_disqualifications_at_any_moment_leave_a_bracket_that_can_be_played_to_i
         kept = dict(list(decisions.items())[: rng.randrange(len(decisions) + 1)])
         out = frozenset(rng.sample(seeds, rng.randrange(n + 1)))
         while True:
-            found = resolve_bracket(matches, seeds, kept, out)
-            ready = [match.id for match in matches if found[match.id].ready]
+            standings = resolve_bracket(matches, seeds, kept, out)
+            ready = [match.id for match in matches if standings[match.id].ready]
             if not ready:
                 break
             for match in ready:
-                upper, lower = found[match].upper, found[match].lower
+                upper, lower = standings[match].upper, standings[match].lower
                 assert upper and lower and not {upper, lower} & out
                 kept[match] = Decision(upper, lower, rng.choice([upper, lower]), "votes")
-        assert all(standing.closed for standing in found.values())
-        assert found[final_of(matches)].winner not in out
+        assert all(standing.closed for standing in standings.values())
+        assert standings[final_of(matches)].winner not in out
 
 
 def test_a_decision_undone_and_made_again_restores_the_later_matches() -> None:
     for n in SIZES:
         matches, seeds = build_bracket(n), entries(n)
-        decisions, found = play(matches, seeds, random.Random(n))
+        decisions, standings = play(matches, seeds, random.Random(n))
         for undone in list(decisions)[:4]:
             without = {match: decision for match, decision in decisions.items() if match != undone}
             then = resolve_bracket(matches, seeds, without)
             assert not then[undone].closed and (undone == "third" or not then[final_of(matches)].closed)
-            assert resolve_bracket(matches, seeds, without | {undone: decisions[undone]}) == found
+            assert resolve_bracket(matches, seeds, without | {undone: decisions[undone]}) == standings
 
 
 def test_a_decision_between_other_entries_is_ignored() -> None:
@@ -207,8 +209,8 @@ def test_a_decision_between_other_entries_is_ignored() -> None:
         "r2m1": Decision("e1", "e2", "e1", "votes"),
     }
     changed = decisions | {"r1m1": Decision("e1", "e4", "e4", "votes")}
-    found = resolve_bracket(build_bracket(4), entries(4), changed)
-    assert (found["r2m1"].upper, found["r2m1"].lower, found["r2m1"].ready) == ("e4", "e2", True)
+    standings = resolve_bracket(build_bracket(4), entries(4), changed)
+    assert (standings["r2m1"].upper, standings["r2m1"].lower, standings["r2m1"].ready) == ("e4", "e2", True)
 
 
 def test_matches_have_the_names_people_call_them_by() -> None:

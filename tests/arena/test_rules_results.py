@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from arena.rules.bracket import Decision
 from arena.rules.draw import draw_tie
-from arena.rules.results import CastVote, CountedPoll, Podium, compute_results, count_votes, decide
+from arena.rules.results import CastVotes, CountedPoll, Podium, compute_results, count_votes, decide
 from arena.rules.tally import Tally
 
 SEEDS = ["a", "b", "c", "d"]
 
 
-def votes(match: str, upper: int, lower: int, poll: int = 0, poll_round: int = 0) -> list[CastVote]:
-    return [CastVote(match, poll, poll_round, side) for side in ["upper"] * upper + ["lower"] * lower]
+def votes(match: str, upper: int, lower: int, poll: int = 0, poll_round: int = 0) -> list[CastVotes]:
+    return [CastVotes(match, poll, poll_round, side) for side in ["upper"] * upper + ["lower"] * lower]
 
 
 def test_votes_are_counted_for_each_match_poll_and_round() -> None:

@@ -6,7 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import case, func, select, update
 
 from arena.errors import (
     AnotherMatchOpen,
@@ -20,11 +20,12 @@ from arena.errors import (
     MatchNotOpen,
     MatchNotReady,
     NothingToUndo,
+    ResultsDiffer,
     TooManyEntries,
     WrongState,
 )
 from arena.rules.draw import draw_seeds, draw_tie
-from arena.rules.results import CastVote, CountedPoll, compute_results
+from arena.rules.results import CastVotes, CountedPoll, compute_results
 from arena.services.bracket import (
     close_due,
     close_match,
@@ -65,9 +66,9 @@ Four = tuple[Evening, list[str], dict[str, str]]
 
 def match_of(evening: Evening, match: str) -> Match:
     with evening.db.reading() as session:
-        found = session.get(Match, match)
-        assert found
-        return found
+        row = session.get(Match, match)
+        assert row
+        return row
 
 
 def test_the_draw_follows_from_the_word_and_nothing_else(four: Four) -> None:
@@ -386,7 +387,7 @@ def test_plain_data_of_votes_gives_the_results_that_the_database_holds(four: Fou
     disqualify(evening.db, ids[0], "not their own", now=evening.now)
     with evening.db.reading() as session:
         matches = list(session.scalars(select(Match)))
-        votes = [CastVote(v.match_id, v.poll, v.poll_round, v.choice) for v in session.scalars(select(Vote))]
+        votes = [CastVotes(v.match_id, v.poll, v.poll_round, v.choice) for v in session.scalars(select(Vote))]
     polls = [
         CountedPoll(m.id, m.decided_poll, m.decided_upper_id, m.decided_lower_id, len(m.tallies))
         for m in matches
@@ -407,3 +408,23 @@ def test_plain_data_of_votes_gives_the_results_that_the_database_holds(four: Fou
     assert view.champion and view.champion.entry == results.podium.champion == ids[2]
     assert view.second is None and results.podium.second is None
     assert view.third and view.third.entry == results.podium.third == ids[1]
+
+
+def test_an_event_is_not_published_if_its_votes_give_another_result(four: Four) -> None:
+    evening, ids, texts = four
+    for match, winner in (("r1m1", 0), ("r1m2", 1), ("third", 2), ("r2m1", 0)):
+        evening.decide(match, texts[ids[winner]])
+    turn = (
+        update(Vote)
+        .where(Vote.match_id == "r2m1")
+        .values(choice=case((Vote.choice == "upper", "lower"), else_="upper"))
+    )
+    with evening.db.writing() as session:
+        session.execute(turn)
+    with pytest.raises(ResultsDiffer) as refused:
+        publish(evening.db, now=evening.now)
+    assert refused.value.facts == {"match": "r2m1"}
+    assert current_event(evening.db).state == "champion"
+    with evening.db.writing() as session:
+        session.execute(turn)
+    assert publish(evening.db, now=evening.now).state == "published"

@@ -41,7 +41,8 @@ from arena.services.queries import console_view
 from arena.services.receipts import public_key_of
 from arena.services.schemas import EventRules
 from arena.services.uploads import PIECE_BYTES, sweep_parts, take_file
-from tests.support.bundles import RECIPE, Poet, edit_claim, header_of, undecided_verse, verses
+from tests.support.bundle_parts import edit_claim
+from tests.support.bundles import RECIPE, Poet, header_of, undecided_verse, verses
 from tests.support.evening import Evening, secret_of
 from trainer.submission.receipt import verify_receipt
 from trainer.verse.identity import is_secret, new_secret

@@ -12,7 +12,8 @@ from arena.services.schemas import EntryStatus, Job
 from arena.services.verification import claim_next, record_verdict, release, renew
 from arena.verification.check import check_bundle
 from arena.verification.report import Report
-from tests.support.bundles import Poet, edit_claim, undecided_verse, verses
+from tests.support.bundle_parts import edit_claim
+from tests.support.bundles import Poet, undecided_verse, verses
 from tests.support.evening import Evening, secret_of
 from trainer.verse.generate import Written
 

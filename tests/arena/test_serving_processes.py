@@ -16,7 +16,8 @@ import psutil
 import pytest
 
 from arena.server.lock import EventHeld, EventLock
-from arena.server.network import PortTaken, free_port, lan_address, with_address
+from arena.server.network import PortTaken, free_port, hold_port, lan_address, with_address
+from arena.server.server import is_answering
 from arena.services.events import close_submissions, open_submissions
 from arena.settings import SettingsError, create_event_folder
 from tests.support.evening import Evening
@@ -219,6 +220,39 @@ def test_a_port_that_cannot_be_bound_is_an_error(tmp_path: Path) -> None:
         free_port("127.0.0.1", 70_000)
     with pytest.raises(PortTaken):
         free_port("192.0.2.1", 0)
+
+
+def test_a_port_that_one_event_holds_is_taken_for_every_other(tmp_path: Path) -> None:
+    settings = create_event_folder(tmp_path / "event")
+    with hold_port("127.0.0.1", 0) as port:
+        for host in ("127.0.0.1", "0.0.0.0"):
+            with pytest.raises(PortTaken), hold_port(host, port):
+                pass
+        with pytest.raises(PortTaken):
+            with_address(settings, port=port)
+    assert with_address(settings, port=port).port == port
+
+
+def test_two_events_started_at_once_on_one_port_are_one_server_and_one_error(tmp_path: Path) -> None:
+    folders = [tmp_path / "one", tmp_path / "other"]
+    for folder in folders:
+        Evening(folder).create().end()
+    port = free_port("127.0.0.1", 0)
+    starts = [Process([*ARENA, "serve", "--dir", str(folder), "--port", str(port)]) for folder in folders]
+    try:
+        settled = ("Ctrl-C ends it", "choose another with --port")
+        assert within(START_WITHIN, lambda: all(any(map(start.said, settled)) for start in starts))
+        assert sorted(bool(start.said("Ctrl-C ends it")) for start in starts) == [False, True]
+    finally:
+        for start in starts:
+            start.end()
+
+
+def test_the_server_of_another_event_on_the_same_port_is_not_taken_for_our_own(shared: Evening, tmp_path: Path) -> None:
+    assert is_answering(replace(shared.settings, port=shared.port))
+    stranger = create_event_folder(tmp_path / "event")
+    assert not is_answering(replace(stranger, port=shared.port))
+    assert not is_answering(replace(shared.settings, port=free_port("127.0.0.1", 0)))
 
 
 def test_a_console_for_other_machines_needs_tls(folder: Path) -> None:

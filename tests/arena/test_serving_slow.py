@@ -90,10 +90,10 @@ def test_an_upload_beyond_the_free_slots_is_told_when_to_try_again(port: int) ->
     stalled = [stall(port, "POST /enter", 1_000) for _ in range(places + 1)]
     try:
         ready, _, _ = select.select([wire.socket for wire in stalled], [], [], 8)  # whichever came last
-        told = next(wire for wire in stalled if wire.socket in ready)
-        status, headers, _ = told.answer()
+        refused = next(wire for wire in stalled if wire.socket in ready)
+        status, headers, _ = refused.answer()
         assert (status, headers["retry-after"]) == (503, "3")
-        assert told.closed()
+        assert refused.closed()
     finally:
         for wire in stalled:
             wire.close()
@@ -211,5 +211,5 @@ def test_the_limit_of_descriptors_is_raised_as_far_as_it_goes() -> None:
     code = "import resource as r; from arena.server.network import raise_descriptor_limit as raised;"
     code += "hard = r.getrlimit(r.RLIMIT_NOFILE)[1]; r.setrlimit(r.RLIMIT_NOFILE, (200, hard)); found = raised();"
     code += "soft = r.getrlimit(r.RLIMIT_NOFILE)[0]; print(200 < found < soft if hard > 1000 else found)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "True"
+    completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert completed.stdout.strip() == "True"

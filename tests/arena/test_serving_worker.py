@@ -12,17 +12,28 @@ from typing import Any
 
 import pytest
 
-from arena.processes import CODE_FOLDER, python_command
+from arena.processes import python_command
 from arena.scheduler import Scheduler
 from arena.server.supervisor import WORKER
 from arena.services import entries, events, queries
 from arena.services.schemas import ConsoleEntry
 from arena.verification.report import Report
-from arena.verification.runner import Cancelled
-from arena.worker import LEASE_SECONDS, Worker
+from arena.verification.runner import Cancelled, verify_file
+from arena.worker import LEASE_SECONDS, RENEW_EVERY, Worker
 from tests.support.bundles import forged_verse, verse
 from tests.support.evening import Evening, secret_of
 from tests.support.server import Process, within
+
+STALLED_WORKER = """
+import sys, time
+from pathlib import Path
+from arena.bootstrap import open_event
+from arena.settings import load_settings
+from arena.worker import Worker
+folder, now = Path(sys.argv[1]), float(sys.argv[2])
+event = open_event(load_settings(folder))
+Worker(event.db, event.bundles, name="stalled", clock=lambda: now, check=lambda *_: time.sleep(600)).run()
+"""
 
 
 @pytest.fixture
@@ -61,11 +72,7 @@ def test_an_honest_verse_is_verified_and_a_forged_one_refused_with_its_reason(ev
 def test_a_killed_worker_costs_one_lease_and_no_entry(evening: Evening) -> None:
     """A real worker process is killed in the middle of a check; after its lease another does the work."""
     entry = evening.enter("ann", verse(7))
-    stalled = "import sys, threading, time; sys.path.insert(0, sys.argv.pop(1)); import arena.worker as w;"
-    stalled += "from pathlib import Path; w.Worker.__init__.__kwdefaults__['check'] = lambda *a: time.sleep(600);"
-    stalled += f"w.Worker.__init__.__kwdefaults__['clock'] = lambda: {evening.now};"
-    stalled += "w.run_worker(w.load_settings(Path(sys.argv[1])), 1)"
-    process = Process([sys.executable, "-P", "-c", stalled, CODE_FOLDER, str(evening.folder)])
+    process = Process([sys.executable, "-c", STALLED_WORKER, str(evening.folder), str(evening.now)])
     try:
         assert within(60, lambda: entry_of(evening, entry).state == "verifying"), process.lines
     finally:
@@ -108,8 +115,7 @@ def test_a_check_that_breaks_off_is_tried_again_and_never_held_against_the_verse
     work_until(evening, worker_of(evening, "two"), entry, "verified")
 
 
-def test_a_long_check_keeps_its_lease(evening: Evening, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("arena.worker.RENEW_EVERY", 0.0)
+def test_a_long_check_keeps_its_lease(evening: Evening) -> None:
     entry, finish = evening.enter("ann", verse(7)), threading.Event()
 
     def check(path: Path, cancelled: threading.Event) -> Report:
@@ -128,22 +134,24 @@ def test_a_long_check_keeps_its_lease(evening: Evening, monkeypatch: pytest.Monk
     worker.run()
 
 
-def test_a_check_that_nobody_waits_for_is_stopped(evening: Evening, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("arena.worker.RENEW_EVERY", 0.0)
-    entry, stopped = evening.enter("ann", verse(7)), threading.Event()
+def test_a_check_that_nobody_waits_for_is_stopped_and_the_next_entry_is_checked(evening: Evening) -> None:
+    withdrawn, stopped = evening.enter("ann", verse(7)), threading.Event()
 
     def check(path: Path, cancelled: threading.Event) -> Report:
+        if stopped.is_set():
+            return verify_file(path, cancelled)
         assert cancelled.wait(60)
         stopped.set()
         raise Cancelled
 
-    worker = worker_of(evening, check=check)
+    worker = worker_of(evening, jobs=1, check=check)
     worker.step()
-    entries.withdraw(evening.db, entry, secret_of("ann"), now=evening.now)
+    entries.withdraw(evening.db, withdrawn, secret_of("ann"), now=evening.now)
+    evening.now += RENEW_EVERY
     worker.step()
     assert stopped.wait(10)
-    assert within(10, lambda: worker.step() or not worker._checks)
-    assert entry_of(evening, entry).state == "withdrawn"
+    work_until(evening, worker, evening.enter("bob", verse(8)), "verified")
+    assert entry_of(evening, withdrawn).state == "withdrawn"
 
 
 def test_the_scheduler_closes_submissions_on_time_while_no_entry_waits(evening: Evening) -> None:

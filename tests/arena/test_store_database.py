@@ -85,11 +85,11 @@ def test_a_database_of_the_first_version_opens_and_the_evening_goes_on(tmp_path:
 
 def test_every_connection_is_set_for_safety(evening: Evening) -> None:
     with evening.db.reading() as session:
-        found = {
+        pragmas = {
             name: session.execute(text(f"PRAGMA {name}")).scalar()
             for name in ("journal_mode", "synchronous", "foreign_keys")
         }
-    assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
 
 
 def test_the_database_itself_keeps_votes_at_one_a_voter(evening: Evening) -> None:
@@ -217,11 +217,11 @@ def test_many_threads_write_one_chain(evening: Evening) -> None:
 def test_a_snapshot_takes_few_queries(evening: Evening) -> None:
     evening.begin()
     evening.drawn(verses(4))
-    asked: list[str] = []
+    queries: list[str] = []
     engine = evening.db.engine
-    event.listen(engine, "before_cursor_execute", lambda *args: asked.append(args[2]))
+    event.listen(engine, "before_cursor_execute", lambda *args: queries.append(args[2]))
     snapshot(evening.db, now=evening.now)
-    assert len(asked) <= 10
+    assert len(queries) <= 10
 
 
 # Transactions that several threads share

@@ -16,16 +16,19 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from click.testing import CliRunner, Result
 from sqlalchemy import create_engine, func, insert, select, text
 from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.orm import Session
 
 from arena.bootstrap import open_database
-from arena.errors import DatabaseTooNew
+from arena.cli import main
+from arena.errors import DatabaseBusy, DatabaseTooNew, DatabaseUnreachable
 from arena.services.bracket import close_match
 from arena.services.events import publish
 from arena.services.log import append, head, verify_log
 from arena.services.queries import results_view, snapshot
+from arena.store import unit_of_work
 from arena.store.migrations import upgrade
 from arena.store.schema import Base, Entry, Match, Vote
 from arena.store.unit_of_work import create_database_engine
@@ -67,8 +70,8 @@ def server() -> Iterator[str]:
     def run(program: str, *arguments: str) -> None:
         line, log = [PROGRAMS / program, "-D", folder / "data", *arguments], folder / "output"
         with log.open("a") as output:
-            done = subprocess.run(line, cwd=folder, user=user, stdout=output, stderr=output)
-        assert done.returncode == 0, log.read_text()
+            completed = subprocess.run(line, cwd=folder, user=user, stdout=output, stderr=output)
+        assert completed.returncode == 0, log.read_text()
 
     try:
         run("initdb", "--username=arena", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
@@ -234,3 +237,42 @@ def test_a_database_of_a_newer_version_is_refused(url: str) -> None:
     db.dispose()
     with pytest.raises(DatabaseTooNew):
         upgrade(url)
+
+
+def test_a_database_that_postgresql_does_not_have_is_named(server: str) -> None:
+    with pytest.raises(DatabaseUnreachable, match='"nowhere" does not exist'):
+        open_database(server.format("nowhere"))
+
+
+def test_a_lock_that_another_program_holds_too_long_is_called_so(
+    evening: Evening, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evening.begin()
+    monkeypatch.setattr(unit_of_work, "BUSY_SECONDS", 0.1)
+    impatient = open_database(url)
+    with evening.db.writing(), pytest.raises(DatabaseBusy), impatient.writing():
+        pass
+    with impatient.writing():
+        pass
+    impatient.dispose()
+
+
+def test_a_connection_that_postgresql_ends_is_reported_and_the_next_one_works(evening: Evening) -> None:
+    evening.begin()
+    with pytest.raises(DatabaseUnreachable), evening.db.writing() as session:
+        session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+    assert snapshot(evening.db, now=evening.now).phase == "entering"
+
+
+def test_init_makes_an_event_in_postgresql_and_commands_use_it(url: str, tmp_path: Path) -> None:
+    def arena(*words: str) -> Result:
+        return CliRunner().invoke(main, list(words), prog_name="arena")
+
+    folder = tmp_path / "event"
+    made = arena("init", str(folder), "--name", "Poets", "--database-url", url)
+    assert made.exit_code == 0, made.output
+    assert "Poets: draft" in arena("event", "show", "--dir", str(folder)).output
+    assert not (folder / "arena.sqlite3").exists()
+    again = arena("init", str(tmp_path / "other"), "--database-url", url)
+    assert again.exit_code == 1 and "already holds the event 'Poets'" in again.output
+    assert not (tmp_path / "other").exists()

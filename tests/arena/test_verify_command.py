@@ -115,8 +115,8 @@ def test_a_name_cannot_steer_the_terminal(tmp_path: Path, poet: Poet) -> None:
     path = tmp_path / name
     path.write_bytes(poet.pack())
     for arguments in ([path], ["--json", path]):
-        done = subprocess.run([*ARENA, "verify", *arguments], capture_output=True, check=True)
-        lines = done.stdout.decode()
+        completed = subprocess.run([*ARENA, "verify", *arguments], capture_output=True, check=True)
+        lines = completed.stdout.decode()
         assert all(character.isprintable() or character == "\n" for character in lines)
     assert "\\x1b[2J\\x1b]0;owned\\x07 PASS\\r\\n\\u202egpj.\\udcff" in verify(path).output
 
@@ -135,24 +135,24 @@ def test_long_untrusted_text_is_cut() -> None:
 def test_a_terminal_without_the_verses_letters_gets_escapes(kinds: Callable[[str], Path]) -> None:
     path = kinds("missing").with_name("Ωμέγα")
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}
-    done = subprocess.run([*ARENA, "verify", path], capture_output=True, env=environment)
-    assert (done.returncode, done.stderr) == (2, b"")
-    assert b"\\u03a9" in done.stdout
+    completed = subprocess.run([*ARENA, "verify", path], capture_output=True, env=environment)
+    assert (completed.returncode, completed.stderr) == (2, b"")
+    assert b"\\u03a9" in completed.stdout
 
 
-def test_a_reader_who_leaves_early_is_no_failed_verse(kinds: Callable[[str], Path]) -> None:
+def test_a_closed_output_is_not_reported_as_a_failed_verse(kinds: Callable[[str], Path]) -> None:
     read, write = os.pipe()
     os.close(read)
-    done = subprocess.run([*ARENA, "verify", kinds("missing")], stdout=write, stderr=subprocess.PIPE)
+    completed = subprocess.run([*ARENA, "verify", kinds("missing")], stdout=write, stderr=subprocess.PIPE)
     os.close(write)
-    assert (done.returncode, done.stderr) == (2, b"")
+    assert (completed.returncode, completed.stderr) == (2, b"")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/dev/full")
 def test_an_output_that_cannot_be_written_is_no_failed_verse(kinds: Callable[[str], Path]) -> None:
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run([*ARENA, "verify", kinds("pass")], stdout=full, stderr=subprocess.PIPE)
-    assert done.returncode == 2
+        completed = subprocess.run([*ARENA, "verify", kinds("pass")], stdout=full, stderr=subprocess.PIPE)
+    assert completed.returncode == 2
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")

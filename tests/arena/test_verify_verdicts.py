@@ -12,7 +12,8 @@ import pytest
 from arena.verification.report import Report
 from arena.verification.runner import Cancelled, check_in_child, claim_limits, report_of, verify_file, verify_files
 from arena.verification.sandbox import Ending, Limits
-from tests.support.bundles import CONFIG, RECIPE, VOCABULARY, Poet, edit_claim, random_weights, torn_poet
+from tests.support.bundle_parts import edit_claim
+from tests.support.bundles import CONFIG, RECIPE, VOCABULARY, Poet, torn_poet
 from trainer.verse.bundle import read_claim
 from trainer.verse.config import ModelConfig
 from trainer.verse.generate import Written
@@ -59,7 +60,7 @@ def test_one_changed_token_fails_at_its_position(tmp_path: Path, poet: Poet) -> 
 
 
 def test_other_weights_with_their_own_digest_fail(tmp_path: Path, poet: Poet) -> None:
-    report = verify(tmp_path / "a", Poet(random_weights(2)).pack(poet.write()))
+    report = verify(tmp_path / "a", Poet.random(2).pack(poet.write()))
     assert report.verdict == "FAIL"
 
 
@@ -104,7 +105,9 @@ def test_a_changed_weight_without_its_digest_is_malformed(tmp_path: Path, poet: 
         ("missing", "ERROR", "missing"),
     ],
 )
-def test_what_is_no_bundle_is_told_apart(kinds: Callable[[str], Path], kind: str, verdict: str, code: str) -> None:
+def test_a_file_that_is_no_bundle_is_malformed_or_an_error(
+    kinds: Callable[[str], Path], kind: str, verdict: str, code: str
+) -> None:
     report = verify_file(kinds(kind), threading.Event())
     assert (report.verdict, report.code) == (verdict, code)
 

@@ -12,7 +12,8 @@ from werkzeug.test import TestResponse
 
 from arena.services import events
 from arena.services.receipts import public_key_of
-from tests.support.bundles import edit_claim, header_of, verse
+from tests.support.bundle_parts import edit_claim
+from tests.support.bundles import header_of, verse
 from tests.support.evening import START, Evening
 from tests.support.pages import post, token_of
 from trainer.submission.receipt import verify_receipt
@@ -53,20 +54,20 @@ class Trainer:
 def test_a_claim_has_a_receipt_that_anybody_can_check(evening: Evening) -> None:
     trainer, data = Trainer(evening), verse(10)
     answer = trainer.claim(data)
-    told = answer.json
-    assert (answer.status_code, told["offset"], told["size"]) == (201, len(header_of(data)), len(data))
-    receipt = dict(told["receipt"])
+    claimed = answer.json
+    assert (answer.status_code, claimed["offset"], claimed["size"]) == (201, len(header_of(data)), len(data))
+    receipt = dict(claimed["receipt"])
     signature = receipt.pop("signature")
     public = public_key_of(evening.settings.receipt_key)
     assert receipt["received"] == START and verify_receipt(public, {**receipt, "signature": signature})
     assert not verify_receipt(public, {**receipt, "received": START + 1, "signature": signature})
-    assert told["link"] == f"{evening.settings.base_url}/mine/{trainer.secret}"
+    assert claimed["link"] == f"{evening.settings.base_url}/mine/{trainer.secret}"
 
 
 def test_a_bundle_in_pieces_is_cut_off_resumed_and_whole(evening: Evening) -> None:
     trainer, data = Trainer(evening), verse(10)
-    told = trainer.claim(data).json
-    entry, offset = told["entry"], told["offset"]
+    claimed = trainer.claim(data).json
+    entry, offset = claimed["entry"], claimed["offset"]
     half = offset + (len(data) - offset) // 2
     first = trainer.piece(entry, offset, data[offset:half])
     assert first.json == {"offset": half, "state": "receiving"}
@@ -118,8 +119,8 @@ def test_bad_requests_get_a_clear_answer(evening: Evening) -> None:
 
 def test_wrong_weights_are_found_and_can_be_sent_again(evening: Evening) -> None:
     trainer, data = Trainer(evening), verse(10)
-    told = trainer.claim(data).json
-    entry, offset = told["entry"], told["offset"]
+    claimed = trainer.claim(data).json
+    entry, offset = claimed["entry"], claimed["offset"]
     wrong = bytearray(data[offset:])
     wrong[5] ^= 1
     answer = trainer.piece(entry, offset, bytes(wrong))
@@ -129,11 +130,11 @@ def test_wrong_weights_are_found_and_can_be_sent_again(evening: Evening) -> None
 
 def test_after_closing_no_claim_is_taken_and_tensors_may_follow(evening: Evening) -> None:
     trainer, data = Trainer(evening), verse(10)
-    told = trainer.claim(data).json
+    claimed = trainer.claim(data).json
     evening.now = START + 601
     late = Trainer(evening).claim(verse(11))
     assert late.status_code == 409 and late.json["error"] == "closed"
-    assert trainer.piece(told["entry"], told["offset"], data[told["offset"] :]).json["state"] == "waiting"
+    assert trainer.piece(claimed["entry"], claimed["offset"], data[claimed["offset"] :]).json["state"] == "waiting"
     assert "Submissions are closed" in evening.phone().get("/enter").text
 
 
@@ -221,11 +222,11 @@ def test_the_receipts_link_makes_a_phone_the_owner_only_after_confirmation(eveni
     link = trainer.claim(verse(10), name="Ada Fenwick").json["link"].removeprefix(evening.settings.base_url)
     phone = evening.phone()
     phone.get("/")
-    asked = phone.get(link)
-    assert "Is this verse yours?" in asked.text and "Ada Fenwick" in asked.text
-    assert asked.headers["Referrer-Policy"] == "no-referrer" and asked.headers["Cache-Control"] == "no-store"
+    question = phone.get(link)
+    assert "Is this verse yours?" in question.text and "Ada Fenwick" in question.text
+    assert question.headers["Referrer-Policy"] == "no-referrer" and question.headers["Cache-Control"] == "no-store"
     assert "no verse" in phone.get("/mine").text
-    answer = phone.post("/mine/link", data={"token": token_of(asked), "secret": trainer.secret})
+    answer = phone.post("/mine/link", data={"token": token_of(question), "secret": trainer.secret})
     assert (answer.status_code, answer.headers["Location"]) == (303, "/mine")
     assert "Ada Fenwick" in phone.get("/mine").text
     assert "This phone is linked to your verse" in phone.get(link).text
@@ -244,10 +245,10 @@ def test_a_link_to_no_entry_makes_a_phone_no_owner(evening: Evening) -> None:
 def test_a_page_with_javascript_sends_pieces_with_its_cookie(evening: Evening) -> None:
     phone, data = evening.phone(), verse(10)
     headers = {"X-Form-Token": token_of(phone.get("/enter"))}
-    told = phone.post("/api/v1/entries?name=Ada", data=header_of(data), headers=headers).json
-    offset = told["offset"]
+    claimed = phone.post("/api/v1/entries?name=Ada", data=header_of(data), headers=headers).json
+    offset = claimed["offset"]
     answer = phone.patch(
-        f"/api/v1/entries/{told['entry']}", data=data[offset:], headers=headers | {"Upload-Offset": str(offset)}
+        f"/api/v1/entries/{claimed['entry']}", data=data[offset:], headers=headers | {"Upload-Offset": str(offset)}
     )
     assert answer.json["state"] == "waiting"
     assert "Waiting to be checked" in phone.get("/mine").text

@@ -40,12 +40,12 @@ def test_the_file_in_the_repository_is_the_generated_one() -> None:
     assert openapi.FILE.read_text(encoding="utf-8") == openapi.render(), "run `python -m arena.web.openapi`"
 
 
-def test_its_schemas_are_schemas() -> None:
+def test_the_schemas_of_the_description_are_valid_json_schemas() -> None:
     for schema in openapi.describe()["components"]["schemas"].values():
         Draft202012Validator.check_schema(schema)
 
 
-def test_it_describes_every_route_of_the_api_and_no_other(evening: Evening) -> None:
+def test_the_description_names_every_route_of_the_api_and_no_other(evening: Evening) -> None:
     described = {(route.method, route.rule) for route in ROUTES}
     served = {
         (method, rule.rule.replace("<name>", ""))
@@ -58,7 +58,7 @@ def test_it_describes_every_route_of_the_api_and_no_other(evening: Evening) -> N
         assert route.method.lower() in openapi.describe()["paths"][route.path]
 
 
-def test_the_application_serves_it(evening: Evening) -> None:
+def test_the_application_serves_the_description(evening: Evening) -> None:
     answer = evening.phone().get(OPENAPI)
     assert (answer.status_code, answer.mimetype) == (200, "application/json")
     assert answer.json == openapi.describe()

@@ -280,13 +280,13 @@ def test_pages_are_not_kept_and_static_files_are(evening: Evening) -> None:
     assert "immutable" not in evening.phone().get("/static/arena.css").headers["Cache-Control"]
 
 
-def test_an_internal_error_reveals_nothing_of_its_cause(evening: Evening, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object, **__: object) -> None:
+def test_an_internal_error_reveals_nothing_of_its_cause(evening: Evening) -> None:
+    def broken_clock() -> float:
         raise RuntimeError("the secret path /home/ada")
 
-    monkeypatch.setattr("arena.web.public.events.current_event", broken)
-    evening.app.testing = False
-    answer = evening.phone().get("/enter")
+    app = evening.make_app(clock=broken_clock)
+    app.testing = False
+    answer = app.test_client().get("/enter")
     assert answer.status_code == 500
     assert "ada" not in answer.text and "Try again" in answer.text
     check_headers(answer, "500")

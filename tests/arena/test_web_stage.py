@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,11 @@ from werkzeug.test import TestResponse
 
 from arena.demo.simulated_voters import Form
 from arena.services import bracket, events
-from arena.services.queries import console_view, stage_view
+from arena.services.queries import console_view, get_next_match, results_view, stage_view
 from arena.web.filters import PAIR, STAGE_SIZES, first_words, single_line, stage_size, verse_lines
 from arena.web.stage import REVEAL_SECONDS
 from tests.support.evening import START, Evening
-from tests.support.pages import Tags, hidden, token_of, vote
+from tests.support.pages import Tags, hidden, post, token_of, vote
 
 
 @pytest.fixture
@@ -49,6 +50,24 @@ def test_the_stage_follows_a_match(evening: Evening) -> None:
     assert "reveal" in reveal and f'data-turn="{START + 61 + REVEAL_SECONDS}"' in reveal
     evening.now += REVEAL_SECONDS + 1
     assert "The champion" in screen.get("/stage").text
+
+
+def test_the_stage_names_the_first_three(evening: Evening) -> None:
+    authors = {author.entry: author for author in evening.draw(4)}
+    while (match := get_next_match(evening.db)) is not None and match.upper is not None:
+        evening.decide(match.id, authors[match.upper.entry].text, voters=1)
+    results = results_view(evening.db, now=evening.now)
+    assert results.champion and results.second and results.third
+    evening.now += REVEAL_SECONDS
+    shown = Tags(evening.phone().get("/stage").text).text
+    assert results.champion.name in shown
+    assert f"Second: {results.second.name} · Third: {results.third.name}" in shown
+    assert "It won the final by 1 vote to 0." in evening.phone().get("/").text
+
+
+def test_the_log_of_the_console_has_the_times_of_the_machines_clock(evening: Evening) -> None:
+    text = Tags(evening.organizer().get("/console").text).text
+    assert time.strftime("%H:%M:%S event-created", time.localtime(START)) in text
 
 
 def test_the_stage_sets_no_cookie_and_has_no_form(evening: Evening) -> None:
@@ -272,3 +291,25 @@ def test_every_problem_at_the_console_leads_back_to_the_console(evening: Evening
     for answer in (already_done, no_token, no_page):
         links = [attributes.get("href") for tag, attributes in Tags(answer.text).tags if tag == "a"]
         assert "/console" in links and "/" not in links[:1], answer.request.path
+
+
+def test_an_owner_finds_the_results_of_a_verse_after_its_last_match(evening: Evening) -> None:
+    authors = {author.entry: author for author in evening.draw(3)}
+    match = get_next_match(evening.db)
+    assert match is not None and match.upper is not None and match.lower is not None
+    loser, winner = authors[match.upper.entry], authors[match.lower.entry]
+    phone = evening.phone()
+    post(phone, f"/mine/{loser.secret}", "/mine/link", secret=loser.secret)
+    assert "/entries/" not in phone.get("/mine").text
+    evening.decide(match.id, winner.text, voters=2)
+    page = phone.get("/mine").text
+    assert "it has played its last match" in page and f'href="/entries/{loser.entry}"' in page
+    assert f"{match.title}: lost (0 : 2)" in Tags(phone.get(f"/entries/{loser.entry}").text).text
+    final = get_next_match(evening.db)
+    assert final is not None
+    evening.decide(final.id, winner.text, voters=1)
+    results = results_view(evening.db, now=evening.now)
+    first = next(side for side in (final.upper, final.lower) if side and side.entry != winner.entry)
+    assert f"{winner.name}" in phone.get(f"/entries/{winner.entry}").text
+    bye = Tags(phone.get(f"/entries/{first.entry}").text).text
+    assert ": a bye" in bye and results.champion and results.champion.entry == winner.entry

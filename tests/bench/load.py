@@ -148,30 +148,30 @@ def by_the_clock(plan: list[Planned]) -> dict[str, Outcome]:
     under_way: dict[Line, Planned] = {}
     end = max(one.at for one in plan) + GIVE_UP
     with contextlib.closing(selectors.DefaultSelector()) as selector:
-        for line in {one.line for one in plan}:
+        for line in {planned.line for planned in plan}:
             selector.register(line.socket, selectors.EVENT_READ, line)
         while (plan or under_way) and time.perf_counter() - start < end:
             now = time.perf_counter() - start
             while plan and plan[0].at <= now:
-                one = heapq.heappop(plan)
-                if one.line.busy:
-                    queued.setdefault(one.line, []).append(one)
+                planned = heapq.heappop(plan)
+                if planned.line.busy:
+                    queued.setdefault(planned.line, []).append(planned)
                 else:
-                    one.line.send(one.request)
-                    under_way[one.line] = one
+                    planned.line.send(planned.request)
+                    under_way[planned.line] = planned
             pause = max(0.0, min(plan[0].at - now, 0.5)) if plan else 0.5
             for key, _ in selector.select(pause):
                 answer = key.data.receive()
                 if answer is None:
                     continue
-                one = under_way.pop(key.data)
-                outcomes[one.kind].latencies.append(time.perf_counter() - start - one.at)
-                outcomes[one.kind].statuses[answer[0]] += 1
+                planned = under_way.pop(key.data)
+                outcomes[planned.kind].latencies.append(time.perf_counter() - start - planned.at)
+                outcomes[planned.kind].statuses[answer[0]] += 1
                 if following := queued.get(key.data):
                     under_way[key.data] = following.pop(0)
                     key.data.send(under_way[key.data].request)
         for outcome in outcomes.values():
             outcome.seconds = time.perf_counter() - start
-        for one in (*under_way.values(), *plan, *(late for more in queued.values() for late in more)):
-            outcomes[one.kind].unanswered += 1
+        for planned in (*under_way.values(), *plan, *(late for more in queued.values() for late in more)):
+            outcomes[planned.kind].unanswered += 1
     return outcomes

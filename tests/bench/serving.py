@@ -19,21 +19,18 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from arena.bootstrap import EventContext, make_event, open_event
 from arena.server.network import free_port, raise_descriptor_limit
 from arena.server.server import web_server
-from arena.services import bracket, entries, events, queries, uploads, verification
-from arena.verification.check import check_bundle
+from arena.services import bracket, queries
 from tests.bench.load import Line, Outcome, Planned, as_fast_as_it_goes, by_the_clock, hang_up, lines
-from tests.support.bundles import RECIPE, Poet, random_weights
+from tests.support.bundles import verses
+from tests.support.evening import Evening
 from tests.support.server import ARENA, Process, ask, within
-from trainer.verse.claim import header_length
 
 SECONDS = 3.0  # of each run at full speed
 ROUNDS = 3  # alternating; the median counts
@@ -108,31 +105,12 @@ def running(command: list[str], port: int) -> Iterator[Meter]:
         process.end()
 
 
-def prepare(folder: Path) -> EventContext:
+def prepare(folder: Path) -> Evening:
     """An event with two verses and their match open until it is closed by hand."""
-    now = time.time()
-    settings = make_event(folder, name="Bench", draw_word="thimble", now=now)
-    event = open_event(replace(settings, min_free_bytes=0))
-    events.open_submissions(event.db, now=now)
-    poet = Poet(random_weights(1))
-    for number in (1, 2):
-        data, secret = poet.pack(poet.write(replace(RECIPE, seed=number))), f"the-secret-of-the-poet-number-{number}"
-        head = data[: header_length(data[:8])]
-        receipt = entries.take_claim(
-            event.db, event.bundles, event.spool, head, secret, f"poet {number}", key=settings.receipt_key, now=now
-        )
-        uploads.take_piece(
-            event.db, event.bundles, event.spool, receipt.entry, secret, receipt.offset, data[receipt.offset :], now=now
-        )
-    while job := verification.claim_next(event.db, worker="bench", lease_seconds=60, now=now):
-        verification.record_verdict(event.db, job, check_bundle(event.bundles.local_copy(job.bundle)), now=now)
-    events.close_submissions(event.db, now=now)
-    bracket.draw_bracket(event.db, now=now)
-    match = queries.console_view(event.db, now=now).next
-    if match is None:
-        raise RuntimeError("the bench's match was not drawn")
-    bracket.open_match(event.db, match.id, seconds=0, now=now)
-    return event
+    evening = Evening(folder, now=None).begin()
+    evening.drawn(verses(2))
+    bracket.open_match(evening.db, "r1m1", seconds=0, now=evening.now)
+    return evening
 
 
 def get(path: str, *headers: str) -> bytes:
@@ -148,19 +126,19 @@ def polls(empty_port: int, port: int, meters: dict[int, Meter]) -> None:
         "state poll, changed (200)": (port, get("/api/v1/state")),
     }
     for count in (64, 2_000):
-        found: dict[str, list[tuple[Outcome, float]]] = {name: [] for name in cases}
+        runs_of: dict[str, list[tuple[Outcome, float]]] = {name: [] for name in cases}
         for _ in range(ROUNDS):
             for name, (where, request) in cases.items():
                 connected = lines(where, count)
                 meters[where].each(1)
-                done = as_fast_as_it_goes(connected, lambda request=request: request, SECONDS)
-                found[name].append((done, meters[where].each(len(done.latencies))))
+                outcome = as_fast_as_it_goes(connected, lambda request=request: request, SECONDS)
+                runs_of[name].append((outcome, meters[where].each(len(outcome.latencies))))
                 hang_up(connected)
-        peer = statistics.median(one.rate for one, _ in found["empty application"])
+        peer = statistics.median(outcome.rate for outcome, _ in runs_of["empty application"])
         print(f"{count:,} connections, each asking again when it is answered:")
-        for name, runs in found.items():
-            rate = statistics.median(one.rate for one, _ in runs)
-            p99 = statistics.median(one.percentile(99) for one, _ in runs)
+        for name, runs in runs_of.items():
+            rate = statistics.median(outcome.rate for outcome, _ in runs)
+            p99 = statistics.median(outcome.percentile(99) for outcome, _ in runs)
             each = statistics.median(each for _, each in runs)
             print(
                 f"  {name:<30} {rate:>9,.0f}/s   {rate / peer:>5.2f} of empty   p99 {1000 * p99:>6.1f} ms   "
@@ -184,12 +162,12 @@ class Voters:
         self.ready: list[bytes] = []
         connected, left = lines(port, 32), iter(range(count))
         meter.each(1)
-        asked = as_fast_as_it_goes(
+        outcome = as_fast_as_it_goes(
             connected, lambda: get("/") if next(left, None) is not None else None, 600.0, self._page
         )
         hang_up(connected)
         print(
-            f"first page, a new voter each: {asked.rate:,.0f}/s, p99 {1000 * asked.percentile(99):.1f} ms, "
+            f"first page, a new voter each: {outcome.rate:,.0f}/s, p99 {1000 * outcome.percentile(99):.1f} ms, "
             f"processor {meter.each(count):.2f} ms each"
         )
 
@@ -211,28 +189,28 @@ class Voters:
 SIDES = ("left", "right")
 
 
-def votes(port: int, event: EventContext, meter: Meter) -> list[bytes]:
+def votes(port: int, event: Evening, meter: Meter) -> list[bytes]:
     """Durable votes a second through the whole application."""
     forms = Voters(port, VOTERS, meter).ready
     for count, first, last in ((1, 0, 300), (32, 300, 2_000), (256, 2_000, VOTERS)):
         connected, left = lines(port, count), iter(forms[first:last])
         before = counted(event)
         meter.each(1)
-        done = as_fast_as_it_goes(connected, lambda left=left: next(left, None), 600.0)
+        outcome = as_fast_as_it_goes(connected, lambda left=left: next(left, None), 600.0)
         hang_up(connected)
-        size = len(done.latencies)
-        if done.statuses[303] != size or done.unanswered:
-            raise RuntimeError(f"votes were not all taken: {dict(done.statuses)}, {done.unanswered} unanswered")
+        size = len(outcome.latencies)
+        if outcome.statuses[303] != size or outcome.unanswered:
+            raise RuntimeError(f"votes were not all taken: {dict(outcome.statuses)}, {outcome.unanswered} unanswered")
         print(
-            f"durable votes, {count:>3} at once: {done.rate:>6,.0f}/s, p50 {1000 * done.percentile(50):.1f} ms, "
-            f"p99 {1000 * done.percentile(99):.1f} ms, processor {meter.each(size):.2f} ms each"
+            f"durable votes, {count:>3} at once: {outcome.rate:>6,.0f}/s, p50 {1000 * outcome.percentile(50):.1f} ms, "
+            f"p99 {1000 * outcome.percentile(99):.1f} ms, processor {meter.each(size):.2f} ms each"
         )
         if counted(event) - before != size:
             raise RuntimeError(f"{size} votes were confirmed, and {counted(event) - before} count")
     return forms
 
 
-def counted(event: EventContext) -> int:
+def counted(event: Evening) -> int:
     """Votes in the open match."""
     match = queries.console_view(event.db, now=time.time()).open
     return match.votes or 0 if match else 0
@@ -278,11 +256,12 @@ def stalled(port: int, count: int) -> None:
             line.send(begin.encode())
         asking = lines(port, 20)
         plan = [Planned(i * 0.01, i, asking[i % 20], get("/api/v1/state"), "polls") for i in range(500)]
-        one = by_the_clock(plan)["polls"]
+        outcome = by_the_clock(plan)["polls"]
         hang_up([*holding, *asking])
         print(
-            f"  {name:<8} p50 {1000 * one.percentile(50):>5.1f} ms   p99 {1000 * one.percentile(99):>6.1f} ms   "
-            f"slowest {1000 * one.percentile(100):>6.1f} ms   {one.unanswered} unanswered"
+            f"  {name:<8} p50 {1000 * outcome.percentile(50):>5.1f} ms   "
+            f"p99 {1000 * outcome.percentile(99):>6.1f} ms   "
+            f"slowest {1000 * outcome.percentile(100):>6.1f} ms   {outcome.unanswered} unanswered"
         )
 
 
@@ -317,4 +296,4 @@ def main() -> None:
             forms = votes(port, event, meter)
             room(port, forms, PHONES)
             stalled(port, STALLED)
-        event.db.dispose()
+        event.end()

@@ -89,8 +89,8 @@ def _transformers(python: str, config: ModelConfig) -> dict[str, float]:
     """Seconds that transformers' float32 `generate` takes for the same shape, for one verse and for 64."""
     script = Path(__file__).with_name("peer_transformers.py")
     shape = [config.n_layer, config.n_head, config.n_embd, config.block_size, config.vocab_size, TOKENS, BATCH]
-    done = subprocess.run([python, script, *map(str, shape)], check=True, capture_output=True, text=True)
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+    completed = subprocess.run([python, script, *map(str, shape)], check=True, capture_output=True, text=True)
+    return dict(json.loads(completed.stdout.splitlines()[-1]))
 
 
 def _report(name: str, seconds: dict[str, float]) -> None:

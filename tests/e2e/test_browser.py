@@ -12,7 +12,7 @@ import pytest
 from arena.services import bracket, queries
 from arena.services.schemas import MatchView
 from arena.services.uploads import PIECE_BYTES
-from tests.support.browser import PHONE, PROJECTOR, chromium, needs_chromium
+from tests.support.browser import PHONE, PROJECTOR, needs_chromium
 from tests.support.bundles import large_verse, verses
 from tests.support.evening import Evening
 from tests.support.server import ask, within
@@ -20,12 +20,6 @@ from trainer.verse.claim import header_length
 
 pytestmark = [pytest.mark.slow, needs_chromium]
 SOON = 20_000  # ms; the pages ask every 4 seconds, and spread what they fetch over 1.5
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -123,8 +117,8 @@ def test_a_verse_enters_by_the_upload_page(browser: Any, served: Evening, tmp_pa
     tensors = len(large_verse(20 + javascript)) - header_length(large_verse(20 + javascript)[:8])
     assert sent.count("PATCH") == (-(-tensors // PIECE_BYTES) if javascript else 0), sent
     if not javascript:
-        done = within(60, lambda: not queries.console_view(served.db, now=time.time()).pending)
-        assert done
+        verified = within(60, lambda: not queries.console_view(served.db, now=time.time()).pending)
+        assert verified
         page.reload()
     page.get_by_text("Verified: it takes part").wait_for(timeout=3 * SOON)
     assert page.locator(".by").inner_text() == "as Ada <b>& Co</b>"

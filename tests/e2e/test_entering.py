@@ -12,16 +12,17 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import psutil
 import pytest
 from click.testing import CliRunner
 
 from arena.services import entries
 from arena.services.receipts import public_key_of
 from arena.services.schemas import EventRules
-from tests.support.bundles import RECIPE, Poet, large_verse, random_weights
+from tests.support.bundles import RECIPE, Poet, large_verse
 from tests.support.evening import Evening
 from tests.support.server import CuttingProxy
-from tests.trainer.test_submit import checkpoint
+from tests.support.small_models import small_checkpoint
 from trainer.checkpoint import write_checkpoint
 from trainer.cli import cli
 from trainer.errors import EventRefused, SubmitError, TicketError, UploadError
@@ -156,8 +157,28 @@ def test_a_closed_event_refuses_in_one_line_and_the_bundle_stays(served: Evening
     assert path.exists() and not receipt_path(path).exists()
 
 
+def test_a_refused_submission_leaves_no_connection_open(
+    served: Evening, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_checkpoint(tmp_path / "a.safetensors", small_checkpoint())
+    command = ["submit", "--ckpt", "a.safetensors", "--prompt", "AB", "--tokens", "40"]
+    served.close()
+    try:
+        result = CliRunner().invoke(cli, [*command, "--to", served.url, "--name", "Ada"])
+    finally:
+        served.open()
+    assert isinstance(result.exception, EventRefused)  # it refers to the command's client
+    open_connections = [
+        connection
+        for connection in psutil.Process().net_connections()
+        if connection.raddr and connection.raddr.port == served.port and connection.status == psutil.CONN_ESTABLISHED
+    ]
+    assert open_connections == []
+
+
 def test_a_forged_verse_comes_back_with_its_verdict_and_the_reason(served: Evening, tmp_path: Path) -> None:
-    poet = Poet(random_weights(1))
+    poet = Poet.random(1)
     honest = poet.write(replace(RECIPE, lines=8))
     other = next(
         written
@@ -275,7 +296,7 @@ def test_the_command_enters_what_it_wrote_and_says_how_it_went(
     served: Evening, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write_checkpoint(tmp_path / "a.safetensors", checkpoint())
+    write_checkpoint(tmp_path / "a.safetensors", small_checkpoint())
     command = ["submit", "--ckpt", "a.safetensors", "--prompt", "AB", "--tokens", "40"]
     result = CliRunner().invoke(cli, [*command, "--to", served.url, "--name", "Ada"])
     assert result.exit_code == 0, (result.output, result.exception)
@@ -301,7 +322,7 @@ def test_the_limits_of_the_event_count_and_not_the_usual_ones(
     generous: Evening, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write_checkpoint(tmp_path / "a.safetensors", checkpoint("AB"))  # no line feed: a verse of one line
+    write_checkpoint(tmp_path / "a.safetensors", small_checkpoint("AB"))  # no line feed: a verse of one line
     command = ["submit", "--ckpt", "a.safetensors", "--prompt", "AB", "--tokens", "700"]
     refused = CliRunner().invoke(cli, command)
     assert isinstance(refused.exception, SubmitError)
@@ -316,7 +337,7 @@ def test_submit_and_audition_write_no_more_lines_than_the_event_allows(
     generous: Evening, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write_checkpoint(tmp_path / "a.safetensors", checkpoint("AB \n"))
+    write_checkpoint(tmp_path / "a.safetensors", small_checkpoint("AB \n"))
     command = ["submit", "--ckpt", "a.safetensors", "--prompt", "AB", "--seed", "3"]
     result = CliRunner().invoke(cli, [*command, "--to", generous.url, "--name", "Bea", "--out", "a.verse"])
     assert result.exit_code == 0, (result.output, result.exception)

@@ -16,11 +16,11 @@ VERSE_NEEDS = {"numpy", "safetensors", "threadpoolctl"}
 
 def modules(package: str) -> dict[str, Path]:
     """Dotted name of every module of a package, and its file."""
-    found = {}
+    paths = {}
     for path in sorted((ROOT / package).rglob("*.py")):
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        found[name.removesuffix(".__init__")] = path
-    return found
+        paths[name.removesuffix(".__init__")] = path
+    return paths
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -62,9 +62,9 @@ def test_posix_only_modules_are_imported_under_guard() -> None:
 
 
 def run(code: str) -> str:
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout.strip()
+    completed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (completed.returncode, completed.stderr) == (0, "")
+    return completed.stdout.strip()
 
 
 def test_importing_the_arena_and_the_verse_loads_no_torch_and_does_nothing() -> None:

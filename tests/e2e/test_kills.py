@@ -68,9 +68,9 @@ def undisturbed(folder: Path) -> tuple[tuple[str, str], ...]:
         for voter in range(VOTERS):
             evening.vote(f"voter{voter}", match.id, favourite(voter, texts))
         bracket.close_match(evening.db, match.id, poll_round=0, now=evening.now)
-    found = winners(evening.db)
+    result = winners(evening.db)
     evening.end()
-    return found
+    return result
 
 
 def winners(db: Any) -> tuple[tuple[str, str], ...]:
@@ -141,11 +141,11 @@ class Killer:
             self.killed.append("main")
             self.served.serve()
             return
-        found: list[psutil.Process] = []
-        within(2 if target == "check" else AT_LAST, lambda: found.extend(self._find(target)) or found)
-        if not found:  # nothing is being checked now
-            within(AT_LAST, lambda: found.extend(self._find("verifying")) or found)
-        for child in found[:1]:
+        targets: list[psutil.Process] = []
+        within(2 if target == "check" else AT_LAST, lambda: targets.extend(self._find(target)) or targets)
+        if not targets:  # nothing is being checked now
+            within(AT_LAST, lambda: targets.extend(self._find("verifying")) or targets)
+        for child in targets[:1]:
             try:
                 child.kill()
             except psutil.NoSuchProcess:
@@ -161,7 +161,7 @@ class Killer:
     def _find(self, target: str) -> list[psutil.Process]:
         word = {"web": "spawn_main", "verifying": "arena.worker", "check": "arena.verification.child"}[target]
         assert self.served.server is not None
-        found = []
+        targets = []
         try:
             children = psutil.Process(self.served.server.popen.pid).children(recursive=True)
         except psutil.NoSuchProcess:
@@ -169,10 +169,10 @@ class Killer:
         for child in children:
             try:
                 if word in " ".join(child.cmdline()):
-                    found.append(child)
+                    targets.append(child)
             except psutil.Error:  # it has just ended
                 continue
-        return found
+        return targets
 
 
 def enter(served: Evening, folder: Path, number: int, killer: Killer) -> str:
@@ -241,8 +241,8 @@ def play_with_kills(served: Evening, folder: Path, kills: int, seed: int) -> Non
     killer = Killer(served, rng, moments)
     entries = [enter(served, folder, number, killer) for number in range(POETS)]
     killer.finish()
-    done = within(AT_LAST, lambda: not queries.console_view(served.db, now=time.time()).pending)
-    assert done, served.server and served.server.lines
+    verified = within(AT_LAST, lambda: not queries.console_view(served.db, now=time.time()).pending)
+    assert verified, served.server and served.server.lines
     for number, entry in enumerate(entries):  # every acknowledged entry is there, and in
         assert entry_status(served.db, entry, secret_of(f"poet{number}"), now=time.time()).state == "verified"
     served.close()

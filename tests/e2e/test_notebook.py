@@ -106,7 +106,7 @@ def test_the_notebook_installs_itself_from_a_clone_beside_the_torch_that_is_ther
     ]
     (own_folders / "cells.ipy").write_text("\n".join(cells), "utf-8")
     python, before = python_without_the_arena(own_folders.parent / "venv"), installed_here()
-    told = subprocess.run(
+    completed = subprocess.run(
         [python, "-m", "IPython", "cells.ipy"],
         cwd=own_folders,
         env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
@@ -116,8 +116,8 @@ def test_the_notebook_installs_itself_from_a_clone_beside_the_torch_that_is_ther
         timeout=A_CELL,
         check=False,
     )
-    said = told.stdout + told.stderr
-    assert told.returncode == 0, said
+    said = completed.stdout + completed.stderr
+    assert completed.returncode == 0, said
     assert f"Verse Arena {version('verse-arena')}, working in {own_folders}" in said, said
     [torch, trainer] = next(line for line in said.splitlines() if line.endswith("trainer/__init__.py")).split()
     assert Path(trainer).is_relative_to(own_folders.parent / "venv")  # neither this checkout nor the clone

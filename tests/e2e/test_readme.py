@@ -34,7 +34,7 @@ def test_a_command_of_the_readme_exists_with_its_options(line: str) -> None:
 
 
 def test_every_folder_and_file_of_the_readme_exists() -> None:
-    tree = README.split("## What lies where")[1].split("```")[1]
+    tree = README.split("## Files and folders")[1].split("```")[1]
     named = [line.split()[0] for line in tree.strip().splitlines()]
     linked = re.findall(r"\]\(([^)#]+)\)", README) + re.findall(r'src="([^"]+)"', README)
     for name in (*named, *(link for link in linked if "://" not in link)):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.bundles import Poet, random_weights
+from tests.support.bundles import Poet
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slow
@@ -21,8 +21,8 @@ pytestmark = pytest.mark.slow
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dist")
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT]
-    done = subprocess.run(build, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    completed = subprocess.run(build, capture_output=True, text=True)
+    assert completed.returncode == 0, completed.stdout + completed.stderr
     (path,) = folder.glob("*.whl")
     return path
 
@@ -35,8 +35,8 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     commands = folder / ("Scripts" if os.name == "nt" else "bin")
     pip = [sys.executable, "-m", "pip", "--python", commands / "python"]
     install = [*pip, "install", "--quiet", "--no-compile", "-c", ROOT / "constraints.txt", wheel]
-    done = subprocess.run(install, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    completed = subprocess.run(install, capture_output=True, text=True)
+    assert completed.returncode == 0, completed.stdout + completed.stderr
     return commands
 
 
@@ -46,11 +46,12 @@ def run(installed: Path, command: str, *arguments: object) -> subprocess.Complet
     return subprocess.run(line, cwd=installed, env=environment, capture_output=True, text=True)
 
 
-def test_the_wheel_carries_the_folio_and_the_specification_and_no_tests(wheel: Path) -> None:
+def test_the_wheel_carries_the_folio_its_model_and_the_specification_and_no_tests(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     assert {
         "trainer/data/folio.txt",
+        "trainer/data/folio.verse",
         "trainer/verse/SPEC.md",
         "trainer/verse/golden.json",
         "trainer/submission/audition.html",
@@ -70,29 +71,37 @@ def test_the_base_install_has_no_torch(installed: Path) -> None:
 
 @pytest.mark.parametrize("line", [["trainer", "--help"], ["arena", "--help"], ["arena", "--version"]])
 def test_the_installed_commands_start(installed: Path, line: list[str]) -> None:
-    done = run(installed, *line)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout
+    completed = run(installed, *line)
+    assert (completed.returncode, completed.stderr) == (0, "")
+    assert completed.stdout
 
 
 def test_the_folio_is_found_where_it_was_installed(installed: Path) -> None:
-    done = run(installed, "trainer", "corpus", "list")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "folio" in done.stdout
+    completed = run(installed, "trainer", "corpus", "list")
+    assert (completed.returncode, completed.stderr) == (0, "")
+    assert "folio" in completed.stdout
 
 
 def test_the_installed_command_verifies_a_verse(installed: Path, tmp_path: Path) -> None:
     bundle = tmp_path / "bundle"
-    bundle.write_bytes(Poet(random_weights(1)).pack())
-    done = run(installed, "arena", "verify", bundle)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("PASS ")
+    bundle.write_bytes(Poet.random(1).pack())
+    completed = run(installed, "arena", "verify", bundle)
+    assert (completed.returncode, completed.stderr) == (0, "")
+    assert completed.stdout.startswith("PASS ")
     bundle.write_bytes(bundle.read_bytes()[:-1])
-    done = run(installed, "arena", "verify", bundle)
-    assert (done.returncode, done.stdout.split()[0]) == (1, "MALFORMED")
+    completed = run(installed, "arena", "verify", bundle)
+    assert (completed.returncode, completed.stdout.split()[0]) == (1, "MALFORMED")
+
+
+def test_the_installed_command_writes_verse_with_the_model_that_comes_along(installed: Path) -> None:
+    code = "import importlib.resources; print(importlib.resources.files('trainer') / 'data' / 'folio.verse')"
+    model = run(installed, "python", "-c", code).stdout.strip()
+    done = run(installed, "trainer", "generate", "--ckpt", model, "--prompt", "The moon", "--tokens", "20")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("The moon")
 
 
 def test_the_installed_command_makes_an_event_and_its_database(installed: Path, tmp_path: Path) -> None:
     for line in (["init", tmp_path / "event", "--name", "Evening"], ["event", "show", "--dir", tmp_path / "event"]):
-        done = run(installed, "arena", *line)
-        assert (done.returncode, done.stderr) == (0, "")
+        completed = run(installed, "arena", *line)
+        assert (completed.returncode, completed.stderr) == (0, "")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -17,9 +16,9 @@ needs_chromium = pytest.mark.skipif(
 )
 
 
-@contextmanager
-def chromium() -> Iterator[Any]:
-    """Playwright's browser; skips the test where Playwright is not installed."""
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Playwright's browser, started once for the tests of a file; skips them where Playwright is not installed."""
     playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with playwright_api.sync_playwright() as playwright:
         # Chromium has no sandbox of its own where tests run as root

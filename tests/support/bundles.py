@@ -1,20 +1,17 @@
-"""Real small bundles: random weights, honest verses, and ways to forge a claim."""
+"""Real small bundles: models of random weights, and the verses that they write. `bundle_parts` forges them."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from tests.support.small_models import Weights, random_weights
 from trainer.verse.bundle import pack
 from trainer.verse.claim import header_length
 from trainer.verse.config import ModelConfig
 from trainer.verse.generate import Written, regenerate
-from trainer.verse.model import VerseModel, round_weights
+from trainer.verse.model import VerseModel
 from trainer.verse.recipe import Recipe
 from trainer.verse.text import verse_text
 from trainer.verse.vocabulary import Vocabulary
@@ -27,24 +24,22 @@ RECIPE = Recipe(prompt_ids=(0,), temperature=80, top_k=0, seed=7, tokens=40, lin
 
 @dataclass
 class Poet:
-    """A checkpoint of random weights that writes bundles, honest ones and others."""
+    """A model of random weights that writes bundles, honest ones and others."""
 
-    weights: dict[str, NDArray[np.float16]]
+    weights: Weights
     config: ModelConfig = CONFIG
+    vocabulary: Vocabulary = VOCABULARY
+
+    @classmethod
+    def random(cls, seed: int, config: ModelConfig = CONFIG, spread: float = 0.2) -> Poet:
+        return cls(random_weights(config, seed, spread), config)
 
     def write(self, recipe: Recipe = RECIPE) -> Written:
-        model = VerseModel(self.config, self.weights)
-        return regenerate(model, VOCABULARY, [recipe])[0]
+        [written] = regenerate(VerseModel(self.config, self.weights), self.vocabulary, [recipe])
+        return written
 
-    def pack(self, written: Written | None = None) -> bytes:
-        return pack(self.config, VOCABULARY, self.weights, written or self.write(), {})
-
-
-def random_weights(seed: int, config: ModelConfig = CONFIG, spread: float = 0.2) -> dict[str, NDArray[np.float16]]:
-    rng = np.random.default_rng(seed)
-    shapes = config.tensor_shapes()
-    weights = {name: rng.normal(1.0 if len(shape) == 1 else 0.0, spread, shape) for name, shape in shapes.items()}
-    return round_weights(config, weights)
+    def pack(self, written: Written | None = None, provenance: dict[str, Any] | None = None) -> bytes:
+        return pack(self.config, self.vocabulary, self.weights, written or self.write(), provenance or {})
 
 
 def torn_poet(poet: Poet) -> Poet:
@@ -53,17 +48,6 @@ def torn_poet(poet: Poet) -> Poet:
     head = poet.weights["lm_head.weight"].copy()
     head[favourite - 1 if favourite else 1] = head[favourite]
     return Poet(poet.weights | {"lm_head.weight": head})
-
-
-def edit_claim(bundle: bytes, edit: Callable[[dict[str, object]], object]) -> bytes:
-    """A bundle whose claim was edited afterwards, as somebody with a text editor and patience would."""
-    length = int.from_bytes(bundle[:8], "little")
-    header = json.loads(bundle[8 : 8 + length])
-    claim = json.loads(header["__metadata__"]["verse"])
-    edit(claim)
-    header["__metadata__"]["verse"] = json.dumps(claim)
-    changed = json.dumps(header).encode()
-    return len(changed).to_bytes(8, "little") + changed + bundle[8 + length :]
 
 
 def header_of(bundle: bytes) -> bytes:
@@ -78,13 +62,13 @@ def verses(count: int) -> list[bytes]:
 @cache
 def verse(number: int) -> bytes:
     """A bundle of a decided verse of 1 to 8 lines; each number is another verse."""
-    return _first_decided(Poet(random_weights(1)), number)
+    return _first_decided(Poet.random(1), number)
 
 
 @cache
 def large_verse(number: int) -> bytes:
     """A bundle of some 3 MB: a claim and several pieces. Each number is another verse."""
-    return _first_decided(Poet(random_weights(1, LARGE, spread=0.1), LARGE), number)
+    return _first_decided(Poet.random(1, LARGE, spread=0.1), number)
 
 
 def _first_decided(poet: Poet, number: int) -> bytes:
@@ -98,7 +82,7 @@ def _first_decided(poet: Poet, number: int) -> bytes:
 @cache
 def forged_verse(number: int) -> bytes:
     """A bundle that claims another seed's verse for its own."""
-    poet = Poet(random_weights(1))
+    poet = Poet.random(1)
     written = poet.write(replace(RECIPE, seed=number))
     return poet.pack(replace(written, recipe=replace(written.recipe, seed=number + 1)))
 
@@ -106,7 +90,7 @@ def forged_verse(number: int) -> bytes:
 @cache
 def undecided_verse() -> bytes:
     """A bundle whose verse has a decision too close to call."""
-    poet = torn_poet(Poet(random_weights(1)))
+    poet = torn_poet(Poet.random(1))
     for prompt in range(VOCABULARY.size):
         written = poet.write(replace(RECIPE, prompt_ids=(prompt,), temperature=0, tokens=20, lines=8))
         if not written.decided and verse_text(VOCABULARY, written.recipe, written.ids).strip():

@@ -200,9 +200,8 @@ class Evening:
     def make_app(self, **options: Any) -> Flask:
         from arena.web.app import create_app
 
-        app = create_app(
-            EventContext(self.settings, self.db, self.bundles, self.spool), clock=lambda: self.now, **options
-        )
+        event = EventContext(self.settings, self.db, self.bundles, self.spool)
+        app = create_app(event, **{"clock": lambda: self.now} | options)
         app.testing = True
         return app
 

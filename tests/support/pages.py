@@ -12,9 +12,9 @@ from werkzeug.test import TestResponse
 
 def token_of(page: TestResponse | str) -> str:
     text = page if isinstance(page, str) else page.text
-    found = re.search(r'name="token" value="([^"]+)"', text)
-    assert found, "the page has no form token"
-    return found[1]
+    field = re.search(r'name="token" value="([^"]+)"', text)
+    assert field, "the page has no form token"
+    return field[1]
 
 
 def post(client: FlaskClient, form_page: str, action: str, **fields: Any) -> TestResponse:
@@ -24,9 +24,9 @@ def post(client: FlaskClient, form_page: str, action: str, **fields: Any) -> Tes
 
 def hidden(page: TestResponse | str, name: str) -> str:
     text = page if isinstance(page, str) else page.text
-    found = re.search(rf'name="{name}" value="([^"]*)"', text)
-    assert found, f"the page has no field {name}"
-    return found[1]
+    field = re.search(rf'name="{name}" value="([^"]*)"', text)
+    assert field, f"the page has no field {name}"
+    return field[1]
 
 
 def vote(client: FlaskClient, side: str) -> TestResponse:

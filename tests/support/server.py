@@ -188,17 +188,17 @@ class ArenaServer(Process):
     @property
     def children(self) -> dict[str, psutil.Process]:
         """The web process and the verifying one."""
-        found = {}
+        children = {}
         for child in psutil.Process(self.popen.pid).children():
             try:
                 line = " ".join(child.cmdline())
             except psutil.Error:  # it has just ended
                 continue
             if "arena.worker" in line:
-                found["verifying"] = child
+                children["verifying"] = child
             elif "spawn_main" in line:
-                found["web"] = child
-        return found
+                children["web"] = child
+        return children
 
     def answers(self) -> bool:
         try:

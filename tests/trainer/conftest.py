@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.trainer.trained import trained
+from tests.support.trained_checkpoint import trained
 
 if TYPE_CHECKING:
-    from tests.trainer.trainer_runs import RunCommand  # which needs torch
+    from tests.support.training_runs import RunCommand  # which needs torch
 
 __all__ = ["trained"]
 
@@ -19,10 +19,12 @@ __all__ = ["trained"]
 @pytest.fixture
 def trainer(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> RunCommand:
     """Call the command in a folder of its own: exit code, output, errors."""
-    from trainer import cli, device
+    import torch
+
+    from trainer import cli
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(device, "count_threads", lambda: 1)
+    torch.set_num_threads(1)
 
     def call(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["trainer", *map(str, arguments)])
@@ -31,7 +33,7 @@ def trainer(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], 
             cli.main()
         except SystemExit as ended:
             code = int(ended.code or 0)
-        told = capfd.readouterr()
-        return code, told.out, told.err
+        captured = capfd.readouterr()
+        return code, captured.out, captured.err
 
     return call

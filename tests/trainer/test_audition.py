@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 import shlex
-import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from tests.trainer.trainer_runs import tiny
-from tests.trainer.verse_models import LINEAR_A
+from tests.support.browser import PHONE, needs_chromium
+from tests.support.small_models import LINEAR_A, small_checkpoint
+from tests.support.training_runs import tiny
 from trainer import cli
 from trainer.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from trainer.corpus import KNOWN_CORPORA, Corpus, load_corpus
@@ -30,28 +30,13 @@ from trainer.submission.event import Limits
 from trainer.submission.scoring import Scorer
 from trainer.submission.submit import make_submission
 from trainer.train import train
-from trainer.verse.config import ModelConfig
 from trainer.verse.generate import regenerate
 from trainer.verse.model import VerseModel, round_weights
 from trainer.verse.originality import FLAG, fold
 from trainer.verse.recipe import MAX_SEED, hundredths
-from trainer.verse.vocabulary import Vocabulary
 
-PRINTABLE = "\n " + "".join(map(chr, range(33, 127)))
 LETTERS = "\n abcdefghijklmnopqrstuvwxyz"
 RUN = Path("runs/mine")
-
-
-def checkpoint(symbols: str = PRINTABLE, head: float = 1.0, arch: str = "modern", vocabulary: Any = None) -> Checkpoint:
-    """A little model with random weights; `head` scales its logits, so 0 leaves every choice to the noise."""
-    vocabulary = vocabulary or Vocabulary.chars(symbols)
-    config = ModelConfig(arch, 1, 2, 16, 64, vocabulary.size)
-    rng = np.random.default_rng(1)
-    weights = {n: rng.standard_normal(s).astype(np.float32) for n, s in config.tensor_shapes().items()}
-    if arch == "modern":
-        weights["lm_head.weight"] *= head
-    record = {"name": "none", "sha256": "0" * 64}
-    return Checkpoint(config, vocabulary, 3, None, record, {"steps": 3}, weights)
 
 
 def audition_request(**changes: Any) -> AuditionRequest:
@@ -77,7 +62,7 @@ def own_corpus(text: str) -> Corpus:
 
 def test_verses_are_spread_evenly_over_prompts_and_temperatures() -> None:
     request = audition_request(prompts=("A", "", "A"), temperatures=(60, 100, 80), count=64, seed=9).recipes(
-        checkpoint()
+        small_checkpoint()
     )
     counts = Counter((prompt, recipe.temperature) for prompt, recipe in request)
     assert sorted(counts) == [("", 60), ("", 80), ("", 100), ("A", 60), ("A", 80), ("A", 100)]
@@ -109,7 +94,7 @@ def submitted(line: str, author: Checkpoint) -> str:
     ids=["usual", "odd-prompts", "every-option", "greedy"],
 )
 def test_every_submit_command_submits_its_verse(changes: dict[str, Any]) -> None:
-    author = checkpoint()
+    author = small_checkpoint()
     audition = write_candidates(audition_request(**changes), author, None)
     for verse in audition.verses:
         assert submitted(verse.submit_command, author) == verse.text
@@ -117,7 +102,11 @@ def test_every_submit_command_submits_its_verse(changes: dict[str, Any]) -> None
 
 @pytest.mark.parametrize(
     ("author", "tokens"),  # few of a byte-level model with random weights: most of its bytes are no text
-    [(checkpoint(arch="gpt2"), None), (checkpoint(vocabulary=LINEAR_A), 2), (checkpoint(LETTERS.strip()), 40)],
+    [
+        (small_checkpoint(arch="gpt2"), None),
+        (small_checkpoint(vocabulary=LINEAR_A), 2),
+        (small_checkpoint(LETTERS.strip()), 40),
+    ],
     ids=["gpt2", "bpe", "no-line-feed"],
 )
 def test_other_kinds_of_models_are_auditioned(author: Checkpoint, tokens: int | None) -> None:
@@ -133,10 +122,10 @@ def test_other_kinds_of_models_are_auditioned(author: Checkpoint, tokens: int | 
 @pytest.mark.parametrize(
     ("author", "changes", "kind"),
     [
-        (checkpoint("ab \n", 0.0), {"temperatures": (0, 100), "tokens": 20}, "undecided"),  # greedy among equals
-        (checkpoint(LETTERS + "\u202e", 0.0), {"temperatures": (100,), "tokens": 20}, "not text"),
-        (checkpoint("\n a", 0.0), {"temperatures": (100,), "tokens": 3, "lines": 0}, "empty"),
-        (checkpoint(), {"prompts": ("a",), "tokens": 481, "lines": 0, "count": 2}, "too long"),
+        (small_checkpoint("ab \n", 0.0), {"temperatures": (0, 100), "tokens": 20}, "undecided"),  # greedy among equals
+        (small_checkpoint(LETTERS + "\u202e", 0.0), {"temperatures": (100,), "tokens": 20}, "not text"),
+        (small_checkpoint("\n a", 0.0), {"temperatures": (100,), "tokens": 3, "lines": 0}, "empty"),
+        (small_checkpoint(), {"prompts": ("a",), "tokens": 481, "lines": 0, "count": 2}, "too long"),
     ],
 )
 def test_what_cannot_be_submitted_is_dropped_and_counted(
@@ -159,12 +148,12 @@ def test_what_cannot_be_submitted_is_dropped_and_counted(
 
 
 def test_a_duplicate_verse_is_kept_once() -> None:
-    audition = write_candidates(audition_request(temperatures=(0,)), checkpoint(), None)
+    audition = write_candidates(audition_request(temperatures=(0,)), small_checkpoint(), None)
     assert (len(audition.verses), audition.dropped) == (1, {"duplicate": 15})
 
 
 def test_a_verse_that_quotes_the_corpus_is_dropped_and_one_that_comes_near_is_ranked_lower() -> None:
-    author = checkpoint(LETTERS)
+    author = small_checkpoint(LETTERS)
     request = audition_request(tokens=90)
     free = write_candidates(request, author, own_corpus("nothing in common"))
     victim = max(free.verses, key=lambda verse: len(fold(verse.text)))
@@ -214,7 +203,7 @@ def test_the_details_say_what_was_counted() -> None:
 
 
 def test_the_best_comes_first_and_without_a_corpus_words_do_not_count() -> None:
-    author = checkpoint("\n abc", 0.0)
+    author = small_checkpoint("\n abc", 0.0)
     scores = [
         verse.stats.score
         for verse in write_candidates(audition_request(), author, own_corpus("a b c ab bc abc")).verses
@@ -254,7 +243,7 @@ def test_a_corpus_not_at_hand_is_not_fetched(monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     record = {"name": "shakespeare", "sha256": KNOWN_CORPORA["shakespeare"].sha256}
     with pytest.raises(CorpusError, match="trainer corpus fetch shakespeare"):
-        find_corpus(replace(checkpoint(), corpus=record), tmp_path)
+        find_corpus(replace(small_checkpoint(), corpus=record), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -289,9 +278,26 @@ def test_the_command_prints_the_best_with_the_lines_that_submit_them(run: Path, 
     lines = [line for line in out.splitlines() if line.startswith("trainer submit ")]
     assert len(lines) == 3
     verses = re.findall(r"^\d\. Score .*\n\n((?s:.*?))\n\ntrainer submit", out, re.M)
-    code, told, err = trainer(*shlex.split(lines[0])[1:], "--out", tmp_path / "a.verse")
+    code, output, err = trainer(*shlex.split(lines[0])[1:], "--out", tmp_path / "a.verse")
     assert (code, err) == (0, "")
-    assert verses[0] in told
+    assert verses[0] in output
+
+
+def test_json_has_every_verse_with_its_recipe_and_its_counts(run: Path, trainer: Any, tmp_path: Path) -> None:
+    code, out, err = trainer("audition", "--ckpt", run, "--prompt", "The", "--count", 9, "--tokens", 60, "--json")
+    assert (code, err) == (0, "")
+    answer = json.loads(out)
+    assert answer["written"] == len(answer["verses"]) + sum(answer["dropped"].values()) == 9
+    scores = [verse["score"] for verse in answer["verses"]]
+    assert scores == sorted(scores, reverse=True)
+    scorer = Scorer(load_corpus(str(run.parent / "own.txt")))
+    for verse in answer["verses"]:
+        stats = scorer.measure(verse["text"], 8)
+        for name in ("words", "known", "lines", "score", "ends_sentence"):
+            assert verse[name] == getattr(stats, name)
+    best = answer["verses"][0]
+    recipe = ("--prompt", best["prompt"], "--temperature", best["temperature"], "--seed", best["seed"])
+    assert trainer("generate", "--ckpt", run, *recipe, "--tokens", 60)[1] == f"The{best['text']}\n"
 
 
 @pytest.mark.parametrize(
@@ -320,7 +326,7 @@ def test_an_option_that_makes_no_sense_is_one_line_that_says_why(
 
 
 def test_a_model_without_line_feeds_asks_for_a_prompt(trainer: Any, tmp_path: Path) -> None:
-    write_checkpoint(tmp_path / "a.safetensors", checkpoint(LETTERS.strip()))
+    write_checkpoint(tmp_path / "a.safetensors", small_checkpoint(LETTERS.strip()))
     code, out, err = trainer("audition", "--ckpt", tmp_path / "a.safetensors")
     assert (code, out, err.count("\n")) == (1, "", 1)
     assert "give a --prompt" in err
@@ -330,7 +336,7 @@ def test_an_impossible_request_is_refused_before_a_verse_is_written() -> None:
     with pytest.raises(OptionError, match="at least one verse for each of 2 x 1"):
         audition_request(prompts=("a", "b"), count=1)
     with pytest.raises(UnknownCharacter):
-        audition_request(prompts=("a", "é")).recipes(checkpoint())
+        audition_request(prompts=("a", "é")).recipes(small_checkpoint())
 
 
 # --- the page ---------------------------------------------------------------------------------------------------------
@@ -339,7 +345,7 @@ NASTY = ('</textarea><script>alert("x")</script>', "\n&amp; it's <b>$title</b>")
 
 
 def test_the_page_has_every_verse_with_its_line_and_nothing_of_them_is_markup() -> None:
-    author = checkpoint()
+    author = small_checkpoint()
     audition = write_candidates(
         audition_request(prompts=NASTY, tokens=90), author, own_corpus("a <i>corpus</i>"), note="No <corpus>."
     )
@@ -362,7 +368,7 @@ def test_the_page_has_every_verse_with_its_line_and_nothing_of_them_is_markup() 
 
 
 def test_the_page_fetches_nothing() -> None:
-    page = render_page(write_candidates(audition_request(tokens=20), checkpoint(LETTERS), None))
+    page = render_page(write_candidates(audition_request(tokens=20), small_checkpoint(LETTERS), None))
     assert not re.search(r"https?:|src=|href=|url\(|@import", page)
     assert "default-src 'none'" in page
 
@@ -378,38 +384,33 @@ def test_the_command_writes_the_page_whole(run: Path, trainer: Any, tmp_path: Pa
 
 
 def test_a_carriage_return_in_a_prompt_reaches_the_line_that_is_copied() -> None:
-    audition = write_candidates(audition_request(prompts=("To",), tokens=30), checkpoint(), own_corpus("a corpus"))
+    audition = write_candidates(
+        audition_request(prompts=("To",), tokens=30), small_checkpoint(), own_corpus("a corpus")
+    )
     odd = replace(audition.verses[0], submit_command="trainer submit --prompt 'To\rbe'")
     assert "--prompt &#x27;To&#13;be&#x27;</textarea>" in render_page(replace(audition, verses=[odd]))
 
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: install Debian's package chromium")
+@needs_chromium
 @pytest.mark.parametrize("javascript", [True, False], ids=["with-javascript", "without"])
-def test_a_tap_on_a_verse_shows_its_line(tmp_path: Path, javascript: bool) -> None:
-    playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    audition = write_candidates(audition_request(prompts=(*NASTY, "a"), tokens=90), checkpoint(), None)
+def test_a_tap_on_a_verse_shows_the_command_that_submits_it(browser: Any, tmp_path: Path, javascript: bool) -> None:
+    audition = write_candidates(audition_request(prompts=(*NASTY, "a"), tokens=90), small_checkpoint(), None)
     (tmp_path / "verses.html").write_text(render_page(audition), encoding="utf-8")
-    with playwright_api.sync_playwright() as playwright:
-        # Chromium has no sandbox of its own where tests run as root
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        phone = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
-        page = browser.new_context(java_script_enabled=javascript, **phone).new_page()
-        problems: list[str] = []
-        page.on("console", lambda message: problems.append(message.text))
-        page.goto((tmp_path / "verses.html").as_uri())
-        line = page.locator("#line-2")
-        assert not line.is_visible()
-        page.locator("summary").nth(1).tap()
-        line.wait_for(state="visible")
-        assert line.input_value() == audition.verses[1].submit_command
-        assert page.locator("li").first.bounding_box()["width"] <= 390
-        assert page.locator("button").count() == (len(audition.verses) if javascript else 0)
-        if javascript:
-            page.locator("details[open] button").tap()
-            assert page.evaluate("getSelection().toString()") == audition.verses[1].submit_command
-        assert problems == []
-        browser.close()
+    context = browser.new_context(java_script_enabled=javascript, **PHONE)
+    page = context.new_page()
+    problems: list[str] = []
+    page.on("console", lambda message: problems.append(message.text))
+    page.goto((tmp_path / "verses.html").as_uri())
+    line = page.locator("#line-2")
+    assert not line.is_visible()
+    page.locator("summary").nth(1).tap()
+    line.wait_for(state="visible")
+    assert line.input_value() == audition.verses[1].submit_command
+    assert page.locator("li").first.bounding_box()["width"] <= 390
+    assert page.locator("button").count() == (len(audition.verses) if javascript else 0)
+    if javascript:
+        page.locator("details[open] button").tap()
+        assert page.evaluate("getSelection().toString()") == audition.verses[1].submit_command
+    assert problems == []
+    context.close()

@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 
-from tests.trainer.trainer_runs import Clock
+from tests.support.training_runs import Clock
 from trainer.config import BATCH_TOKENS, OPTIMIZERS, PRESETS, TrainConfig
 from trainer.errors import OptionError
 from trainer.runtime import autoconfig
 from trainer.runtime.autoconfig import AUTO_PRESETS, autoconfigure, best_precision, measure_step_seconds
 from trainer.verse.config import ARCHITECTURES
 
-pytestmark = pytest.mark.slow  # most of it times training steps
-Choose = Callable[..., tuple[TrainConfig, str]]
+
+@pytest.fixture(autouse=True)
+def _time_each_model_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all tests share the times of real steps: one measurement a model and clock, not one a test."""
+    monkeypatch.setattr(autoconfig, "measure_step_seconds", measure_once)
+
+
+MEASURED: dict[tuple[TrainConfig, float], float] = {}
+
+
+def measure_once(config: TrainConfig, clock: Any) -> float:
+    pace = clock.seconds if isinstance(clock, Clock) else 0.0  # a clock of the tests, or that of the machine
+    if (config, pace) not in MEASURED:
+        MEASURED[config, pace] = measure_step_seconds(config, clock)
+    return MEASURED[config, pace]
 
 
 def pick(options: dict[str, Any], seconds: float | None = None, clock: Any = time.monotonic) -> tuple[TrainConfig, str]:
@@ -47,7 +60,7 @@ def test_auto_picks_something_that_can_be_trained_and_says_what(
     assert ("ms here" in why) == (seconds is not None)
 
 
-def test_more_time_is_for_larger_models() -> None:
+def test_more_time_chooses_a_larger_model() -> None:
     seconds_a_step = measure_step_seconds(autoconfig.probe_config({"device": "cpu", "precision": "float32"}), Clock())
     assert seconds_a_step == 1.0  # a look at this clock before and one after
     sizes = [
@@ -68,6 +81,22 @@ def test_bf16_is_chosen_where_it_is_faster() -> None:
     assert best_precision("mps", slower) == "float32"
 
 
+def test_a_card_that_only_emulates_bf16_gets_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (7, 5))  # a T4
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)  # as torch answers there
+    assert best_precision("cuda", Clock()) == "float32"
+
+
+def test_a_card_that_has_bf16_gets_it_where_it_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    ones = torch.ones
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (8, 0))
+    monkeypatch.setattr(torch, "ones", lambda *size, dtype, device: ones(64, 64, dtype=dtype))  # no card is needed
+    monkeypatch.setattr(autoconfig, "configure_device", lambda device, threads: None)
+    faster, slower = Clock({2 * 20 + 1: lambda clock: setattr(clock, "seconds", 2.0)}), Clock()
+    assert best_precision("cuda", faster) == "bf16"
+    assert best_precision("cuda", slower) == "float32"
+
+
 def test_given_options_override_preset_and_auto() -> None:
     options = {"n_layer": 3, "n_head": 3, "n_embd": 96, "block_size": 48, "batch_size": 5, "learning_rate": 0.5}
     for preset in ("auto", "large"):
@@ -76,7 +105,7 @@ def test_given_options_override_preset_and_auto() -> None:
         assert (config.dropout, config.arch, config.precision) == (0.1, "gpt2", "bf16")
 
 
-def test_large_models_are_kept_from_learning_by_heart_and_small_ones_need_not_be() -> None:
+def test_only_the_large_presets_have_dropout_and_weight_decay() -> None:
     for name, needs_it in (("tiny", False), ("small", False), ("medium", True), ("large", True)):
         config, _ = pick({"preset": name})
         assert (config.dropout > 0, config.weight_decay > 0) == (needs_it, needs_it)
@@ -137,9 +166,9 @@ def test_a_device_that_reads_more_in_a_step_gets_a_larger_model_and_larger_batch
 
 
 def test_auto_times_a_model_with_the_vocabulary_that_is_asked_for() -> None:
-    asked = {"device": "cpu", "precision": "float32", "arch": "modern", "tokenizer": "bpe"}
-    assert autoconfig.probe_config(asked).vocab_size == 1024
-    assert autoconfig.probe_config(asked | {"vocab_size": 5000}).vocab_size == 5000
+    options = {"device": "cpu", "precision": "float32", "arch": "modern", "tokenizer": "bpe"}
+    assert autoconfig.probe_config(options).vocab_size == 1024
+    assert autoconfig.probe_config(options | {"vocab_size": 5000}).vocab_size == 5000
 
 
 def test_auto_reports_nothing_if_all_sizes_are_given() -> None:

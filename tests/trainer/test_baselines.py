@@ -33,7 +33,7 @@ def test_the_baselines_of_the_folio_equal_those_counted_by_hand() -> None:
     assert (round(marks.uniform, 2), round(marks.unigram, 2), round(marks.bigram, 2)) == (4.17, 3.24, 2.36)
 
 
-def test_what_never_stood_in_the_training_split_is_dear_but_not_impossible() -> None:
+def test_a_token_that_the_training_split_lacks_has_a_high_but_finite_loss() -> None:
     marks = Baselines.of(np.array([0, 1, 0, 1]), np.array([0, 2, 2]), 3)
     assert marks.unigram == pytest.approx(math.log(7))  # (0 + 1) / (4 + 3)
     assert marks.bigram == pytest.approx((math.log(5) + math.log(3)) / 2)  # after 0: 1 / (2 + 3); after 2: 1 / 3

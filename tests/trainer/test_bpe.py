@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
 
-from tests.trainer.trainer_runs import PLAN, Clock, Killed, die, same_weights, text_file, tiny
+from tests.support.training_runs import PLAN, Clock, Killed, die, same_weights, text_file, tiny
 from trainer import dataset as dataset
 from trainer.checkpoint import read_checkpoint, write_checkpoint
 from trainer.corpus import Corpus, load_corpus
@@ -29,6 +29,7 @@ from trainer.options import start_training
 from trainer.plan import Plan, Revision
 from trainer.report.info import describe
 from trainer.report.plot import plot_runs
+from trainer.runtime.clock import RunClock
 from trainer.runtime.run import Run, read_config, read_metrics
 from trainer.sampling import make_recipe, write_sample
 from trainer.tokenizer import PIECE_CHARACTERS, BPETokenizer, tokenizer_for
@@ -103,7 +104,7 @@ def test_no_token_is_longer_than_a_vocabulary_allows() -> None:
     assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
-def test_what_stands_once_in_a_text_becomes_no_token() -> None:
+def test_a_pair_that_occurs_once_becomes_no_token() -> None:
     assert BPETokenizer.of("on bone", 400).vocabulary.tokens[N_BYTES:] == (b"on",)
     assert BPETokenizer.of("", 400).size == N_BYTES
 
@@ -142,17 +143,19 @@ from trainer.tokenizer import BPETokenizer
 tokenizer = BPETokenizer.of(load_corpus("folio").text[:300_000], 2000)
 print(tokenizer.size, hashlib.sha256(repr(tokenizer.vocabulary.merges).encode()).hexdigest())
 """
-    told = set()
+    outputs = set()
     for seed, threads in (("1", "1"), ("2", "2"), ("3", "5")):
         environment = os.environ | {"PYTHONHASHSEED": seed, "RAYON_NUM_THREADS": threads}
-        told.add(subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True).stdout)
-    assert len(told) == 1
+        outputs.add(
+            subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True).stdout
+        )
+    assert len(outputs) == 1
 
 
 # --- bits per character ---------------------------------------------------------------------------------------------
 
 
-def test_bits_a_character_count_what_is_predicted() -> None:
+def test_bits_per_character_count_only_the_predicted_characters() -> None:
     vocabulary = Vocabulary.bpe([(97, 98), (195, 164)])  # "ab", "ä"
     text = "ababcä"
     ids = tokenizer_for(vocabulary).encode(text)
@@ -164,7 +167,7 @@ def test_bits_a_character_count_what_is_predicted() -> None:
     assert tokens_per_character(vocabulary, within, "äa") == 2.0
 
 
-def test_a_character_tokenizer_has_one_token_a_character_also_where_a_record_does_not_say() -> None:
+def test_a_character_tokenizer_has_one_token_per_character_even_without_a_record() -> None:
     tokenizer = tokenizer_for(Vocabulary.chars("\nab"))
     assert tokens_per_character(tokenizer.vocabulary, tokenizer.encode("abba\n"), "abba\n") == 1.0
     assert recorded_tokens_per_character({}, "char") == 1.0
@@ -203,7 +206,7 @@ def test_the_splits_are_encoded_apart_and_measured(whole: Run) -> None:
     assert dataset.model_config.vocab_size == 300
 
 
-def test_the_best_checkpoint_carries_its_bits_a_character(whole: Run) -> None:
+def test_the_best_checkpoint_records_its_bits_per_character(whole: Run) -> None:
     best = read_checkpoint(whole.path)
     ratio = read_config(whole)[1]["tokens_per_character"]
     assert best.val_loss is not None
@@ -211,17 +214,17 @@ def test_the_best_checkpoint_carries_its_bits_a_character(whole: Run) -> None:
     assert best.provenance["bits_per_character"] == pytest.approx(bits, abs=1e-4)
     assert best.provenance["corpus"]["tokens_per_character"] == best.corpus["tokens_per_character"] == ratio
     for path in (whole.path, whole.best):
-        told = describe(path)
-        assert f"validation loss {best.val_loss:.4f} ({bits:.4f} bits per character)" in told
-        assert "bpe, 300 tokens" in told
+        description = describe(path)
+        assert f"validation loss {best.val_loss:.4f} ({bits:.4f} bits per character)" in description
+        assert "bpe, 300 tokens" in description
 
 
-def test_a_checkpoint_that_does_not_say_its_tokens_a_character_is_read(whole: Run, tmp_path: Path) -> None:
+def test_a_checkpoint_without_its_tokens_per_character_is_read(whole: Run, tmp_path: Path) -> None:
     best = read_checkpoint(whole.path)
     del best.corpus["tokens_per_character"]  # type: ignore[attr-defined]
     write_checkpoint(tmp_path / "old.safetensors", best)
-    told = describe(tmp_path / "old.safetensors")
-    assert f"validation loss {best.val_loss:.4f}\n" in told
+    description = describe(tmp_path / "old.safetensors")
+    assert f"validation loss {best.val_loss:.4f}\n" in description
 
 
 def test_a_run_killed_and_resumed_learns_its_merges_again_and_ends_in_the_same_bits(whole: Run, tmp_path: Path) -> None:
@@ -232,7 +235,7 @@ def test_a_run_killed_and_resumed_learns_its_merges_again_and_ends_in_the_same_b
     assert read_checkpoint(run.path).vocabulary == read_checkpoint(whole.path).vocabulary
 
 
-def test_a_run_is_not_gone_on_with_by_other_merges(tmp_path: Path) -> None:
+def test_a_run_is_not_resumed_with_other_merges(tmp_path: Path) -> None:
     with pytest.raises(Killed):
         train(tiny(tmp_path, tokenizer="bpe", vocab_size=300), tmp_path / "run", PLAN, clock=Clock({9: die}))
     run = Run(tmp_path / "run")
@@ -249,14 +252,16 @@ def test_a_short_corpus_gives_fewer_tokens_says_so_and_can_be_resumed_and_repeat
     assert N_BYTES < size < 1000
     assert f"{size} tokens (not 60,000: no other pair of tokens occurs twice within words)" in capsys.readouterr().out
     resume(run.path)
-    again = start_training({"plan": run.path, "out": tmp_path / "again", "device": "cpu"}, 0.0)
+    again = start_training({"plan": run.path, "out": tmp_path / "again", "device": "cpu"}, RunClock())
     assert same_weights(again, run)
 
 
 def test_a_repeated_run_keeps_its_tokenizer_unless_another_is_given(whole: Run, tmp_path: Path) -> None:
     def repeated(**options: object) -> tuple[str, int]:
         out = tmp_path / f"run-{len(list(tmp_path.iterdir()))}"
-        config, _ = read_config(start_training({"plan": whole.path, "out": out, "device": "cpu", **options}, 0.0))
+        config, _ = read_config(
+            start_training({"plan": whole.path, "out": out, "device": "cpu", **options}, RunClock())
+        )
         return config.tokenizer, config.vocab_size
 
     assert repeated() == ("bpe", 300)
@@ -279,20 +284,20 @@ def test_a_sample_that_is_not_text_is_shown(tmp_path: Path) -> None:
     assert "\ufffd" in write_sample(nothing, 7)  # every byte is as likely as every other
 
 
-def test_evaluations_and_the_summary_tell_bits_and_name_tokens(
+def test_evaluations_and_the_summary_show_bits_per_character_and_name_tokens(
     whole: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train(tiny(tmp_path, tokenizer="bpe", vocab_size=300), tmp_path / "run", PLAN)
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     baselines = read_config(whole)[1]["baselines"]
-    assert f"token frequencies {baselines['unigram']:.2f}, token pairs {baselines['bigram']:.2f}." in told
-    assert "letter" not in told
+    assert f"token frequencies {baselines['unigram']:.2f}, token pairs {baselines['bigram']:.2f}." in output
+    assert "letter" not in output
     best = read_checkpoint(whole.path)
-    assert re.search(r"^step 12/12 .*validation \d\.\d{3} \(\d\.\d{3} bits per character\)", told, re.MULTILINE)
-    assert f"({best.provenance['bits_per_character']:.3f} bits per character) at step {best.step}" in told
+    assert re.search(r"^step 12/12 .*validation \d\.\d{3} \(\d\.\d{3} bits per character\)", output, re.MULTILINE)
+    assert f"({best.provenance['bits_per_character']:.3f} bits per character) at step {best.step}" in output
 
 
-def test_runs_of_different_tokens_are_drawn_in_bits_a_character(
+def test_runs_with_different_tokenizers_are_plotted_in_bits_per_character(
     whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     curves: list[tuple[float, ...]] = []
@@ -344,7 +349,7 @@ def test_a_header_holds_the_largest_vocabulary() -> None:
 
 @pytest.mark.parametrize("block_size", [1, 16, 256])
 @pytest.mark.parametrize("kind", ["char", "bpe"])
-def test_too_short_says_what_is_needed_and_that_is_true(kind: str, block_size: int, tmp_path: Path) -> None:
+def test_the_length_that_a_too_short_corpus_is_told_is_enough(kind: str, block_size: int, tmp_path: Path) -> None:
     config = tiny(tmp_path, tokenizer=kind, vocab_size=300 if kind == "bpe" else 0, block_size=block_size)
     text = Corpus("a", "a", "x")
     unit = "characters" if kind == "char" else "tokens"

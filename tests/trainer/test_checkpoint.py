@@ -23,7 +23,11 @@ from trainer.checkpoint import (
 )
 from trainer.errors import CheckpointError
 from trainer.plan import plan_for_steps
+from trainer.sampling import make_recipe
+from trainer.verse.bundle import pack
 from trainer.verse.config import ModelConfig
+from trainer.verse.generate import regenerate
+from trainer.verse.model import VerseModel, round_weights
 from trainer.verse.vocabulary import Vocabulary
 
 CONFIG = ModelConfig("modern", 1, 1, 8, 4, 3)
@@ -60,6 +64,54 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
     assert all(np.array_equal(back.weights[name], weight) for name, weight in make().weights.items())
 
 
+def bundle(path: Path, **provenance: Any) -> Path:
+    """A bundle of the same model, with a verse of four tokens."""
+    author = replace(make(), provenance={"steps": 12, "corpus": dict(make().corpus)} | provenance)
+    recipe = make_recipe(author, "a", 80, 3, tokens=4)
+    weights = round_weights(author.config, author.weights)
+    [written] = regenerate(VerseModel(author.config, weights), author.vocabulary, [recipe])
+    path.write_bytes(pack(author.config, author.vocabulary, weights, written, author.provenance))
+    return path
+
+
+def test_a_bundle_is_read_as_the_checkpoint_it_was_made_from(tmp_path: Path) -> None:
+    curve = [[8, 1.9, 2.0], [12, 1.4, 1.5]]
+    back = read_checkpoint(bundle(tmp_path / "a.verse", loss_curve=curve))
+    assert (back.config, back.vocabulary, back.step, back.val_loss) == (CONFIG, make().vocabulary, 12, 1.5)
+    assert (back.corpus, back.provenance["loss_curve"]) == (make().corpus, curve)
+    for name, weight in make().weights.items():
+        assert back.weights[name].dtype == np.float32
+        assert np.array_equal(back.weights[name], weight.astype(np.float16))
+    with pytest.raises(CheckpointError, match="not what is needed to resume"):
+        read_resume(tmp_path / "a.verse")
+
+
+@pytest.mark.parametrize("curve", [[], [[8, 1.9, 2.0]], [[12, 1.4]], [12, "1.5"], [[12, 1.4, "1.5"]]])
+def test_a_bundle_whose_loss_curve_lacks_its_step_has_no_loss(curve: list[Any], tmp_path: Path) -> None:
+    path = bundle(tmp_path / "a.verse", loss_curve=curve)
+    assert read_checkpoint(path).val_loss is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"steps": None}, {"steps": -1}, {"steps": "12"}, {"corpus": None}, {"corpus": "own"}, {"corpus": {"name": "own"}}],
+)
+def test_a_bundle_that_does_not_tell_its_training_is_refused_in_one_line(
+    changes: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(CheckpointError, match="cannot be used: the bundle does not tell the steps and the") as refused:
+        read_checkpoint(bundle(tmp_path / "a.verse", **changes))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_damaged_bundle_is_not_read_as_a_checkpoint(tmp_path: Path) -> None:
+    path = bundle(tmp_path / "a.verse")
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(CheckpointError, match="cannot be used: the weights were changed"):
+        read_checkpoint(path)
+
+
 def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "a", make(), RESUME)
     shuffled = replace(
@@ -69,7 +121,7 @@ def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_what_is_needed_to_go_on_comes_back_too(tmp_path: Path) -> None:
+def test_the_state_that_resuming_needs_survives_a_checkpoint(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "a", make(), RESUME)
     checkpoint, resume = read_resume(tmp_path / "a")
     assert checkpoint.step == 12
@@ -103,7 +155,7 @@ def test_a_file_that_is_not_a_checkpoint_is_refused_with_advice(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("keep", [4, 100, 1000, -1])
-def test_half_a_checkpoint_is_refused(keep: int, tmp_path: Path) -> None:
+def test_a_checkpoint_cut_short_is_refused(keep: int, tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "a", make(), RESUME)
     (tmp_path / "a").write_bytes((tmp_path / "a").read_bytes()[:keep])
     with pytest.raises(CheckpointError, match="cannot be used"):

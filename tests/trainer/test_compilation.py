@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests.support.training_runs import PLAN, SMALL, RunCommand, same_weights, start_command, text_file, tiny
 from tests.trainer.test_trainer_process import LONG, read_until
-from tests.trainer.trainer_runs import PLAN, SMALL, RunCommand, same_weights, start_command, text_file, tiny
 from trainer.checkpoint import read_resume
 from trainer.config import TrainConfig
 from trainer.dataset import load_dataset
@@ -19,7 +18,8 @@ from trainer.loss import get_batch, mean_loss
 from trainer.model import new_model
 from trainer.plan import write_plan
 from trainer.runtime.budget import Budget, measure_timing
-from trainer.runtime.compilation import compile_model, compile_obstacle
+from trainer.runtime.clock import RunClock
+from trainer.runtime.compilation import MIN_SECONDS, compile_model, compile_obstacle
 from trainer.runtime.distributed import SINGLE_PROCESS
 from trainer.runtime.run import Run, read_config
 from trainer.train import resume, train
@@ -78,14 +78,14 @@ def test_a_run_with_enough_minutes_takes_the_faster_one_of_both_models(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tiny(tmp_path)
-    budget = Budget(60, time.monotonic() - 3000, time.monotonic)  # ten minutes are left
+    budget = Budget(10, RunClock().read)
     timing = measure_timing(config, load_dataset(config), budget, SINGLE_PROCESS, may_compile=True)
     assert capsys.readouterr().out.startswith("compiled: " if timing.compiled else "not compiled: a step would take")
 
 
 def test_a_run_with_few_minutes_is_not_compiled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tiny(tmp_path)
-    budget = Budget(8, time.monotonic() - 470, time.monotonic)
+    budget = Budget(MIN_SECONDS / 60, RunClock().read)  # a second of which is for the end
     timing = measure_timing(config, load_dataset(config), budget, SINGLE_PROCESS, may_compile=True)
     assert not timing.compiled
     assert not capsys.readouterr().out

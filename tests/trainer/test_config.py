@@ -46,7 +46,7 @@ def test_a_model_that_could_not_be_submitted_is_refused(change: dict[str, Any]) 
         TrainConfig(**change)
 
 
-def test_a_config_survives_its_plain_form_and_no_other_is_taken() -> None:
+def test_a_config_survives_its_dictionary_and_other_keys_are_refused() -> None:
     config = TrainConfig(seed=5, dropout=0.1)
     assert TrainConfig.from_dict(config.to_dict()) == config
     for broken in ({}, config.to_dict() | {"more": 1}, [], None):

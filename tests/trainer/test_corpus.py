@@ -23,11 +23,11 @@ PLAY = b"First Citizen:\nBefore we proceed any further, hear me speak.\n" * 20
 @contextmanager
 def served(data: bytes, status: int = 200) -> Iterator[tuple[str, list[str]]]:
     """A real web server on this machine that answers with `data`; its address, and the paths it was asked for."""
-    asked: list[str] = []
+    requests: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked.append(self.path)
+            requests.append(self.path)
             self.send_response(status)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
@@ -40,7 +40,7 @@ def served(data: bytes, status: int = 200) -> Iterator[tuple[str, list[str]]]:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}/input.txt", asked
+            yield f"http://127.0.0.1:{server.server_port}/input.txt", requests
         finally:
             server.shutdown()
             thread.join()
@@ -62,22 +62,22 @@ def test_the_folio_is_found_without_a_network_and_is_the_one_we_know() -> None:
 
 @pytest.mark.usefixtures("play")
 def test_a_corpus_is_fetched_once_and_then_kept(tmp_path: Path) -> None:
-    with served(PLAY) as (url, asked):
+    with served(PLAY) as (url, requests):
         first, second = (
             fetch_corpus("shakespeare", url, tmp_path / "new"),
             fetch_corpus("shakespeare", url, tmp_path / "new"),
         )
     assert first == second
     assert first.read_bytes() == PLAY
-    assert asked == ["/input.txt"]
+    assert requests == ["/input.txt"]
 
 
 @pytest.mark.usefixtures("play")
 def test_a_kept_file_that_was_changed_is_fetched_again(tmp_path: Path) -> None:
-    with served(PLAY) as (url, asked):
+    with served(PLAY) as (url, requests):
         fetch_corpus("shakespeare", url, tmp_path).write_bytes(b"half of it")
         assert fetch_corpus("shakespeare", url, tmp_path).read_bytes() == PLAY
-    assert len(asked) == 2
+    assert len(requests) == 2
 
 
 @pytest.mark.usefixtures("play")

@@ -7,14 +7,15 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 from arena.cli import main as arena
-from tests.trainer.trainer_runs import text_file
-from trainer import device
+from tests.support.training_runs import text_file
 from trainer.checkpoint import read_checkpoint
 from trainer.config import PRESETS, TOKENIZERS
 from trainer.options import start_training
+from trainer.runtime.clock import RunClock
 from trainer.runtime.run import read_config
 from trainer.sampling import make_recipe
 from trainer.submission.submit import make_submission, save_bundle
@@ -48,7 +49,7 @@ def train_and_submit(folder: Path, arch: str, tokenizer: str, preset: str, **siz
             "tokenizer": tokenizer,
             **sizes,
         },
-        0.0,
+        RunClock(),
     )
     config, _ = read_config(run)
     assert asdict(PRESETS[preset]).items() <= config.to_dict().items()
@@ -67,21 +68,21 @@ def check(path: Path, arch: str, tokenizer: str) -> None:
     assert claim.provenance["train"]["tokenizer"] == tokenizer
     assert claim.provenance["bits_per_character"] > 0
     assert replay(VerseModel(claim.config, bundle.weights), claim.recipe, claim.ids).verdict == "PASS"
-    told = CliRunner().invoke(arena, ["verify", str(path)])
-    assert told.exit_code == 0, told.output
-    assert "PASS" in told.output
+    result = CliRunner().invoke(arena, ["verify", str(path)])
+    assert result.exit_code == 0, result.output
+    assert "PASS" in result.output
 
 
 @pytest.fixture(autouse=True)
-def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "count_threads", lambda: 1)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
 
 
 @pytest.mark.parametrize(("arch", "tokenizer", "preset"), every(SMALL))
 def test_a_small_model_of_every_kind_trains_submits_and_verifies(
     arch: str, tokenizer: str, preset: str, tmp_path: Path
 ) -> None:
-    check(train_and_submit(tmp_path, arch, tokenizer, preset), arch, tokenizer)
+    check(train_and_submit(tmp_path, arch, tokenizer, preset, batch_size=2), arch, tokenizer)
 
 
 @pytest.mark.campaign

@@ -15,8 +15,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.trainer.trainer_runs import TINY, text_file, train_step
-from tests.trainer.verse_models import random_weights
+from tests.support.small_models import random_weights
+from tests.support.training_runs import TINY, text_file, train_step
 from trainer.config import OPTIMIZERS, PRECISIONS
 from trainer.errors import CheckpointError
 from trainer.loss import EVAL_LOGITS, get_batch, mean_loss, validation_loss
@@ -172,7 +172,7 @@ def test_matrices_decay_and_vectors_do_not(optimizer: str) -> None:
         assert torch.allclose(parameter, before[name] * left, rtol=1e-6), name
 
 
-def test_adamw_is_torch_s() -> None:
+def test_our_adamw_gives_the_weights_that_torch_s_adamw_gives() -> None:
     ours, theirs = model_with_weights(), model_with_weights()
     config = replace(TINY, optimizer="adamw", weight_decay=0.1)
     [adamw] = make_optimizers(ours, config)
@@ -189,7 +189,7 @@ def test_adamw_is_torch_s() -> None:
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
 
 
-def test_orthogonal_brings_singular_values_near_one_and_keeps_the_directions() -> None:
+def test_orthogonalize_brings_singular_values_near_one_and_keeps_the_directions() -> None:
     rng = np.random.default_rng(6)
     values = np.geomspace(0.01, 1.0, 12)
     matrices, exact = [], []
@@ -209,7 +209,7 @@ def test_a_matrix_of_zeros_stays_where_it_is() -> None:
     assert not orthogonalize([torch.zeros(3, 5)], torch.float32)[0].any()
 
 
-def test_every_matrix_is_moved_as_far_as_alone() -> None:
+def test_matrices_orthogonalized_together_are_those_orthogonalized_alone() -> None:
     matrices = [torch.from_numpy(np.random.default_rng(i).normal(size=(8, 8))) for i in range(3)]
     together = orthogonalize(matrices, torch.float64)
     for one, matrix in zip(together, matrices, strict=True):
@@ -227,7 +227,7 @@ def test_products_of_squares_give_the_same_directions_as_products_of_matrices(sh
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_updates_teach_a_batch_by_heart(precision: str, optimizer: str) -> None:
+def test_a_hundred_updates_memorize_one_batch(precision: str, optimizer: str) -> None:
     model = new_model(CONFIG, b"k", precision=precision)
     optimizers = make_optimizers(model, replace(TINY, optimizer=optimizer, precision=precision))
     x, y = get_batch(torch.arange(1000) * 7 % 11, b"k", 0, 4, 16)
@@ -237,7 +237,7 @@ def test_updates_teach_a_batch_by_heart(precision: str, optimizer: str) -> None:
 
 
 @pytest.mark.parametrize("kind", OPTIMIZERS)
-def test_an_optimizer_put_down_and_taken_up_goes_on_to_the_bit(kind: str) -> None:
+def test_an_optimizer_restored_from_its_state_continues_to_the_same_bits(kind: str) -> None:
     ids = torch.arange(1000) * 7 % 11
     config = replace(TINY, optimizer=kind)
     model, other = new_model(CONFIG, b"k"), new_model(CONFIG, b"other")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.trainer.verse_models import random_weights
+from tests.support.small_models import random_weights
 from trainer.model import embed, load_weights, new_model, normalize, relu_squared, rotary_table, rotate, weights_of
 from trainer.verse.config import ARCHITECTURES, ModelConfig
 from trainer.verse.model import VerseModel
@@ -56,7 +56,7 @@ def test_initial_weights_depend_on_the_key_alone() -> None:
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_a_fresh_model_expects_nothing_in_particular(arch: str) -> None:
+def test_a_new_model_gives_no_token_a_high_probability(arch: str) -> None:
     config = replace(SHAPES[1], arch=arch)
     logits = new_model(config, b"k")(torch.arange(32)[None])
     shares = logits.softmax(-1)

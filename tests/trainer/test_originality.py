@@ -52,12 +52,12 @@ SMALL = st.text(alphabet="abAB \n.ß", max_size=60)
 @example("", "")
 @example("...", "a")
 @example("a b", " - ")
-def test_it_finds_what_trying_everything_finds_with_its_place(text: str, verse: str) -> None:
+def test_the_longest_passage_is_the_one_that_trying_every_piece_finds(text: str, verse: str) -> None:
     assert Source(text).longest_passage(verse) == by_trying_everything(text, verse)
 
 
 @given(st.text(max_size=40), st.text(max_size=40))
-def test_it_does_so_in_any_script(text: str, verse: str) -> None:
+def test_the_longest_passage_is_found_in_any_script(text: str, verse: str) -> None:
     assert fold(text) == "".join(character for character, _ in folded_places(text))
     assert Source(text).longest_passage(verse) == by_trying_everything(text, verse)
 

@@ -47,11 +47,11 @@ def test_however_a_plan_is_revised_no_evaluation_is_put_off_or_left_out(changes:
     assert [plan.last_evaluation(step) for step in evaluated[:-1]] == evaluated[:-1]
 
 
-def test_a_change_of_mind_forgets_what_was_to_hold_later() -> None:
+def test_a_new_revision_removes_the_later_ones() -> None:
     assert REVISED.with_revision(Revision(40, 41, 1)).revisions == (REVISED.revisions[0], Revision(40, 41, 1))
 
 
-def test_what_was_decided_before_a_step_leaves_out_what_comes_after() -> None:
+def test_the_revisions_until_a_step_leave_out_later_ones() -> None:
     assert REVISED.revisions_until(60) == REVISED.revisions[:1]
     assert REVISED.revisions_until(61) == REVISED.revisions
     assert REVISED.revisions_until(0) == ()
@@ -119,7 +119,7 @@ def test_a_spent_budget_ends_the_run_with_the_next_step() -> None:
         (Revision(0, 0, 1),),
         (Revision(0, 10, 0),),
         (Revision(0, 10**9, 1),),
-        (Revision(0, 10, 1), Revision(10, 20, 1)),
+        (Revision(0, 10, 1), Revision(11, 20, 1)),
         (Revision(0, 10, 1), Revision(4, 8, 1), Revision(4, 9, 1)),
         (Revision(0, 10, 1), Revision(4, 4, 1)),
         (Revision(0, 10.0, 1),),

@@ -12,9 +12,8 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tests.trainer.trainer_runs import PLAN, Clock, Killed, die, tiny
+from tests.support.training_runs import PLAN, Clock, Killed, die, tiny
 from trainer.errors import RunError
-from trainer.report import plot
 from trainer.report.plot import plot_runs
 from trainer.runtime.run import NOISE, LossRise, Run, loss_curve, loss_rise, read_metrics
 from trainer.train import train
@@ -44,11 +43,16 @@ def test_a_run_draws_its_curve_in_its_folder_and_the_same_one_again(run: Run) ->
 
 def drawn(folders: list[Path], out: Path | None, monkeypatch: pytest.MonkeyPatch) -> Axes:
     """What is drawn, before it becomes a picture."""
-    kept: list[Figure] = []
-    save = plot._save
-    monkeypatch.setattr(plot, "_save", lambda figure, path: kept.append(figure) or save(figure, path))
+    figures: list[Figure] = []
+    save = Figure.savefig
+
+    def watched_save(figure: Figure, *arguments: Any, **options: Any) -> None:
+        figures.append(figure)
+        save(figure, *arguments, **options)
+
+    monkeypatch.setattr(Figure, "savefig", watched_save)
     assert size(plot_runs(folders, out)) == (1350, 780)
-    return kept[0].axes[0]
+    return figures[0].axes[0]
 
 
 def test_runs_are_drawn_over_each_other_each_with_its_name_and_best_loss(

@@ -32,11 +32,11 @@ def test_words_are_philox_of_the_documented_key_and_counter(step: int) -> None:
     assert words(seed_key(7), "batches", step, 8).tolist() == expected
 
 
-def test_words_stay_what_they_are() -> None:
+def test_words_are_the_recorded_ones() -> None:
     assert words(seed_key(1337), "batches", 5, 2).tolist() == GOLDEN_WORDS
 
 
-def test_a_purpose_or_key_or_step_of_its_own_gives_other_words() -> None:
+def test_another_purpose_key_or_step_gives_other_words() -> None:
     drawn = [words(*which, 4).tolist() for which in ((b"k", "a", 0), (b"l", "a", 0), (b"k", "b", 0), (b"k", "a", 1))]
     assert len({word for four in drawn for word in four}) == 16
 
@@ -49,10 +49,10 @@ def test_uniform_numbers_fill_their_range_evenly_and_never_leave_it() -> None:
     assert np.abs(shares - 0.1).max() < 0.003
 
 
-def test_uniform_numbers_stay_what_they_are() -> None:
+def test_uniform_numbers_are_the_recorded_ones() -> None:
     assert [float(number).hex() for number in uniform(seed_key(1337), "wte.weight", (2,), 0.1)] == GOLDEN_UNIFORM
 
 
-def test_offsets_reach_every_place_and_none_beyond() -> None:
+def test_random_offsets_reach_every_place_and_none_beyond() -> None:
     drawn = below(b"k", "batches", 3, 7, 1000)
     assert set(drawn.tolist()) == set(range(7))

@@ -5,40 +5,26 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from trainer.checkpoint import Checkpoint, write_checkpoint
+from tests.support.small_models import small_checkpoint
+from trainer.checkpoint import write_checkpoint
 from trainer.cli import cli
 from trainer.errors import SubmitError
 from trainer.sampling import make_recipe
 from trainer.submission.submit import make_submission, save_bundle
 from trainer.verse.bundle import read_bundle
-from trainer.verse.config import ModelConfig
 from trainer.verse.generate import regenerate
 from trainer.verse.model import VerseModel, round_weights
 from trainer.verse.replay import replay
-from trainer.verse.vocabulary import Vocabulary
-
-PRINTABLE = "\n " + "".join(map(chr, range(33, 96)))
-
-
-def checkpoint(symbols: str = PRINTABLE, head: float = 1.0) -> Checkpoint:
-    """A little model with random weights; `head` scales its logits, so 0 leaves every choice to the noise."""
-    config = ModelConfig("modern", 1, 2, 16, 32, len(symbols))
-    rng = np.random.default_rng(1)
-    weights = {n: rng.standard_normal(s).astype(np.float32) for n, s in config.tensor_shapes().items()}
-    weights["lm_head.weight"] *= head
-    record = {"name": "none", "sha256": "0" * 64}
-    return Checkpoint(config, Vocabulary.chars(symbols), 3, None, record, {"steps": 3}, weights)
 
 
 def test_a_submitted_verse_replays_from_its_file_and_is_named_by_its_digest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    submission = make_submission(checkpoint(), make_recipe(checkpoint(), "AB", 80, 5))
+    submission = make_submission(small_checkpoint(), make_recipe(small_checkpoint(), "AB", 80, 5))
     path = save_bundle(submission)
     assert path == Path("submissions") / f"{submission.digest}.verse"
     bundle = read_bundle(path)
@@ -46,12 +32,12 @@ def test_a_submitted_verse_replays_from_its_file_and_is_named_by_its_digest(
     assert replay(model, bundle.claim.recipe, bundle.claim.ids).verdict == "PASS"
     assert bundle.claim.text == submission.text
     assert bundle.claim.provenance == {"steps": 3}
-    assert save_bundle(make_submission(checkpoint(), make_recipe(checkpoint(), "AB", 80, 5))) == path
+    assert save_bundle(make_submission(small_checkpoint(), make_recipe(small_checkpoint(), "AB", 80, 5))) == path
 
 
 @pytest.mark.slow
 def test_an_undecided_verse_is_refused_and_the_seeds_offered_are_decided() -> None:
-    author = checkpoint(head=0.0)  # at a low temperature its noise alone decides, often by very little
+    author = small_checkpoint(head=0.0)  # at a low temperature its noise alone decides, often by very little
     recipe = make_recipe(author, "A", 1, 0, tokens=480, lines=0)
     model = VerseModel(author.config, round_weights(author.config, author.weights))
     tried = regenerate(model, author.vocabulary, [replace(recipe, seed=seed) for seed in range(128)])
@@ -67,13 +53,13 @@ def test_an_undecided_verse_is_refused_and_the_seeds_offered_are_decided() -> No
 
 
 def test_a_model_whose_verses_are_all_undecided_is_refused_with_other_advice() -> None:
-    author = checkpoint("ABC\n", head=0.0)
+    author = small_checkpoint("ABC\n", head=0.0)
     with pytest.raises(SubmitError, match=r"UNDECIDED.*try another prompt or temperature"):
         make_submission(author, make_recipe(author, "A", 0, 7))  # greedy, and all logits equal
 
 
 def test_invalid_text_is_refused_and_seeds_that_write_text_are_offered() -> None:
-    author = checkpoint("\nabcdefghijklmnopqrstuvw\u202e", head=0.0)
+    author = small_checkpoint("\nabcdefghijklmnopqrstuvw\u202e", head=0.0)
     recipe = make_recipe(author, "a", 100, 0, tokens=10)
     seeds = range(64)
     for seed in seeds:
@@ -90,11 +76,11 @@ def test_invalid_text_is_refused_and_seeds_that_write_text_are_offered() -> None
 @pytest.mark.slow
 def test_a_verse_longer_than_an_event_shows_is_refused() -> None:
     with pytest.raises(SubmitError, match="481 characters, and at most 480"):
-        make_submission(checkpoint(), make_recipe(checkpoint(), "A", 80, 1, tokens=481, lines=0))
+        make_submission(small_checkpoint(), make_recipe(small_checkpoint(), "A", 80, 1, tokens=481, lines=0))
 
 
 def test_a_prompt_the_model_cannot_read_and_a_fine_temperature_are_refused_by_the_command(tmp_path: Path) -> None:
-    write_checkpoint(tmp_path / "a.safetensors", checkpoint())
+    write_checkpoint(tmp_path / "a.safetensors", small_checkpoint())
     base = ["submit", "--ckpt", str(tmp_path / "a.safetensors"), "--out", str(tmp_path / "a.verse")]
     for arguments, what in ((["--prompt", "é"], "does not know 'é'"), (["--temperature", "0.805"], "steps of 0.01")):
         result = CliRunner().invoke(cli, [*base, *arguments])
@@ -103,7 +89,7 @@ def test_a_prompt_the_model_cannot_read_and_a_fine_temperature_are_refused_by_th
 
 
 def test_the_command_shows_the_verse_and_how_to_check_it(tmp_path: Path) -> None:
-    write_checkpoint(tmp_path / "a.safetensors", checkpoint())
+    write_checkpoint(tmp_path / "a.safetensors", small_checkpoint())
     out = tmp_path / "my verse.verse"
     result = CliRunner().invoke(
         cli, ["submit", "--ckpt", str(tmp_path / "a.safetensors"), "--prompt", "AB", "--out", str(out)]
@@ -114,7 +100,7 @@ def test_the_command_shows_the_verse_and_how_to_check_it(tmp_path: Path) -> None
 
 
 def test_a_missing_folder_is_an_error_and_nothing_is_written(tmp_path: Path) -> None:
-    submission = make_submission(checkpoint(), make_recipe(checkpoint(), "AB", 80, 5))
+    submission = make_submission(small_checkpoint(), make_recipe(small_checkpoint(), "AB", 80, 5))
     with pytest.raises(FileNotFoundError):
         save_bundle(submission, tmp_path / "nowhere" / "a.verse")
     assert list(tmp_path.iterdir()) == []

@@ -23,7 +23,7 @@ def points(draw: st.DrawFn) -> Points:
     return [(step, draw(losses)) for step in draw(steps)]
 
 
-def test_a_straight_fall_is_a_diagonal() -> None:
+def test_losses_that_fall_linearly_are_drawn_as_a_diagonal() -> None:
     falling = [(1, 4.0), (24, 1.0)]
     assert plot_as_text(falling, [(24, 1.0)], {}, 30, 7, "ascii").splitlines() == [
         "4.00 |''...",
@@ -68,12 +68,14 @@ def test_a_terminal_without_braille_gets_ascii(encoding: str) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "UTF8", "utf-16"])
-def test_others_get_finer_lines(encoding: str) -> None:
+def test_a_terminal_with_unicode_gets_braille(encoding: str) -> None:
     assert glyphs_for(encoding) is BRAILLE
 
 
 @given(train=points(), val=points(), width=st.integers(0, 200), height=st.integers(0, 60), fine=st.booleans())
-def test_any_losses_fit_into_any_room(train: Points, val: Points, width: int, height: int, fine: bool) -> None:
+def test_a_curve_of_any_losses_fits_into_a_terminal_of_any_size(
+    train: Points, val: Points, width: int, height: int, fine: bool
+) -> None:
     lines = plot_as_text(train, val, BASELINES, width, height, "utf-8" if fine else "ascii").splitlines()
     assert len(lines) == max(MIN_ROWS + 3, height)
     assert max(map(len, lines[:-1])) <= max(MIN_COLUMNS + 7, width)  # but for the legend, a sentence

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.trainer.trainer_runs import Killed, same_weights, tiny
+from tests.support.training_runs import Killed, same_weights, tiny
 from trainer.config import TrainConfig
 from trainer.plan import Plan, Revision, read_plan
 from trainer.runtime.autoconfig import autoconfigure
+from trainer.runtime.clock import RunClock
 from trainer.runtime.run import Run, read_config
 from trainer.runtime.threads import ThreadMonitor, faster_threads, time_threads
 from trainer.train import resume, train
@@ -19,7 +20,7 @@ from trainer.train import resume, train
 STEPS = 600
 
 
-class Machine:
+class Machine(RunClock):
     """Seconds on a machine on which several threads take half the time of one, or three times as long while it is busy.
 
     Args:
@@ -29,6 +30,7 @@ class Machine:
 
     def __init__(self, busy: tuple[int, int], dies_at: int | None = None) -> None:
         self.looks, self.now, self.busy, self.dies_at = 0, 0.0, busy, dies_at
+        super().__init__(self, lambda: 0.0)
 
     def __call__(self) -> float:
         self.looks += 1
@@ -86,7 +88,7 @@ def test_numbers_of_threads_take_turns_and_one_disturbance_does_not_decide() -> 
 
 
 def test_a_run_compares_again_when_steps_slow_down_and_while_one_thread_is_used() -> None:
-    monitor = ThreadMonitor(2, 0.0, lambda: 1000.0)
+    monitor = ThreadMonitor(2, iter([0.0, *[1000.0] * 20]).__next__)
     assert not any(monitor.is_due(now, 64, 2) for now in range(1, 200)), "it would take more than its share of the time"
     assert monitor.is_due(500, 64, 2), "once, since what was measured before the run may be wrong"
     model = torch.nn.Embedding(4, 4)

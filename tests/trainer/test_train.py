@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import math
 import os
 import signal
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
 
-from tests.trainer.trainer_runs import PLAN, Clock, Killed, ctrl_c, die, same_weights, slow_down, text_file, tiny
+from tests.support.training_runs import PLAN, Clock, Killed, ctrl_c, die, same_weights, slow_down, text_file, tiny
 from trainer.checkpoint import read_checkpoint, read_resume, write_checkpoint
+from trainer.config import TrainConfig
 from trainer.corpus import load_corpus
 from trainer.dataset import check_header
 from trainer.errors import CheckpointError, CorpusError, Diverged, Interrupted, OptionError, PlanError, RunError
@@ -57,7 +60,7 @@ def test_a_run_leaves_everything_in_its_folder(whole: Run) -> None:
     assert {path.name for path in whole.path.iterdir()} == names
 
 
-def test_the_loss_falls_below_what_counting_letters_gives(whole: Run) -> None:
+def test_the_validation_loss_starts_below_the_uniform_baseline_and_falls(whole: Run) -> None:
     baselines = read_config(whole)[1]["baselines"]
     losses = [line["val_loss"] for line in read_metrics(whole) if "val_loss" in line]
     assert baselines["uniform"] > losses[0] > losses[1] > losses[2]
@@ -92,18 +95,18 @@ def test_samples_are_what_the_verse_engine_writes(whole: Run) -> None:
 
 def test_the_record_of_the_training_is_enough_for_a_bundle(whole: Run, tmp_path: Path) -> None:
     best = read_checkpoint(whole.path)
-    told = best.provenance
-    assert told["corpus"]["sha256"] == best.corpus["sha256"]
-    assert (told["seed"], told["steps"]) == (1337, 12)
-    assert Plan.from_dict(told["plan"]) == PLAN
-    assert [point[0] for point in told["loss_curve"]] == [4, 8, 12]
-    assert told["device"] == "cpu"
-    assert told["versions"]["torch"] == str(torch.__version__)
-    assert str(tmp_path.parent) not in json.dumps(told)  # no path of this machine
+    provenance = best.provenance
+    assert provenance["corpus"]["sha256"] == best.corpus["sha256"]
+    assert (provenance["seed"], provenance["steps"]) == (1337, 12)
+    assert Plan.from_dict(provenance["plan"]) == PLAN
+    assert [point[0] for point in provenance["loss_curve"]] == [4, 8, 12]
+    assert provenance["device"] == "cpu"
+    assert provenance["versions"]["torch"] == str(torch.__version__)
+    assert str(tmp_path.parent) not in json.dumps(provenance)  # no path of this machine
     [written] = write_verses(best, [make_recipe(best, "", 80, 1)])
     data = bundle.pack(best.config, best.vocabulary, round_weights(best.config, best.weights), written, best.provenance)
     (tmp_path / "a.verse").write_bytes(data)
-    assert bundle.read_bundle(tmp_path / "a.verse").claim.provenance == told
+    assert bundle.read_bundle(tmp_path / "a.verse").claim.provenance == provenance
 
 
 def test_the_same_settings_give_the_same_weights_and_another_seed_others(whole: Run, tmp_path: Path) -> None:
@@ -148,12 +151,12 @@ def test_a_run_killed_at_any_step_and_resumed_ends_in_the_same_bits(
 def test_a_run_killed_between_its_checkpoints_ends_in_the_same_bits(
     writes: int, whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done: list[Path] = []
+    written: list[Path] = []
 
     def write(path: Path, *rest: Any) -> None:
-        if len(done) == writes:
+        if len(written) == writes:
             raise Killed
-        done.append(path)
+        written.append(path)
         write_checkpoint(path, *rest)
 
     monkeypatch.setattr(progress, "write_checkpoint", write)
@@ -165,23 +168,56 @@ def test_a_run_killed_between_its_checkpoints_ends_in_the_same_bits(
     assert [line["train_loss"] for line in read_metrics(run)] == [line["train_loss"] for line in read_metrics(whole)]
 
 
+HEART = Plan((Revision(0, 400, 20),))  # so many steps that a run on 400 characters learns them by heart
+
+
+class EarlyEnd(NamedTuple):
+    """A run that ended early, undisturbed."""
+
+    config: TrainConfig
+    run: Run
+    looks: int  # at the clock
+    output: str
+
+
+@pytest.fixture(scope="module")
+def early(tmp_path_factory: pytest.TempPathFactory) -> EarlyEnd:
+    folder, clock, output = tmp_path_factory.mktemp("early"), Clock(), io.StringIO()
+    config = tiny(folder, n_embd=64, learning_rate=1e-2)
+    text_file(folder, characters=400)
+    with contextlib.redirect_stdout(output):
+        run = train(config, folder / "run", HEART, clock=clock)
+    return EarlyEnd(config, run, clock.looks, output.getvalue())
+
+
 @pytest.mark.slow
-def test_a_run_that_ends_early_does_so_too_when_it_was_killed_on_the_way(tmp_path: Path) -> None:
-    config = tiny(tmp_path, n_embd=64, learning_rate=1e-2)
-    text_file(tmp_path, characters=400)
-    plan = Plan((Revision(0, 400, 20),))
-    clock = Clock()
-    undisturbed = train(config, tmp_path / "whole", plan, clock=clock)
-    assert read_plan(undisturbed.plan).steps < 400
-    for look in [*range(2, clock.looks, clock.looks // 8), clock.looks - 2, clock.looks - 1, clock.looks]:
-        with pytest.raises(Killed):
-            train(config, tmp_path / f"{look}", plan, clock=Clock({look: die}))
-        run = resume(tmp_path / f"{look}")
-        assert read_plan(run.plan) == read_plan(undisturbed.plan)
-        assert same_weights(run, undisturbed) and same_weights(run, undisturbed, "best")
+@pytest.mark.parametrize("looks_left", [0, 1, 2])
+def test_a_run_that_ends_early_does_so_too_when_it_was_killed_at_its_last_steps(
+    looks_left: int, early: EarlyEnd, tmp_path: Path
+) -> None:
+    with pytest.raises(Killed):
+        train(early.config, tmp_path / "run", HEART, clock=Clock({early.looks - looks_left: die}))
+    run = resume(tmp_path / "run")
+    assert read_plan(run.plan) == read_plan(early.run.plan)
+    assert same_weights(run, early.run) and same_weights(run, early.run, "best")
 
 
-def test_a_long_way_between_evaluations_is_saved_by_the_clock(whole: Run, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_run_that_ends_early_does_so_too_when_it_was_killed_again_and_again(early: EarlyEnd, tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        train(early.config, tmp_path / "run", HEART, clock=Clock({2: die}))
+    kills, run = 1, None
+    while run is None:
+        try:
+            run = resume(tmp_path / "run", clock=Clock({7 + kills: die}))  # each life is a look longer than the last
+        except Killed:
+            kills += 1
+    assert kills > 4
+    assert read_plan(run.plan) == read_plan(early.run.plan)
+    assert same_weights(run, early.run) and same_weights(run, early.run, "best")
+
+
+def test_a_run_is_saved_by_the_clock_between_two_distant_evaluations(whole: Run, tmp_path: Path) -> None:
     with pytest.raises(Killed):
         train(tiny(tmp_path), tmp_path / "run", PLAN, clock=Clock({5: die}, seconds=SAVE_SECONDS * 0.7))
     step = read_checkpoint(tmp_path / "run" / "last.safetensors").step
@@ -189,7 +225,7 @@ def test_a_long_way_between_evaluations_is_saved_by_the_clock(whole: Run, tmp_pa
     assert same_weights(resume(tmp_path / "run"), whole)
 
 
-def test_ctrl_c_saves_and_says_the_exact_line_to_go_on(whole: Run, tmp_path: Path) -> None:
+def test_ctrl_c_saves_and_shows_the_exact_command_that_resumes(whole: Run, tmp_path: Path) -> None:
     folder = tmp_path / "a run"
     clock = Clock({2 + 4 + 1 + 2: ctrl_c})
     with pytest.raises(Interrupted, match=rf"trainer train --resume '{folder}'$"):
@@ -230,7 +266,7 @@ def test_a_second_ctrl_c_while_saving_leaves_the_checkpoint_before_whole(
     assert same_weights(resume(folder), whole)
 
 
-def test_ctrl_c_is_ours_only_while_training(whole: Run) -> None:
+def test_the_handler_of_ctrl_c_is_replaced_only_while_training(whole: Run) -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
@@ -279,7 +315,7 @@ def change_model(run: Run) -> None:
         (lambda run: run.last.write_bytes(run.best.read_bytes()), CheckpointError, "needed to resume"),
     ],
 )
-def test_a_run_that_was_tampered_with_is_not_gone_on_with(
+def test_a_run_whose_files_were_changed_is_not_resumed(
     damage: Any, error: type[Exception], says: str, tmp_path: Path
 ) -> None:
     with pytest.raises(Killed):
@@ -418,20 +454,16 @@ def test_a_run_that_over_fitted_says_so(tmp_path: Path, capsys: pytest.CaptureFi
 
 @pytest.mark.slow
 def test_a_run_that_learns_by_heart_is_ended_early_unless_that_is_not_wanted(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    early: EarlyEnd, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = tiny(tmp_path, n_embd=64, learning_rate=1e-2)
-    text_file(tmp_path, characters=400)
-    plan = Plan((Revision(0, 400, 20),))
-    early = train(config, tmp_path / "early", plan)
-    assert "So it was ended early." in capsys.readouterr().out
-    whole = train(replace(config, early_stop=False), tmp_path / "whole", plan)
-    told = capsys.readouterr().out
-    assert "It over-fitted" in told and "ended early" not in told
-    ended, not_ended = read_metrics(early), read_metrics(whole)
-    assert ended[-1]["step"] < not_ended[-1]["step"] == 400
+    assert "So it was ended early." in early.output
+    whole = train(replace(early.config, early_stop=False), tmp_path / "whole", HEART)
+    output = capsys.readouterr().out
+    assert "It over-fitted" in output and "ended early" not in output
+    ended, not_ended = read_metrics(early.run), read_metrics(whole)
+    assert read_plan(early.run.plan).steps == ended[-1]["step"] < not_ended[-1]["step"] == 400
     assert ended[-1]["train_loss"] < ended[len(ended) // 3]["train_loss"]  # it learned all the time, by heart
-    assert same_weights(early, whole, "best")
+    assert same_weights(early.run, whole, "best")
 
 
 @pytest.mark.slow
@@ -441,11 +473,11 @@ def test_a_run_shortened_by_the_clock_does_not_claim_to_have_ended_early(
     config = tiny(tmp_path, n_embd=64, learning_rate=1e-2, early_stop=False)
     text_file(tmp_path, characters=400)
     train(config, tmp_path / "run", Plan((Revision(0, 600, 20), Revision(60, 400, 20))))
-    told = capsys.readouterr().out
-    assert "It over-fitted" in told and "ended early" not in told
+    output = capsys.readouterr().out
+    assert "It over-fitted" in output and "ended early" not in output
 
 
-def test_what_lies_beyond_a_short_context_is_no_over_fitting(tmp_path: Path) -> None:
+def test_losses_measured_with_the_short_context_do_not_count_as_over_fitting(tmp_path: Path) -> None:
     run = train(tiny(tmp_path, short_context=4), tmp_path / "run", PLAN)  # evaluates at 4, 8 and 12; 6 are short
     assert len([line for line in read_metrics(run) if "val_loss" in line]) == 3
     _, resumed = read_resume(run.last)

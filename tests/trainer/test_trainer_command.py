@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from tests.trainer.trainer_runs import PLAN, SMALL, RunCommand, command, same_weights, text_file, tiny
+from tests.support.training_runs import PLAN, SMALL, RunCommand, command, same_weights, text_file, tiny
 from trainer import cli
 from trainer.checkpoint import read_checkpoint, write_checkpoint
 from trainer.config import DEFAULT_MINUTES, TrainConfig
@@ -35,7 +36,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return train(tiny(folder), folder / "run", PLAN)
 
 
-def test_a_run_then_a_verse_then_what_it_is(trainer: RunCommand, tmp_path: Path) -> None:
+def test_a_run_is_trained_writes_a_verse_and_is_described(trainer: RunCommand, tmp_path: Path) -> None:
     code, out, err = trainer("train", "--corpus", text_file(tmp_path), *SMALL, "--steps", "6", "--out", "mine")
     assert (code, err) == (0, "")
     assert re.search(r"^step 6/6  train \d\.\d{3}  validation \d\.\d{3}", out, re.MULTILINE)
@@ -48,14 +49,14 @@ def test_a_run_then_a_verse_then_what_it_is(trainer: RunCommand, tmp_path: Path)
         trainer("generate", "--ckpt", "mine/best.safetensors", "--prompt", "The", "--seed", "7", "--tokens", "30")[1]
         == verse
     )
-    code, told, _ = trainer("info", "mine")
+    code, description, _ = trainer("info", "mine")
     assert code == 0
-    assert "6 of 6 steps" in told
-    assert "1,024 tokens" in told
+    assert "6 of 6 steps" in description
+    assert "1,024 tokens" in description
     assert trainer("info", "mine/last.safetensors")[0] == 0
 
 
-def test_a_run_with_pieces_of_words_reads_any_prompt(trainer: RunCommand, tmp_path: Path) -> None:
+def test_a_bpe_run_takes_a_prompt_of_any_characters(trainer: RunCommand, tmp_path: Path) -> None:
     bpe = ("--tokenizer", "bpe", "--vocab-size", "300")
     code, out, err = trainer("train", "--corpus", text_file(tmp_path), *SMALL, *bpe, "--steps", "30", "--out", "mine")
     assert (code, err) == (0, "")
@@ -90,7 +91,7 @@ def test_what_generate_writes_the_verse_engine_replays(trainer: RunCommand, done
         (("--lines", "65"), "lines must be"),
     ],
 )
-def test_a_verse_that_cannot_be_asked_for_is_one_line_that_says_why(
+def test_an_impossible_option_of_generate_is_one_line_that_says_why(
     arguments: tuple[str, ...], says: str, trainer: RunCommand, done: Run
 ) -> None:
     code, out, err = trainer("generate", "--ckpt", done.path, *arguments)
@@ -113,6 +114,23 @@ def test_info_on_a_bundle_shows_its_claim(trainer: RunCommand, done: Run, tmp_pa
     assert text in out
     assert "'The'" in out
     assert "seed 5" in out
+
+
+def test_a_bundle_stands_for_its_run_in_every_command_that_writes(
+    trainer: RunCommand, done: Run, tmp_path: Path
+) -> None:
+    recipe = ("--prompt", "The", "--seed", 5, "--tokens", 40)
+    assert trainer("submit", "--ckpt", done.path, *recipe, "--out", "a.verse")[0] == 0
+    assert trainer("submit", "--ckpt", "a.verse", *recipe, "--out", "b.verse")[0] == 0
+    assert (tmp_path / "a.verse").read_bytes() == (tmp_path / "b.verse").read_bytes()
+    assert trainer("generate", "--ckpt", "a.verse", *recipe) == trainer("generate", "--ckpt", done.path, *recipe)
+    audition = ("--count", 6, "--tokens", 40, "--json")
+    _, from_run, _ = trainer("audition", "--ckpt", done.path, *audition)
+    code, from_bundle, _ = trainer("audition", "--ckpt", "a.verse", *audition)
+    assert code == 0
+    verses, others = ([verse["text"] for verse in json.loads(out)["verses"]] for out in (from_bundle, from_run))
+    assert verses and sorted(verses) == sorted(others)  # away from its run, the corpus is not found and does not count
+    assert f"step 12, validation loss {read_checkpoint(done.path).val_loss:.4f}" in trainer("info", "a.verse")[1]
 
 
 @pytest.mark.parametrize("what", ["missing", "folder", "text"])
@@ -248,7 +266,7 @@ def test_a_name_that_is_no_unicode_is_one_line_that_says_what_to_do(
 @pytest.mark.slow
 def test_a_terminal_that_knows_few_letters_ends_no_run(tmp_path: Path) -> None:
     text = text_file(tmp_path).rename(tmp_path / "poésie.txt")
-    told = subprocess.run(
+    completed = subprocess.run(
         command("train", "--corpus", text, *SMALL, "--steps", "2", "--out", "mine"),
         cwd=tmp_path,
         env=os.environ | {"PYTHONIOENCODING": "ascii"},
@@ -256,7 +274,7 @@ def test_a_terminal_that_knows_few_letters_ends_no_run(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    assert "corpus po?sie:" in told.stdout
+    assert "corpus po?sie:" in completed.stdout
 
 
 def test_a_stranger_s_file_does_not_steer_the_terminal(trainer: RunCommand, done: Run, tmp_path: Path) -> None:
@@ -295,7 +313,7 @@ def test_a_run_s_plan_is_repeated_with_its_settings_unless_others_are_given(
 
 
 @pytest.mark.slow
-def test_what_went_with_a_setting_is_chosen_anew_where_a_plan_is_repeated_with_another(
+def test_a_plan_repeated_with_another_setting_chooses_anew_what_depended_on_it(
     trainer: RunCommand, tmp_path: Path
 ) -> None:
     bpe = ("--tokenizer", "bpe", "--vocab-size", "300", "--seed", "5", "--short-context", "8")
@@ -338,14 +356,14 @@ def test_a_run_finds_its_text_again_from_any_folder_and_wherever_it_was_moved(
     assert "has changed" in trainer("train", "--resume", "../mine", "--corpus", "other.txt")[2]
 
 
-def test_a_folder_that_is_no_run_yet_is_not_offered_to_go_on_with(trainer: RunCommand, tmp_path: Path) -> None:
+def test_a_folder_that_is_no_run_yet_is_not_offered_for_resuming(trainer: RunCommand, tmp_path: Path) -> None:
     (tmp_path / "half").mkdir()
     write_plan(tmp_path / "half" / "plan.json", PLAN)  # as a run killed at its first moment leaves it
     _, _, err = trainer("train", "--corpus", text_file(tmp_path), *SMALL, "--steps", "2", "--out", "half")
     assert err.endswith("half is not empty: choose another --out\n")
 
 
-def test_what_a_killed_process_had_half_written_is_gone_when_its_run_goes_on(
+def test_a_file_half_written_by_a_killed_process_is_removed_on_resume(
     trainer: RunCommand, done: Run, tmp_path: Path
 ) -> None:
     shutil.copytree(done.path, tmp_path / "mine")
@@ -439,9 +457,11 @@ def test_without_torch_what_needs_none_works_and_train_says_what_to_install(tmp_
 
     assert call("--help").returncode == 0
     assert call("corpus", "list").returncode == 0
-    told = call("train", "--steps", "1")
-    assert (told.returncode, told.stdout) == (1, "")
-    assert re.fullmatch(r"Error: this needs torch, which is not installed: .*pip install .*\[train\].*\n", told.stderr)
+    completed = call("train", "--steps", "1")
+    assert (completed.returncode, completed.stdout) == (1, "")
+    assert re.fullmatch(
+        r"Error: this needs torch, which is not installed: .*pip install .*\[train\].*\n", completed.stderr
+    )
 
 
 @pytest.mark.slow
@@ -453,7 +473,7 @@ def test_without_the_library_of_tokens_characters_work_and_bpe_says_what_to_inst
         arguments = ("train", "--corpus", text_file(tmp_path), *SMALL, "--steps", "1", "--tokenizer", tokenizer)
         return subprocess.run(command(*arguments), capture_output=True, text=True, env=environment, cwd=tmp_path)
 
-    told = train_by("bpe")
-    assert told.returncode == 1
-    assert re.fullmatch(r"Error: this needs tokenizers, which is not installed: .*pip install .*\n", told.stderr)
+    completed = train_by("bpe")
+    assert completed.returncode == 1
+    assert re.fullmatch(r"Error: this needs tokenizers, which is not installed: .*pip install .*\n", completed.stderr)
     assert train_by("char").returncode == 0

@@ -14,7 +14,8 @@ from threadpoolctl import threadpool_limits
 
 import trainer.verse.generate
 import trainer.verse.replay
-from tests.trainer.verse_agreement import (
+from tests.support.small_models import LETTERS, make_recipe, random_weights
+from tests.support.verse_agreement import (
     THREADS,
     Checkpoint,
     differences,
@@ -25,7 +26,6 @@ from tests.trainer.verse_agreement import (
     usable_kernels,
     written_elsewhere,
 )
-from tests.trainer.verse_models import LETTERS, random_weights, recipe
 from trainer.verse.bundle import pack, parse_bundle
 from trainer.verse.config import ModelConfig
 from trainer.verse.generate import Written, regenerate
@@ -34,7 +34,7 @@ from trainer.verse.replay import replay
 from trainer.verse.text import length_of, verse_text
 from trainer.verse.threads import LARGE, BlasThreads
 
-COUNT = 240
+COUNT = 120  # the campaign writes ten thousand
 CAMPAIGN = 10_000
 SHARE = 400  # verses between two notes of what is done
 pytestmark = pytest.mark.slow
@@ -77,7 +77,7 @@ def test_the_checkpoint_is_trained_and_its_verses_are_decided_and_of_every_kind(
 
 def test_a_verse_alone_is_the_verse_in_a_batch(trained: Checkpoint, model: VerseModel, verses: list[Written]) -> None:
     alone = [
-        verse for asked in recipes_of(trained, 0, COUNT) for verse in regenerate(model, trained.vocabulary, [asked])
+        verse for recipe in recipes_of(trained, 0, COUNT) for verse in regenerate(model, trained.vocabulary, [recipe])
     ]
     assert same(verses, alone)
 
@@ -118,7 +118,7 @@ def test_drafts_in_single_precision_decide_nothing(
 ) -> None:
     monkeypatch.setattr(trainer.verse.generate, "LARGE", 0)
     monkeypatch.setattr(trainer.verse.generate, "DRAFT", draft)
-    some = [v for asked in recipes_of(trained, 0, 64) for v in regenerate(model, trained.vocabulary, [asked])]
+    some = [v for recipe in recipes_of(trained, 0, 64) for v in regenerate(model, trained.vocabulary, [recipe])]
     assert same(verses[:64], some)
 
 
@@ -130,12 +130,12 @@ def test_a_large_model_writes_the_same_on_one_thread_and_on_two_alone_and_in_com
     assert config.n_params > LARGE
     monkeypatch.setattr(BlasThreads, "adapt", lambda threads, rows: threads.use(all_threads=True))
     large = VerseModel(config, random_weights(config, seed=0, spread=0.05))
-    recipes = [recipe(prompt_ids=(0, seed % 2), seed=seed, tokens=40) for seed in range(8)]
+    recipes = [make_recipe(prompt_ids=(0, seed % 2), seed=seed, tokens=40) for seed in range(8)]
     written = []
     for threads in (1, 2):
         with threadpool_limits(threads, user_api="blas"):
             written.append(regenerate(large, LETTERS, recipes))
-            written.append([verse for asked in recipes for verse in regenerate(large, LETTERS, [asked])])
+            written.append([verse for recipe in recipes for verse in regenerate(large, LETTERS, [recipe])])
             assert all(replay(large, verse.recipe, verse.ids).verdict == "PASS" for verse in written[0])
     assert all(same(written[0], other) for other in written[1:])
 
@@ -147,7 +147,7 @@ def test_a_draft_that_is_always_wrong_costs_time_and_changes_nothing(
     model = trained.model()
     flipped = {name: -weight if name == "lm_head.weight" else weight for name, weight in trained.weights.items()}
     monkeypatch.setattr(model, "_single", VerseModel(trained.config, flipped, np.float32))
-    some = [v for asked in recipes_of(trained, 0, 24) for v in regenerate(model, trained.vocabulary, [asked])]
+    some = [v for recipe in recipes_of(trained, 0, 24) for v in regenerate(model, trained.vocabulary, [recipe])]
     assert same(verses[:24], some)
 
 
@@ -171,9 +171,9 @@ def test_a_replay_sees_every_token_that_was_changed(
         position = chance.randrange(len(verse.ids))
         other = chance.choice([token for token in range(trained.vocabulary.size) if token != verse.ids[position]])
         changed = [*verse.ids[:position], other, *verse.ids[position + 1 :]]
-        found = replay(model, verse.recipe, changed)
-        assert (found.verdict, found.position) == ("FAIL", position)
-        assert (found.expected, found.got) == (verse.ids[position], other)
+        verdict = replay(model, verse.recipe, changed)
+        assert (verdict.verdict, verdict.position) == ("FAIL", position)
+        assert (verdict.expected, verdict.got) == (verse.ids[position], other)
 
 
 def test_verses_of_a_trained_checkpoint_travel_in_bundles(trained: Checkpoint, verses: list[Written]) -> None:
@@ -205,17 +205,17 @@ def check_elsewhere(
     folder: Path, first: int, count: int, ours: list[list[Any]], least: int
 ) -> dict[str, dict[str, Any]]:
     """Write the verses in every environment and compare. Returns what each said of itself."""
-    told = {}
+    facts = {}
     for name, environment in environments().items():
         there = written_elsewhere(folder, first, count, **environment)
         assert differences(ours, there.pop("verses")) == [], name
         assert set(there.pop("verdicts")) <= {"PASS", "UNDECIDED"}, name
-        told[name] = there
-    kernels = [told[name] for name in usable_kernels()]
+        facts[name] = there
+    kernels = [facts[name] for name in usable_kernels()]
     assert len({there["bits"] for there in kernels}) >= least, "the kernels do round differently"
     assert len({there["kernel"] for there in kernels}) >= least, "and each says so itself"
-    assert [told[f"{n} threads"]["threads"] for n in (1, 2)] == [1, 2]
-    return told
+    assert [facts[f"{n} threads"]["threads"] for n in (1, 2)] == [1, 2]
+    return facts
 
 
 @pytest.mark.skipif(
@@ -225,8 +225,8 @@ def check_elsewhere(
 def test_four_blas_kernels_and_both_numbers_of_threads_write_the_same_verses(
     folder: Path, verses: list[Written]
 ) -> None:
-    told = check_elsewhere(folder, 0, COUNT, [summary(verse) for verse in verses], least=4)
-    assert fingerprint()["bits"] in {there["bits"] for there in told.values()}, "this process ran one of them"
+    facts = check_elsewhere(folder, 0, COUNT, [summary(verse) for verse in verses], least=4)
+    assert fingerprint()["bits"] in {there["bits"] for there in facts.values()}, "this process ran one of them"
 
 
 @pytest.mark.campaign
@@ -242,13 +242,13 @@ def test_ten_thousand_verses_come_out_the_same_on_every_kernel(trained: Checkpoi
         trained.save(folder)
         notes.write_text(json.dumps({"verses": 0, "undecided": 0, "smallest_gap": 1e9, "kernels": {}}), "utf-8")
     kept = Checkpoint.load(folder)
-    done = json.loads(notes.read_text("utf-8"))
-    while (first := done["verses"]) < CAMPAIGN:
+    progress = json.loads(notes.read_text("utf-8"))
+    while (first := progress["verses"]) < CAMPAIGN:
         count = min(SHARE, CAMPAIGN - first)
         batched = regenerate(kept.model(), kept.vocabulary, recipes_of(kept, first, count))
         ours = [summary(verse) for verse in batched]
-        done["kernels"] = check_elsewhere(folder, first, count, ours, least=min(4, len(usable_kernels())))
-        done["verses"] += count
-        done["undecided"] += sum(not decided for _, _, decided in ours)
-        done["smallest_gap"] = min(done["smallest_gap"], *(gap for _, gap, _ in ours))
-        notes.write_text(json.dumps(done, indent=1), "utf-8")
+        progress["kernels"] = check_elsewhere(folder, first, count, ours, least=min(4, len(usable_kernels())))
+        progress["verses"] += count
+        progress["undecided"] += sum(not decided for _, _, decided in ours)
+        progress["smallest_gap"] = min(progress["smallest_gap"], *(gap for _, gap, _ in ours))
+        notes.write_text(json.dumps(progress, indent=1), "utf-8")

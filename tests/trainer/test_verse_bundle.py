@@ -19,8 +19,8 @@ import safetensors.numpy
 
 import trainer.verse.bundle
 import trainer.verse.claim
-from tests.trainer.verse_forgery import CONFIG, PROVENANCE, RECIPE, WEIGHTS, Parts, bundle, verse
-from tests.trainer.verse_models import LETTERS, LINEAR_A, random_weights, recipe
+from tests.support.bundle_parts import CONFIG, PROVENANCE, RECIPE, WEIGHTS, Parts, bundle, verse
+from tests.support.small_models import LETTERS, LINEAR_A, make_recipe, random_weights
 from trainer.verse.bundle import MAX_BUNDLE_BYTES, Bundle, pack, parse_bundle, read_bundle, read_claim
 from trainer.verse.certificate import ids_digest
 from trainer.verse.claim import MAX_HEADER_BYTES, parse_claim
@@ -76,13 +76,13 @@ def test_packing_twice_gives_the_same_bytes_whatever_the_order_and_memory_layout
 
 @pytest.mark.parametrize("hash_seed", ["0", "1", "4294967295"])
 def test_another_process_packs_the_same_bytes(hash_seed: str) -> None:
-    code = "import sys; from tests.trainer.verse_forgery import bundle; sys.stdout.buffer.write(bundle())"
+    code = "import sys; from tests.support.bundle_parts import bundle; sys.stdout.buffer.write(bundle())"
     environment = os.environ | {"PYTHONHASHSEED": hash_seed, "TZ": "Asia/Tokyo", "LC_ALL": "C"}
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, check=True)
-    theirs, ours = Parts.of(done.stdout), Parts.of(bundle())
+    completed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, check=True)
+    theirs, ours = Parts.of(completed.stdout), Parts.of(bundle())
     # The very last digits of the gap may be another machine's or kernel's; in one place they are the same, too.
     assert theirs.claim.pop("certificate") == ours.claim.pop("certificate")
-    assert done.stdout == bundle()
+    assert completed.stdout == bundle()
 
 
 def test_the_public_library_reads_tensors_and_metadata(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_verse_that_is_not_text_is_not_packed() -> None:
     config = ModelConfig("gpt2", 1, 1, 8, 32, LINEAR_A.size)
     weights = random_weights(config, 1)
     model = VerseModel(config, weights)
-    for written in regenerate(model, LINEAR_A, [recipe(seed=seed) for seed in range(8)]):
+    for written in regenerate(model, LINEAR_A, [make_recipe(seed=seed) for seed in range(8)]):
         with pytest.raises(NotText):
             pack(config, LINEAR_A, weights, written, {})
 
@@ -239,8 +239,8 @@ def _byte_bundle(config: ModelConfig) -> bytes:
     weights = random_weights(config, 2)
     weights["lm_head.weight"][:] = 0
     weights["lm_head.weight"][65] = 5  # prefers A
-    asked = recipe(temperature=0, tokens=2)
-    [written] = regenerate(VerseModel(config, weights), LINEAR_A, [asked])
+    recipe = make_recipe(temperature=0, tokens=2)
+    [written] = regenerate(VerseModel(config, weights), LINEAR_A, [recipe])
     return pack(config, LINEAR_A, weights, replace(written, ids=(65, 65)), {})
 
 
@@ -650,9 +650,9 @@ def test_changed_weights_under_a_fresh_digest_write_another_verse(name: str) -> 
 def test_one_changed_weight_under_a_fresh_digest_writes_another_verse() -> None:
     parts = Parts.fresh()
     parts.weight("lm_head.weight", 8 * verse().ids[0], 60.0 * -np.sign(WEIGHTS["ln_f.weight"][0]))
-    found = verdict_of(parts.build())
-    assert found.verdict == "FAIL"
-    assert found.got == verse().ids[found.position or 0] != found.expected
+    verdict = verdict_of(parts.build())
+    assert verdict.verdict == "FAIL"
+    assert verdict.got == verse().ids[verdict.position or 0] != verdict.expected
 
 
 def test_weights_scaled_until_nothing_is_decided_are_not_passed() -> None:
@@ -661,8 +661,8 @@ def test_weights_scaled_until_nothing_is_decided_are_not_passed() -> None:
     parts.claim["recipe"]["temperature"] = 0  # every logit is zero, every choice a tie
     assert verdict_of(parts.build()).verdict == "UNDECIDED"
     ids_and_text([0] * 24, "\n" * 24)(parts)  # the very tokens that a tie goes to
-    found = verdict_of(parts.build())
-    assert (found.verdict, found.position, found.expected, found.got) == ("UNDECIDED", 0, 0, 0)
+    verdict = verdict_of(parts.build())
+    assert (verdict.verdict, verdict.position, verdict.expected, verdict.got) == ("UNDECIDED", 0, 0, 0)
     model = VerseModel(CONFIG, parse_bundle(parts.build()).weights)
     [written] = regenerate(model, LETTERS, [replace(RECIPE, temperature=0)])
     assert (written.ids, written.decided) == ((0,) * 24, False)
@@ -675,10 +675,12 @@ def test_another_seed_that_writes_another_verse_fails_where_they_differ() -> Non
         assert other.ids != verse().ids
         parts = Parts.fresh()
         parts.claim["recipe"]["seed"] = other.recipe.seed
-        found = verdict_of(parts.build())
-        assert found.verdict == "FAIL"
-        assert found.position == next(i for i, (a, b) in enumerate(zip(verse().ids, other.ids, strict=True)) if a != b)
-        assert (found.expected, found.got) == (other.ids[found.position], verse().ids[found.position])
+        verdict = verdict_of(parts.build())
+        assert verdict.verdict == "FAIL"
+        assert verdict.position == next(
+            i for i, (a, b) in enumerate(zip(verse().ids, other.ids, strict=True)) if a != b
+        )
+        assert (verdict.expected, verdict.got) == (other.ids[verdict.position], verse().ids[verdict.position])
 
 
 @pytest.mark.parametrize(
@@ -702,8 +704,8 @@ def test_another_text_with_everything_made_to_fit_it_fails() -> None:
     ids[20] = (ids[20] + 1) % LETTERS.size
     parts = Parts.fresh()
     ids_and_text(ids, verse_text(LETTERS, RECIPE, ids))(parts)
-    found = verdict_of(parts.build())
-    assert (found.verdict, found.position, found.expected, found.got) == ("FAIL", 20, verse().ids[20], ids[20])
+    verdict = verdict_of(parts.build())
+    assert (verdict.verdict, verdict.position, verdict.expected, verdict.got) == ("FAIL", 20, verse().ids[20], ids[20])
 
 
 def test_other_symbols_for_the_same_tokens_are_another_honest_verse() -> None:
@@ -718,11 +720,11 @@ def test_a_false_gap_is_read_but_does_not_agree() -> None:
     parts = Parts.fresh()
     claim("certificate", "smallest_gap", to=3.5)(parts)
     read = parse_bundle(parts.build())
-    found = verdict_of(parts.build())
-    assert found.verdict == "PASS"
-    assert found.certificate is not None
-    assert not found.certificate.agrees_with(read.claim.certificate)
-    assert found.certificate.agrees_with(verse().certificate)
+    verdict = verdict_of(parts.build())
+    assert verdict.verdict == "PASS"
+    assert verdict.certificate is not None
+    assert not verdict.certificate.agrees_with(read.claim.certificate)
+    assert verdict.certificate.agrees_with(verse().certificate)
 
 
 def test_digests_are_over_what_the_specification_says() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.trainer.verse_forgery import bundle
+from tests.support.bundle_parts import bundle
 from trainer.verse.bundle import read_bundle, read_claim
 from trainer.verse.files import write_atomically
 
@@ -77,13 +77,13 @@ def test_a_file_without_permission_is_refused_with_that_reason(tmp_path: Path) -
 def test_a_pipe_that_never_ends_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.verse")
     for path in (tmp_path / "pipe.verse", Path(os.devnull), Path("/dev/zero")):
-        done = python(
+        completed = python(
             "import sys; from pathlib import Path; from trainer.verse.bundle import read_claim\n"
             "try: read_claim(Path(sys.argv[1]))\n"
             "except OSError as error: print(error.strerror)",
             str(path),
         )
-        assert done.stdout.strip() == "is not a regular file", done.stderr
+        assert completed.stdout.strip() == "is not a regular file", completed.stderr
 
 
 @POSIX
@@ -157,27 +157,27 @@ def test_a_full_disk_leaves_neither_half_a_file_nor_a_temporary_one(tmp_path: Pa
             break
     else:
         pytest.skip("may not mount a disk of its own here; the test with a limit on files still ran")
-    done = python(WRITE_UNTIL_FULL, str(tmp_path), before=inside)
-    assert done.stdout == "ENOSPC\nENOSPC\n" + LEFT_WHOLE, done.stderr
+    completed = python(WRITE_UNTIL_FULL, str(tmp_path), before=inside)
+    assert completed.stdout == "ENOSPC\nENOSPC\n" + LEFT_WHOLE, completed.stderr
 
 
 @POSIX
 def test_a_file_beyond_the_limit_of_the_system_leaves_nothing_either(tmp_path: Path) -> None:
     limit = "import resource, signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
     limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
-    done = python(limit + WRITE_UNTIL_FULL, str(tmp_path))
-    assert done.stdout == "EFBIG\nEFBIG\n" + LEFT_WHOLE, done.stderr
+    completed = python(limit + WRITE_UNTIL_FULL, str(tmp_path))
+    assert completed.stdout == "EFBIG\nEFBIG\n" + LEFT_WHOLE, completed.stderr
 
 
 @POSIX
 def test_a_killed_writer_leaves_the_old_file_whole(tmp_path: Path) -> None:
     path = tmp_path / "a.verse"
     path.write_bytes(b"old")
-    done = python(
+    completed = python(
         "import os, signal, sys\nfrom pathlib import Path\nfrom trainer.verse.files import write_atomically\n"
         "os.fsync = lambda number: os.kill(os.getpid(), signal.SIGKILL)  # all is written, the name not yet taken\n"
         "write_atomically(Path(sys.argv[1]), b'new' * 100_000)\n",
         str(path),
     )
-    assert done.returncode == -signal.SIGKILL
+    assert completed.returncode == -signal.SIGKILL
     assert path.read_bytes() == b"old"

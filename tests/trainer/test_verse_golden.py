@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import trainer.verse
-from tests.trainer import verse_reference as reference
-from tests.trainer.verse_models import golden_weights, plain
+from tests.support import reference_engine as reference
+from tests.support.small_models import golden_weights, plain
 from trainer.verse.bundle import pack, parse_bundle
 from trainer.verse.certificate import ENGINE, ids_digest
 from trainer.verse.claim import FORMAT
@@ -48,8 +48,8 @@ def test_golden_noise(seed: int, position: int, token: int, n: int, g: float) ->
 
 @pytest.mark.parametrize("entry", GOLDEN["decisions"], ids=about)
 def test_golden_decision(entry: dict[str, Any]) -> None:
-    asked = Recipe((0,), entry["temperature"], entry["top_k"], entry["seed"], 1024, 0)
-    token, gap = decide(np.array(entry["logits"]), asked, entry["position"])
+    recipe = Recipe((0,), entry["temperature"], entry["top_k"], entry["seed"], 1024, 0)
+    token, gap = decide(np.array(entry["logits"]), recipe, entry["position"])
     assert (token, gap) == (entry["token"], pytest.approx(entry["gap"], abs=TOLERANCE))
 
 
@@ -60,12 +60,12 @@ def test_golden_text(entry: dict[str, Any]) -> None:
     ends = [count for count, token in enumerate(entry["ids"], start=1) if end.push(vocabulary.tokens[token])]
     assert (ends[0] if ends else None) == entry["ends_after"]
     kept = entry["ids"][: entry["ends_after"]]
-    asked = Recipe((0,), 0, 0, 0, 1024, entry["lines"])
+    recipe = Recipe((0,), 0, 0, 0, 1024, entry["lines"])
     if entry["text"] is None:
         with pytest.raises(NotText):
-            verse_text(vocabulary, asked, kept)
+            verse_text(vocabulary, recipe, kept)
     else:
-        assert verse_text(vocabulary, asked, kept) == entry["text"]
+        assert verse_text(vocabulary, recipe, kept) == entry["text"]
     assert reference.text_of(entry["tokenizer"], kept, entry["lines"]) == entry["text"]
 
 
@@ -73,20 +73,20 @@ def test_golden_text(entry: dict[str, Any]) -> None:
 def test_golden_verse(entry: dict[str, Any]) -> None:
     config = ModelConfig.from_dict(entry["config"])
     model = VerseModel(config, golden_weights(config, entry["weights"]))
-    vocabulary, asked = Vocabulary.from_dict(entry["tokenizer"]), Recipe.from_dict(entry["recipe"])
-    [written] = regenerate(model, vocabulary, [asked])
+    vocabulary, recipe = Vocabulary.from_dict(entry["tokenizer"]), Recipe.from_dict(entry["recipe"])
+    [written] = regenerate(model, vocabulary, [recipe])
     assert list(written.ids) == entry["ids"]
     assert written.decided
-    certificate = replay(model, asked, written.ids).certificate
+    certificate = replay(model, recipe, written.ids).certificate
     for found in (written.certificate, certificate):
         assert found is not None
         assert found.smallest_gap == pytest.approx(entry["smallest_gap"], abs=TOLERANCE)
         assert (found.position, found.ids_sha256) == (entry["position"], entry["ids_sha256"])
     if entry["text"] is None:
         with pytest.raises(NotText):
-            verse_text(vocabulary, asked, written.ids)
+            verse_text(vocabulary, recipe, written.ids)
     else:
-        assert verse_text(vocabulary, asked, written.ids) == entry["text"]
+        assert verse_text(vocabulary, recipe, written.ids) == entry["text"]
 
 
 @pytest.mark.parametrize("entry", GOLDEN["verses"][:4], ids=about)

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tests.trainer import verse_reference as reference
-from tests.trainer.verse_models import LETTERS, LINEAR_A, random_weights, recipe
+from tests.support import reference_engine as reference
+from tests.support.small_models import LETTERS, LINEAR_A, make_recipe, random_weights
 from trainer.verse import strictjson
 from trainer.verse.certificate import Certificate, ids_digest
 from trainer.verse.config import ModelConfig
@@ -49,43 +49,43 @@ def tokens_under_a_recipe(draw: st.DrawFn) -> tuple[Vocabulary, Recipe, list[int
     likely = [10, 32, 97, *range(256, vocabulary.size)] if vocabulary.kind == "bpe" else range(vocabulary.size)
     token = st.one_of(st.sampled_from(likely), st.integers(0, vocabulary.size - 1))
     ids = draw(st.lists(token, min_size=1, max_size=24))
-    return vocabulary, recipe(tokens=draw(st.integers(1, 24)), lines=draw(st.integers(0, 4))), ids
+    return vocabulary, make_recipe(tokens=draw(st.integers(1, 24)), lines=draw(st.integers(0, 4))), ids
 
 
-def text_or_reason(vocabulary: Vocabulary, asked: Recipe, ids: list[int]) -> str | NotText:
+def text_or_reason(vocabulary: Vocabulary, recipe: Recipe, ids: list[int]) -> str | NotText:
     try:
-        return verse_text(vocabulary, asked, ids)
+        return verse_text(vocabulary, recipe, ids)
     except NotText as error:
         return error
 
 
 @pytest.mark.slow
-@settings(STEADY, max_examples=800)
+@settings(STEADY, max_examples=400)
 @given(tokens_under_a_recipe())
 def test_where_a_verse_ends_and_what_it_says_is_what_the_specification_says(
     case: tuple[Vocabulary, Recipe, list[int]],
 ) -> None:
-    vocabulary, asked, ids = case
+    vocabulary, recipe, ids = case
     spelled = reference.token_bytes(vocabulary.to_dict())
     ends = [
         n
-        for n in range(1, min(len(ids), asked.tokens) + 1)
-        if n == asked.tokens or reference.cut(b"".join(spelled[i] for i in ids[:n]), asked.lines) is not None
+        for n in range(1, min(len(ids), recipe.tokens) + 1)
+        if n == recipe.tokens or reference.cut(b"".join(spelled[i] for i in ids[:n]), recipe.lines) is not None
     ]
-    length = length_of(vocabulary, asked, ids)
+    length = length_of(vocabulary, recipe, ids)
     assert length == (ends[0] if ends else None)
     kept = ids[:length]
-    found = text_or_reason(vocabulary, asked, kept)
-    expected = reference.text_of(vocabulary.to_dict(), kept, asked.lines)
-    assert (found if isinstance(found, str) else None) == expected
+    text = text_or_reason(vocabulary, recipe, kept)
+    expected = reference.text_of(vocabulary.to_dict(), kept, recipe.lines)
+    assert (text if isinstance(text, str) else None) == expected
     if expected is not None:
         assert vocabulary.decode(kept).startswith(expected.encode())
         assert sum(bool(line.strip(" ")) for line in expected.split("\n")) <= (
-            asked.lines or len(kept) * MAX_TOKEN_BYTES
+            recipe.lines or len(kept) * MAX_TOKEN_BYTES
         )
         assert not any(is_control(character) for character in expected)
-    elif isinstance(found, NotText):
-        assert 0 <= found.offset < len(vocabulary.decode(kept))
+    elif isinstance(text, NotText):
+        assert 0 <= text.offset < len(vocabulary.decode(kept))
 
 
 @pytest.mark.slow
@@ -94,49 +94,49 @@ def test_where_a_verse_ends_and_what_it_says_is_what_the_specification_says(
 def test_what_comes_after_the_end_of_a_verse_changes_neither_length_nor_text(
     case: tuple[Vocabulary, Recipe, list[int]], more: list[int]
 ) -> None:
-    vocabulary, asked, ids = case
-    length = length_of(vocabulary, asked, ids)
+    vocabulary, recipe, ids = case
+    length = length_of(vocabulary, recipe, ids)
     assume(length is not None)
     longer = [*ids, *(token % vocabulary.size for token in more)]
-    assert length_of(vocabulary, asked, longer) == length
-    end = LineEnd(asked.lines)
+    assert length_of(vocabulary, recipe, longer) == length
+    end = LineEnd(recipe.lines)
     if any(end.push(vocabulary.tokens[token]) for token in ids[:length]):
-        kept = text_or_reason(vocabulary, asked, ids[:length])
-        assert str(text_or_reason(vocabulary, asked, longer)) == str(kept)
+        kept = text_or_reason(vocabulary, recipe, ids[:length])
+        assert str(text_or_reason(vocabulary, recipe, longer)) == str(kept)
 
 
 def test_a_token_that_spans_line_feeds_ends_the_verse_in_its_middle() -> None:
-    asked = recipe(lines=1)
-    assert verse_text(LINEAR_A, asked, [258]) == "ab"  # "ab\na"
-    assert length_of(LINEAR_A, asked, [32, 10, 259, 258, 65]) == 4  # the lines before are empty
-    assert verse_text(LINEAR_A, asked, [32, 10, 259, 258]) == " \n\n\nab"
-    assert length_of(LINEAR_A, recipe(lines=2), [258, 259]) == 2  # "ab", "a"; the empty line does not count
-    assert length_of(LINEAR_A, recipe(lines=3), [258, 259]) is None
-    assert verse_text(LINEAR_A, recipe(lines=1), [97, 257, 195][:2]) == "aab"
+    recipe = make_recipe(lines=1)
+    assert verse_text(LINEAR_A, recipe, [258]) == "ab"  # "ab\na"
+    assert length_of(LINEAR_A, recipe, [32, 10, 259, 258, 65]) == 4  # the lines before are empty
+    assert verse_text(LINEAR_A, recipe, [32, 10, 259, 258]) == " \n\n\nab"
+    assert length_of(LINEAR_A, make_recipe(lines=2), [258, 259]) == 2  # "ab", "a"; the empty line does not count
+    assert length_of(LINEAR_A, make_recipe(lines=3), [258, 259]) is None
+    assert verse_text(LINEAR_A, make_recipe(lines=1), [97, 257, 195][:2]) == "aab"
 
 
-def test_what_stands_behind_the_cut_need_not_be_text() -> None:
+def test_bytes_after_the_cut_need_not_be_text() -> None:
     bell = Vocabulary.bpe([(97, 10), (256, 7), (256, 195)])
     for token in (257, 258):
-        assert verse_text(bell, recipe(lines=1), [token]) == "a"
+        assert verse_text(bell, make_recipe(lines=1), [token]) == "a"
         with pytest.raises(NotText):
-            verse_text(bell, recipe(lines=0), [token])
+            verse_text(bell, make_recipe(lines=0), [token])
 
 
 def test_the_error_of_invalid_text_gives_its_byte_offset() -> None:
     symbols = Vocabulary.chars("ä\x07\u202e\n")
     for token, named in ((1, "U+0007"), (2, "U+202E")):
         with pytest.raises(NotText, match=rf"U\+{named[2:]} at byte 4") as caught:
-            verse_text(symbols, recipe(), [0, 0, token])
+            verse_text(symbols, make_recipe(), [0, 0, token])
         assert (caught.value.offset, named in caught.value.reason) == (4, True)
     with pytest.raises(NotText) as caught:
-        verse_text(LINEAR_A, recipe(), [260, 195, 65])
+        verse_text(LINEAR_A, make_recipe(), [260, 195, 65])
     assert (caught.value.reason, caught.value.offset) == ("invalid UTF-8", 2)
 
 
 def test_exactly_the_characters_that_the_specification_names_are_controls() -> None:
-    found = {code for code in range(sys.maxunicode + 1) if is_control(chr(code))}
-    assert found == reference.FORBIDDEN
+    controls = {code for code in range(sys.maxunicode + 1) if is_control(chr(code))}
+    assert controls == reference.FORBIDDEN
 
 
 # --- recipe -----------------------------------------------------------------------------------------------------------
@@ -148,7 +148,7 @@ def test_hundredths_reads_exactly_the_temperatures_of_a_recipe(value: int, zeros
     text = str(Decimal(value) / 100) + ("." if "." not in str(Decimal(value) / 100) and zeros else "") + zeros
     if 0 <= value <= 200:
         assert hundredths(text) == value
-        assert recipe(temperature=hundredths(text)).temperature == value
+        assert make_recipe(temperature=hundredths(text)).temperature == value
     else:
         with pytest.raises(RecipeError):
             hundredths(text)
@@ -201,14 +201,14 @@ def test_hundredths_takes_any_spelling_of_a_number(text: str, value: int) -> Non
         lines=st.integers(0, 64),
     )
 )
-def test_a_recipe_survives_json(asked: Recipe) -> None:
-    assert Recipe.from_dict(json.loads(json.dumps(asked.to_dict()))) == asked
+def test_a_recipe_survives_json(recipe: Recipe) -> None:
+    assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
 
 
-def test_a_recipe_may_be_made_of_a_list_and_is_then_a_value() -> None:
-    asked = recipe(prompt_ids=[1, 2])
-    assert asked == recipe(prompt_ids=(1, 2))
-    assert len({asked, recipe(prompt_ids=(1, 2))}) == 1
+def test_a_recipe_made_from_a_list_is_equal_and_hashable() -> None:
+    recipe = make_recipe(prompt_ids=[1, 2])
+    assert recipe == make_recipe(prompt_ids=(1, 2))
+    assert len({recipe, make_recipe(prompt_ids=(1, 2))}) == 1
 
 
 @pytest.mark.parametrize(
@@ -222,16 +222,16 @@ def test_a_recipe_may_be_made_of_a_list_and_is_then_a_value() -> None:
 )
 def test_a_recipe_out_of_bounds_cannot_be_made(odd: dict[str, Any]) -> None:
     with pytest.raises(RecipeError):
-        recipe(**odd)
+        make_recipe(**odd)
 
 
 def test_whether_a_recipe_fits_depends_on_vocabulary_and_positions() -> None:
     gpt2, modern = (ModelConfig(arch, 1, 1, 8, 20, 10) for arch in ("gpt2", "modern"))
-    recipe(prompt_ids=(9,) * 4, tokens=16, top_k=10).check_fits(gpt2)
-    recipe(prompt_ids=(9,) * 1024, tokens=1024).check_fits(modern)
+    make_recipe(prompt_ids=(9,) * 4, tokens=16, top_k=10).check_fits(gpt2)
+    make_recipe(prompt_ids=(9,) * 1024, tokens=1024).check_fits(modern)
     for odd in ({"prompt_ids": (10,)}, {"top_k": 11}, {"tokens": 20}, {"prompt_ids": (0,) * 20, "tokens": 1}):
         with pytest.raises(RecipeError):
-            recipe(**odd).check_fits(gpt2)
+            make_recipe(**odd).check_fits(gpt2)
 
 
 # --- vocabulary -------------------------------------------------------------------------------------------------------
@@ -248,7 +248,7 @@ def test_a_vocabulary_survives_json_and_spells_as_the_specification_says(vocabul
     assert max(map(len, again.tokens)) <= MAX_TOKEN_BYTES
 
 
-def test_symbols_are_what_they_are_and_not_what_they_look_like() -> None:
+def test_symbols_that_look_alike_stay_different() -> None:
     assert Vocabulary.chars("é" + "e\u0301").size == 3  # composed and decomposed: three characters, not two
     assert Vocabulary.chars("\ufeffa").tokens[0] == b"\xef\xbb\xbf"
     assert Vocabulary.chars("😀a").tokens[0] == "😀".encode()
@@ -298,14 +298,14 @@ json_values = st.recursive(
 
 @settings(STEADY, max_examples=300)
 @given(json_values)
-def test_what_is_dumped_is_parsed_again_and_spelled_in_one_way(value: Any) -> None:
+def test_strict_json_parses_what_it_dumps_and_has_one_spelling(value: Any) -> None:
     assert strictjson.parse(strictjson.dump(value)) == value
     assert strictjson.dump(strictjson.parse(json.dumps(value, indent=2).encode())) == strictjson.dump(value)
 
 
-@settings(STEADY, max_examples=1500)
+@settings(STEADY, max_examples=500)
 @given(st.binary(max_size=60) | st.text('{}[]":,0123456789.eE-+ \\u"ntrfalsd\ud7ff').map(lambda s: s.encode()))
-def test_whatever_the_bytes_strict_json_says_yes_or_gives_a_reason(data: bytes) -> None:
+def test_strict_json_parses_any_bytes_or_gives_a_reason(data: bytes) -> None:
     try:
         value = strictjson.parse(data)
     except ValueError as error:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import trainer.verse
-from tests.trainer import verse_reference as reference
-from tests.trainer.verse_models import LETTERS, LINEAR_A, all_logits, plain, random_weights, recipe
+from tests.support import reference_engine as reference
+from tests.support.small_models import LETTERS, LINEAR_A, all_logits, make_recipe, plain, random_weights
 from trainer.verse.config import ARCHITECTURES, ModelConfig
 from trainer.verse.generate import regenerate
 from trainer.verse.model import VerseModel
@@ -36,9 +36,9 @@ CHOICES = [
 def test_the_engine_writes_what_the_specification_says(arch: str, choice: dict[str, Any]) -> None:
     config = SHAPES[arch]
     weights = random_weights(config, seed=choice["top_k"])
-    asked = recipe(prompt_ids=(3, 0, 9), seed=2**32 - 1 - choice["temperature"], **choice)
-    [written] = regenerate(VerseModel(config, weights), LETTERS, [asked])
-    ids, gaps = reference.write(config.to_dict(), plain(weights), LETTERS.to_dict(), asked.to_dict())
+    recipe = make_recipe(prompt_ids=(3, 0, 9), seed=2**32 - 1 - choice["temperature"], **choice)
+    [written] = regenerate(VerseModel(config, weights), LETTERS, [recipe])
+    ids, gaps = reference.write(config.to_dict(), plain(weights), LETTERS.to_dict(), recipe.to_dict())
     assert list(written.ids) == ids
     np.testing.assert_allclose(written.gaps, gaps, rtol=0, atol=1e-9)
 
@@ -50,9 +50,9 @@ def test_a_verse_that_ends_by_lines_ends_where_the_specification_says(arch: str)
     model, lists = VerseModel(config, weights), plain(weights)
     ends = set()
     for seed in range(6):
-        asked = recipe(seed=seed, lines=1 + seed % 2, temperature=200)
-        [written] = regenerate(model, LETTERS, [asked])
-        ids, _ = reference.write(config.to_dict(), lists, LETTERS.to_dict(), asked.to_dict())
+        recipe = make_recipe(seed=seed, lines=1 + seed % 2, temperature=200)
+        [written] = regenerate(model, LETTERS, [recipe])
+        ids, _ = reference.write(config.to_dict(), lists, LETTERS.to_dict(), recipe.to_dict())
         assert list(written.ids) == ids
         ends.add(len(ids))
     assert min(ends) < 16, "some of these verses end by their lines"
@@ -63,9 +63,9 @@ def test_every_head_width_and_byte_pairs_agree_with_the_specification(arch: str)
     for n_head, width in ((2, 8), (1, 32), (1, 64), (1, 128)):
         config = ModelConfig(arch, 1, n_head, n_head * width, 12, LINEAR_A.size)
         weights = random_weights(config, seed=width, spread=0.2)
-        asked = recipe(prompt_ids=(260, 65), tokens=5, top_k=100)
-        [written] = regenerate(VerseModel(config, weights), LINEAR_A, [asked])
-        ids, gaps = reference.write(config.to_dict(), plain(weights), LINEAR_A.to_dict(), asked.to_dict())
+        recipe = make_recipe(prompt_ids=(260, 65), tokens=5, top_k=100)
+        [written] = regenerate(VerseModel(config, weights), LINEAR_A, [recipe])
+        ids, gaps = reference.write(config.to_dict(), plain(weights), LINEAR_A.to_dict(), recipe.to_dict())
         assert list(written.ids) == ids
         np.testing.assert_allclose(written.gaps, gaps, rtol=0, atol=1e-9)
 
@@ -86,9 +86,9 @@ def test_replay_of_the_reference_verse_passes_and_of_any_changed_token_fails(arc
     config = SHAPES[arch]
     weights = random_weights(config, seed=2)
     model = VerseModel(config, weights)
-    asked = recipe(top_k=6, tokens=16)
-    ids, gaps = reference.write(config.to_dict(), plain(weights), LETTERS.to_dict(), asked.to_dict())
-    verdict = replay(model, asked, ids)
+    recipe = make_recipe(top_k=6, tokens=16)
+    ids, gaps = reference.write(config.to_dict(), plain(weights), LETTERS.to_dict(), recipe.to_dict())
+    verdict = replay(model, recipe, ids)
     assert verdict.verdict == "PASS"
     assert verdict.certificate is not None
     assert verdict.certificate.smallest_gap == pytest.approx(min(gaps), abs=1e-9)
@@ -97,8 +97,8 @@ def test_replay_of_the_reference_verse_passes_and_of_any_changed_token_fails(arc
         for other in range(V):
             if other != ids[position]:
                 changed = [*ids[:position], other, *ids[position + 1 :]]
-                found = replay(model, asked, changed)
-                assert (found.verdict, found.position, found.expected, found.got) == (
+                verdict = replay(model, recipe, changed)
+                assert (verdict.verdict, verdict.position, verdict.expected, verdict.got) == (
                     "FAIL",
                     position,
                     ids[position],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from tests.trainer.verse_models import LETTERS, random_weights, recipe
+from tests.support.small_models import LETTERS, make_recipe, random_weights
 from trainer.verse.config import ModelConfig
 from trainer.verse.generate import regenerate
 from trainer.verse.model import VerseModel
@@ -69,5 +69,5 @@ def test_writing_leaves_the_number_of_threads_as_it_was_even_after_an_error() ->
 
     with threadpool_limits(2, user_api="blas"):
         with pytest.raises(InterruptedError):
-            regenerate(model, LETTERS, [recipe()], progress=stop)
+            regenerate(model, LETTERS, [make_recipe()], progress=stop)
         assert blas_threads() == 2

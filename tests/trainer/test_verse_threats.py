@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.trainer.verse_models import Weights, recipe
+from tests.support.small_models import Weights, make_recipe
 from trainer.verse.config import ModelConfig
 from trainer.verse.generate import regenerate
 from trainer.verse.model import VerseModel, round_weights
@@ -59,6 +59,6 @@ def test_weights_built_to_amplify_rounding_are_called_undecided() -> None:
     model = VerseModel(TORN, weights_built_to_amplify_rounding())
     vocabulary = Vocabulary.chars("\n abcdef")
     for seed in range(5):
-        [written] = regenerate(model, vocabulary, [recipe(temperature=20, seed=seed, tokens=60)])
+        [written] = regenerate(model, vocabulary, [make_recipe(temperature=20, seed=seed, tokens=60)])
         assert not written.decided
         assert replay(model, written.recipe, written.ids).verdict == "UNDECIDED"

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trainer.checkpoint import METADATA_KEY, Checkpoint, read_checkpoint
-from trainer.errors import RunError
+from trainer.checkpoint import METADATA_KEY, Checkpoint, read_checkpoint, training_record
+from trainer.errors import CheckpointError, RunError
 from trainer.metrics import bits_per_character, recorded_tokens_per_character
-from trainer.plan import read_plan
+from trainer.plan import Plan, read_plan
 from trainer.runtime.run import Run, read_config, read_metrics
 from trainer.sampling import max_verse_tokens
 from trainer.text import pluralize, shell_join
@@ -47,7 +47,7 @@ def _describe_run(run: Run) -> dict[str, str]:
     plan = read_plan(run.plan)
     lines = read_metrics(run)
     step = lines[-1]["step"] if lines else 0
-    rows = {"run": str(run.path), "trained": f"{step:,} of {plan.steps:,} steps"}
+    rows = {"run": str(run.path), "trained": f"{step:,} of {describe_steps(plan)}"}
     if lines:
         rows["trained"] += f", {lines[-1]['seconds'] / 60:.1f} minutes on {config.device}"
     if step < plan.steps:
@@ -58,23 +58,42 @@ def _describe_run(run: Run) -> dict[str, str]:
 
 
 def _describe_checkpoint(checkpoint: Checkpoint) -> dict[str, str]:
-    loss, ratio = "not evaluated", recorded_tokens_per_character(checkpoint.corpus, checkpoint.vocabulary.kind)
-    if checkpoint.val_loss is not None:
-        loss = f"validation loss {checkpoint.val_loss:.4f}"
-        if ratio is not None:
-            loss += f" ({bits_per_character(checkpoint.val_loss, ratio):.4f} bits per character)"
     return {
-        "checkpoint": f"step {checkpoint.step:,}, {loss}",
+        "checkpoint": _describe_training(
+            checkpoint.step, checkpoint.val_loss, checkpoint.corpus, checkpoint.vocabulary.kind
+        ),
         **_describe_model(checkpoint.config, checkpoint.vocabulary),
         "corpus": f"{sanitize(checkpoint.corpus['name'])}, SHA-256 {sanitize(checkpoint.corpus['sha256'][:16])}…",
     }
 
 
+def _describe_training(step: int, val_loss: float | None, corpus: Mapping[str, Any], kind: str) -> str:
+    """Return a checkpoint's step and loss in words.
+
+    Args:
+        step: Updates done.
+        val_loss: Nats per token; None if it is not known.
+        corpus: The corpus's record.
+        kind: Of the tokenizer, "char" or "bpe".
+    """
+    loss, ratio = "not evaluated", recorded_tokens_per_character(corpus, kind)
+    if val_loss is not None:
+        loss = f"validation loss {val_loss:.4f}"
+        if ratio is not None:
+            loss += f" ({bits_per_character(val_loss, ratio):.4f} bits per character)"
+    return f"step {step:,}, {loss}"
+
+
 def _describe_bundle(claim: Claim) -> dict[str, str]:
     recipe, certificate = claim.recipe, claim.certificate
     corpus = claim.provenance.get("corpus")
+    try:
+        training = f"{_describe_training(*training_record(claim.provenance), claim.vocabulary.kind)} (claimed)"
+    except CheckpointError:
+        training = "not stated"
     return {
         "bundle": f"{claim.size:,} bytes, weights SHA-256 {claim.tensors_sha256[:16]}…",
+        "training": training,
         **_describe_model(claim.config, claim.vocabulary),
         "corpus": sanitize(str(corpus["name"])) if isinstance(corpus, Mapping) and "name" in corpus else "not stated",
         "prompt": repr(claim.prompt),
@@ -92,6 +111,17 @@ def describe_shape(config: ModelConfig) -> str:
         f"{config.arch}, {layers}, {heads}, width {config.n_embd}, context {config.block_size}: "
         f"{config.n_params:,} weights"
     )
+
+
+def describe_steps(plan: Plan) -> str:
+    """Return the length of a run in words.
+
+    >>> from trainer.plan import plan_for_steps
+    >>> describe_steps(plan_for_steps(100)), describe_steps(plan_for_steps(100).with_round(plan_for_steps(50)))
+    ('100 steps', '150 steps in 2 rounds')
+    """
+    rounds = len(plan.round_starts)
+    return pluralize(plan.steps, "step") + (f" in {rounds} rounds" if rounds > 1 else "")
 
 
 def _describe_model(config: ModelConfig, vocabulary: Vocabulary) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from trainer.errors import RunError
 from trainer.metrics import TOKENS_PER_CHARACTER, baseline_names, bits_per_character
+from trainer.plan import read_plan
 from trainer.runtime.run import Run, loss_curve, loss_rise, read_config, read_metrics
 from trainer.verse.files import write_atomically
 
@@ -68,6 +69,8 @@ def plot_run(run: Run, out: Path | None = None) -> Path:
     label = f"best {best[1]:.3f} at step {best[0]:,}"
     if config.tokenizer != "char":
         label += f"\n{bits_per_character(best[1], corpus[TOKENS_PER_CHARACTER]):.3f} bits per character"
+    for start in read_plan(run.plan).round_starts[1:]:
+        axes.axvline(start, color=GREY, linewidth=0.9, linestyle=(0, (1, 3)))  # a further round begins
     if rise := loss_rise(read_metrics(run), config.block_size):
         axes.axvspan(best[0], end, color=BEST, alpha=0.07, linewidth=0)
         label += "\nthen over-fitting" if rise.over_fitting else "\nthen both losses rose"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
+from datetime import datetime, timedelta
 
 from trainer.config import TrainConfig
 from trainer.metrics import baseline_names
 from trainer.plan import Plan
-from trainer.report.info import describe_shape
+from trainer.report.info import describe_shape, describe_steps
 from trainer.report.terminal_plot import plot_run_as_text
 from trainer.runtime.run import Run, loss_rise, read_metrics
 from trainer.runtime.state import TrainState, ended_early
@@ -25,20 +26,24 @@ def opening_message(state: TrainState, plan: Plan) -> str:
     lines = [
         describe_shape(state.dataset.model_config),
         f"corpus {sanitize(corpus.name)}: {len(corpus.text):,} characters, {_describe_tokens(state)}",
-        f"{pluralize(plan.steps, 'step')} of {config.batch_size} x {config.block_size} tokens"
-        f"{_describe_short_context(config)}, products in {config.precision}, on {config.device}, into {state.run.path}",
+        f"{describe_steps(plan)} of {config.batch_size} x {config.block_size} tokens"
+        f"{_describe_short_context(config, plan)}, products in {config.precision}, on {config.device}, "
+        f"into {state.run.path}",
     ]
-    if state.step:
+    if state.step in plan.round_starts[1:]:
+        lines.append(f"round {plan.round_starts.index(state.step) + 1} begins after step {state.step:,}")
+    elif state.step:
         lines.append(f"resuming from step {state.step:,}")
     return "\n".join(lines)
 
 
-def _describe_short_context(config: TrainConfig) -> str:
-    """Return the shape of the batches in the first half of the run, if it is another one."""
+def _describe_short_context(config: TrainConfig, plan: Plan) -> str:
+    """Return the shape of the batches in the first half of a round, if it is another one."""
     if not config.short_context or config.short_context == config.block_size:
         return ""
     rows = config.batch_size * config.block_size // config.short_context
-    return f" (the first half: {rows} x {config.short_context})"
+    half = "the first half" + (" of each round" if len(plan.round_starts) > 1 else "")
+    return f" ({half}: {rows} x {config.short_context})"
 
 
 def _describe_tokens(state: TrainState) -> str:
@@ -108,6 +113,8 @@ def training_verdict(state: TrainState, plan: Plan) -> str:
     rise = loss_rise(metrics, state.config.block_size)
     if rise is None:
         return "It did not over-fit: a longer run may still help."
+    if not rise.over_fitting and state.best_step <= plan.round_starts[-1]:
+        return "The last round was too short to lower the loss: the best checkpoint is from before it."
     early = "So it was ended early. " if ended_early(state, plan) else ""
     if rise.over_fitting:
         what = f"It over-fitted: after step {state.best_step:,} it memorized the corpus, and"
@@ -116,6 +123,45 @@ def training_verdict(state: TrainState, plan: Plan) -> str:
         what = f"Training became unstable: after step {state.best_step:,}"
         advice = "So did the training loss: a smaller --learning-rate would help."
     return f"{what} the validation loss rose by {rise.amount:.3f}. {early}The best checkpoint is from before. {advice}"
+
+
+def sleep_message(slept: float, end: datetime, is_kept: bool) -> str:
+    """Return what sleep means for the end of a run.
+
+    >>> print(sleep_message(720.0, datetime(2026, 11, 28, 21, 40), is_kept=False))
+    the computer slept for 12 minutes: the run ends at about 21:40 instead of 21:28
+    >>> print(sleep_message(45.0, datetime(2026, 11, 28, 21, 28), is_kept=True))
+    the computer slept for 45 seconds: the run still ends at about 21:28:00, with fewer steps
+
+    Args:
+        slept: Seconds.
+        end: When the run ends now.
+        is_kept: Whether it was to end then before the sleep, too.
+    """
+    if slept < 120:
+        duration, style = pluralize(round(slept), "second"), "%H:%M:%S"
+    else:
+        duration, style = pluralize(round(slept / 60), "minute"), "%H:%M"
+    told = f"the computer slept for {duration}: the run"
+    if is_kept:
+        return f"{told} still ends at about {end:{style}}, with fewer steps"
+    return f"{told} ends at about {end:{style}} instead of {end - timedelta(seconds=slept):{style}}"
+
+
+def lost_message(state: TrainState, reason: str) -> str:
+    """Return what is kept of a run whose folder can no longer be written, and what to do.
+
+    Args:
+        state: The run's state.
+        reason: The system's message.
+    """
+    run = state.run
+    if not state.saved_step:
+        return f"{run.path} can no longer be written: {reason}. Nothing was saved yet: start again"
+    return (
+        f"{run.path} can no longer be written: {reason}. The run was saved last after step {state.saved_step:,}, in "
+        f"{run.last}. When the folder can be written again: trainer train --resume {shell_join([str(run.path)])}"
+    )
 
 
 def resume_hint(run: Run) -> str:

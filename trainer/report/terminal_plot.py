@@ -42,7 +42,7 @@ def plot_run_as_text(run: Run, columns: int, encoding: str) -> str:
     Args:
         run: The run's folder.
         columns: Width of the terminal.
-        encoding: Of the terminal.
+        encoding: The terminal's.
 
     Raises:
         RunError: The run was never evaluated.
@@ -63,9 +63,9 @@ def plot_as_text(
         train: At least one point, by step.
         val: At least one point, by step.
         baselines: Losses to compare with, by label.
-        width: Of the whole plot, in characters.
-        height: Of the whole plot, in lines.
-        encoding: Of the terminal; ASCII is used if it does not have braille.
+        width: The plot's, in characters.
+        height: The plot's, in lines.
+        encoding: The terminal's; ASCII is used if it does not have braille.
     """
     glyphs = glyphs_for(encoding)
     best_step, best_loss = min(val, key=lambda point: point[1])

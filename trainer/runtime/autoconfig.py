@@ -19,16 +19,19 @@ from trainer.config import (
     TrainConfig,
     with_vocab_size,
 )
+from trainer.device import configure_device
 from trainer.errors import OptionError
 from trainer.model import new_model
 from trainer.optim import make_optimizers
-from trainer.runtime.budget import Clock, rehearse_step
+from trainer.runtime.budget import rehearse_step
+from trainer.runtime.clock import Clock
 from trainer.runtime.threads import describe_threads, faster_threads, time_threads
 from trainer.text import pluralize
 from trainer.verse.config import HEAD_WIDTHS
 
-PRODUCT_SIZE = 256  # rows and columns of the matrices whose products are timed
+PRODUCT_SIZES = {"cpu": 256, "cuda": 2048}  # rows and columns of the matrices whose products are timed
 PRODUCTS = 20
+NATIVE_BF16 = (8, 0)  # CUDA's compute capability; an older card claims to support bf16, and emulates it slowly
 MAX_BF16_TIME = 0.8  # of float32's time: a smaller gain is not worth the lost precision
 PROBE_SYMBOLS = 65  # vocabulary of the model whose steps are timed, if it has characters: that of both corpora
 PROBE_TOKENS = BATCH_TOKENS["cpu"] // 2  # of one of its steps on a CPU
@@ -45,13 +48,15 @@ class AutoPreset:
     settings: Mapping[str, Any]  # that differ from the preset's and the defaults
 
 
-SHORT_RUN = {"learning_rate": 0.03, "momentum": 0.85, "beta1": 0.8, "decay_fraction": 0.5}  # below a thousand steps
+SHORT_RUN = {"learning_rate": 0.04, "momentum": 0.85, "beta1": 0.8, "decay_fraction": 0.5}  # below a minute
+LONGER_CONTEXT = {"block_size": 128, "short_context": 64, "batch_size": 6}
+SMALL = AutoPreset(4_000, "small", {"block_size": 128})
 AUTO_PRESETS = (  # measured on CPUs, see NOTES.md; other devices are compared by the tokens they read
-    AutoPreset(
-        0, "tiny", {"n_head": 3, "n_embd": 96, "block_size": 64, "short_context": 32, "batch_size": 12} | SHORT_RUN
-    ),
-    AutoPreset(300, "tiny", {"n_layer": 3, "n_head": 3, "n_embd": 96, "block_size": 128, "batch_size": 6} | SHORT_RUN),
-    AutoPreset(1_500, "small", {"block_size": 128}),
+    AutoPreset(0, "tiny", {"n_layer": 1, "n_head": 2, "n_embd": 64} | LONGER_CONTEXT | SHORT_RUN),
+    AutoPreset(75, "tiny", {"n_layer": 1, "n_head": 3, "n_embd": 96} | LONGER_CONTEXT | SHORT_RUN),
+    AutoPreset(500, "tiny", {"n_head": 3, "n_embd": 96} | LONGER_CONTEXT),
+    AutoPreset(1_400, "tiny", {"n_head": 4} | LONGER_CONTEXT),
+    SMALL,
     AutoPreset(10_000, "small", {}),
     AutoPreset(200_000, "medium", {}),
 )
@@ -159,17 +164,18 @@ def best_precision(device: str, clock: Clock) -> str:
     """Return "bf16" if its products are clearly faster than float32's on this device, else "float32"."""
     if device == "mps":
         return "float32"  # bf16 was never measured on mps
-    if device == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "float32"
-    torch.set_num_threads(1)  # another program cannot disturb one thread much
+    if device == "cuda" and torch.cuda.get_device_capability() < NATIVE_BF16:
+        return "float32"
+    configure_device(device, threads=1)  # another program cannot disturb one thread much
 
     def fastest(dtype: torch.dtype) -> float:
-        x = torch.ones(PRODUCT_SIZE, PRODUCT_SIZE, dtype=dtype)
-        x @ x  # loads its kernel
+        size = PRODUCT_SIZES[device]
+        x = torch.ones(size, size, dtype=dtype, device=device)
+        (x @ x)[0, 0].item()  # loads its kernel
         times = []
         for _ in range(PRODUCTS):
             start = clock()
-            x @ x
+            (x @ x)[0, 0].item()  # waits until the device has finished
             times.append(clock() - start)
         return min(times)
 
@@ -185,7 +191,7 @@ def choose_preset(settings: Mapping[str, Any], seconds: float | None, clock: Clo
         clock: Times the steps.
     """
     if seconds is None:
-        choice = AUTO_PRESETS[2] if settings["device"] == "cpu" else AUTO_PRESETS[-1]
+        choice = SMALL if settings["device"] == "cpu" else AUTO_PRESETS[-1]
         return choice, f"the default for {settings['device']}"
     config = probe_config(settings)
     step_seconds = measure_step_seconds(config, clock)

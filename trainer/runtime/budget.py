@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +15,7 @@ from trainer.loss import get_batch, mean_loss, validation_loss
 from trainer.model import new_model
 from trainer.optim import Optimizer, make_optimizers
 from trainer.plan import Plan, plan_for_seconds, replan
+from trainer.runtime.clock import Clock
 from trainer.runtime.compilation import MIN_SECONDS, CompileError, compilation_line, compile_model
 from trainer.runtime.distributed import SINGLE_PROCESS, Ranks
 from trainer.schedule import remaining_work
@@ -26,9 +27,8 @@ WARM_UP = 2  # steps that load kernels and fill caches
 MEASURED_WINDOWS = 64  # sequences of the first measured part of an evaluation
 MIN_OBSERVED_SHARE = 0.05  # of the budget: steps observed for a shorter time do not tell their speed
 MAX_OVERRUN = 10.0  # seconds: a run that would end later than this after its time is refused
+MAX_SLEEP_SHARE = 0.5  # of the time left: a longer sleep delays the end, since too little of the training would remain
 CLOSING_SECONDS = 1.1  # not for training: Python starts, the curve is drawn, the process ends
-
-Clock = Callable[[], float]  # seconds from any fixed moment
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class StepTiming:
 
 @dataclass(frozen=True)
 class ClockSample:
-    """Progress of a run at one moment."""
+    """Progress of a round at one moment."""
 
-    step: int  # updates done
+    step: int  # updates of it done
     work: float  # cost of these updates, in updates with the full context
     seconds: float  # that they took, without evaluations
 
@@ -54,17 +54,16 @@ class Budget:
     """The time a run was given, and how it is used.
 
     Args:
-        minutes: Time for all of it, from `started` on.
-        started: When the minutes began, by `clock`.
-        clock: Seconds from any fixed moment.
+        minutes: Time for all of it, from 0 of the clock on.
+        clock: Seconds since the minutes began, without sleep.
     """
 
-    def __init__(self, minutes: float, started: float, clock: Clock) -> None:
+    def __init__(self, minutes: float, clock: Clock) -> None:
         self.seconds = max(0.0, 60 * minutes - CLOSING_SECONDS)
-        self.started, self.clock = started, clock
+        self.clock = clock
         self.eval_seconds, self.short_step_ratio = 0.0, 1.0  # latest measurements
         self._samples = [ClockSample(0, 0.0, 0.0)]
-        self._training_started, self._evaluating = started, 0.0  # since when, and seconds of it spent on evaluations
+        self._training_started, self._evaluating = 0.0, 0.0  # since when, and seconds of it spent on evaluations
 
     def first_plan(self, timing: StepTiming, ranks: Ranks = SINGLE_PROCESS) -> Plan:
         """Return a plan of as many steps as fit into the time left, by the main process's clock.
@@ -93,7 +92,22 @@ class Budget:
 
     def seconds_left(self, now: float) -> float:
         """Return the seconds until training must end."""
-        return self.seconds - (now - self.started)
+        return self.seconds - now
+
+    def keep_end(self, slept: float, now: float) -> bool:
+        """Shorten the budget by sleep, unless that is more than `MAX_SLEEP_SHARE` of the time left.
+
+        Args:
+            slept: Seconds that the computer slept.
+            now: The clock.
+
+        Returns:
+            Whether the run still ends when it was to end. If not, it ends later by the time slept.
+        """
+        if slept > MAX_SLEEP_SHARE * self.seconds_left(now):
+            return False
+        self.seconds -= slept
+        return True
 
     def revise(self, plan: Plan, step: int, now: float, eval_seconds: float = 0.0) -> Plan:
         """Return the plan, revised from this step on if the clock disagrees with it.
@@ -104,15 +118,16 @@ class Budget:
         Args:
             plan: The plan so far.
             step: Updates done.
-            now: The clock.
+            now: The clock, after that evaluation.
             eval_seconds: Time of the evaluation just done; 0 if there was none.
         """
         if eval_seconds:
             self.eval_seconds = eval_seconds
             self._evaluating += eval_seconds
-        steps, ratio, last = plan.revision_at(step - 1).steps, self.short_step_ratio, self._samples[-1]
-        done = remaining_work(last.step, steps, ratio) - remaining_work(step, steps, ratio)
-        sample = ClockSample(step, last.work + done, max(0.0, now - self._training_started - self._evaluating))
+        done, steps = plan.in_round(step)
+        ratio, last = self.short_step_ratio, self._samples[-1]
+        work = remaining_work(last.step, steps, ratio) - remaining_work(done, steps, ratio)
+        sample = ClockSample(done, last.work + work, max(0.0, now - self._training_started - self._evaluating))
         self._samples.append(sample)
         base = [earlier for earlier in self._samples if earlier.seconds <= sample.seconds / 2][-1]
         if sample.seconds - base.seconds < MIN_OBSERVED_SHARE * self.seconds:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import itertools
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from trainer.config import TrainConfig
-from trainer.errors import RunError, TrainerError
+from trainer.errors import RunError, TrainerError, WriteError
 from trainer.metrics import Baselines
 from trainer.text import shell_join
 from trainer.verse import strictjson
@@ -22,6 +25,8 @@ from trainer.verse.files import write_atomically
 RUNS = Path("runs")
 NOISE = 0.01  # nats: a smaller rise of the validation loss may be chance
 METRICS = {"step": int, "context": int, "seconds": float, "learning_rate": float, "train_loss": float}  # of each line
+RETRY_SECONDS = 15.0  # a network drive that is gone for longer will not be back soon
+RETRY_PAUSE = 0.5  # seconds between two attempts
 BASELINES = {field.name for field in fields(Baselines)}
 
 
@@ -82,6 +87,20 @@ def check_out(out: Path | None) -> None:
 def corpus_changed(name: str, folder: Path) -> RunError:
     """Return the error of a run whose corpus is another text now."""
     return RunError(f"the corpus {name} has changed since {folder} was started: put the old text back")
+
+
+def unfinished(run: Run, step: int, steps: int) -> RunError:
+    """Return the error of a run that is to get a further round before its end.
+
+    Args:
+        run: The run's folder.
+        step: Updates done.
+        steps: Updates planned.
+    """
+    return RunError(
+        f"{run.path} is at step {step:,} of {steps:,}: finish it first with trainer train --resume "
+        f"{shell_join([str(run.path)])}, then add --minutes or --steps to train it further"
+    )
 
 
 def new_run(out: Path | None, corpus: str, preset: str) -> Run:
@@ -148,10 +167,34 @@ def read_config(run: Run) -> tuple[TrainConfig, Mapping[str, Any]]:
         raise RunError(f"{run.config} is damaged: {error}") from None
 
 
+def persist(run: Run, write: Callable[..., object], *arguments: object) -> None:
+    """Write to the folder of a run in progress; while that fails, try again for `RETRY_SECONDS`.
+
+    Args:
+        run: The run's folder.
+        write: Writes one file whole or not at all.
+        arguments: For `write`.
+
+    Raises:
+        WriteError: The folder is gone, or the disk is full.
+    """
+    deadline = time.monotonic() + RETRY_SECONDS
+    while True:
+        try:
+            if not run.config.exists():  # where a drive was mounted, there may be an empty folder now
+                raise FileNotFoundError(errno.ENOENT, "the folder is gone")
+            write(*arguments)
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise WriteError(error.strerror or str(error)) from None
+            time.sleep(RETRY_PAUSE)
+        else:
+            return
+
+
 def append_metrics(run: Run, metrics: Mapping[str, Any]) -> None:
     """Append a line to the metrics."""
-    with run.metrics.open("ab") as file:
-        file.write(json.dumps(metrics).encode() + b"\n")
+    _append(run.metrics, json.dumps(metrics).encode() + b"\n")
 
 
 def read_metrics(run: Run) -> list[dict[str, Any]]:
@@ -241,8 +284,20 @@ def append_sample(run: Run, step: int, val_loss: float, text: str) -> None:
         val_loss: At this step, in nats per token.
         text: The sample.
     """
-    with run.samples.open("ab") as file:
-        file.write(f"--- step {step:,}, validation loss {val_loss:.3f}\n{text}\n\n".encode())
+    _append(run.samples, f"--- step {step:,}, validation loss {val_loss:.3f}\n{text}\n\n".encode())
+
+
+def _append(path: Path, data: bytes) -> None:
+    """Append all bytes, or none if the disk is full."""
+    with path.open("ab", buffering=0) as file:
+        size = file.tell()
+        try:
+            while data:
+                data = data[file.write(data) :]
+        except OSError:
+            with contextlib.suppress(OSError):
+                file.truncate(size)
+            raise
 
 
 def _pretty(data: object) -> bytes:

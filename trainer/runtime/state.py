@@ -21,7 +21,7 @@ from trainer.model import GPT, load_weights, new_model, weights_of
 from trainer.optim import Optimizer, load_state, make_optimizers, state_of
 from trainer.plan import Plan, Revision
 from trainer.runtime.distributed import Ranks
-from trainer.runtime.run import Run, append_sample, read_metrics, record_sizes, truncate_records
+from trainer.runtime.run import Run, append_sample, persist, read_metrics, record_sizes, truncate_records
 from trainer.sampling import write_sample
 from trainer.verse.claim import MAX_CURVE_POINTS
 from trainer.verse.errors import WeightsError
@@ -43,10 +43,11 @@ class TrainState:
     parallel_model: nn.Module  # the same model, wrapped if several processes train it
     optimizers: list[Optimizer]
     step: int = 0  # updates done
+    saved_step: int = 0  # updates done in the last checkpoint
     recent_losses: list[torch.Tensor] = field(default_factory=list)  # of the batches since the last record
     best_step: int = 0
     best_val_loss: float = math.inf  # nats per token
-    val_losses: list[float] = field(default_factory=list)  # of the evaluations after steps with the full context
+    val_losses: list[float] = field(default_factory=list)  # of this round's evaluations after full-context steps
     earlier_seconds: float = 0.0  # of training, by the processes before this one
 
 
@@ -80,7 +81,7 @@ def start_state(run: Run, config: TrainConfig, dataset: Dataset, plan: Plan, ran
         raise PlanError(f"{run.plan} is not the plan that {run.last} was trained by: put the old one back")
     load_weights(model, checkpoint.weights.items())
     load_state(state.optimizers, resume.optimizer)
-    state.step = checkpoint.step
+    state.step = state.saved_step = checkpoint.step
     match resume.train_state:
         case {
             "recent_losses": list(recent_losses),
@@ -98,6 +99,14 @@ def start_state(run: Run, config: TrainConfig, dataset: Dataset, plan: Plan, ran
         case _:
             raise CheckpointError(f"{run.last} does not hold the state that a run resumes from")
     return state
+
+
+def start_round(state: TrainState) -> None:
+    """Forget what belongs to the round before: the optimizers' state, and the losses that may end a round early."""
+    for optimizer in state.optimizers:
+        for tensor in optimizer.state.values():
+            tensor.zero_()
+    state.val_losses.clear()
 
 
 def seed_dropout(state: TrainState) -> None:
@@ -145,6 +154,7 @@ def evaluate(state: TrainState, context: int) -> tuple[float, str]:
         The loss in nats per token, and the sample; "" in all processes but the main one.
 
     Raises:
+        WriteError: The sample could not be recorded.
         Diverged: The loss is not finite, or a weight is too large.
     """
     val_loss = validation_loss(
@@ -159,7 +169,7 @@ def evaluate(state: TrainState, context: int) -> tuple[float, str]:
     text = ""
     if state.ranks.is_main:
         text = sample_model(state, state.config.seed)
-        append_sample(state.run, state.step, val_loss, text)
+        persist(state.run, append_sample, state.run, state.step, val_loss, text)
     return val_loss, text
 
 
@@ -209,23 +219,41 @@ def save_checkpoints(state: TrainState, plan: Plan, seconds: float, val_loss: fl
     Args:
         state: The run's state.
         plan: The run's plan.
-        seconds: Of training so far.
+        seconds: The time trained so far.
         val_loss: At this step; None if it was not evaluated.
 
     Raises:
         Diverged: A loss is not finite, so there is nothing to keep.
-        OSError: A file could not be written; both are then unchanged.
+        WriteError: A file could not be written; the one before is kept.
     """
     losses = read_losses(state)
-    if not state.ranks.is_main:
-        return
+    if state.ranks.is_main:
+        persist(state.run, write_checkpoints, state, plan, seconds, val_loss, losses)
+        state.saved_step = state.step
+
+
+def write_checkpoints(
+    state: TrainState, plan: Plan, seconds: float, val_loss: float | None, losses: Sequence[float]
+) -> None:
+    """Write the best checkpoint, if this is it, and the last one.
+
+    Args:
+        state: The run's state.
+        plan: The run's plan.
+        seconds: Of training so far.
+        val_loss: At this step; None if it was not evaluated.
+        losses: Since the last record, in nats per token.
+
+    Raises:
+        OSError: A file could not be written; the one before is kept.
+    """
     checkpoint = state.dataset.checkpoint(
         weights_of(state.model), state.step, val_loss, provenance(state, plan, seconds, val_loss)
     )
     if state.best_step == state.step:
         write_checkpoint(state.run.best, checkpoint)
     train_state = {
-        "recent_losses": losses,
+        "recent_losses": list(losses),
         "best_step": state.best_step,
         "best_val_loss": state.best_val_loss if state.best_step else None,
         "val_losses": state.val_losses,
@@ -241,7 +269,7 @@ def provenance(state: TrainState, plan: Plan, seconds: float, val_loss: float | 
     Args:
         state: The run's state.
         plan: The run's plan.
-        seconds: Of training so far.
+        seconds: The time trained so far.
         val_loss: At this step; None if it was not evaluated.
     """
     curve = [

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from trainer.loss import mean_loss
-from trainer.runtime.budget import Clock
+from trainer.runtime.clock import Clock
 
 TIMED = 3  # calls with each number of threads; their median counts
 MIN_GAIN = 0.1  # a smaller gain is not worth a change
@@ -72,13 +72,12 @@ class ThreadMonitor:
 
     Args:
         most: Threads that the run may use.
-        started: When its first step began, by `clock`.
         clock: Seconds from any fixed moment.
     """
 
-    def __init__(self, most: int, started: float, clock: Clock) -> None:
+    def __init__(self, most: int, clock: Clock) -> None:
         self.most, self.clock = most, clock
-        self._last_step = self._compared_at = started
+        self._last_step = self._compared_at = clock()
         self._cost: float | None = None  # seconds of the last comparison
         self._recent: deque[float] = deque(maxlen=WINDOW)  # seconds of the last steps
         self._fastest: dict[int, float] = {}  # seconds of a step by context, since the last comparison

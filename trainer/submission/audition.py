@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -17,13 +18,14 @@ from trainer.verse.files import write_atomically
 from trainer.verse.originality import MAX_SOURCE
 
 
-def run_audition(request: AuditionRequest, best: int, page: Path | None = None) -> str:
+def run_audition(request: AuditionRequest, best: int, page: Path | None = None, *, as_json: bool = False) -> str:
     """Run an audition and return what to print; with progress bars on a terminal.
 
     Args:
         request: What to write.
         best: Most verses to print.
         page: Where to write a page with all verses instead of printing the best; None to print.
+        as_json: Return all verses as JSON instead.
 
     Raises:
         OptionError: An option is out of bounds.
@@ -44,6 +46,8 @@ def run_audition(request: AuditionRequest, best: int, page: Path | None = None) 
     except (TrainerError, OSError) as error:
         note = f"Known words and quotations are not checked: {error}."
     audition = write_candidates(request, checkpoint, corpus, note)
+    if as_json:
+        return audition_json(audition)
     if page is None:
         return format_audition(audition, best)
     write_atomically(page, render_page(audition).encode())
@@ -59,6 +63,26 @@ def format_audition(audition: Audition, best: int) -> str:
         text = text.strip("\n")
         parts.append(f"\n{heading}: {'; '.join(verse.details)}.\n\n{text}\n\n{verse.submit_command}")
     return "\n".join(parts)
+
+
+def audition_json(audition: Audition) -> str:
+    """Return all verses as JSON, the best first: each with its recipe, as `trainer submit` takes it, and its counts."""
+    verses = [
+        {
+            "prompt": verse.prompt,
+            "temperature": f"{verse.recipe.temperature / 100:g}",
+            "top_k": verse.recipe.top_k,
+            "seed": verse.recipe.seed,
+            "text": verse.text,
+            "score": verse.stats.score,
+            "words": verse.stats.words,
+            "known": verse.stats.known,  # words that are in the corpus; null if it was not found
+            "lines": verse.stats.lines,
+            "ends_sentence": verse.stats.ends_sentence,
+        }
+        for verse in audition.verses
+    ]
+    return json.dumps({"written": audition.written, "dropped": dict(audition.dropped), "verses": verses})
 
 
 def find_corpus(checkpoint: Checkpoint, path: Path) -> Corpus:

@@ -97,6 +97,7 @@ class Candidate:
     """A verse to choose from."""
 
     prompt: str  # what it continues, "" for a line feed; not part of the verse
+    recipe: Recipe
     text: str
     stats: VerseStats
     details: Sequence[str]  # the counts in words
@@ -158,9 +159,11 @@ def write_candidates(
             dropped[f"quoting {REJECT} or more characters of {scorer.corpus_name}"] += 1
             continue
         command = request.submit_command(prompt, recipe)
-        candidates[text] = Candidate(prompt, text, stats, scorer.describe(stats), command)
+        candidates[text] = Candidate(prompt, recipe, text, stats, scorer.describe(stats), command)
     if not candidates:
         reasons = ", ".join(f"{number} {reason}" for reason, number in dropped.items())
         raise SubmitError(f"no verse is left ({reasons}): try another --temperature, --prompt or --seed")
-    ranked = sorted(candidates.values(), key=lambda one: (-one.stats.score, -one.stats.words))  # ties keep their order
+    ranked = sorted(
+        candidates.values(), key=lambda verse: (-verse.stats.score, -verse.stats.words)
+    )  # ties keep their order
     return Audition(str(request.ckpt), ranked, len(recipes), dropped, scorer.criteria, note)

@@ -23,9 +23,9 @@ def check_eligibility(vocabulary: Vocabulary, written: Written, limits: Limits) 
     """Return why a verse cannot be submitted; None if it can.
 
     Args:
-        vocabulary: Of the model that wrote it.
+        vocabulary: That of the model that wrote it.
         written: The verse.
-        limits: Of the event; the usual ones where the event is not known.
+        limits: The event's; the default ones if the event is not known.
     """
     seed = written.recipe.seed
     try:

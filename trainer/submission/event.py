@@ -1,28 +1,26 @@
-"""What an event tells everybody who wants to enter: its limits, its corpus and the key of its receipts."""
+"""The description of an event: its limits, its corpus and the public key of its receipts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any
 
 from trainer.errors import UploadError
-from trainer.submission.http_client import INVALID_RESPONSE, MAX_MESSAGE, EventClient, refusal_error
+from trainer.submission.http_client import INVALID_RESPONSE, EventClient, number_of, refusal_error, text_of
 from trainer.verse.recipe import MAX_LINES
-from trainer.verse.text import sanitize
 
-MAX_PIECE_BYTES = 2**20  # of one request, whatever the event allows: what is sent again after a broken connection
+MAX_PIECE_BYTES = 2**20  # of one request, even if the event allows more: it is sent again after a broken connection
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What the entries of an event must keep to. The defaults hold where the event is not known."""
+    """What the entries of an event must keep to. The defaults are used if the event is not known."""
 
     lines: int = MAX_LINES  # non-empty lines of a verse, at most
     characters: int = 480  # of a verse, at most; the default of `arena init`
     piece_bytes: int = MAX_PIECE_BYTES  # of one piece of an upload, at most
 
 
-DEFAULT_LIMITS = Limits()  # where the event is not known
+DEFAULT_LIMITS = Limits()  # if the event is not known
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class Event:
 
 
 def fetch_event(client: EventClient) -> Event:
-    """Ask an event about itself.
+    """Request the description of an event.
 
     Raises:
         EventRefused: The event refused the request.
@@ -52,23 +50,9 @@ def fetch_event(client: EventClient) -> Event:
         raise UploadError(INVALID_RESPONSE)
     return Event(
         url=client.url,
-        name=_text(response.data, "name"),
-        limits=Limits(**{field.name: _positive(limits, field.name) for field in fields(Limits)}),
-        corpus_name=_text(corpus, "name"),
-        corpus_sha256=_text(corpus, "sha256"),
-        receipt_key=_text(response.data, "receipt_key"),
+        name=text_of(response.data, "name"),
+        limits=Limits(**{field.name: number_of(limits, field.name, 1) for field in fields(Limits)}),
+        corpus_name=text_of(corpus, "name"),
+        corpus_sha256=text_of(corpus, "sha256"),
+        receipt_key=text_of(response.data, "receipt_key"),
     )
-
-
-def _text(data: dict[str, Any], key: str) -> str:
-    value = data.get(key)
-    if not isinstance(value, str):
-        raise UploadError(INVALID_RESPONSE)
-    return sanitize(value, MAX_MESSAGE)
-
-
-def _positive(data: dict[str, Any], key: str) -> int:
-    value = data.get(key)
-    if type(value) is not int or value < 1:
-        raise UploadError(INVALID_RESPONSE)
-    return value

@@ -74,14 +74,43 @@ class Response:
     retry_after: float | None  # seconds
 
 
+def text_of(data: Mapping[str, Any], key: str) -> str:
+    """Return a text of a response, fit for a terminal.
+
+    Raises:
+        UploadError: There is none.
+    """
+    value = data.get(key)
+    if not isinstance(value, str):
+        raise UploadError(INVALID_RESPONSE)
+    return sanitize(value, MAX_MESSAGE)
+
+
+def number_of(data: Mapping[str, Any], key: str, least: int) -> int:
+    """Return a whole number of a response.
+
+    Args:
+        data: The response's, or a part of them.
+        key: The number's.
+        least: The smallest number allowed.
+
+    Raises:
+        UploadError: There is no such number.
+    """
+    value = data.get(key)
+    if type(value) is not int or value < least:
+        raise UploadError(INVALID_RESPONSE)
+    return value
+
+
 class EventClient:
     """A client of one event, with one connection that is kept open.
 
     Args:
         address: The event.
-        secret: Of the participant; sent with every request. None for requests that anybody may make.
+        secret: The participant's, sent with every request. None for requests that anybody may make.
         wait: Waits for this many seconds.
-        say: Is told why a request is repeated.
+        say: Called with the reason if a request is repeated.
     """
 
     def __init__(
@@ -106,17 +135,17 @@ class EventClient:
         """Repeat a request until the event has responded. Each request may be repeated without harm.
 
         Args:
-            method: Of HTTP.
-            path: With its query.
+            method: The HTTP method.
+            path: The path and the query.
             body: Bytes to send.
-            headers: Beside those of every request.
+            headers: Further headers than those of every request.
 
         Raises:
             UploadError: There is no response, or not one of an event.
         """
         waited, tries = 0.0, 0
         while True:
-            requested_wait = 0.0  # seconds, by the server
+            requested_wait = 0.0  # seconds that the server asks for
             try:
                 response = self._request_once(method, path, body, headers or {})
                 is_limited = response.status == 429 and response.retry_after is not None

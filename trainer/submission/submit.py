@@ -46,7 +46,7 @@ def make_submission(checkpoint: Checkpoint, recipe: Recipe, limits: Limits = DEF
     Args:
         checkpoint: The model that writes.
         recipe: What it writes from.
-        limits: Of the event; the usual ones where the event is not known.
+        limits: The event's; the default ones if the event is not known.
 
     Raises:
         SubmitError: The verse cannot be submitted; the message offers other seeds.
@@ -110,8 +110,8 @@ def enter_event(
 
     Args:
         bundle: The file.
-        client: Of the event, with the participant's secret.
-        event: What the event told about itself.
+        client: A client of the event, with the participant's secret.
+        event: The event's description.
         name: The author's, as the audience will read it.
         wait: Wait for the verdict.
         say: Prints a line.

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from trainer.errors import EventRefused, UploadError
 from trainer.submission.event import MAX_PIECE_BYTES, Event
-from trainer.submission.http_client import INVALID_RESPONSE, MAX_MESSAGE, EventClient, Response, refusal_error
+from trainer.submission.http_client import MAX_MESSAGE, EventClient, number_of, refusal_error, text_of
 from trainer.submission.receipt import receipt_path, verify_receipt
 from trainer.verse import strictjson
 from trainer.verse.bundle import read_claim
@@ -46,9 +46,9 @@ def send_bundle(bundle: Path, client: EventClient, name: str, event: Event) -> S
 
     Args:
         bundle: The file, as `trainer submit` wrote it.
-        client: Of the event.
+        client: A client of the event.
         name: The author's, as the audience will read it.
-        event: What the event told about itself.
+        event: The event's description.
 
     Raises:
         BundleError: The file is not a bundle.
@@ -73,9 +73,9 @@ def wait_for_verdict(
 
     Args:
         entry: Its id.
-        client: Of the event.
+        client: A client of the event.
         wait: Waits for this many seconds.
-        say: Is told each change.
+        say: Called with a line at each change.
 
     Raises:
         EventRefused: The verse was not accepted.
@@ -86,7 +86,7 @@ def wait_for_verdict(
         response = client.request("GET", f"/api/v1/entries/{entry}")
         if response.status != 200:
             raise refusal_error(response)
-        state, reason = _text(response, "state"), sanitize(_text(response, "reason"), MAX_MESSAGE)
+        state, reason = text_of(response.data, "state"), text_of(response.data, "reason")
         place = response.data.get("place")
         verdict = sanitize(str(response.data.get("verdict") or ""), MAX_MESSAGE)
         line = f"{state}{f' (place {place})' if isinstance(place, int) else ''}: {reason}"
@@ -118,8 +118,8 @@ def _send_claim(
     record = {"event": event.url, "bundle": bundle.name, "receipt_key": event.receipt_key, **receipt}
     file = receipt_path(bundle)
     write_atomically(file, strictjson.dump(record) + b"\n")
-    entry = SubmittedEntry(_text(response, "entry"), sanitize(_text(response, "link"), MAX_MESSAGE), file)
-    return entry, _offset(response), _text(response, "state")
+    entry = SubmittedEntry(text_of(response.data, "entry"), text_of(response.data, "link"), file)
+    return entry, number_of(response.data, "offset", 0), text_of(response.data, "state")
 
 
 def _send_pieces(file: BinaryIO, client: EventClient, entry: str, offset: int, size: int, piece_bytes: int) -> bool:
@@ -134,7 +134,7 @@ def _send_pieces(file: BinaryIO, client: EventClient, entry: str, offset: int, s
             if response.status == 410 or response.data.get("error") == "not-receiving":
                 return False  # the response to the claim tells the entry's state
             if response.status == 200 or "offset" in response.data:  # also if it has more, or less, than expected
-                previous, offset = offset, _offset(response)
+                previous, offset = offset, number_of(response.data, "offset", 0)
             else:
                 raise refusal_error(response)
             stalled = stalled + 1 if offset <= previous else 0
@@ -142,17 +142,3 @@ def _send_pieces(file: BinaryIO, client: EventClient, entry: str, offset: int, s
                 raise UploadError("the event accepts the pieces but does not store them: tell the organizer")
             bar.update(offset - previous)
     return True
-
-
-def _offset(response: Response) -> int:
-    offset = response.data.get("offset")
-    if type(offset) is not int or offset < 0:
-        raise UploadError(INVALID_RESPONSE)
-    return offset
-
-
-def _text(response: Response, key: str) -> str:
-    value = response.data.get(key)
-    if not isinstance(value, str):
-        raise UploadError(INVALID_RESPONSE)
-    return value

@@ -1,4 +1,4 @@
-"""The text of a verse: where it ends, which bytes are text, and how untrusted text is shown."""
+"""The text of a verse: where it ends, which bytes are text; and how untrusted text and numbers are shown."""
 
 from __future__ import annotations
 
@@ -107,3 +107,17 @@ def sanitize(text: str, max_length: int | None = None) -> str:
     if max_length is None or len(escaped) <= max_length:
         return escaped
     return escaped[: max_length - 1] + "…"
+
+
+def pluralize(number: int, singular: str, plural: str = "") -> str:
+    """Return a number and its noun.
+
+    >>> pluralize(1, "layer"), pluralize(2500, "step"), pluralize(2, "process", "processes")
+    ('1 layer', '2,500 steps', '2 processes')
+
+    Args:
+        number: How many there are.
+        singular: The noun for one.
+        plural: The noun for any other number, if it is not the singular with an s.
+    """
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"

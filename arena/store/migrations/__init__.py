@@ -16,6 +16,7 @@ def upgrade(url: str) -> None:
 
     Raises:
         DatabaseTooNew: A later version of the arena wrote the database.
+        DatabaseUnusable: The database cannot be opened.
     """
     config = Config()
     config.set_main_option("script_location", "arena.store:migrations")

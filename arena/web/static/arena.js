@@ -22,7 +22,7 @@
   };
   const setClock = () => { skew = Number(main.dataset.now) * 1000 - Date.now(); };
 
-  function words(seconds) {
+  function duration(seconds) {
     if (seconds >= 5400) return Math.round(seconds / 3600) + " hours";
     const minutes = Math.floor(seconds / 60);
     return minutes + ":" + String(Math.floor(seconds % 60)).padStart(2, "0");
@@ -31,28 +31,28 @@
   function tick() {
     for (const element of main.querySelectorAll("[data-until]")) {
       const left = Number(element.dataset.until) - (Date.now() + skew) / 1000;
-      element.textContent = left > 0 ? words(left) : element.dataset.over || "0:00";
+      element.textContent = left > 0 ? duration(left) : element.dataset.over || "0:00";
     }
   }
 
   const busy = () => {
-    const at = document.activeElement;
+    const active = document.activeElement;
     const typed = (input) => input.type !== "hidden" && (input.value !== input.defaultValue || input.checked !== input.defaultChecked);
     if ([...main.querySelectorAll("input")].some(typed)) return true;
-    if (at && main.contains(at) && /^(INPUT|SELECT|TEXTAREA)$/.test(at.tagName)) return true;
+    if (active && main.contains(active) && /^(INPUT|SELECT|TEXTAREA)$/.test(active.tagName)) return true;
     return main.querySelector("[data-busy]") !== null;
   };
 
-  async function swap() {
-    const answer = await fetch(location.href, { cache: "no-store", signal: within(15000) });
-    if (!answer.ok) throw answer;
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  async function refresh() {
+    const response = await fetch(location.href, { cache: "no-store", signal: within(15000) });
+    if (!response.ok) throw response;
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
     const fresh = page.querySelector("main");
     if (!fresh || busy()) return;
     const open = [...main.querySelectorAll("details[open][id]")].map((element) => element.id);
-    const held = document.activeElement && main.contains(document.activeElement) ? document.activeElement.id : "";
-    const inside = main.contains(document.activeElement);
-    const other = fresh.dataset.key !== main.dataset.key;
+    const focusedId = document.activeElement && main.contains(document.activeElement) ? document.activeElement.id : "";
+    const hadFocus = main.contains(document.activeElement);
+    const isNew = fresh.dataset.key !== main.dataset.key;
     const problem = main.querySelector("#problem"); // stays until its link is followed
     if (problem && fresh.dataset.page) fresh.querySelector("h1").after(problem);
     main.replaceWith(fresh);
@@ -61,31 +61,31 @@
     for (const id of open) { const element = document.getElementById(id); if (element) element.open = true; }
     if (main.dataset.now) setClock();
     tick();
-    if (other) {
+    if (isNew) {
       if (main.dataset.top !== undefined) scrollTo(0, 0);
       const heading = main.querySelector("h1");
-      if (heading) document.getElementById("said").textContent = heading.textContent;
+      if (heading) document.getElementById("announcement").textContent = heading.textContent;
     }
-    if (inside) { const back = (held && document.getElementById(held)) || main; back.focus({ preventScroll: true }); }
+    if (hadFocus) { const back = (focusedId && document.getElementById(focusedId)) || main; back.focus({ preventScroll: true }); }
   }
 
-  async function ask() {
+  async function poll() {
     if (!main.dataset.now) return; // a page that never changes
     let wait = EVERY;
     try {
       if (main.dataset.every || Number(main.dataset.turn) * 1000 < Date.now() + skew) {
         wait = main.dataset.every ? Number(main.dataset.every) * 1000 : EVERY;
-        await swap();
+        await refresh();
       } else {
         const headers = etag ? { "If-None-Match": etag } : {};
-        const answer = await fetch(STATE, { headers, cache: "no-store", signal: within(8000) });
-        if (answer.status === 200) {
-          state = await answer.json();
-          etag = answer.headers.get("ETag") || "";
-        } else if (answer.status !== 304) throw answer;
+        const response = await fetch(STATE, { headers, cache: "no-store", signal: within(8000) });
+        if (response.status === 200) {
+          state = await response.json();
+          etag = response.headers.get("ETag") || "";
+        } else if (response.status !== 304) throw response;
         if (state && keyOf(state) !== main.dataset.key) {
           if (failures === 0) await new Promise((done) => setTimeout(done, Math.random() * Number(main.dataset.spread || 0)));
-          await swap();
+          await refresh();
         } else if (state) {
           for (const element of main.querySelectorAll("[data-live]")) {
             const at = (path) => path.split(".").reduce((part, name) => part && part[name], state);
@@ -101,15 +101,15 @@
       wait = Math.min(LONGEST, EVERY * 2 ** Math.min(failures, 4));
       const after = error.headers && Number(error.headers.get("Retry-After"));
       if (after > 0) wait = Math.max(wait, after * 1000);
-      if (failures > 1) say("No answer from the server. This page keeps trying; a vote that was confirmed is safe.");
+      if (failures > 1) say("The server does not respond. This page keeps trying; a vote that was confirmed is safe.");
     }
     clearTimeout(timer); // one may have been set meanwhile, when the page came to the front
-    timer = setTimeout(ask, jitter(wait));
+    timer = setTimeout(poll, jitter(wait));
   }
 
   document.addEventListener("visibilitychange", () => {
     clearTimeout(timer);
-    if (!document.hidden) timer = setTimeout(ask, Math.random() * 300);
+    if (!document.hidden) timer = setTimeout(poll, Math.random() * 300);
   });
   document.addEventListener("submit", (event) => { // a double tap sends a form once
     const form = event.target;
@@ -124,5 +124,5 @@
   if (main.dataset.now) setClock();
   tick();
   setInterval(tick, 500);
-  timer = setTimeout(ask, jitter(EVERY));
+  timer = setTimeout(poll, jitter(EVERY));
 })();

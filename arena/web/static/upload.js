@@ -6,21 +6,21 @@
   const form = document.getElementById("upload");
   if (!form || !window.fetch || !Blob.prototype.slice) return;
   const bar = document.getElementById("bar");
-  const said = document.getElementById("progress");
+  const status = document.getElementById("progress");
   const button = form.querySelector("button");
   const token = form.elements.token.value;
   const pause = (ms) => new Promise((done) => setTimeout(done, ms));
-  const say = (text, bad) => { said.textContent = text; said.className = bad ? "note bad" : "note"; said.hidden = false; };
+  const say = (text, bad) => { status.textContent = text; status.className = bad ? "note bad" : "note"; status.hidden = false; };
 
   async function send(method, url, body, headers) {
     for (let attempt = 0; ; attempt += 1) {
       let wait = Math.min(30000, 1000 * 2 ** attempt) * (0.7 + 0.6 * Math.random());
       try {
-        const answer = await fetch(url, { method, body, headers: { "X-Form-Token": token, "Content-Type": "application/octet-stream", ...headers } });
-        const told = await answer.json().catch(() => ({}));
-        if (answer.ok || answer.status === 409 && told.offset !== undefined) return told;
-        if (answer.status < 500 && answer.status !== 429 && answer.status !== 408) throw new Refused(told.message || "The server did not accept it (" + answer.status + ").");
-        wait = Math.max(wait, 1000 * Number(answer.headers.get("Retry-After") || 0));
+        const response = await fetch(url, { method, body, headers: { "X-Form-Token": token, "Content-Type": "application/octet-stream", ...headers } });
+        const data = await response.json().catch(() => ({}));
+        if (response.ok || response.status === 409 && data.offset !== undefined) return data;
+        if (response.status < 500 && response.status !== 429 && response.status !== 408) throw new Refused(data.message || "The server did not accept it (" + response.status + ").");
+        wait = Math.max(wait, 1000 * Number(response.headers.get("Retry-After") || 0));
       } catch (error) {
         if (error instanceof Refused) throw error;
       }
@@ -58,8 +58,8 @@
       while (offset < file.size) {
         bar.value = offset;
         say("Your verse is registered. Sending the model: " + Math.floor(100 * offset / file.size) + " %");
-        const told = await send("PATCH", ENTRIES + "/" + encodeURIComponent(claim.entry), file.slice(offset, offset + PIECE), { "Upload-Offset": String(offset) });
-        offset = told.offset;
+        const data = await send("PATCH", ENTRIES + "/" + encodeURIComponent(claim.entry), file.slice(offset, offset + PIECE), { "Upload-Offset": String(offset) });
+        offset = data.offset;
       }
       bar.value = file.size;
       say("The server has received everything.");

@@ -1,4 +1,4 @@
-"""Small real models for the verse tests, and the ways from the engine's types to the reference's plain ones."""
+"""Small real models with random weights, and the ways from the engine's types to the reference's plain ones."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.trainer import verse_reference as reference
+from tests.support import reference_engine as reference
+from trainer.checkpoint import Checkpoint
 from trainer.verse.config import ModelConfig
 from trainer.verse.model import VerseModel, round_weights
 from trainer.verse.recipe import Recipe
 from trainer.verse.vocabulary import Vocabulary
 
 Weights = dict[str, NDArray[np.float16]]
+PRINTABLE = "\n " + "".join(map(chr, range(33, 127)))
 LETTERS = Vocabulary.chars("\n abcdefgh")  # ten: no multiple of four, so the last block of noise is cut
 LINEAR_A = Vocabulary.bpe([(97, 98), (256, 10), (257, 97), (10, 10), (195, 164)])  # "ab", "ab\n", "ab\na", "\n\n", "ä"
 
@@ -29,6 +31,27 @@ def random_weights(config: ModelConfig, seed: int, spread: float = 0.6) -> Weigh
             for name, shape in config.tensor_shapes().items()
         },
     )
+
+
+def small_checkpoint(
+    symbols: str = PRINTABLE, head: float = 1.0, arch: str = "modern", vocabulary: Vocabulary | None = None
+) -> Checkpoint:
+    """A checkpoint as training leaves one, with random weights.
+
+    Args:
+        symbols: of its tokenizer, unless a vocabulary is given.
+        head: scales a modern model's logits; 0 leaves every choice to the noise.
+        arch: of the model.
+        vocabulary: in place of `symbols`.
+    """
+    vocabulary = vocabulary or Vocabulary.chars(symbols)
+    config = ModelConfig(arch, n_layer=1, n_head=2, n_embd=16, block_size=64, vocab_size=vocabulary.size)
+    rng = np.random.default_rng(1)
+    weights = {name: rng.standard_normal(s).astype(np.float32) for name, s in config.tensor_shapes().items()}
+    if arch == "modern":
+        weights["lm_head.weight"] *= head
+    corpus = {"name": "none", "sha256": "0" * 64}
+    return Checkpoint(config, vocabulary, 3, None, corpus, {"steps": 3}, weights)
 
 
 def golden_weights(config: ModelConfig, number: int) -> Weights:
@@ -53,7 +76,7 @@ def all_logits(model: VerseModel, ids: list[int], chunk: int) -> NDArray[np.floa
     return np.concatenate(parts)
 
 
-def recipe(**changes: Any) -> Recipe:
+def make_recipe(**changes: Any) -> Recipe:
     """A recipe of no importance but for what the test changes."""
     usual: dict[str, Any] = {"prompt_ids": (0,), "temperature": 80, "top_k": 0, "seed": 7, "tokens": 16, "lines": 0}
     return Recipe(**(usual | changes))

@@ -21,6 +21,7 @@ from trainer.corpus import load_corpus
 from trainer.loss import mean_loss
 from trainer.optim import Optimizer
 from trainer.plan import Plan, Revision
+from trainer.runtime.clock import RunClock
 from trainer.runtime.run import Run
 
 RunCommand = Callable[..., tuple[int, str, str]]  # the command, called: exit code, output, errors
@@ -34,11 +35,12 @@ class Killed(BaseException):
     """The process is gone, as far as the run can tell: nothing may catch this."""
 
 
-class Clock:
+class Clock(RunClock):
     """Seconds that pass evenly, some at each look. At given looks something happens, done to the clock or by it."""
 
     def __init__(self, happens: Mapping[int, Callable[[Clock], object]] | None = None, seconds: float = 1.0) -> None:
         self.looks, self.now, self.seconds, self.happens = 0, 0.0, seconds, happens or {}
+        super().__init__(self, lambda: 0.0)
 
     def __call__(self) -> float:
         self.looks += 1

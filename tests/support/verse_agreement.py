@@ -1,6 +1,6 @@
 """Verses of a trained checkpoint, written again in other ways, on other BLAS kernels and with other numbers of threads.
 
-As a program, `python -m tests.trainer.verse_agreement FOLDER FIRST COUNT` writes the verses FIRST..FIRST+COUNT-1 of the
+As a program, `python -m tests.support.verse_agreement FOLDER FIRST COUNT` writes the verses FIRST..FIRST+COUNT-1 of the
 checkpoint kept in FOLDER and prints one JSON object: kernel, threads, a fingerprint of the kernel's rounding, and each
 verse's ids digest, smallest gap and verdict. The environment (OPENBLAS_CORETYPE, OPENBLAS_NUM_THREADS) says how.
 """
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from tests.trainer.verse_models import Weights
+from tests.support.small_models import Weights
 from trainer.verse.config import ModelConfig
 from trainer.verse.generate import Written, regenerate
 from trainer.verse.model import VerseModel
@@ -96,11 +96,11 @@ def summary(written: Written) -> list[Any]:
 
 def differences(ours: list[list[Any]], theirs: list[list[Any]]) -> list[str]:
     """Every verse that two evaluations write differently, or whose gaps they see differently."""
-    found = []
+    different = []
     for number, (a, b) in enumerate(zip(ours, theirs, strict=True)):
         if a[0] != b[0] or a[2] != b[2] or abs(a[1] - b[1]) > 1e-9:
-            found.append(f"verse {number}: {a} and {b}")
-    return found
+            different.append(f"verse {number}: {a} and {b}")
+    return different
 
 
 def openblas() -> ctypes.CDLL | None:
@@ -117,12 +117,12 @@ def fingerprint() -> dict[str, Any]:
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(64, 128)), rng.normal(size=(128, 512))
     products = [a @ b, a[:1] @ b, a[:3] @ b[:, :65], a @ b[:, 0]]
-    found: dict[str, Any] = {"bits": hashlib.sha256(b"".join(product.tobytes() for product in products)).hexdigest()}
+    facts: dict[str, Any] = {"bits": hashlib.sha256(b"".join(product.tobytes() for product in products)).hexdigest()}
     if (library := openblas()) is not None:
         library.scipy_openblas_get_corename64_.restype = ctypes.c_char_p
-        found["kernel"] = library.scipy_openblas_get_corename64_().decode()
-        found["threads"] = int(library.scipy_openblas_get_num_threads64_())
-    return found
+        facts["kernel"] = library.scipy_openblas_get_corename64_().decode()
+        facts["threads"] = int(library.scipy_openblas_get_num_threads64_())
+    return facts
 
 
 def usable_kernels() -> list[str]:
@@ -133,11 +133,11 @@ def usable_kernels() -> list[str]:
 
 def written_elsewhere(folder: Path, first: int, count: int, **environment: str) -> dict[str, Any]:
     """The same verses from another process with these environment variables."""
-    command = [sys.executable, "-m", "tests.trainer.verse_agreement", str(folder), str(first), str(count)]
-    done = subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{environment}: {done.stderr.decode(errors='replace')}")
-    result: dict[str, Any] = json.loads(done.stdout)
+    command = [sys.executable, "-m", "tests.support.verse_agreement", str(folder), str(first), str(count)]
+    completed = subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, check=False)
+    if completed.returncode:
+        raise RuntimeError(f"{environment}: {completed.stderr.decode(errors='replace')}")
+    result: dict[str, Any] = json.loads(completed.stdout)
     return result
 
 

@@ -5,35 +5,35 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 import numpy as np
 
-from tests.trainer.verse_models import LETTERS, random_weights
-from trainer.verse.bundle import pack
+from tests.support.bundles import Poet
+from tests.support.small_models import LETTERS, random_weights
 from trainer.verse.config import ModelConfig
-from trainer.verse.generate import Written, regenerate
-from trainer.verse.model import VerseModel
+from trainer.verse.generate import Written
 from trainer.verse.recipe import Recipe
 
 CONFIG = ModelConfig("modern", n_layer=1, n_head=1, n_embd=8, block_size=8, vocab_size=LETTERS.size)
 RECIPE = Recipe(prompt_ids=(0, 4), temperature=100, top_k=8, seed=3, tokens=24, lines=0)
 PROVENANCE = {"corpus": "folio", "steps": 100, "loss_curve": [[0, 4.2], [100, 2.5]], "kept": {"unknown": [None, "é"]}}
 WEIGHTS = random_weights(CONFIG, seed=11)
+POET = Poet(WEIGHTS, CONFIG, LETTERS)
 
 
 @cache
 def verse() -> Written:
     """What the small model writes; decided, and text."""
-    [written] = regenerate(VerseModel(CONFIG, WEIGHTS), LETTERS, [RECIPE])
-    return written
+    return POET.write(RECIPE)
 
 
 @cache
 def bundle() -> bytes:
-    return pack(CONFIG, LETTERS, WEIGHTS, verse(), PROVENANCE)
+    return POET.pack(verse(), PROVENANCE)
 
 
 @dataclass
@@ -82,3 +82,11 @@ class Parts:
 @cache
 def _parts() -> Parts:
     return Parts.of(bundle())
+
+
+def edit_claim(bundle: bytes, edit: Callable[[dict[str, Any]], object]) -> bytes:
+    """A bundle whose claim was edited afterwards, its tensors and their digest left as they were."""
+    parts = Parts.of(bundle)
+    parts.keep_digest = True
+    edit(parts.claim)
+    return parts.build()

@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterable
 from typing import Any
 
-from tests.trainer.verse_forgery import Parts, bundle
+from tests.support.bundle_parts import Parts, bundle
 from trainer.verse.bundle import parse_bundle
 from trainer.verse.certificate import ids_digest
 from trainer.verse.errors import BundleError

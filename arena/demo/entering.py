@@ -1,0 +1,194 @@
+"""Makes the demo's entries with the `trainer` command: trains a model, holds auditions, submits what was chosen."""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from arena.demo.children import Children, DemoError
+from arena.demo.poets import LINES, POETS, TEMPERATURES, TOKENS, Poet, Verse, choose_verses
+from arena.processes import CODE_FOLDER, python_command
+from trainer.verse.identity import new_secret
+from trainer.verse.text import sanitize
+
+TRAINER = "trainer.cli:main"
+FOLIO_MODEL = "folio.verse"  # a model that was trained on the folio; data/README.md says how
+ARCHITECTURES = ("modern", "gpt2")
+TRAINING_SHARE = 0.75  # of the minutes; the audition takes the rest
+TWO_MODELS_MINUTES = 4.0  # from which there is time for a second model
+VERSES_PER_POET = 24  # of the audition, after training: more make the choice better, and take longer
+FOLIO_VERSES_PER_POET = 12  # without training: a better model needs fewer, and nobody waits for a minute
+SEED_STEP = 1_000  # between the seeds of two auditions
+FIRST_LINE_CHARACTERS = 60  # shown of a verse
+LENGTH = ["--lines", str(LINES), "--tokens", str(TOKENS)]  # for audition and submit alike
+
+
+def train_models(
+    folder: Path, minutes: float, steps: int | None, children: Children, say: Callable[[str], None]
+) -> list[Path]:
+    """Train one model, or two if there is time for both. People see the trainer's progress.
+
+    Args:
+        folder: of the event.
+        minutes: for training and audition.
+        steps: of the training, instead of minutes.
+        children: starts the trainer.
+        say: prints a line.
+
+    Returns:
+        The folder of each run.
+
+    Raises:
+        DemoError: A run failed.
+    """
+    archs = ARCHITECTURES if steps is None and minutes >= TWO_MODELS_MINUTES else ARCHITECTURES[:1]
+    run_minutes = TRAINING_SHARE * minutes / len(archs)
+    length = ["--steps", str(steps)] if steps else ["--minutes", f"{run_minutes:.4g}"]
+    runs = []
+    for arch in archs:
+        run = folder / "runs" / arch
+        say(
+            f"Training a model of the architecture {arch}: {f'{steps} steps' if steps else f'{60 * run_minutes:.0f} s'}"
+        )
+        command = python_command(TRAINER, "train", "--arch", arch, *length, "--out", str(run))
+        status = children.start(command, stdin=subprocess.DEVNULL).wait()
+        if status:
+            raise DemoError(
+                f"the training ended with status {status}: its messages are above. arena demo --no-train needs none"
+            )
+        runs.append(run)
+    return runs
+
+
+def find_folio_model() -> Path:
+    """Find the model that comes along, in the wheel or in the checkout.
+
+    Raises:
+        DemoError: It is missing.
+    """
+    for folder in (Path(str(importlib.resources.files("trainer"))), Path(CODE_FOLDER)):
+        path = folder / "data" / FOLIO_MODEL
+        if path.is_file():
+            return path
+    raise DemoError(f"data/{FOLIO_MODEL} is missing from this installation: leave out --no-train to train a model")
+
+
+def hold_auditions(
+    models: list[Path], verses_per_poet: int, children: Children, pool: ThreadPoolExecutor
+) -> dict[Poet, Verse]:
+    """Hold two auditions at the same time, each for half of the poets, and let each poet choose a verse.
+
+    Args:
+        models: runs or bundles; with two, each half of the poets has its own.
+        verses_per_poet: to choose from.
+        children: starts the trainer.
+        pool: runs the auditions.
+
+    Returns:
+        The verse of each poet.
+
+    Raises:
+        DemoError: An audition failed, or there are too few different verses for a match.
+    """
+    half = len(POETS) // 2
+    first = pool.submit(_audition, models[0], POETS[:half], verses_per_poet, 0, children)
+    second = pool.submit(_audition, models[-1], POETS[half:], verses_per_poet, SEED_STEP, children)
+    chosen = choose_verses(first.result() + second.result())
+    if len(chosen) < 2:
+        raise DemoError("the model writes too few different verses: give it more --minutes or --steps")
+    return chosen
+
+
+def _audition(model: Path, poets: tuple[Poet, ...], verses_per_poet: int, seed: int, children: Children) -> list[Verse]:
+    """Write many verses for each poet's prompt with `trainer audition`.
+
+    Args:
+        model: a run or a bundle.
+        poets: whose prompts are continued.
+        verses_per_poet: to write.
+        seed: the first one.
+        children: starts the trainer.
+
+    Raises:
+        DemoError: It failed.
+    """
+    words = ["--ckpt", str(model), "--count", str(verses_per_poet * len(poets)), "--seed", str(seed)]
+    words += [*LENGTH, "--json"]
+    for poet in poets:
+        words += ["--prompt", poet.prompt]
+    for temperature in TEMPERATURES:
+        words += ["--temperature", temperature]
+    done = children.run(python_command(TRAINER, "audition", *words))
+    if done.returncode:
+        raise DemoError(f"the audition failed: {_last_line(done.stderr)}")
+    return [
+        Verse(
+            model=model,
+            prompt=verse["prompt"],
+            temperature=verse["temperature"],
+            seed=verse["seed"],
+            text=verse["text"],
+            score=verse["score"],
+            words=verse["words"],
+            known=verse["known"] or 0,
+            lines=verse["lines"],
+        )
+        for verse in json.loads(done.stdout)["verses"]
+    ]
+
+
+def submit_all(
+    folder: Path,
+    url: str,
+    chosen: dict[Poet, Verse],
+    children: Children,
+    pool: ThreadPoolExecutor,
+    say: Callable[[str], None],
+) -> None:
+    """Submit the verses of all poets, several at the same time, each with a secret of its own.
+
+    Args:
+        folder: of the event.
+        url: its address.
+        chosen: the verse of each poet.
+        children: starts the trainer.
+        pool: runs the submissions.
+        say: prints a line.
+
+    Raises:
+        DemoError: A verse could not be submitted.
+    """
+    for name in ("tickets", "verses"):
+        (folder / name).mkdir(mode=0o700)
+
+    def submit(poet: Poet) -> None:
+        ticket = folder / "tickets" / poet.name
+        with os.fdopen(os.open(ticket, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(new_secret())
+        verse = chosen[poet]
+        options = {
+            "--ckpt": str(verse.model),
+            "--prompt": verse.prompt,
+            "--temperature": verse.temperature,
+            "--seed": str(verse.seed),
+            "--out": str(folder / "verses" / f"{poet.name}.verse"),
+            "--to": url,
+            "--name": poet.name,
+            "--ticket-file": str(ticket),
+        }
+        words = [word for option in options.items() for word in option] + LENGTH
+        done = children.run(python_command(TRAINER, "submit", *words, "--no-wait"))
+        if done.returncode:
+            raise DemoError(f"{poet.name} could not submit a verse: {_last_line(done.stderr)}")
+
+    for poet, _ in zip(chosen, pool.map(submit, chosen), strict=True):
+        say(f"{poet.name} has entered: {sanitize(chosen[poet].first_line[:FIRST_LINE_CHARACTERS])}")
+
+
+def _last_line(messages: str) -> str:
+    return sanitize((messages.strip().splitlines() or ["no message"])[-1])

@@ -1,0 +1,42 @@
+"""The recount of all votes, before the results are published."""
+
+from __future__ import annotations
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from arena.errors import ResultsDiffer
+from arena.rules.results import CastVotes, CountedPoll, compute_results
+from arena.rules.tally import POLL_ROUNDS
+from arena.store.schema import Entry, Match, Vote
+
+
+def check_results(session: Session, draw_word: str) -> None:
+    """Compute every result again from the votes, and compare it with the one that the database holds.
+
+    Args:
+        session: any transaction.
+        draw_word: the event's draw word.
+
+    Raises:
+        ResultsDiffer: A match has another winner.
+    """
+    matches = session.scalars(select(Match).order_by(Match.position)).all()
+    entries = session.execute(select(Entry.id, Entry.state).where(Entry.seed.is_not(None)).order_by(Entry.seed)).all()
+    group = (Vote.match_id, Vote.poll, Vote.poll_round, Vote.choice)
+    votes = [CastVotes(*row) for row in session.execute(select(*group, func.count()).group_by(*group))]
+    polls = [
+        CountedPoll(row.id, row.decided_poll, row.decided_upper_id, row.decided_lower_id, POLL_ROUNDS)
+        for row in matches
+        if row.decided_poll is not None and row.decided_upper_id and row.decided_lower_id
+    ]
+    results = compute_results(
+        [entry.id for entry in entries],
+        polls,
+        votes,
+        draw_word=draw_word,
+        disqualified=[entry.id for entry in entries if entry.state == "disqualified"],
+    )
+    for row in matches:
+        if (results.standings[row.id].winner or None) != row.winner_id:
+            raise ResultsDiffer(row.id)
