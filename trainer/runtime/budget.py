@@ -22,6 +22,7 @@ from trainer.schedule import remaining_work
 
 STEPS_SHARE = 0.01  # of the budget, spent on measuring steps of each context length
 EVALUATION_PART_SHARE = 0.01  # of the budget, spent on measuring a part of an evaluation
+COMPARED_STEPS = 9  # of each form of a model
 WARM_UP = 2  # steps that load kernels and fill caches
 MEASURED_WINDOWS = 64  # sequences of the first measured part of an evaluation
 MIN_OBSERVED_SHARE = 0.05  # of the budget: steps observed for a shorter time do not tell their speed
@@ -177,22 +178,21 @@ def measure_timing(
     """
     model = new_model(dataset.model_config, dataset.key, config.dropout, config.precision).to(dataset.device)
     optimizers = make_optimizers(model, config)
-    seconds = measure_steps(ranks.wrap(model), optimizers, config, dataset, budget, ranks)
-    compiled = False
+    parallel_model, compiled = ranks.wrap(model), False
     if config.compile or (may_compile and budget.seconds_left(budget.clock()) >= MIN_SECONDS):
-        eager, start = seconds, budget.clock()
+        start = budget.clock()
         try:
             compiled_model = compile_model(model, config, dataset)
         except CompileError as error:
             if config.compile:
                 print(f"not compiled: {error}", flush=True)
         else:
-            after = budget.clock() - start
-            faster = measure_steps(compiled_model, optimizers, config, dataset, budget, ranks)
-            compiled = config.compile or sum(faster) < sum(eager)
-            seconds = faster if compiled else eager
-            print(compilation_line(compiled, faster[0], eager[0], after), flush=True)
-    step_seconds, short_seconds = seconds
+            seconds = budget.clock() - start
+            eager, faster = compare_steps((model, compiled_model), optimizers, config, dataset, budget.clock)
+            compiled = config.compile or faster < eager
+            parallel_model = compiled_model if compiled else model
+            print(compilation_line(compiled, faster, eager, seconds), flush=True)
+    step_seconds, short_seconds = measure_steps(parallel_model, optimizers, config, dataset, budget, ranks)
 
     tokens = len(dataset.val)
     part = min(tokens, MEASURED_WINDOWS * config.block_size + 1)
@@ -204,6 +204,28 @@ def measure_timing(
             break
         part = min(tokens, 4 * part)
     return StepTiming(step_seconds, short_seconds / step_seconds, eval_seconds * tokens / part, compiled)
+
+
+def compare_steps(
+    models: Sequence[nn.Module], optimizers: Sequence[Optimizer], config: TrainConfig, dataset: Dataset, clock: Clock
+) -> list[float]:
+    """Return the seconds of the fastest step of each model; they take turns, so that other programs slow down all.
+
+    Args:
+        models: Forms of one model.
+        optimizers: Its optimizers.
+        config: What to train.
+        dataset: Its data.
+        clock: Seconds from any fixed moment.
+    """
+    times: list[list[float]] = [[] for _ in models]
+    x, y = get_batch(dataset.train, dataset.key, 0, config.batch_size, config.block_size)
+    for number in range(1, COMPARED_STEPS + 1):
+        for model, seconds in zip(models, times, strict=True):
+            start = clock()
+            rehearse_step(model, optimizers, x, y, config.grad_clip, number).item()
+            seconds.append(clock() - start)
+    return [min(seconds[1:]) for seconds in times]  # the first loads kernels
 
 
 def measure_steps(

@@ -57,7 +57,7 @@ def compile_model(model: GPT, config: TrainConfig, dataset: Dataset) -> nn.Modul
                 x, y = get_batch(dataset.train, dataset.key, 0, config.batch_size, config.block_size, context)
                 mean_loss(compiled, x, y).backward()  # type: ignore[no-untyped-call]
     except Exception as error:  # whatever a compiler may do: the run goes on without it
-        raise CompileError(" ".join(str(error).split())[:200] or type(error).__name__) from None
+        raise CompileError(next(iter(str(error).splitlines()), type(error).__name__)) from None
     finally:
         model.zero_grad(set_to_none=True)
     torch._dynamo.config.suppress_errors = True  # another number of threads compiles again: if that fails, without it
