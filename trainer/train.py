@@ -87,7 +87,7 @@ def train(
     config = replace(config, corpus=dataset.corpus.source)  # an absolute path, valid in any folder
     budget = None
     if plan is None:
-        budget = Budget(minutes, clock.read)
+        budget = Budget(minutes, clock)
         plan = ranks.broadcast(budget.first_plan(measure_timing(config, dataset, budget, ranks), ranks))
     run = ranks.broadcast(new_run(out, dataset.corpus.name, config.preset) if ranks.is_main else Run(Path()))
     if ranks.is_main:
@@ -142,7 +142,7 @@ def resume(
     if (further is not None or minutes is not None) and not plan.ends_at(state.step):
         raise unfinished(run, state.step, plan.steps)
     if minutes is not None:
-        budget = Budget(minutes, clock.read)
+        budget = Budget(minutes, clock)
         further = ranks.broadcast(budget.first_plan(measure_timing(config, dataset, budget, ranks), ranks))
     if further is not None:
         plan = adopt_plan(run, plan, plan.with_round(further), ranks)
