@@ -94,7 +94,7 @@ def train(
     config = replace(config, corpus=dataset.corpus.source)  # an absolute path, valid in any folder
     budget = None
     if plan is None:
-        budget = Budget(minutes, clock.read)
+        budget = Budget(minutes, clock)
         timing = measure_timing(config, dataset, budget, ranks, may_compile)
         config = replace(config, compile=timing.compiled)
         plan = ranks.broadcast(budget.first_plan(timing, ranks))
@@ -156,7 +156,7 @@ def resume(
     if (further is not None or minutes is not None) and not plan.ends_at(state.step):
         raise unfinished(run, state.step, plan.steps)
     if minutes is not None:
-        budget = Budget(minutes, clock.read)
+        budget = Budget(minutes, clock)
         further = ranks.broadcast(budget.first_plan(measure_timing(config, dataset, budget, ranks), ranks))
     if further is not None:
         plan = adopt_plan(run, plan, plan.with_round(further), ranks)

@@ -66,6 +66,15 @@ def test_a_pause_far_longer_than_a_step_is_sleep() -> None:
     assert clock.take_sleep() == pytest.approx(598.0)
 
 
+def test_a_pause_in_the_first_piece_of_work_is_sleep_if_its_time_was_measured_before() -> None:
+    machine = Machine()
+    clock = machine.clock()
+    clock.expect("evaluation", 2.0)
+    machine.awake += 100.0
+    assert clock.lap("evaluation") == pytest.approx(2.0)
+    assert clock.take_sleep() == pytest.approx(98.0)
+
+
 def test_slow_work_is_not_sleep() -> None:
     machine = Machine()
     clock = machine.clock()
@@ -96,7 +105,7 @@ def test_after_a_short_sleep_a_run_still_ends_when_it_was_to_end(
     run = train(tiny(tmp_path), tmp_path / "run", minutes=2, clock=clock)
     assert clock.now == pytest.approx(120 - CLOSING_SECONDS, rel=0.05)
     plan = read_plan(run.plan)
-    assert plan.steps < plan.revisions[0].steps - 25  # the clock goes on by a second for each
+    assert plan.steps < plan.revisions[0].steps - 25  # a step is a second, and so is an evaluation
     told = re.findall(r"^the computer slept for .*$", capsys.readouterr().out, re.MULTILINE)
     assert len(told) == 1
     assert re.search(r"slept for 35 seconds: the run still ends at about \d\d:\d\d:\d\d, with fewer steps", told[0])

@@ -15,7 +15,7 @@ from trainer.loss import get_batch, mean_loss, validation_loss
 from trainer.model import new_model
 from trainer.optim import Optimizer, make_optimizers
 from trainer.plan import Plan, plan_for_seconds, replan
-from trainer.runtime.clock import Clock
+from trainer.runtime.clock import Clock, RunClock
 from trainer.runtime.compilation import MIN_SECONDS, CompileError, compilation_line, compile_model
 from trainer.runtime.distributed import SINGLE_PROCESS, Ranks
 from trainer.schedule import remaining_work
@@ -55,10 +55,10 @@ class Budget:
 
     Args:
         minutes: Time for all of it, from 0 of the clock on.
-        clock: Seconds since the minutes began, without sleep.
+        clock: Started when the minutes began.
     """
 
-    def __init__(self, minutes: float, clock: Clock) -> None:
+    def __init__(self, minutes: float, clock: RunClock) -> None:
         self.seconds = max(0.0, 60 * minutes - CLOSING_SECONDS)
         self.clock = clock
         self.eval_seconds, self.short_step_ratio = 0.0, 1.0  # latest measurements
@@ -71,7 +71,9 @@ class Budget:
         Raises:
             OptionError: Not even one step fits.
         """
-        now = self.clock()
+        now = self.clock.read()
+        self.clock.expect("step", timing.step_seconds)
+        self.clock.expect("evaluation", timing.eval_seconds)
         seconds_left = ranks.broadcast(self.seconds_left(now))
         self.check_time(seconds_left - timing.step_seconds - timing.eval_seconds)
         self.eval_seconds, self.short_step_ratio = timing.eval_seconds, timing.short_step_ratio
@@ -179,16 +181,16 @@ def measure_timing(
     model = new_model(dataset.model_config, dataset.key, config.dropout, config.precision).to(dataset.device)
     optimizers = make_optimizers(model, config)
     parallel_model, compiled = ranks.wrap(model), False
-    if config.compile or (may_compile and budget.seconds_left(budget.clock()) >= MIN_SECONDS):
-        start = budget.clock()
+    if config.compile or (may_compile and budget.seconds_left(budget.clock.read()) >= MIN_SECONDS):
+        start = budget.clock.read()
         try:
             compiled_model = compile_model(model, config, dataset)
         except CompileError as error:
             if config.compile:
                 print(f"not compiled: {error}", flush=True)
         else:
-            seconds = budget.clock() - start
-            eager, faster = compare_steps((model, compiled_model), optimizers, config, dataset, budget.clock)
+            seconds = budget.clock.read() - start
+            eager, faster = compare_steps((model, compiled_model), optimizers, config, dataset, budget.clock.read)
             compiled = config.compile or faster < eager
             parallel_model = compiled_model if compiled else model
             print(compilation_line(compiled, faster, eager, seconds), flush=True)
@@ -197,9 +199,9 @@ def measure_timing(
     tokens = len(dataset.val)
     part = min(tokens, MEASURED_WINDOWS * config.block_size + 1)
     while True:
-        start = budget.clock()
+        start = budget.clock.read()
         validation_loss(model, dataset.val[:part], config.block_size, dataset.model_config.vocab_size)
-        eval_seconds = ranks.broadcast(budget.clock() - start)
+        eval_seconds = ranks.broadcast(budget.clock.read() - start)
         if part == tokens or 4 * eval_seconds > EVALUATION_PART_SHARE * budget.seconds:
             break
         part = min(tokens, 4 * part)
@@ -251,12 +253,12 @@ def measure_steps(
     """
 
     def time_steps(count: int, context: int) -> float:
-        start = budget.clock()
+        start = budget.clock.read()
         for number in range(1, count + 1):
             x, y = get_batch(dataset.train, dataset.key, number, config.batch_size, config.block_size, context)
             loss = rehearse_step(model, optimizers, ranks.shard(x), ranks.shard(y), config.grad_clip, number)
         loss.item()  # waits until the device has finished
-        now = budget.clock()
+        now = budget.clock.read()
         seconds, seconds_left = ranks.broadcast((now - start, budget.seconds_left(now)))
         budget.check_time(seconds_left)
         return seconds
