@@ -52,7 +52,7 @@ def test_a_terminal_shows_losses_the_time_left_a_fresh_verse_and_at_the_end_the_
         "--device",
         "cpu",
         "--minutes",
-        "0.15",
+        "0.2",
         "--out",
         "run",
     )
