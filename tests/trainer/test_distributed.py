@@ -109,13 +109,13 @@ def test_two_processes_that_were_stopped_go_on_to_the_same_bits(tmp_path: Path) 
 
 
 def test_two_processes_keep_to_minutes_with_one_plan(tmp_path: Path) -> None:
-    with begin(tmp_path, "--batch-size", "8", "--minutes", "0.15", "--out", "run") as process:
+    with begin(tmp_path, "--batch-size", "8", "--minutes", "0.2", "--out", "run") as process:
         _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     run = Run(tmp_path / "run")
     assert read_metrics(run)[-1]["step"] == read_plan(run.plan).steps
     assert losses(run.path)
-    assert read_metrics(run)[-1]["seconds"] < 2 * 9  # by its own clock; other programs may take some
+    assert read_metrics(run)[-1]["seconds"] < 2 * 12  # by its own clock; other programs may take some
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
