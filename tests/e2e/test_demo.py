@@ -127,7 +127,7 @@ def test_the_demo_stopped_while_it_trains_ends_at_once_and_leaves_no_process(
 ) -> None:
     demo = start("--minutes", "20", "--dir", tmp_path / "demo")
     try:
-        assert within(A_WHOLE_DEMO, lambda: demo.said("weights")), demo.lines
+        assert within(A_WHOLE_DEMO, lambda: demo.said("weights") and demo.said(", into ")), demo.lines
         lines = len(demo.lines)
         if how == signal.SIGINT:
             os.killpg(demo.popen.pid, how)  # as a terminal does
