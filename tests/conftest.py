@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.browser import browser
 
@@ -31,17 +32,17 @@ if has_memory_disk():
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY_DISK))
 
 
+settings.register_profile("tests", deadline=None)  # on a busy machine an example may take any time
+settings.load_profile("tests")
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file on one worker, so that its fixtures are made once; groups with slow tests come first.
-
-    Tests that use the trained checkpoint are one group: it is trained once.
-    """
+    """Keep the tests of a file on one worker, so that its fixtures are made once; groups with slow tests come first."""
     slow = set()
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
-            name = "trained" if "trained" in item.fixturenames else item.nodeid.split("::")[0]
-            item.add_marker(pytest.mark.xdist_group(name))
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
         if item.get_closest_marker("slow") is not None:
             slow.add(_group(item))
     items.sort(key=lambda item: _group(item) not in slow)

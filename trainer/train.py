@@ -46,7 +46,6 @@ from trainer.runtime.state import (
     sample_model,
     save_checkpoints,
     seed_dropout,
-    start_round,
     start_state,
     stop_early,
     take_mean_loss,
@@ -121,7 +120,7 @@ def resume(
 ) -> Run:
     """Resume a run from its last checkpoint, by its written plan, as if it had never stopped; or add a round to it.
 
-    A round continues from the last weights of a finished run, with the schedules of a new run.
+    A round continues from the last weights and optimizers' state of a finished run, with the schedules of a new one.
 
     Args:
         folder: The run's folder.
@@ -197,7 +196,7 @@ def run_loop(
             while not plan.ends_at(state.step):
                 done, steps = plan.in_round(state.step)  # of this round
                 if done == 0:
-                    start_round(state)
+                    state.val_losses.clear()  # a round is ended early by its own losses
                 threads = plan.revision_at(state.step).threads or config.threads
                 if threads != torch.get_num_threads():
                     torch.set_num_threads(threads)
@@ -213,7 +212,7 @@ def run_loop(
                 clip_grad_norm_(model.parameters(), config.grad_clip)
                 state.step += 1
                 for optimizer in state.optimizers:
-                    optimizer.step(rate, done + 1)
+                    optimizer.step(rate, state.step)
                 state.recent_losses.append(loss.detach())
 
                 now = clock.lap("step")

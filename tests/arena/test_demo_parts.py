@@ -17,9 +17,10 @@ import pytest
 from arena.demo.browser import can_open_pages, open_pages
 from arena.demo.children import Children, DemoError
 from arena.demo.demo import new_folder
-from arena.demo.poets import Poet, Verse, choose_verses, known_share
+from arena.demo.poets import POETS, TOKENS, Poet, Verse, choose_verses, known_share
 from arena.settings import create_event_folder
 from tests.support.server import within
+from trainer.config import PRESETS
 
 MOON, SEA = Poet("Aurora", "The moon"), Poet("Dilys", "The sea")
 
@@ -71,6 +72,11 @@ def test_a_poet_whose_prompt_gave_nothing_takes_what_is_left_of_another_prompt()
     best, second = verse("The moon", score=60), verse("The moon", " fell,\nso soft\nand far.")
     assert choose_verses([second, best], (SEA, MOON)) == {SEA: second, MOON: best}
     assert choose_verses([best], (SEA, MOON)) == {MOON: best}
+
+
+def test_every_prompt_leaves_room_for_the_verse_in_the_context_of_a_gpt2() -> None:
+    context = min(preset.block_size for preset in PRESETS.values())
+    assert max(len(poet.prompt) for poet in POETS) + TOKENS <= context
 
 
 def test_the_known_share_counts_words_and_not_verses() -> None:

@@ -228,3 +228,16 @@ def test_a_command_that_asked_first_does_not_undo_what_changed_meanwhile(
     assert "already done: the votes of r1m1 were counted" in desk.refuses("match", "undo", "r1m1")
     match = queries.console_view(event.db, now=time.time()).open
     assert match and match.poll_round == 1
+
+
+def test_one_is_written_in_the_singular(desk: Desk) -> None:
+    desk.does("event", "open")
+    desk.enter(1)
+    desk.evening.enter("poet 2", verse(2))
+    desk.does("event", "close")
+    assert "1 entry has no verdict yet" in desk.refuses("bracket", "draw")
+    assert desk.evening.verify_all() == 1
+    desk.does("bracket", "draw")
+    desk.does("match", "open")
+    desk.vote("upper")
+    assert "(1 vote until" in desk.does("bracket", "show")

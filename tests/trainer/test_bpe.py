@@ -37,7 +37,7 @@ from trainer.train import resume, train
 from trainer.verse.config import MAX_VOCAB_SIZE
 from trainer.verse.vocabulary import MAX_TOKEN_BYTES, N_BYTES, Vocabulary
 
-STEADY = settings(deadline=None, derandomize=True, database=None)
+STEADY = settings(derandomize=True, database=None)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 WORDS = st.lists(st.sampled_from(["a", "ab", "aba", "aab", "ba", "é", "\u200d", "🌙", "\n", " "])).map("".join)
 FOLIO = load_corpus("folio")

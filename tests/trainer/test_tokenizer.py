@@ -11,7 +11,7 @@ from trainer.tokenizer import CharTokenizer
 from trainer.verse.errors import VocabularyError
 from trainer.verse.vocabulary import Vocabulary
 
-STEADY = settings(deadline=None, derandomize=True, database=None)
+STEADY = settings(derandomize=True, database=None)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=2).filter(lambda text: len(set(text)) > 1)
 
 

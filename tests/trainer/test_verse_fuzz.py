@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.support.bundle_parts import Parts, bundle
 from tests.support.damaged_bundles import fuzz, taken
 
-STEADY = settings(deadline=None, derandomize=True, database=None)
+STEADY = settings(derandomize=True, database=None)
 COUNT = 3_000  # the campaign tries a million
 CAMPAIGN = 1_000_000
 SHARE = 20_000  # numbers between two notes of what is done

@@ -22,7 +22,7 @@ from trainer.verse.decision import BOUND, decide, refutes
 from trainer.verse.recipe import Recipe
 
 ROUNDING = 1e-13  # of z, s and their differences here, where numbers are below 64
-STEADY = settings(deadline=None, derandomize=True, database=None)
+STEADY = settings(derandomize=True, database=None)
 MOVES = {size: np.array(list(itertools.product((-1.0, 0.0, 1.0), repeat=size))) for size in range(2, 7)}
 
 

@@ -24,7 +24,7 @@ from trainer.verse.recipe import Recipe, hundredths
 from trainer.verse.text import LineEnd, is_control, length_of, verse_text
 from trainer.verse.vocabulary import MAX_TOKEN_BYTES, Vocabulary
 
-STEADY = settings(deadline=None, derandomize=True, database=None)
+STEADY = settings(derandomize=True, database=None)
 SMALL = ModelConfig("modern", 1, 1, 8, 4, 4)
 
 

@@ -101,14 +101,6 @@ def start_state(run: Run, config: TrainConfig, dataset: Dataset, plan: Plan, ran
     return state
 
 
-def start_round(state: TrainState) -> None:
-    """Forget what belongs to the round before: the optimizers' state, and the losses that may end a round early."""
-    for optimizer in state.optimizers:
-        for tensor in optimizer.state.values():
-            tensor.zero_()
-    state.val_losses.clear()
-
-
 def seed_dropout(state: TrainState) -> None:
     """Seed dropout by the step and the rank, so that a resumed run drops the same activations."""
     if state.config.dropout:
