@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.support.training_runs import PLAN, SMALL, RunCommand, same_weights, start_command, text_file, tiny
+from tests.support.training_runs import PLAN, SMALL, Clock, RunCommand, same_weights, start_command, text_file, tiny
 from tests.trainer.test_trainer_process import LONG, read_until
 from trainer.checkpoint import read_resume
 from trainer.config import TrainConfig
@@ -85,7 +85,7 @@ def test_a_run_with_enough_minutes_takes_the_faster_one_of_both_models(
 
 def test_a_run_with_few_minutes_is_not_compiled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tiny(tmp_path)
-    budget = Budget(MIN_SECONDS / 60, RunClock().read)  # a second of which is for the end
+    budget = Budget(MIN_SECONDS / 60, Clock().read)  # a second of which is for the end
     timing = measure_timing(config, load_dataset(config), budget, SINGLE_PROCESS, may_compile=True)
     assert not timing.compiled
     assert not capsys.readouterr().out

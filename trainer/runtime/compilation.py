@@ -18,7 +18,7 @@ from trainer.dataset import Dataset
 from trainer.loss import get_batch, mean_loss
 from trainer.model import GPT, new_model
 
-MIN_SECONDS = 540.0  # left of a run: the gain then pays for the compilation about twice, see NOTES.md
+MIN_SECONDS = 540.0  # left of a run: a fifth of that pays twice for the compilation, see NOTES.md
 COMPILERS = {"Darwin": "clang++", "Windows": "cl"}  # as torch.compile chooses them; g++ elsewhere
 
 
