@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -75,57 +76,65 @@ def port_of(demo: Process) -> int:
     return int(stage.rpartition(":")[2].split("/")[0])
 
 
-@pytest.mark.parametrize("how", ["ctrl-c", "kill"])
-def test_the_demo_serves_until_it_is_ended_and_no_child_outlives_it(tmp_path: Path, how: str) -> None:
-    demo = start("--no-train", "--dir", tmp_path / "demo")
+@pytest.fixture(scope="module")
+def two_demos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Path, Process]]:
+    """Two demos started at the same moment, by their folders; each is ended by one of the tests."""
+    folder = tmp_path_factory.mktemp("two")
+    demos = {folder / name: start("--no-train", "--dir", folder / name) for name in ("one", "other")}
     try:
-        assert is_ready(demo), demo.lines
-        assert demo.said("phones ") and demo.said("console ")
-        port = port_of(demo)
-        assert ask(port, "GET /stage")[0] == 200
-        assert b'action="/vote"' in ask(port, "GET /")[2], "the first match is open"
-        if how == "ctrl-c":
-            lines = len(demo.lines)
-            os.killpg(demo.popen.pid, signal.SIGINT)
-            assert demo.popen.wait(20) == 0, demo.lines
-            assert within(5, lambda: demo.said("To serve it again: arena serve --dir "))
-            assert [line for line in demo.lines[lines:] if line] == [demo.lines[-1]]
-            assert demo.said("Traceback") is None
-        else:
-            demo.kill()
-        assert within(10, lambda: left_behind(demo.popen.pid) == [])
+        assert all(map(is_ready, demos.values())), [demo.lines for demo in demos.values()]
+        yield demos
     finally:
-        demo.end()
+        for demo in demos.values():
+            demo.end()
 
 
 def test_two_demos_started_at_once_are_two_events_of_eight_different_verses_in_words_of_the_corpus(
-    tmp_path: Path,
+    two_demos: dict[Path, Process],
 ) -> None:
-    folders = [tmp_path / "one", tmp_path / "other"]
-    demos = [start("--no-train", "--dir", folder) for folder in folders]
-    try:
-        assert all(map(is_ready, demos)), [demo.lines for demo in demos]
-        assert len({port_of(demo) for demo in demos}) == 2
-        for folder, demo in zip(folders, demos, strict=True):
-            event = open_event(load_settings(folder))
-            view = queries.console_view(event.db, now=time.time())
-            event.db.dispose()
-            assert view.counts["verified"] == sum(view.counts.values()) == 8, demo.lines
-            texts = [entry.text for entry in view.entries]
-            assert len({text.strip().split("\n")[0] for text in texts}) == 8
-            assert all(sum(bool(line.strip()) for line in text.split("\n")) >= 3 for text in texts)
-            share = re.search(r"Of their \d+ words, (\d+)% are in the corpus", "\n".join(demo.lines))
-            assert share and int(share[1]) >= 85
-    finally:
-        for demo in demos:
-            demo.end()
+    assert len({port_of(demo) for demo in two_demos.values()}) == 2
+    for folder, demo in two_demos.items():
+        event = open_event(load_settings(folder))
+        view = queries.console_view(event.db, now=time.time())
+        event.db.dispose()
+        assert view.counts["verified"] == sum(view.counts.values()) == 8, demo.lines
+        texts = [entry.text for entry in view.entries]
+        assert len({text.strip().split("\n")[0] for text in texts}) == 8
+        assert all(sum(bool(line.strip()) for line in text.split("\n")) >= 3 for text in texts)
+        share = re.search(r"Of their \d+ words, (\d+)% are in the corpus", "\n".join(demo.lines))
+        assert share and int(share[1]) >= 85
+
+
+def test_the_demo_serves_its_pages_with_the_first_match_open(two_demos: dict[Path, Process]) -> None:
+    for demo in two_demos.values():
+        assert demo.said("phones ") and demo.said("console ")
+        port = port_of(demo)
+        assert ask(port, "GET /stage")[0] == 200
+        assert b'action="/vote"' in ask(port, "GET /")[2]
+
+
+def test_the_demo_ends_on_ctrl_c_with_one_line_and_no_child_outlives_it(two_demos: dict[Path, Process]) -> None:
+    demo = next(iter(two_demos.values()))
+    lines = len(demo.lines)
+    os.killpg(demo.popen.pid, signal.SIGINT)
+    assert demo.popen.wait(20) == 0, demo.lines
+    assert within(5, lambda: demo.said("To serve it again: arena serve --dir "))
+    assert [line for line in demo.lines[lines:] if line] == [demo.lines[-1]]
+    assert demo.said("Traceback") is None
+    assert within(10, lambda: left_behind(demo.popen.pid) == [])
+
+
+def test_no_child_outlives_a_demo_that_was_killed(two_demos: dict[Path, Process]) -> None:
+    demo = list(two_demos.values())[1]
+    demo.kill()
+    assert within(10, lambda: left_behind(demo.popen.pid) == [])
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_demo_stopped_while_it_trains_ends_at_once_and_leaves_no_process(
     tmp_path: Path, how: signal.Signals
 ) -> None:
-    demo = start("--minutes", "20", "--dir", tmp_path / "demo")
+    demo = start("--steps", "1000000", "--dir", tmp_path / "demo")
     try:
         assert within(A_WHOLE_DEMO, lambda: demo.said("weights") and demo.said(", into ")), demo.lines
         lines = len(demo.lines)

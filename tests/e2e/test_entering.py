@@ -337,7 +337,7 @@ def test_submit_and_audition_write_no_more_lines_than_the_event_allows(
     generous: Evening, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write_checkpoint(tmp_path / "a.safetensors", small_checkpoint("AB \n"))
+    write_checkpoint(tmp_path / "a.safetensors", small_checkpoint("AB \n", head=0.0))
     command = ["submit", "--ckpt", "a.safetensors", "--prompt", "AB", "--seed", "3"]
     result = CliRunner().invoke(cli, [*command, "--to", generous.url, "--name", "Bea", "--out", "a.verse"])
     assert result.exit_code == 0, (result.output, result.exception)

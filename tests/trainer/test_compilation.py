@@ -78,14 +78,14 @@ def test_a_run_with_enough_minutes_takes_the_faster_one_of_both_models(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tiny(tmp_path)
-    budget = Budget(10, RunClock().read)
+    budget = Budget(10, RunClock())
     timing = measure_timing(config, load_dataset(config), budget, SINGLE_PROCESS, may_compile=True)
     assert capsys.readouterr().out.startswith("compiled: " if timing.compiled else "not compiled: a step would take")
 
 
 def test_a_run_with_few_minutes_is_not_compiled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tiny(tmp_path)
-    budget = Budget(MIN_SECONDS / 60, Clock().read)  # a second of which is for the end
+    budget = Budget(MIN_SECONDS / 60, Clock())  # a second of which is for the end
     timing = measure_timing(config, load_dataset(config), budget, SINGLE_PROCESS, may_compile=True)
     assert not timing.compiled
     assert not capsys.readouterr().out
