@@ -15,6 +15,7 @@ __all__ = ["browser"]
 
 # Two workers on two cores: each process of numpy or torch takes one thread. Before any of them is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as for the command: tests with two threads would wait for each other
 
 MEMORY_DISK = Path("/dev/shm")
 MEMORY_DISK_BYTES = 4 * 2**30  # free at least; the tests need a quarter of it at once

@@ -34,7 +34,7 @@ from trainer.verse.replay import replay
 from trainer.verse.text import length_of, verse_text
 from trainer.verse.threads import LARGE, BlasThreads
 
-COUNT = 60  # the campaign writes ten thousand
+COUNT = 64  # the campaign writes ten thousand
 CAMPAIGN = 10_000
 SHARE = 400  # verses between two notes of what is done
 pytestmark = pytest.mark.slow
