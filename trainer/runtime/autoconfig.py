@@ -50,7 +50,7 @@ class AutoPreset:
 
 SHORT_RUN = {"learning_rate": 0.04, "momentum": 0.85, "beta1": 0.8, "decay_fraction": 0.5}  # below a minute
 LONGER_CONTEXT = {"block_size": 128, "short_context": 64, "batch_size": 6}
-SMALL = AutoPreset(4_000, "small", {"block_size": 128})
+SMALL = AutoPreset(2_200, "small", {"block_size": 128})
 AUTO_PRESETS = (  # measured on CPUs, see NOTES.md; other devices are compared by the tokens they read
     AutoPreset(0, "tiny", {"n_layer": 1, "n_head": 2, "n_embd": 64} | LONGER_CONTEXT | SHORT_RUN),
     AutoPreset(75, "tiny", {"n_layer": 1, "n_head": 3, "n_embd": 96} | LONGER_CONTEXT | SHORT_RUN),
