@@ -37,7 +37,7 @@ settings.register_profile("tests", deadline=None)  # on a busy machine an exampl
 settings.load_profile("tests")
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a file on one worker, so that its fixtures are made once; groups with slow tests come first."""
     slow = set()
