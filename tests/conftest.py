@@ -1,4 +1,4 @@
-"""What every test run shares: its fixtures, one thread a process, and which tests stay together on one worker."""
+"""What every test run shares: its fixtures, one thread a process, and the order of its files."""
 
 from __future__ import annotations
 
@@ -37,19 +37,7 @@ settings.register_profile("tests", deadline=None)  # on a busy machine an exampl
 settings.load_profile("tests")
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file on one worker, so that its fixtures are made once; groups with slow tests come first."""
-    slow = set()
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
-        if item.get_closest_marker("slow") is not None:
-            slow.add(_group(item))
-    items.sort(key=lambda item: _group(item) not in slow)
-
-
-def _group(item: pytest.Item) -> str:
-    marker = item.get_closest_marker("xdist_group")
-    assert marker is not None
-    return str(marker.args[0])
+    """Begin with the files that have slow tests: a worker takes a file at a time, and should not end with a long one."""
+    slow = {item.path for item in items if item.get_closest_marker("slow") is not None}
+    items.sort(key=lambda item: item.path not in slow)
