@@ -38,6 +38,6 @@ settings.load_profile("tests")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that have slow tests: a worker takes a file at a time, and should not end with a long one."""
+    """Begin with the files that have slow tests: a worker takes a file at a time, and should not end on a long one."""
     slow = {item.path for item in items if item.get_closest_marker("slow") is not None}
     items.sort(key=lambda item: item.path not in slow)
