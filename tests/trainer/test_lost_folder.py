@@ -72,6 +72,7 @@ def test_an_empty_folder_in_place_of_a_drive_is_left_empty(tmp_path: Path) -> No
     assert not list(folder.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("look", [4, 8, 12, 17])
 def test_a_folder_that_is_back_soon_disturbs_nothing(look: int, whole: Run, tmp_path: Path) -> None:
     drive, away = tmp_path / "drive", tmp_path / "away"

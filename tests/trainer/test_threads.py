@@ -105,6 +105,7 @@ def test_a_run_compares_again_when_steps_slow_down_and_while_one_thread_is_used(
     assert monitor.is_due(1202, 64, 1), "all threads may be faster again"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("often")
 def test_a_run_on_a_busy_machine_goes_on_with_one_thread_as_its_plan_says(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -119,6 +120,7 @@ def test_a_run_on_a_busy_machine_goes_on_with_one_thread_as_its_plan_says(
     assert torch.get_num_threads() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("often")
 def test_all_threads_are_used_again_when_the_machine_is_idle(tmp_path: Path) -> None:
     run = train_on(Machine((0, 30)), replace(two_threads(tmp_path), threads=1), tmp_path / "run")
@@ -126,6 +128,7 @@ def test_all_threads_are_used_again_when_the_machine_is_idle(tmp_path: Path) -> 
     assert read_config(run)[0].threads == 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("often")
 def test_a_killed_run_whose_threads_changed_resumes_to_the_same_bits(tmp_path: Path) -> None:
     config = two_threads(tmp_path)
