@@ -22,7 +22,7 @@ INTERRUPTED = 130  # the exit status of a program that Ctrl-C ended
     help="Minutes to train a model and to choose its verses; from 4 on, two models.",
 )
 @click.option("--steps", type=click.IntRange(1, 1_000_000), help="Steps of the training, instead of --minutes.")
-@click.option("--no-train", is_flag=True, help="Use the model that comes along, which was trained for ten minutes.")
+@click.option("--no-train", is_flag=True, help="Use the model that comes along, which was trained for nine minutes.")
 @click.option("--no-open", is_flag=True, help="Do not open the pages in a browser.")
 @click.option(
     "--lan", is_flag=False, flag_value="auto", metavar="[ADDRESS]", help="Accept phones of the local network."

@@ -27,6 +27,8 @@ from trainer.verse.model import round_weights
 from trainer.verse.recipe import Recipe
 from trainer.verse.vocabulary import Vocabulary
 
+pytestmark = pytest.mark.slow  # each starts processes
+
 ARENA = [sys.executable, "-c", "from arena.cli import main; main()"]
 
 
@@ -155,7 +157,6 @@ def test_an_output_that_cannot_be_written_is_no_failed_verse(kinds: Callable[[st
     assert completed.returncode == 2
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_ctrl_c_ends_the_children_and_exits_130(tmp_path: Path) -> None:
     path = tmp_path / "slow"

@@ -30,6 +30,8 @@ from trainer.runtime.budget import CLOSING_SECONDS
 from trainer.runtime.run import Run, read_metrics
 from trainer.train import resume, train
 
+pytestmark = pytest.mark.slow  # each trains several runs
+
 FURTHER = Plan((Revision(0, 8, 2),))
 BOTH = Plan((*PLAN.revisions, Revision(12, 20, 2)))  # evaluates at 4, 8, 12, 16 and 20
 LOOKS = 2 + 8 + 2  # at the clock, by a further round: two to begin with, one a step, one an evaluation
@@ -138,7 +140,6 @@ def test_a_run_that_has_steps_left_gets_no_further_round_before_its_end(tmp_path
     assert read_plan(resume(tmp_path / "run", further=FURTHER).plan) == BOTH
 
 
-@pytest.mark.slow
 def test_a_run_that_was_ended_early_can_go_on(tmp_path: Path) -> None:
     config = tiny(tmp_path, n_embd=64, learning_rate=1e-2)
     text_file(tmp_path, characters=400)
@@ -156,7 +157,6 @@ def test_a_run_has_a_most_number_of_steps_in_all_its_rounds(first: Run, tmp_path
         resume(copied(first, tmp_path), further=plan_for_steps(MAX_STEPS))
 
 
-@pytest.mark.slow
 def test_the_command_trains_a_run_further_and_says_so(trainer: RunCommand, tmp_path: Path) -> None:
     assert trainer("train", "--corpus", text_file(tmp_path), *SMALL, "--steps", "6", "--out", "mine")[0] == 0
     code, out, err = trainer("train", "--resume", "mine", "--steps", "4")
