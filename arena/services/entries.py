@@ -14,6 +14,7 @@ from arena.errors import (
     BadClaim,
     EntryNotFound,
     LittleSpace,
+    NotReceiving,
     OverLimits,
     QuotaReached,
     SubmissionsClosed,
@@ -108,6 +109,48 @@ def take_claim(
     if not kept:
         spool.drop(entry_id)
     return receipt
+
+
+def check_sender(db: Database, secret: str, *, now: float) -> None:
+    """Refuse a claim, whatever it holds, of somebody who can send none now. Who owns an entry may send its claim again.
+
+    Args:
+        db: the event's database.
+        secret: that of the person who asks.
+        now: seconds since the epoch.
+
+    Raises:
+        BadSecret: The secret has the wrong form.
+        SubmissionsNotOpen: Submissions are not open yet.
+        SubmissionsClosed: Submissions are closed.
+    """
+    with db.reading() as session:
+        owner = identify(session, secret).owner_id
+        event = the_event(session)
+        if session.get(Owner, owner) is None:
+            _check_open(session, event, owner, now)
+
+
+def check_receiving(db: Database, entry_id: str, secret: str, *, now: float) -> None:
+    """Refuse a piece, whatever it holds, of an entry that takes none now.
+
+    Args:
+        db: the event's database.
+        entry_id: the entry.
+        secret: that of the person who asks.
+        now: seconds since the epoch.
+
+    Raises:
+        BadSecret: The secret has the wrong form.
+        EntryNotFound: There is none, or it is somebody else's.
+        NotReceiving: The entry has all its bytes, or has left the event.
+    """
+    with db.reading() as session:
+        entry = own_entry(session, entry_id, identify(session, secret))
+        if entry.state != "receiving":
+            raise NotReceiving(entry.state)
+        if is_grace_over(the_event(session), now):
+            raise NotReceiving("expired")
 
 
 def entry_status(db: Database, entry_id: str, secret: str, *, now: float) -> EntryStatus:

@@ -12,7 +12,7 @@ from arena.bootstrap import BundleStore, Database, EventContext, Spool
 from arena.services.schemas import Snapshot
 from arena.settings import Settings
 from arena.web.assets import Asset
-from arena.web.login_limit import LoginLimit
+from arena.web.cookies import ConsoleSessions
 
 T = TypeVar("T")
 
@@ -25,9 +25,14 @@ class AppContext:
     clock: Callable[[], float]  # seconds since the epoch
     snapshot: Callable[[], Snapshot]  # returns the same for all phones
     static: dict[str, Asset]  # by file name
-    console_remote: bool = False  # the console answers other machines
-    logins: LoginLimit = field(default_factory=LoginLimit)
+    sessions: ConsoleSessions | None = None  # of the console; None: the application for everybody
+    console_remote: bool = False  # the console answers through a proxy
     cache: dict[str, tuple[object, Any]] = field(default_factory=dict)  # see `cached`
+
+    @property
+    def is_console(self) -> bool:
+        """Whether this is the console's application."""
+        return self.sessions is not None
 
     @property
     def settings(self) -> Settings:

@@ -181,6 +181,13 @@ def entry(entry_id: str) -> str:
     return render_template("entry.html", entry=queries.entry_view(get_context().db, entry_id, now=get_context().now))
 
 
+@pages.get("/console")
+def console() -> Response:
+    """Say where the console is: this port never serves it."""
+    url = get_context().settings.console_url
+    raise Refusal(404, "console-elsewhere", f"The console has an address of its own, {url} on the organizer's machine.")
+
+
 def link_of(secret: str) -> str:
     """Return the address that links a phone to the entries of a secret."""
     return f"{get_context().settings.base_url}/mine/{secret}"

@@ -64,7 +64,7 @@ def gone(child: psutil.Process) -> bool:
 def test_serve_prints_every_address_and_never_the_password(shared: Evening) -> None:
     lines = "\n".join(shared.server.lines)
     assert f"http://127.0.0.1:{shared.port}/stage" in lines
-    assert f"http://127.0.0.1:{shared.port}/console" in lines
+    assert f"http://127.0.0.1:{shared.server.console_port}/console" in lines
     assert "phones at once" in lines
     assert str(shared.folder / "secrets.json") in lines
     assert shared.settings.console_password not in lines

@@ -143,14 +143,14 @@ def test_an_old_tab_of_the_console_says_so_and_follows_again(browser: Any, drawn
     match = open_next(drawn)
     context = browser.new_context()
     page = context.new_page()
-    page.goto(f"{drawn.url}/console/login")
+    page.goto(f"{drawn.console_url}/console/login")
     page.get_by_label("Password").fill(drawn.settings.console_password)
     page.get_by_role("button", name="Log in").click()
     page.evaluate("clearTimeout = setTimeout = () => 0")  # this tab stays as old as it is
     bracket.close_match(drawn.db, match.id, poll_round=0, now=time.time())
     page.get_by_role("button", name=f"Close {match.title}").click()
     page.locator("#problem", has_text="Already done").wait_for(timeout=SOON)
-    assert page.url == f"{drawn.url}/console"
+    assert page.url == f"{drawn.console_url}/console"
     record = page.locator("main").get_attribute("data-key")
     bracket.undo_match(drawn.db, match.id, now=time.time())
     page.locator(f'main:not([data-key="{record}"])').wait_for(timeout=SOON)
