@@ -38,6 +38,7 @@ from trainer.verse.text import pluralize
 
 MAX_AUTHOR = 40  # characters of a display name: one line on a phone
 MAX_PROVENANCE = 32 * 2**10  # bytes kept in the database; the bundle has all of it
+CHANGES_PER_CLAIM = 5  # of one owner, for each claim that the event allows: claims, new names, withdrawals
 TOO_CLOSE = "too-close"  # code of an UNDECIDED verdict, which is nobody's fault
 
 
@@ -76,15 +77,19 @@ def take_claim(
         OverLimits: The verse is longer than the event allows, or empty.
         SubmissionsNotOpen: Submissions are not open yet.
         SubmissionsClosed: Submissions are closed.
-        QuotaReached: The owner, or the event, has too many entries.
+        QuotaReached: The owner, or the event, has too many entries, or the owner has changed them too often.
         LittleSpace: The disk is nearly full.
     """
-    with db.reading() as session:
-        owner = identify(session, secret).owner_id
     name = clean_name(name, MAX_AUTHOR, "an author's name")
     digest = hashlib.sha256(header).hexdigest()
-    entry_id = entry_id_of(owner, digest)
-    claim = _parse(header)
+    with db.reading() as session:  # what is cheap to ask comes before the claim is parsed
+        owner = identify(session, secret).owner_id
+        entry_id = entry_id_of(owner, digest)
+        entry = session.get(Entry, entry_id)
+        is_new = entry is None or entry.state in GIVEN_UP
+        if is_new:
+            _check_quotas(session, the_event(session), owner, entry, now)
+    claim = _parse(header) if is_new else None
     spool.start(entry_id, header)  # bytes before the row; a part without a row is removed at the next start
     try:
         with db.writing() as session:
@@ -92,9 +97,12 @@ def take_claim(
             entry = session.get(Entry, entry_id)
             repeated = entry is not None
             if entry is None or entry.state in GIVEN_UP:
-                _admit(session, spool, event, owner, claim, entry, now)
+                claim = claim or _parse(header)  # it was given up meanwhile
+                _check_quotas(session, event, owner, entry, now)
+                _check_claim(spool, event, claim)
                 entry = _enter(session, bundles, event, entry, owner, digest, name, claim, now)
             elif entry.name != name and allows(event.state, Action.RENAME_ENTRY):
+                _count_change(session, event, owner)
                 entry.name = name
                 append(session, "entry-renamed", {"entry": entry_id}, now=now)
             if entry.state == "receiving" and repeated and spool.size(entry_id) < entry.received:
@@ -204,6 +212,7 @@ def withdraw(db: Database, entry_id: str, secret: str, *, now: float) -> EntrySt
     Raises:
         BadSecret: The secret has the wrong form.
         EntryNotFound: There is none, or it is somebody else's.
+        QuotaReached: The owner has changed entries too often.
         WrongState: The bracket is drawn, or the entry has left the event.
     """
     with db.writing() as session:
@@ -211,6 +220,7 @@ def withdraw(db: Database, entry_id: str, secret: str, *, now: float) -> EntrySt
         if entry.state != "withdrawn":
             if not _may_withdraw(event, entry):
                 raise WrongState(Action.WITHDRAW.value, event.state, "open or closed, and the verse still in")
+            _count_change(session, event, entry.owner_id)
             entry.state, entry.code, entry.reason, entry.lease_until = "withdrawn", None, None, None
             append(session, "entry-withdrawn", {"entry": entry_id}, now=now)
         return _status(session, event, entry, now)
@@ -298,26 +308,9 @@ def _parse(header: bytes) -> Claim:
         raise BadClaim(error.code, str(error)) from None
 
 
-def _admit(
-    session: Session, spool: Spool, event: Event, owner: str, claim: Claim, entry: Entry | None, now: float
-) -> None:
-    """Refuse a claim that the event's rules do not allow now."""
+def _check_quotas(session: Session, event: Event, owner: str, entry: Entry | None, now: float) -> None:
+    """Refuse an owner whose claim, whatever it holds, the event's rules do not allow now."""
     _check_open(session, event, owner, now)
-    lines = sum(1 for line in claim.text.split("\n") if line.strip(" "))
-    if not 1 <= lines <= event.lines:
-        allowed = f"at most {event.lines}" if lines else "at least one"
-        raise OverLimits(
-            f"the verse has {lines} lines, and this event wants {allowed}: choose another verse",
-            lines=lines,
-            max_lines=event.lines,
-        )
-    if len(claim.text) > event.characters:
-        raise OverLimits(
-            f"the verse has {len(claim.text):,} characters and this event wants at most {event.characters:,}: "
-            "ask for fewer lines or tokens",
-            characters=len(claim.text),
-            max_characters=event.characters,
-        )
     by_owner = Entry.owner_id == owner
     undecided = session.scalar(_count(by_owner, Entry.state.in_(UNDECIDED))) or 0
     if undecided >= event.max_open:
@@ -333,6 +326,25 @@ def _admit(
     if entry is None and (session.scalar(_count()) or 0) >= event.max_entries:
         raise QuotaReached(
             f"this event has its maximum of {event.max_entries:,} verses: tell the organizer", limit=event.max_entries
+        )
+
+
+def _check_claim(spool: Spool, event: Event, claim: Claim) -> None:
+    """Refuse a verse that is too long for the event, or a bundle too large for the disk."""
+    lines = sum(1 for line in claim.text.split("\n") if line.strip(" "))
+    if not 1 <= lines <= event.lines:
+        allowed = f"at most {event.lines}" if lines else "at least one"
+        raise OverLimits(
+            f"the verse has {lines} lines, and this event wants {allowed}: choose another verse",
+            lines=lines,
+            max_lines=event.lines,
+        )
+    if len(claim.text) > event.characters:
+        raise OverLimits(
+            f"the verse has {len(claim.text):,} characters and this event wants at most {event.characters:,}: "
+            "ask for fewer lines or tokens",
+            characters=len(claim.text),
+            max_characters=event.characters,
         )
     if (free := spool.free_bytes() - claim.size) < spool.min_free:
         raise LittleSpace(free, spool.min_free)
@@ -371,6 +383,7 @@ def _enter(
     if session.get(Owner, owner) is None:
         session.add(Owner(id=owner, created_at=now))
         session.flush()
+    _count_change(session, event, owner)
     if entry is None:
         entry = Entry(
             id=entry_id_of(owner, digest),
@@ -393,6 +406,17 @@ def _enter(
     session.flush()
     append(session, "claim-taken", {"entry": entry.id, "claim": salted(event.salt, digest)}, now=now)
     return entry
+
+
+def _count_change(session: Session, event: Event, owner_id: str) -> None:
+    """Count a claim, a new name or a withdrawal; refuse it when the owner has made too many of them."""
+    owner, limit = session.get_one(Owner, owner_id), CHANGES_PER_CLAIM * event.max_claims
+    if owner.changes >= limit:
+        raise QuotaReached(
+            f"you have changed your entries {limit:,} times, and no more is taken from one person: ask the organizer",
+            limit=limit,
+        )
+    owner.changes += 1
 
 
 def _facts(claim: Claim) -> dict[str, Any]:

@@ -206,7 +206,7 @@ def publish(db: Database, *, seen: int | None = None, now: float) -> EventView:
         opened = session.scalar(select(Match.id).where(Match.state == "open").limit(1))
         if opened is not None:
             raise AnotherMatchOpen(opened)
-        check_results(session, event.draw_word)
+        check_results(session, event)
         move(event, Action.PUBLISH, "published")
         append(session, "published", {"salt": event.salt}, now=now)
         return view_of(event)

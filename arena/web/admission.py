@@ -19,6 +19,8 @@ from arena.web.limits import CONSOLE_LIMITS, LOGIN_LIMITS, RequestLimits, public
 from arena.web.refusal import Refusal
 
 Headers = Mapping[str, str]  # by lower-case name
+PIECE = "piece"  # names of classes of requests: see `web.limits`
+UPLOADS = ("claim", "large claim", "bundle", PIECE)
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,12 @@ def admit_everybody(method: str, path: str, headers: Headers) -> Admission:
         path: the address.
         headers: of the request.
     """
-    return Admission(public_limits(method, path))
+    return Admission(public_limits(method, path, _size(headers)))
+
+
+def _size(headers: Headers) -> int | None:
+    length = headers.get("content-length", "")
+    return int(length) if length.isascii() and length.isdigit() else None
 
 
 class PublicAdmission:
@@ -70,7 +77,7 @@ class PublicAdmission:
         Raises:
             Refusal: Nobody can be meant, or the event takes no such request now.
         """
-        limits = public_limits(method, path)
+        limits = public_limits(method, path, _size(headers))
         if not limits.max_bytes:
             return Admission(limits)
         is_api = path.startswith("/api/")
@@ -78,8 +85,8 @@ class PublicAdmission:
         secret = secret or read_voter(self._event.settings, headers.get("cookie", ""))
         if secret is None:
             raise security.no_secret() if is_api else security.foreign_form()
-        ask = partial(self._ask, limits.name, path, secret) if limits.name in ("claim", "piece", "bundle") else None
-        if limits.name != "piece" and self._snapshot().state == "open":
+        ask = partial(self._ask, limits.name, path, secret) if limits.name in UPLOADS else None
+        if limits.name != PIECE and self._snapshot().state == "open":
             ask = None  # anybody may enter
         return Admission(limits, secret, ask)
 
@@ -90,7 +97,7 @@ class PublicAdmission:
             Refusal: It is not.
         """
         try:
-            if name == "piece":
+            if name == PIECE:
                 entries.check_receiving(self._event.db, path.rpartition("/")[2], secret, now=self._clock())
             else:
                 entries.check_sender(self._event.db, secret, now=self._clock())

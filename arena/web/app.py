@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from flask import Flask, Response, abort, current_app, redirect, request
+from flask import Flask, Response, abort, redirect, request
 
 from arena.bootstrap import EventContext
 from arena.services import queries
@@ -116,11 +116,7 @@ def _static(name: str) -> Response:
     asset = get_context().static.get(name)
     if asset is None:
         abort(404)
-    compressed = request.accept_encodings.quality("gzip") > 0
-    response = current_app.response_class(asset.compressed if compressed else asset.data, mimetype=asset.mimetype)
-    if compressed:
-        response.headers["Content-Encoding"] = "gzip"
-    response.vary.add("Accept-Encoding")
+    response = asset.response(request)
     response.set_etag(asset.digest, weak=True)
     immutable = request.args.get("v") == asset.digest
     response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if immutable else "no-cache"
@@ -133,7 +129,7 @@ def _before() -> None:
     if get_context().is_console:
         security.guard_console()
     else:
-        request.max_content_length = public_limits(request.method, request.path).max_bytes  # as the gateway does
+        request.max_content_length = public_limits(request.method, request.path).max_bytes  # as the gateway
     if request.method not in SAFE and request.url_rule is not None and request.blueprint != "api":
         security.check_form_token(request.form.get(security.TOKEN_FIELD))
 

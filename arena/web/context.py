@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -28,6 +30,7 @@ class AppContext:
     sessions: ConsoleSessions | None = None  # of the console; None: the application for everybody
     console_remote: bool = False  # the console answers through a proxy
     cache: dict[str, tuple[object, Any]] = field(default_factory=dict)  # see `cached`
+    computing: defaultdict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
 
     @property
     def is_console(self) -> bool:
@@ -60,7 +63,7 @@ class AppContext:
         return self.clock()
 
     def cached(self, name: str, version: object, compute: Callable[[], T]) -> T:
-        """Compute a value that is the same for everybody, once for each version.
+        """Compute a value that is the same for everybody, once for each version, in one thread while others wait.
 
         Args:
             name: the value's name.
@@ -70,9 +73,10 @@ class AppContext:
         Returns:
             The value.
         """
-        entry = self.cache.get(name)
-        if entry is None or entry[0] != version:
-            entry = self.cache[name] = (version, compute())
+        with self.computing[name]:
+            entry = self.cache.get(name)
+            if entry is None or entry[0] != version:
+                entry = self.cache[name] = (version, compute())
         value: T = entry[1]
         return value
 

@@ -51,6 +51,7 @@ STATUSES: dict[type[ArenaError], int] = {
     errors.MatchClosed: 409,
     errors.PollRoundOver: 409,
     errors.OwnMatch: 403,
+    errors.TooManyChanges: 429,
     errors.BadSide: 422,
     errors.ResultsDiffer: 500,
     errors.LogBroken: 500,
