@@ -192,7 +192,9 @@ def entry(entry_id: str) -> str:
 def console() -> Response:
     """Say where the console is: this port never serves it."""
     url = get_context().settings.console_url
-    raise Refusal(404, "console-elsewhere", f"The console has an address of its own, {url} on the organizer's machine.")
+    raise Refusal(
+        404, "console-elsewhere", f"The console has a port of its own: open {url} on the organizer's machine."
+    )
 
 
 def link_of(secret: str) -> str:

@@ -114,8 +114,11 @@ def set_cookies(response: Response) -> None:
 
 
 def form_token() -> str:
-    """Return a token for the forms of this page. It differs each time, so that compression does not reveal it."""
-    return str(serializer(get_context().settings, "form").dumps([secrets.token_urlsafe(6), _token_owner()]))
+    """Return the token of this page's forms. It differs on each page, so that compression does not reveal it."""
+    if "form_token" not in g:
+        random = secrets.token_urlsafe(6)
+        g.form_token = serializer(get_context().settings, "form").dumps([random, _token_owner()])
+    return str(g.form_token)
 
 
 def check_form_token(sent: str | None) -> None:

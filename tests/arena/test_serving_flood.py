@@ -7,13 +7,13 @@ import selectors
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
-from arena.demo.simulated_voters import SimulatedVoter
+from arena.demo.simulated_voters import Form, SimulatedVoter, VoterError
 from arena.server.network import raise_descriptor_limit
 from arena.services import bracket
 from arena.services.schemas import EventRules
@@ -147,6 +147,31 @@ def test_a_stranger_holds_no_place_for_pieces(entering: Evening) -> None:
     wire.close()
 
 
+def test_an_honest_claim_is_served_beside_headers_that_take_long_to_read(entering: Evening) -> None:
+    lists = ",".join(["[[[[]]]]"] * 110_000)
+    text = json.dumps({"__metadata__": {"verse": f'{{"format": 1, "x": [{lists}]}}'}}).encode()
+    header = len(text).to_bytes(8, "little") + text
+    stop = threading.Event()
+
+    def send() -> None:
+        while not stop.is_set():
+            with suppress(OSError):
+                request = f"POST /api/v1/entries?name=Slow\nAuthorization: Bearer {new_secret()}"
+                assert ask(entering.port, request, header)[0] in (422, 503)
+
+    threads = [threading.Thread(target=send, daemon=True) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        time.sleep(1.0)
+        for number in (13, 14):
+            assert seconds_of_claim(entering, number) < HONEST_UPLOAD
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
 @contextmanager
 def silent(port: int, heads: list[bytes]) -> Iterator[list[Wire]]:
     """Connections that have sent these bytes and nothing more, as many as this machine lets one process open."""
@@ -212,6 +237,34 @@ def test_the_console_answers_while_the_public_port_is_flooded(voting: Evening) -
         status, _, page = ask(voting.server.console_port, "GET /console/login")  # type: ignore[union-attr]
         assert (status, b"Password" in page) == (200, True)
         assert time.monotonic() - start < HONEST_VOTE
+
+
+def test_the_organizer_logs_in_and_acts_beside_silent_logins_and_guesses(voting: Evening) -> None:
+    assert voting.server is not None
+    port, stop = voting.server.console_port, threading.Event()
+    organizer = SimulatedVoter(voting.console_url)
+
+    def log_in(browser: SimulatedVoter, password: str) -> str:
+        fields = Form(browser.get("/console/login"), "/console/login").fields
+        return browser.post("/console/login", {**fields, "password": password})
+
+    def guess() -> None:
+        while not stop.is_set():
+            with suppress(VoterError):
+                log_in(SimulatedVoter(voting.console_url), "guess")
+
+    login = "POST /console/login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\nx"
+    guesser = threading.Thread(target=guess, daemon=True)
+    guesser.start()
+    try:
+        with silent(port, [login.encode()] * 200):
+            start = time.monotonic()
+            assert "Log out" in log_in(organizer, voting.settings.console_password)
+            assert "Log out" in organizer.get("/console")
+            assert time.monotonic() - start < HONEST_UPLOAD
+    finally:
+        stop.set()
+        guesser.join()
 
 
 def test_a_tunnel_to_the_public_port_finds_no_console(voting: Evening) -> None:
