@@ -33,6 +33,11 @@ from arena.cli.options import folder_option, handle_errors, jobs_option
     help="The address that the console listens on; in a container 0.0.0.0.  [default: from settings.json, 127.0.0.1]",
 )
 @jobs_option
+@click.option(
+    "--standby",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Keep a backup up to date in this folder, such as one on a memory stick, for `arena restore`.",
+)
 @click.option("--console-remote", is_flag=True, help="Open the console to a proxy; needs an https address.")
 @folder_option
 @handle_errors
@@ -44,6 +49,7 @@ def serve(
     console_port: int | None,
     console_host: str | None,
     jobs: int | None,
+    standby: Path | None,
     console_remote: bool,
 ) -> None:
     """Serve the event until Ctrl-C.
@@ -69,7 +75,7 @@ def serve(
         console_host=console_host,
         console_port=console_port,
     )
-    run(settings, jobs=jobs, console_remote=console_remote, say=click.echo)
+    run(settings, jobs=jobs, console_remote=console_remote, standby=standby, say=click.echo)
 
 
 @click.command()

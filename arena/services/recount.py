@@ -41,7 +41,7 @@ def check_results(session: Session, event: Event) -> None:
         [entry.id for entry in entries],
         polls,
         votes,
-        draw_word=event.draw_word,
+        draw_digest=event.draw_digest,
         disqualified=[entry.id for entry in entries if entry.state == "disqualified"],
     )
     for row in matches:

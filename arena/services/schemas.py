@@ -36,15 +36,15 @@ class EventRules:
 
 @dataclass(frozen=True)
 class EventView:
-    """The event for everybody: no draw word before the draw, no salt."""
+    """The event for everybody, without its salts."""
 
     name: str
-    state: str  # draft, open, closed, drawn, champion, published, void
+    state: str  # draft, open, closed, drawn, champion, published
     rules: EventRules
     closes_at: float | None  # when submissions close automatically
     closed_at: float | None  # when they did
     grace_ends_at: float | None
-    draw_word: str | None  # once drawn
+    draw_word: str | None  # once the room has given it
 
 
 # Entering
@@ -110,6 +110,7 @@ class Ballot:
     """A match as one voter sees it."""
 
     match: str  # id
+    poll: int  # number of the poll of this match, from 0
     title: str  # "Final"
     poll_round: int  # 0: first vote, 1: re-vote after a tie
     left: str  # the verse on the left, in this voter's order
@@ -189,8 +190,8 @@ class Snapshot:
     """The state of the event for everybody: the same for all, and nothing secret."""
 
     event: str  # name
-    state: str  # draft, open, closed, drawn, champion, published, void
-    phase: str  # before, entering, checking, between, voting, champion, published, void
+    state: str  # draft, open, closed, drawn, champion, published
+    phase: str  # before, entering, checking, between, voting, champion, published
     closes_at: float | None  # seconds since the epoch, when submissions close automatically
     grace_ends_at: float | None  # seconds since the epoch, until when tensors may follow
     match: OpenMatch | None
@@ -199,7 +200,22 @@ class Snapshot:
     entries: EntryCounts
     matches: MatchCounts
     champion: str | None  # entry id
-    version: int  # number of the latest record of the log; grows with every change that anybody may see
+    epoch: int  # how often the event was restored from a backup: what phones were told before may be unknown now
+    version: int  # number of the latest record of the log; grows with every change but votes
+
+
+# Backups
+
+
+@dataclass(frozen=True)
+class BackupReport:
+    """What a backup holds."""
+
+    event: str  # name
+    record: int  # number of the log's latest record
+    hash: str  # of that record
+    bundles: int
+    copied: int  # of the bundles: those that were not in the folder before
 
 
 # Pages
@@ -317,6 +333,7 @@ class ConsoleEntry:
     text: str
     seed: int | None
     duplicates: list[str]  # entries of other owners with the same claim
+    may_reinstate: bool  # disqualified, and it can take part again
 
 
 @dataclass(frozen=True)
@@ -325,7 +342,6 @@ class ConsoleView:
 
     event: EventView
     phase: str
-    draw_word: str  # the organizer may see it
     counts: dict[str, int]
     pending: int  # entries that the draw waits for
     entries: list[ConsoleEntry]  # in the order of claims
@@ -334,6 +350,7 @@ class ConsoleView:
     next: MatchView | None
     champion: Side | None
     third: Side | None
+    voted: bool  # somebody has voted: the draw stays
     log_number: int
     log_hash: str
     recent: list[dict[str, Any]] = field(default_factory=list)  # the latest records: number, at, kind, data

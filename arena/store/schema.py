@@ -42,13 +42,16 @@ class Event(Base):
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     name: Mapped[str] = mapped_column(Text)
     state: Mapped[str] = mapped_column(String(16))
-    draw_word: Mapped[str] = mapped_column(Text)  # decides the draw and ties; secret until the draw
+    draw_word: Mapped[str] = mapped_column(Text, default="")  # given by the room once submissions are closed
+    draw_salt: Mapped[str] = mapped_column(Text, default="")  # secret until the draw; the log has its digest
+    draw_digest: Mapped[str] = mapped_column(Text, default="")  # decides the draw and ties
     salt: Mapped[str] = mapped_column(String(64))  # of digests in the log; secret until published
     created_at: Mapped[float]
     closes_at: Mapped[float | None]  # when submissions close automatically
     closed_at: Mapped[float | None]  # when they did
     grace_ends_at: Mapped[float | None]  # when tensors are no longer accepted
     drawn_at: Mapped[float | None]
+    epoch: Mapped[int] = mapped_column(default=0)  # how often the event was restored from a backup
     lines: Mapped[int]  # non-empty lines of a verse, at most
     characters: Mapped[int]  # of a verse, at most
     grace_seconds: Mapped[float]

@@ -55,7 +55,10 @@ class ConsoleSessions:
 
     def __post_init__(self) -> None:
         path = self.settings.console_word
-        self._word = path.read_text("ascii", "replace") if path.is_file() else ""
+        if path.is_file():
+            self._word = path.read_text("ascii", "replace")
+        else:  # also in a folder that was put back from a backup: no earlier cookie may open it
+            self.end_all()
 
     def start(self, inside: bool) -> ConsoleSession:
         """Begin a session, which no earlier cookie belongs to."""
