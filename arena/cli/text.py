@@ -123,6 +123,21 @@ def _clock(moment: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(moment))
 
 
+def plan_lines(plan: VotingPlan, match_seconds: float) -> Iterator[str]:
+    """Write how long the voting takes, and what would fit into the time there is."""
+    yield (
+        f"{plan.entries} verses: {pluralize(plan.matches, 'match', 'matches')}, "
+        f"{pluralize(round(plan.seconds / 60), 'minute')} with votes of {match_seconds:g} s. A tie adds a second vote."
+    )
+    if plan.fitting_entries is None or plan.fitting_entries >= plan.entries:
+        return
+    if plan.fitting_match_seconds is not None:
+        yield f"They fit with votes of {int(plan.fitting_match_seconds)} s: `arena init --match-seconds`."
+    else:
+        yield "They do not fit into the time: votes would be too short to read two verses."
+    yield f"With votes of {match_seconds:g} s, {plan.fitting_entries} verses fit."
+
+
 # The bracket and its matches
 
 
