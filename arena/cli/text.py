@@ -11,7 +11,7 @@ import click
 from trainer.verse.text import pluralize, sanitize
 
 if TYPE_CHECKING:
-    from arena.services.schemas import ConsoleEntry, ConsoleView, EventView, MatchResult, MatchView, Side
+    from arena.services.schemas import ConsoleEntry, ConsoleView, EventView, MatchResult, MatchView, Side, VotingPlan
     from arena.verification.report import Report, Token
 
 VERDICT_COLORS = {"PASS": "green", "FAIL": "red", "UNDECIDED": "yellow", "MALFORMED": "red", "ERROR": "magenta"}
