@@ -76,7 +76,8 @@ class Settings:
     @property
     def console_url(self) -> str:
         """The address of the organizer's page, on this machine."""
-        return f"http://127.0.0.1:{self.console_port or self.port + 1}/console"
+        host = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(self.console_host, self.console_host)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.console_port or self.port + 1}/console"
 
     @property
     def bundles(self) -> Path:

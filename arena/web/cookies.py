@@ -28,7 +28,7 @@ def read_voter(settings: Settings, header: str) -> str | None:
     """Return the voter's secret from the header Cookie, if it is genuine."""
     try:
         value = serializer(settings, "voter").loads(parse_cookie(header).get(VOTER_COOKIE, ""))
-    except BadData:
+    except (BadData, UnicodeDecodeError):  # the header may hold any bytes
         return None
     return value if isinstance(value, str) else None
 

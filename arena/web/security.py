@@ -167,9 +167,9 @@ def guard_console() -> None:
     if ctx.console_remote:
         return
     forwarded = [name for name in ("Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via") if name in request.headers]
-    host = request.host.rsplit(":", 1)[0] if not request.host.endswith("]") else request.host
+    host = (request.host.rsplit(":", 1)[0] if not request.host.endswith("]") else request.host).strip("[]")
     foreign = _is_loopback(ctx.settings.console_host) and not _is_loopback(request.remote_addr or "")
-    if foreign or forwarded or host not in ("127.0.0.1", "localhost", "[::1]"):
+    if foreign or forwarded or not (_is_loopback(host) or host == ctx.settings.console_host):
         raise Refusal(
             403,
             "console-elsewhere",

@@ -12,6 +12,7 @@ from itsdangerous import URLSafeSerializer
 from werkzeug.test import TestResponse
 
 from arena.services import bracket, events
+from arena.web.cookies import read_voter
 from tests.support.bundles import header_of, verse
 from tests.support.evening import WORD, Evening
 from tests.support.pages import Tags, post, token_of, vote
@@ -117,6 +118,7 @@ def test_a_forged_cookie_is_refused_and_replaced(evening: Evening) -> None:
         "AAAAAAAAAAAAAAAAAAAAAAAA",
         URLSafeSerializer("guess", salt="verse-voter-1").dumps("A" * 24),
         "\x00",
+        "é",
         "",
     ):
         client.set_cookie("t", value)
@@ -194,6 +196,11 @@ def test_in_a_container_the_console_answers_the_address_it_was_told_to_listen_on
     from_bridge = {"REMOTE_ADDR": "172.17.0.1"}
     answer = evening.visitor().get("/console/login", headers={"Host": "127.0.0.1:8001"}, environ_base=from_bridge)
     assert answer.status_code == 200
+    evening_of_lan = Evening(tmp_path / "lan", console_host="192.168.1.5").create()
+    named = evening_of_lan.settings.console_url
+    assert named == "http://192.168.1.5:8001/console"
+    at_lan = evening_of_lan.visitor().get("/console/login", base_url=named.removesuffix("/console"))
+    assert at_lan.status_code == 200
     answer = evening.visitor().get("/console/login", headers={"Host": "evil.example"}, environ_base=from_bridge)
     assert answer.status_code == 403, "a page of another site could still ask under its own name"
 
@@ -329,3 +336,11 @@ def test_an_internal_error_reveals_nothing_of_its_cause(evening: Evening) -> Non
     assert answer.status_code == 500
     assert "ada" not in answer.text and "Try again" in answer.text
     check_headers(answer, "500")
+
+
+def test_a_cookie_header_of_any_bytes_is_no_cookie(evening: Evening) -> None:
+    for value in (b"t=\xf7", b"\xff\xfe", b't="\\377"; console=\xf7', b"=;=;="):
+        header = {"Cookie": value.decode("latin-1")}
+        assert evening.phone().get("/", headers=header).status_code == 200
+        assert evening.visitor().get("/console/login", headers=header).status_code == 200
+        assert read_voter(evening.settings, header["Cookie"]) is None
