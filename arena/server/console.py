@@ -14,7 +14,7 @@ from arena.server.gateway import Gateway
 
 CONNECTIONS = 256  # at once; the organizer's browser opens some six
 HEAD_MS = 5_000  # a request's head, or silence between two requests; the page asks every 3 seconds
-MAX_HEAD_BYTES = 32_768
+MAX_HEAD_BYTES = 65_536
 
 
 class ConsoleListener:

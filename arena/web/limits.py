@@ -35,8 +35,8 @@ LARGE_CLAIM = RequestLimits(
     "large claim", routes.ENTER.method, routes.ENTER.pattern, MIB + 8, 10.0, 8 * KIB, 16, "bundles"
 )
 
-# The first that matches is used. Together they hold 90 MiB in memory, at most. A piece at its slowest takes 2 minutes, a
-# bundle 53.
+# The first that matches is used. Together they hold 90 MiB in memory, at most. A piece at its slowest takes 2 minutes,
+# a bundle 53.
 PUBLIC_LIMITS = (
     RequestLimits("vote", "POST", re.compile(r"/vote"), 4 * KIB, 3.0, 0, 4_000, "votes"),
     RequestLimits(
