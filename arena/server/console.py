@@ -11,10 +11,10 @@ from granian.log import LogLevels
 from granian.server.embed import Server
 
 from arena.server.gateway import Gateway
+from arena.server.network import MAX_HEAD_BYTES
 
 CONNECTIONS = 256  # at once; the organizer's browser opens some six
 HEAD_MS = 5_000  # a request's head, or silence between two requests; the page asks every 3 seconds
-MAX_HEAD_BYTES = 65_536
 
 
 class ConsoleListener:

@@ -15,6 +15,7 @@ from arena.settings import Settings, SettingsError, check_public_url
 RESERVED = 256  # descriptors for databases, bundles, libraries and a body each of uploads on their way to disk
 WITHOUT_LIMIT = 16_384  # connections where the system names no limit
 MAX_CONNECTIONS = 65_536  # beyond, memory is the limit
+MAX_HEAD_BYTES = 65_536  # of a request's head, and of a body that waits to be read: what a connection may hold
 HOLD_HOST = "127.0.0.1"  # whatever address an event listens on: one number, one event on this machine
 
 

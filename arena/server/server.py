@@ -21,7 +21,7 @@ from typing import Any
 
 from arena.processes import end_with_parent
 from arena.server.lock import EventLock
-from arena.server.network import hold_port, raise_descriptor_limit
+from arena.server.network import MAX_HEAD_BYTES, hold_port, raise_descriptor_limit
 from arena.server.supervisor import Supervisor
 from arena.settings import Settings, SettingsError
 from trainer.verse import strictjson
@@ -29,7 +29,6 @@ from trainer.verse import strictjson
 BACKLOG = 4_096  # connections that wait in the system while many phones arrive at once; most systems allow fewer
 CONNECTIONS_PER_PHONE = 2  # one that polls, and one more while a page is fetched
 HEAD_MS = 10_000  # a request's head, or silence between two requests; phones ask every 4 seconds
-MAX_HEAD_BYTES = 65_536  # of a request's head, and of a body that waits to be read
 STOP_SECONDS = 4  # that the web process may take to end
 READY_SECONDS = 30.0  # until the server answers
 ANSWER_SECONDS = 5.0  # that it may take for one answer
