@@ -357,6 +357,13 @@ def _check_claim(spool: Spool, event: Event, claim: Claim) -> None:
             characters=len(claim.text),
             max_characters=event.characters,
         )
+    if len(claim.prompt) > event.prompt_characters:
+        raise OverLimits(
+            f"the prompt has {len(claim.prompt):,} characters and this event wants at most "
+            f"{event.prompt_characters:,}: give a shorter --prompt",
+            prompt_characters=len(claim.prompt),
+            max_prompt_characters=event.prompt_characters,
+        )
     if (free := spool.free_bytes() - claim.size) < spool.min_free:
         raise LittleSpace(free, spool.min_free)
 
@@ -496,6 +503,7 @@ def _status(session: Session, event: Event, entry: Entry, now: float) -> EntrySt
         code=entry.code,
         reason=reason_of(entry, place),
         text=entry.text,
+        prompt=entry.prompt,
         claimed_at=entry.claimed_at,
         may_replace=_may_replace(session, event, entry.owner_id, now),
         may_withdraw=_may_withdraw(event, entry),

@@ -313,6 +313,8 @@ def check_rules(rules: EventRules) -> None:
         "max_open": (1, 1_000),
         "max_claims": (1, 10_000),
         "max_entries": (1, 100_000),
+        "prompt_characters": (1, 65_536),
+        "reading_seconds": (0, 3_600),
         "match_seconds": (0, 86_400),
         "revote_seconds": (0, 86_400),
     }
