@@ -6,7 +6,7 @@ arena.sqlite3     the database, unless settings.json names another
 bundles/          complete bundles, each named by its SHA-256
 incoming/         bundles and request bodies that are still arriving; the next start removes what a crash left
 lock              held by the process that serves the event
-console-word      random; logging out of the console replaces it
+session-salt      random; logging out of the console replaces it
 """
 
 from __future__ import annotations
@@ -90,9 +90,9 @@ class Settings:
         return self.dir / "incoming"
 
     @property
-    def console_word(self) -> Path:
-        """The file with a random word that the sessions of the console depend on."""
-        return self.dir / "console-word"
+    def session_salt(self) -> Path:
+        """The file with the salt that the sessions of the console depend on."""
+        return self.dir / "session-salt"
 
     @property
     def lock(self) -> Path:

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from arena.server.request_body import BodyReader, Disconnected, Receive
+from arena.server.request_body import BodyReader, Receive
 from arena.server.snapshot import SnapshotKeeper
 from arena.server.wsgi import AppResponse, BoundedExecutor, WSGIApp, build_wsgi_environ, send_response
 from arena.services.schemas import to_json
@@ -147,8 +147,6 @@ class Gateway:
             response, executor = await self._call_app(scope, receive)
         except Refusal as refusal:
             await _refuse(scope, refusal, send)
-        except Disconnected:
-            pass
         except Exception:
             log.exception("%s %s", scope["method"], scope["path"])
             await _refuse(scope, Refusal(500, "broken", "Something went wrong on the server: try again."), send)

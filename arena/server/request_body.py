@@ -27,22 +27,19 @@ CHUNK_BYTES = 64  # that every further chunk must hold on average
 DRAIN_SECONDS = 2.0  # that a refused body is still read, so that its sender receives the response
 MAX_DRAINING = 64  # refused bodies read at once; more do not come from honest senders
 PACE_SECONDS = 2.0  # after which what arrived counts for a third
-FRESH_BYTES = 64 * 1024  # that a body which has just begun counts for
+FRESH_BYTES = 64 * 1024  # that a body which has just begun counts for: so much,
+FRESH_SECONDS = 8.0  # or what arrives at the lowest rate in this time, where that is more
 EVICTED_SHARE = 64  # of the bodies of a full lane one in so many makes room, at least one
 Receive = Callable[[], Awaitable[dict[str, Any]]]
-
-
-class Disconnected(Exception):
-    """The client closed the connection."""
 
 
 class Arrival:
     """A body that is arriving, and how fast it has arrived lately."""
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, limits: RequestLimits, now: float) -> None:
         self.evicted: str | None = None  # why it must make room
         self.timeout: asyncio.Timeout | None = None  # while it waits for its sender
-        self._pace, self._at = float(FRESH_BYTES), now
+        self._pace, self._at = max(FRESH_BYTES, FRESH_SECONDS * limits.min_rate), now
 
     @property
     def rank(self) -> float:
@@ -88,7 +85,7 @@ class Lane:
         if admission.sender and (before := self._by_sender.get(key)) is not None:
             self._leave(before)
             before.evict("The same request was begun again on another connection.")
-        arrival = Arrival(now)
+        arrival = Arrival(admission.limits, now)
         self._arrivals[arrival] = key
         if admission.sender:
             self._by_sender[key] = arrival
@@ -131,7 +128,6 @@ class BodyReader:
 
         Raises:
             Refusal: It is too large.
-            Disconnected: The client closed the connection.
         """
         if declared == 0:
             return False
@@ -154,8 +150,7 @@ class BodyReader:
             A file at its start, and its length in bytes. The caller closes it.
 
         Raises:
-            Refusal: The body is too large or too slow, or others arrive faster and there is no more room.
-            Disconnected: The client closed the connection.
+            Refusal: The body is too large, too slow or not whole, or others arrive faster and there is no more room.
         """
         # The errors are not kept in variables: one that refers to this frame, and is referred to by it, would keep the
         # connection open until the garbage is collected.
@@ -166,8 +161,8 @@ class BodyReader:
             with self._lanes[limits.name].place(admission, address, started) as arrival:
                 while True:
                     message = await _next(receive, arrival, started + limits.deadline(size))
-                    if message["type"] == "http.disconnect":
-                        raise Disconnected
+                    if message["type"] == "http.disconnect":  # or only its sender has: it may still read
+                        raise Refusal(400, "incomplete", "The request ended before all of it was here: try again.")
                     chunk = message.get("body", b"")
                     chunks += 1
                     if size + len(chunk) > limits.max_bytes:
@@ -218,8 +213,6 @@ class BodyReader:
                     size, chunks = size + len(message.get("body", b"")), chunks + 1
                     if _too_many(chunks, size):
                         return
-                if message["type"] == "http.disconnect":
-                    raise Disconnected
         except TimeoutError:
             pass
         finally:

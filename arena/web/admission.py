@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from arena.bootstrap import EventContext
-from arena.errors import ArenaError
+from arena.errors import ArenaError, BadSecret
 from arena.services import entries
 from arena.services.schemas import Snapshot
 from arena.web import security
@@ -17,6 +17,7 @@ from arena.web.errors import status_of
 from arena.web.filters import sentence
 from arena.web.limits import CONSOLE_LIMITS, LOGIN_LIMITS, RequestLimits, public_limits
 from arena.web.refusal import Refusal
+from trainer.verse.identity import is_secret
 
 Headers = Mapping[str, str]  # by lower-case name
 PIECE = "piece"  # names of classes of requests: see `web.limits`
@@ -85,6 +86,8 @@ class PublicAdmission:
         secret = secret or read_voter(self._event.settings, headers.get("cookie", ""))
         if secret is None:
             raise security.no_secret() if is_api else security.foreign_form()
+        if not is_secret(secret):
+            raise _refusal(BadSecret())
         ask = partial(self._ask, limits.name, path, secret) if limits.name in UPLOADS else None
         if limits.name != PIECE and self._snapshot().state == "open":
             ask = None  # anybody may enter
@@ -102,7 +105,11 @@ class PublicAdmission:
             else:
                 entries.check_sender(self._event.db, secret, now=self._clock())
         except ArenaError as error:
-            raise Refusal(status_of(error), error.code, sentence(str(error))) from None
+            raise _refusal(error) from None
+
+
+def _refusal(error: ArenaError) -> Refusal:
+    return Refusal(status_of(error), error.code, sentence(str(error)))
 
 
 class ConsoleAdmission:

@@ -45,18 +45,18 @@ class ConsoleSession:
 class ConsoleSessions:
     """Signs and reads the console's cookie.
 
-    The key depends on the password, so that a new one ends every session, and on a random word in the event folder,
+    The key depends on the password, so that a new one ends every session, and on a random salt in the event folder,
     which the logout replaces: no cookie from before opens the console again, also after a restart.
     """
 
     settings: Settings
-    _word: str = ""
+    _salt: str = ""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        path = self.settings.console_word
+        path = self.settings.session_salt
         if path.is_file():
-            self._word = path.read_text("ascii", "replace")
+            self._salt = path.read_text("ascii", "replace")
         else:  # also in a folder that was put back from a backup: no earlier cookie may open it
             self.end_all()
 
@@ -67,9 +67,9 @@ class ConsoleSessions:
     def end_all(self) -> None:
         """End every session of every browser, for good."""
         with self._lock:
-            word = secrets.token_hex(16)
-            write_atomically(self.settings.console_word, word.encode())
-            self._word = word
+            salt = secrets.token_hex(16)
+            write_atomically(self.settings.session_salt, salt.encode())
+            self._salt = salt
 
     def dump(self, session: ConsoleSession) -> str:
         """Return a session as the value of a cookie."""
@@ -85,6 +85,6 @@ class ConsoleSessions:
         return ConsoleSession(session_id, inside is True) if isinstance(session_id, str) else None
 
     def _serializer(self) -> URLSafeTimedSerializer:
-        key = "|".join((self.settings.secret_key, self.settings.console_password, self._word))
+        key = "|".join((self.settings.secret_key, self.settings.console_password, self._salt))
         secret = hashlib.sha256(key.encode()).hexdigest()
         return URLSafeTimedSerializer(secret, salt="verse-console-2", signer_kwargs=_SIGNER)

@@ -63,8 +63,8 @@ def cookie_of(evening: Evening) -> str:
 
 
 @contextmanager
-def trickling(port: int, heads: list[str]) -> Iterator[None]:
-    """Connections that send a body at `RATE`, and begin again when they are turned away."""
+def trickling(port: int, heads: list[str], rate: int = RATE) -> Iterator[None]:
+    """Connections that send a body at so many bytes a second, and begin again when they are turned away."""
     stop = threading.Event()
     wires = [Wire(port).send(head) for head in heads]
 
@@ -72,7 +72,7 @@ def trickling(port: int, heads: list[str]) -> Iterator[None]:
         while not stop.wait(0.25):
             for number, wire in enumerate(wires):
                 try:
-                    wire.send(b"x" * (RATE // 4))
+                    wire.send(b"x" * (rate // 4))
                 except OSError:
                     wire.close()
                     wires[number] = Wire(port).send(heads[number])
@@ -134,6 +134,33 @@ def test_an_honest_piece_is_served_beside_pieces_that_trickle(entering: Evening)
         answer = ask(entering.port, f"{request}\nUpload-Offset: {len(header)}", data[len(header) :])
         assert (answer[0], json.loads(answer[2])["state"]) == (200, "waiting")
         assert time.monotonic() - start < HONEST_UPLOAD
+
+
+def test_an_honest_form_is_served_beside_forms_that_trickle(entering: Evening) -> None:
+    head = "POST /enter HTTP/1.1\r\nHost: x\r\nCookie: {}\r\nContent-Length: 100000000\r\n\r\n"
+    browser = SimulatedVoter(entering.url)
+    token = Form(browser.get("/enter"), "/enter").fields["token"]
+    (cookie,) = browser.cookies
+    parts = {"token": token.encode(), "name": b"Ada", 'bundle"; filename="a.verse': verse(22)}
+    form = b"".join(
+        f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'.encode() + value + b"\r\n"
+        for name, value in parts.items()
+    )
+    request = f"POST /enter\nCookie: {cookie.name}={cookie.value}\nContent-Type: multipart/form-data; boundary=b"
+    with trickling(entering.port, [head.format(cookie_of(entering)) for _ in range(16)], rate=70_000):
+        time.sleep(1.0)
+        start = time.monotonic()
+        assert ask(entering.port, request, form + b"--b--\r\n")[0] == 303
+        assert time.monotonic() - start < HONEST_UPLOAD
+
+
+def test_who_cannot_be_anybody_is_refused_by_the_head(entering: Evening) -> None:
+    for path in ("POST /api/v1/entries?name=A", f"PATCH /api/v1/entries/{'0' * 32}"):
+        for who in ("", "Authorization: Bearer short\r\n", "Authorization: Basic QTpC\r\n", "Cookie: t=x\r\n"):
+            wire = Wire(entering.port, timeout=5).send(f"{path} HTTP/1.1\r\nHost: x\r\n{who}Content-Length: 9\r\n\r\n")
+            wire.socket.shutdown(1)
+            assert wire.answer()[0] == 401, (path, who)
+            wire.close()
 
 
 def test_a_stranger_holds_no_place_for_pieces(entering: Evening) -> None:
