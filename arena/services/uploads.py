@@ -184,7 +184,6 @@ def _complete(db: Database, bundles: BundleStore, spool: Spool, entry: Entry, se
                 append(session, "bundle-complete", data, now=now)
         else:
             _update(session, entry.id, received=entry.header_bytes)
-            append(session, "tensors-differ", {"entry": entry.id}, now=now)
     if not is_same:
         raise TensorsDiffer(entry.header_bytes)
     spool.drop(entry.id)

@@ -272,6 +272,16 @@ def test_three_hundred_new_names_and_withdrawals_are_a_hundred_records(evening: 
     assert trainer.claim(data, "Ada 98").status_code == 200, "the same claim again changes nothing, and is confirmed"
 
 
+def test_wrong_weights_sent_again_and_again_leave_no_record(evening: Evening) -> None:
+    trainer, data = Trainer(evening), verse(10)
+    claimed = trainer.claim(data).json
+    before = console_view(evening.db, now=evening.now).log_number
+    wrong = bytes(len(data) - claimed["offset"])
+    for _ in range(30):
+        assert trainer.piece(claimed["entry"], claimed["offset"], wrong).json["error"] == "tensors-differ"
+    assert console_view(evening.db, now=evening.now).log_number == before
+
+
 def test_a_claim_that_cannot_enter_is_refused_before_it_is_read(
     evening: Evening, monkeypatch: pytest.MonkeyPatch
 ) -> None:
