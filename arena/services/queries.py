@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -112,6 +112,7 @@ def stage_view(db: Database, *, now: float) -> StageView:
             next=bracket_view.next,
             rounds=bracket_view.rounds(),
             champion=bracket_view.champion,
+            champion_facts=_facts_of(session, bracket_view.champion),
             second=bracket_view.second,
             third=bracket_view.third,
             log_number=number,
@@ -385,6 +386,10 @@ class BracketView:
         """Return the side of an entry in its last match."""
         sides = (side for match in reversed(self.matches) for side in (match.upper, match.lower))
         return next((side for side in sides if side and side.entry == entry_id), None)
+
+
+def _facts_of(session: Session, side: Side | None) -> dict[str, Any] | None:
+    return session.scalar(select(Entry.facts).where(Entry.id == side.entry)) if side is not None else None
 
 
 def _votes(session: Session, match_id: str, poll: int, poll_round: int) -> int:

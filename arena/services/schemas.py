@@ -310,6 +310,7 @@ class StageView:
     next: MatchView | None  # the first that is ready
     rounds: list[RoundView]  # the last one has the third-place match, then the final
     champion: Side | None
+    champion_facts: dict[str, Any] | None  # of its bundle, as in `EntryView`
     second: Side | None
     third: Side | None
     log_number: int
