@@ -2,6 +2,9 @@
 
 The entry's row names the worker that has it. A worker that dies costs one lease; then another worker takes the entry.
 When a check cannot be done, the entry waits again.
+
+All checks under way, of all workers of an event, share one memory budget. A worker of several checks keeps one place
+free for quick ones, so that a few dear bundles delay nobody else.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from arena.services import verification
 from arena.services.schemas import Job
 from arena.settings import Settings, load_settings
 from arena.verification.report import Report, failed
-from arena.verification.runner import Cancelled, available_cores, verify_file
+from arena.verification.runner import Cancelled, available_cores, half_of_free_memory, verify_file
 
 LEASE_SECONDS = 30.0  # how long a worker may be silent before another takes its entry
 RENEW_EVERY = LEASE_SECONDS / 5  # seconds; a few renewals may fail
@@ -57,6 +60,7 @@ class Worker:
         *,
         name: str,
         jobs: int = 1,
+        memory: int | None = None,
         clock: Callable[[], float] = time.time,
         check: Callable[[Path, threading.Event], Report] = verify_file,
     ) -> None:
@@ -67,11 +71,12 @@ class Worker:
             bundles: the event's bundles.
             name: shown to the organizer, who may have several workers.
             jobs: bundles checked at the same time.
+            memory: bytes that all checks of the event may use together; None: any.
             clock: seconds since the epoch.
             check: checks one file, and stops when the event is set.
         """
         self._db, self._bundles, self._name, self._jobs = db, bundles, name, jobs
-        self._clock, self._check = clock, check
+        self._memory, self._clock, self._check = memory, clock, check
         self._checks: list[Check] = []
         self._wake = threading.Event()
         self._stopping = False
@@ -101,7 +106,14 @@ class Worker:
         for check in list(self._checks):
             self._update(check, now)
         while len(self._checks) < self._jobs and not self._stopping:
-            job = verification.claim_next(self._db, worker=self._name, lease_seconds=LEASE_SECONDS, now=self._clock())
+            job = verification.claim_next(
+                self._db,
+                worker=self._name,
+                lease_seconds=LEASE_SECONDS,
+                memory=self._memory,
+                quick=self._only_quick(),
+                now=self._clock(),
+            )
             if job is None:
                 break
             self._start(job)
@@ -118,6 +130,11 @@ class Worker:
                 verification.release(self._db, check.job, "the server was stopped", now=self._clock())
         self._checks.clear()
 
+    def _only_quick(self) -> bool:
+        """Whether the last free place is to be kept for quick checks."""
+        dear = sum(check.job.cost > verification.QUICK_SECONDS for check in self._checks)
+        return 1 < self._jobs <= dear + 1
+
     def _start(self, job: Job) -> None:
         check = Check(job, threading.Thread(), threading.Event(), self._clock())
         check.thread = threading.Thread(target=self._run_check, args=(check,), name=f"check-{job.entry[:8]}")
@@ -126,7 +143,10 @@ class Worker:
 
     def _run_check(self, check: Check) -> None:
         try:
-            check.report = self._check(self._bundles.local_copy(check.job.bundle), check.cancelled)
+            if self._bundles.is_whole(check.job.bundle):
+                check.report = self._check(self._bundles.local_copy(check.job.bundle), check.cancelled)
+            else:
+                check.report = failed("unreadable", "its bytes are not those that were sent; this disk has lost them")
         except Cancelled:
             pass
         except Exception as error:  # a fault of this program, not of the bundle
@@ -159,7 +179,7 @@ def run_worker(
 
     Args:
         settings: the event's.
-        jobs: bundles checked at the same time; None: the number of cores less one, and at least one.
+        jobs: bundles checked at the same time; None: the number of cores less one, and at least two.
         ready: called with the worker before it starts.
 
     Raises:
@@ -168,8 +188,14 @@ def run_worker(
     """
     event = open_event(settings)
     name = f"{socket.gethostname()[:40]}-{os.getpid()}"
-    worker = Worker(event.db, event.bundles, name=name, jobs=jobs or max(1, available_cores() - 1))
-    scheduler = Scheduler(event.db)
+    worker = Worker(
+        event.db,
+        event.bundles,
+        name=name,
+        jobs=jobs or max(2, available_cores() - 1),
+        memory=settings.check_memory_bytes or half_of_free_memory(),
+    )
+    scheduler = Scheduler(event.db, event.spool)
     thread = threading.Thread(target=scheduler.run, name="scheduler")
     ready(worker)
     thread.start()

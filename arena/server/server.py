@@ -59,14 +59,14 @@ def serve(
     """
     from arena.bootstrap import open_event
     from arena.services.events import current_event
-    from arena.services.uploads import sweep_parts
+    from arena.services.uploads import clear_leftovers
 
     if console_remote and not settings.public_url.startswith("https:"):
         raise SettingsError("--console-remote needs an address with TLS: name it with --public-url https://...")
     with EventLock(settings.lock, settings.base_url), hold_port(settings.host, settings.port):
         event = open_event(settings)
         current_event(event.db)
-        sweep_parts(event.db, event.bundles, event.spool)
+        clear_leftovers(event.db, event.bundles, event.spool)
         for path in settings.incoming.glob("form-*"):  # copies of forms that a crash left behind
             path.unlink(missing_ok=True)
         connections = raise_descriptor_limit()
@@ -144,6 +144,8 @@ def web_server(host: str, port: int, connections: int) -> Any:
 
 def _announce(settings: Settings, connections: int, say: Callable[[str], None], stop: Any) -> None:
     """Print the addresses as soon as the server answers."""
+    from arena.verification.runner import unenforced_rights
+
     deadline = time.monotonic() + READY_SECONDS
     while not is_answering(settings):
         if stop.wait(0.05) or time.monotonic() > deadline:
@@ -156,6 +158,7 @@ def _announce(settings: Settings, connections: int, say: Callable[[str], None], 
         f"  console  {settings.console_url}",
         f'           its password is the "console_password" in {settings.dir / "secrets.json"}',
         f"  carries {connections // CONNECTIONS_PER_PHONE:,} phones at once ({connections:,} connections)",
+        *(f"  warning: this system cannot keep the process of a check from {right}" for right in unenforced_rights()),
         "Ctrl-C ends it; everything that was confirmed is saved.",
     ):
         say(line)

@@ -9,12 +9,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from arena.errors import AnotherMatchOpen, BadName, BadSetting, EventExists, NoEvent, WrongState
+from arena.rules.bracket import MAX_PLACES
 from arena.rules.lifecycle import Action, EventState, allowed_states, allows, check_transition, state_at
 from arena.services.log import append, require_unchanged, salted
 from arena.services.recount import check_results
 from arena.services.schemas import EventRules, EventView
 from arena.store.schema import THE_EVENT, Event, Match
 from arena.store.unit_of_work import Database
+from arena.verification.cost import MIN_MEMORY
 from trainer.verse.identity import new_secret
 from trainer.verse.text import is_control
 
@@ -299,7 +301,9 @@ def check_rules(rules: EventRules) -> None:
         "grace_seconds": (0, 7 * 86_400),
         "max_open": (1, 1_000),
         "max_claims": (1, 10_000),
-        "max_entries": (1, 100_000),
+        "max_entries": (1, MAX_PLACES),
+        "check_seconds": (1, 86_400),
+        "check_memory": (MIN_MEMORY, 2**40),
         "match_seconds": (0, 86_400),
         "revote_seconds": (0, 86_400),
     }

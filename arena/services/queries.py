@@ -34,6 +34,7 @@ from arena.services.schemas import (
     Snapshot,
     StageView,
 )
+from arena.services.verification import queue_places
 from arena.store.schema import Entry, Event, LogRecord, Match, Vote
 from arena.store.unit_of_work import Database
 from trainer.verse import strictjson
@@ -386,8 +387,7 @@ def _console_entries(session: Session) -> list[ConsoleEntry]:
     by_claim: dict[str, list[Entry]] = {}
     for row in rows:
         by_claim.setdefault(row.claim_digest, []).append(row)
-    waiting = sorted((row for row in rows if row.state == "waiting"), key=lambda row: (row.queued_at or 0.0, row.id))
-    places = {row.id: place for place, row in enumerate(waiting, start=1)}
+    places = queue_places(session)
     return [
         ConsoleEntry(
             entry=row.id,

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import hashlib
 import os
 import secrets
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+
+SUFFIX = ".verse"
 
 
 @dataclass(frozen=True)
@@ -20,39 +24,48 @@ class BundleStore:
         """Make the folder."""
         self.folder.mkdir(parents=True, exist_ok=True)
 
-    def has(self, digest: str) -> bool:
-        """Whether the bundle with this digest is here."""
-        return self.local_copy(digest).exists()
+    def is_whole(self, digest: str) -> bool:
+        """Whether the bundle is here with the bytes that its name says. It reads all of them."""
+        try:
+            with self.local_copy(digest).open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest() == digest
+        except FileNotFoundError:
+            return False
 
     def local_copy(self, digest: str) -> Path:
         """Return the path of a bundle on this machine."""
-        return self.folder / f"{digest}.verse"
+        return self.folder / f"{digest}{SUFFIX}"
 
     def put(self, source: Path, digest: str) -> None:
-        """Store a complete file under its digest, durably. The source stays, and must not change afterwards.
+        """Move a complete file into the store under its digest, durably.
 
         Args:
-            source: the file, which a bundle of the same digest may replace.
+            source: the file, which nobody else may have open. It replaces a stored file of other bytes.
             digest: its SHA-256, in hexadecimal.
 
         Raises:
             FileNotFoundError: There is no source.
         """
         target = self.local_copy(digest)
-        if not source.exists():
-            raise FileNotFoundError(source)
-        if target.exists():
-            return
-        copy = target.with_name(f".{digest}.{secrets.token_hex(6)}.part")  # several threads may put it at once
-        try:
-            os.link(source, copy)  # two names of one file, where the disk can
-        except OSError:
-            if not source.exists():
-                raise
-            _copy(source, copy)
-        copy.replace(target)
-        copy.unlink(missing_ok=True)  # renaming a file to another name of itself does nothing: another thread was first
-        _sync(target.parent)
+        if not self.is_whole(digest):
+            try:
+                source.replace(target)
+            except OSError as error:
+                if error.errno != errno.EXDEV:  # the folders are on different disks
+                    raise
+                copy = target.with_name(f".{digest}.{secrets.token_hex(6)}.part")
+                _copy(source, copy)
+                copy.replace(target)
+            _sync(target.parent)
+        source.unlink(missing_ok=True)
+
+    def remove(self, digest: str) -> None:
+        """Remove a bundle, if it is here."""
+        self.local_copy(digest).unlink(missing_ok=True)
+
+    def sizes(self) -> dict[str, int]:
+        """Return the bytes of every stored bundle, by digest."""
+        return {path.stem: path.stat().st_size for path in self.folder.glob(f"[0-9a-f]*{SUFFIX}")}
 
     def leftovers(self) -> list[Path]:
         """Return files that a crash left half-written. For a server's start."""

@@ -120,7 +120,7 @@ def test_the_organizer_may_draw_without_unverified_entries_and_a_late_verdict_ch
     close_submissions(evening.db, now=evening.now)
     assert draw_bracket(evening.db, without_missing=True, now=evening.now).state == "champion"
     assert job and not record_verdict(
-        evening.db, job, check_bundle(evening.bundles.local_copy(job.bundle)), now=evening.now
+        evening.db, job, check_bundle(evening.bundles.local_copy(job.bundle).read_bytes()), now=evening.now
     )
     assert console_view(evening.db, now=evening.now).counts["expired"] == 2
 

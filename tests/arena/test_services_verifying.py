@@ -29,7 +29,7 @@ def lease(evening: Evening, worker: str = "worker") -> Job:
 
 
 def passed(evening: Evening, job: Job) -> Report:
-    return check_bundle(evening.bundles.local_copy(job.bundle))
+    return check_bundle(evening.bundles.local_copy(job.bundle).read_bytes())
 
 
 def test_the_oldest_waiting_entry_is_leased_first(evening: Evening) -> None:
