@@ -172,7 +172,7 @@ class EntryNotFound(ArenaError):
         super().__init__(
             "there is no such entry here, or it is not shown yet: check the link and the secret"
             if prefix is None
-            else f"no entry starts with {prefix!r}: `arena event entries` lists the ids"
+            else f"no entry starts with {prefix!r}: `arena entry list` shows the ids"
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from arena.cli import bracket, demo, event, init, match, serve, verify
+from arena.cli import bracket, demo, entry, event, init, match, serve, verify
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -26,6 +26,7 @@ for command in (
     serve.serve,
     serve.worker,
     event.event,
+    entry.entry,
     bracket.bracket,
     match.match,
     demo.demo,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -114,6 +114,43 @@ def set_draw_word(db: Database, word: str, *, seen: int | None = None, now: floa
         require(event, Action.SET_DRAW_WORD)
         event.draw_word = word
         append(session, "draw-word-set", _word_digest(event), now=now)
+        return view_of(event)
+
+
+def set_limits(
+    db: Database,
+    *,
+    max_entries: int | None = None,
+    check_seconds: float | None = None,
+    check_memory: int | None = None,
+    seen: int | None = None,
+    now: float,
+) -> EventView:
+    """Set limits of entries, before the bracket is drawn. Entries that are in stay in.
+
+    Args:
+        db: the event's database.
+        max_entries: owners with a verse in the event; None: as it is.
+        check_seconds: seconds of one processor core that the check of a verse may take; None: as it is.
+        check_memory: bytes that it may use; None: as it is.
+        seen: number of the log's latest record that the caller was shown; None: not checked.
+        now: seconds since the epoch.
+
+    Raises:
+        AlreadyDone: The event has changed since the caller was shown it.
+        BadSetting: A limit is out of bounds.
+        WrongState: The bracket is drawn.
+    """
+    given = {"max_entries": max_entries, "check_seconds": check_seconds, "check_memory": check_memory}
+    changes = {name: value for name, value in given.items() if value is not None}
+    with db.writing() as session:
+        event = the_event(session)
+        require_unchanged(session, seen, {**STATE_CHANGES, "limits-set": "other limits were set"})
+        require(event, Action.SET_LIMITS)
+        check_rules(replace(rules_of(event), **changes))
+        for name, value in changes.items():
+            setattr(event, name, value)
+        append(session, "limits-set", changes, now=now)
         return view_of(event)
 
 

@@ -402,6 +402,7 @@ def _console_entries(session: Session) -> list[ConsoleEntry]:
             failures=row.failures,
             worker=row.worker if row.state == "verifying" else None,
             text=row.text,
+            claimed_at=row.claimed_at,
             seed=row.seed,
             duplicates=[duplicate.id for duplicate in by_claim[row.claim_digest] if duplicate.owner_id != row.owner_id],
         )

@@ -318,6 +318,7 @@ class ConsoleEntry:
     failures: int  # checks that could not be done, one after another
     worker: str | None
     text: str
+    claimed_at: float
     seed: int | None
     duplicates: list[str]  # entries of other owners with the same claim
 

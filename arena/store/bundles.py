@@ -15,6 +15,15 @@ SUFFIX = ".verse"
 
 
 @dataclass(frozen=True)
+class StoredBundle:
+    """One bundle on the disk."""
+
+    digest: str  # SHA-256, hexadecimal
+    size: int  # bytes
+    changed_at: float  # seconds since the epoch
+
+
+@dataclass(frozen=True)
 class BundleStore:
     """The folder of the bundles of an event."""
 
@@ -63,9 +72,10 @@ class BundleStore:
         """Remove a bundle, if it is here."""
         self.local_copy(digest).unlink(missing_ok=True)
 
-    def sizes(self) -> dict[str, int]:
-        """Return the bytes of every stored bundle, by digest."""
-        return {path.stem: path.stat().st_size for path in self.folder.glob(f"[0-9a-f]*{SUFFIX}")}
+    def stored(self) -> list[StoredBundle]:
+        """Return every bundle, in the order of their digests."""
+        found = [(path.stem, path.stat()) for path in sorted(self.folder.glob(f"[0-9a-f]*{SUFFIX}"))]
+        return [StoredBundle(digest, status.st_size, status.st_mtime) for digest, status in found]
 
     def leftovers(self) -> list[Path]:
         """Return files that a crash left half-written. For a server's start."""

@@ -29,12 +29,11 @@ from arena.rules.results import CastVotes, CountedPoll, compute_results
 from arena.services.bracket import (
     close_due,
     close_match,
-    disqualify,
     draw_bracket,
     open_match,
-    reinstate,
     undo_match,
 )
+from arena.services.disqualification import disqualify, reinstate
 from arena.services.events import (
     close_submissions,
     create_event,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from arena.services.bracket import disqualify
+from arena.services.disqualification import disqualify
 from arena.services.entries import entries_of, withdraw
 from arena.services.queries import console_view
 from arena.services.schemas import EntryStatus, Job
