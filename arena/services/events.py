@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields, replace
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -142,7 +143,7 @@ def set_limits(
         WrongState: The bracket is drawn.
     """
     given = {"max_entries": max_entries, "check_seconds": check_seconds, "check_memory": check_memory}
-    changes = {name: value for name, value in given.items() if value is not None}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     with db.writing() as session:
         event = the_event(session)
         require_unchanged(session, seen, {**STATE_CHANGES, "limits-set": "other limits were set"})
