@@ -144,13 +144,14 @@ def web_server(host: str, port: int, connections: int) -> Any:
 
 def _announce(settings: Settings, connections: int, say: Callable[[str], None], stop: Any) -> None:
     """Print the addresses as soon as the server answers."""
-    from arena.verification.runner import unenforced_rights
+    from arena.verification import runner
 
     deadline = time.monotonic() + READY_SECONDS
     while not is_answering(settings):
         if stop.wait(0.05) or time.monotonic() > deadline:
             return
     local = f"http://127.0.0.1:{settings.port}"
+    kept = runner.unenforced_rights()
     for line in (
         f"{settings.name}",
         f"  phones   {settings.base_url}/",
@@ -158,7 +159,7 @@ def _announce(settings: Settings, connections: int, say: Callable[[str], None], 
         f"  console  {settings.console_url}",
         f'           its password is the "console_password" in {settings.dir / "secrets.json"}',
         f"  carries {connections // CONNECTIONS_PER_PHONE:,} phones at once ({connections:,} connections)",
-        *(f"  warning: this system cannot keep the process of a check from {right}" for right in unenforced_rights()),
+        *(f"  warning: a check keeps its access to {right}: this system cannot take it away" for right in kept),
         "Ctrl-C ends it; everything that was confirmed is saved.",
     ):
         say(line)

@@ -85,7 +85,7 @@ def unenforced_rights() -> list[str]:
     try:
         return [str(right) for right in json.loads(ending.output)]
     except ValueError:
-        return ["anything"]
+        return ["everything"]
 
 
 def report_of(ending: Ending, limits: Limits) -> Report:
