@@ -104,11 +104,11 @@ DEAR = ModelConfig("modern", n_layer=64, n_head=3, n_embd=24, block_size=1024, v
 LARGEST = ModelConfig("modern", n_layer=8, n_head=127, n_embd=1016, block_size=1024, vocab_size=VOCABULARY.size)
 
 
-def dear_verse(number: int, config: ModelConfig = DEAR) -> bytes:
+def dear_verse(number: int, config: ModelConfig = DEAR, tokens: int = 1024) -> bytes:
     """A bundle that is made at once and checked slowly: nothing is decided, so that all of it must be replayed."""
     weights = {name: np.zeros(shape, np.float16) for name, shape in config.tensor_shapes().items()}
-    recipe = replace(RECIPE, prompt_ids=(2,) * 1024, temperature=0, seed=number, tokens=1024)
-    return pack(config, VOCABULARY, weights, Written(recipe, (3,) * 1024, np.full(1024, 1e-3)), {})
+    recipe = replace(RECIPE, prompt_ids=(2,) * 1024, temperature=0, seed=number, tokens=tokens)
+    return pack(config, VOCABULARY, weights, Written(recipe, (3,) * tokens, np.full(tokens, 1e-3)), {})
 
 
 @cache
