@@ -67,7 +67,6 @@ def make_event(
     folder: Path,
     *,
     name: str,
-    draw_word: str,
     rules: EventRules = EventRules(),  # noqa: B008  (frozen)
     database_url: str | None = None,
     port: int = Settings.port,
@@ -79,7 +78,6 @@ def make_event(
     Args:
         folder: new, or an empty folder.
         name: what every page calls the event.
-        draw_word: the word that seeds the draw and decides ties.
         rules: limits of entries and lengths of votes.
         database_url: an empty database; None: a file in the folder.
         port: the port that the server listens on.
@@ -107,6 +105,6 @@ def make_event(
             db.dispose()
     settings = create_event_folder(folder, name, database_url=database_url, port=port, public_url=public_url)
     event = open_event(settings)
-    events.create_event(event.db, name=name, draw_word=draw_word, rules=rules, now=now)
+    events.create_event(event.db, name=name, rules=rules, now=now)
     event.close()
     return settings

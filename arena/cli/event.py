@@ -91,22 +91,6 @@ def close_submissions(ctx: EventContext) -> None:
     echo_lines(state_lines(events.close_submissions(ctx.db, now=time.time())))
 
 
-@event.command("word")
-@click.argument("word")
-@with_event
-def set_draw_word(ctx: EventContext, word: str) -> None:
-    """Set the draw word. It seeds the draw and decides ties. Ask the audience for a word.
-
-    \b
-    Example:
-      arena event word "nightingale"
-    """
-    from arena.services import events
-
-    events.set_draw_word(ctx.db, word, now=time.time())
-    click.echo("the draw word is set; the log has its digest")
-
-
 @event.command("limits")
 @click.option("--entries", type=click.IntRange(1), help="Owners who may have a verse in the event.")
 @click.option("--check-seconds", type=click.FloatRange(1), help="Processor seconds that the check of a verse may take.")

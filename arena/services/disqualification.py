@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from arena.errors import EntryNotFound, QuotaReached, WrongState
 from arena.rules.lifecycle import LIVE, Action, is_drawn
 from arena.services.bracket import settle
-from arena.services.entries import check_place
+from arena.services.entries import check_place, may_reinstate
 from arena.services.events import clean_name, require, the_event
 from arena.services.log import append, require_unchanged
 from arena.services.verification import enqueue, replace_earlier
@@ -159,11 +159,9 @@ def _disqualify(session: Session, entry: Entry, reason: str, now: float) -> None
 
 def _reinstate(session: Session, event: Event, entry: Entry, now: float) -> None:
     """Reinstate an entry, or raise before anything is written."""
-    if entry.state != "disqualified":
-        raise WrongState("reinstating this verse", event.state, "one that it was disqualified from")
+    if not may_reinstate(event, entry):
+        raise WrongState("reinstating this verse", event.state, "one whose bracket has it, or has none yet")
     drawn = is_drawn(event.state)
-    if drawn and entry.seed is None:
-        raise WrongState("reinstating this verse", event.state, "one whose bracket has it")
     if not drawn:
         check_place(session, event, entry.owner_id)
     entry.code = entry.reason = None
