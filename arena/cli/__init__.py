@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from arena.cli import bracket, demo, entry, event, init, match, serve, verify
+from arena.cli import backup, bracket, demo, entry, event, init, match, serve, verify
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -29,6 +29,8 @@ for command in (
     entry.entry,
     bracket.bracket,
     match.match,
+    backup.backup,
+    backup.restore,
     demo.demo,
 ):
     main.add_command(command)

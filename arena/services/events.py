@@ -250,6 +250,20 @@ def publish(db: Database, *, seen: int | None = None, now: float) -> EventView:
         return view_of(event)
 
 
+def mark_restored(db: Database, *, made_at: float, now: float) -> None:
+    """Record that the event goes on from a backup, so that phones send again what it may not have.
+
+    Args:
+        db: the event's database, as restored.
+        made_at: when the backup was made, seconds since the epoch.
+        now: seconds since the epoch.
+    """
+    with db.writing() as session:
+        event = the_event(session)
+        event.epoch += 1
+        append(session, "event-restored", {"made_at": made_at}, now=now)
+
+
 def the_event(session: Session) -> Event:
     """Return the event's row.
 

@@ -113,6 +113,7 @@ class Ballot:
     """A match as one voter sees it."""
 
     match: str  # id
+    poll: int  # number of the poll of this match, from 0
     title: str  # "Final"
     poll_round: int  # 0: first vote, 1: re-vote after a tie
     left: str  # the verse on the left, in this voter's order
@@ -202,7 +203,22 @@ class Snapshot:
     entries: EntryCounts
     matches: MatchCounts
     champion: str | None  # entry id
+    epoch: int  # how often the event was restored from a backup: what phones were told before may be unknown now
     version: int  # number of the latest record of the log; grows with every change that anybody may see
+
+
+# Backups
+
+
+@dataclass(frozen=True)
+class BackupReport:
+    """What a backup holds."""
+
+    event: str  # name
+    record: int  # number of the log's latest record
+    hash: str  # of that record
+    bundles: int
+    copied: int  # of the bundles: those that were not in the folder before
 
 
 # Pages

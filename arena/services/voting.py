@@ -81,6 +81,7 @@ def get_ballot(db: Database, match_id: str, secret: str, *, now: float) -> Ballo
         left = left_side(identity.voter_id, match_id)
         return Ballot(
             match=match_id,
+            poll=row.poll,
             title=title_of(match_id, row.round, row.slot, _rounds(session)),
             poll_round=row.poll_round,
             left=row.upper if left == "upper" else row.lower,

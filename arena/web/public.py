@@ -34,6 +34,7 @@ def phase_key(state: Snapshot) -> str:
         state.matches.closed,
         state.next,
         state.closes_at,
+        state.epoch,
     ]
     return "|".join("" if part is None else str(int(part) if isinstance(part, float) else part) for part in parts)
 
