@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from arena.cli import backup, bracket, demo, entry, event, init, match, serve, verify
+from arena.cli import backup, bracket, demo, entry, event, init, match, plan, serve, verify
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -23,6 +23,7 @@ def main() -> None:
 for command in (
     verify.verify,
     init.init,
+    plan.plan,
     serve.serve,
     serve.worker,
     event.event,

@@ -17,6 +17,7 @@ from arena.errors import AmbiguousEntry, EntryNotFound
 from arena.rules.bracket import VOTED, Standing, round_title, title_of
 from arena.rules.lifecycle import ENTRY_STATES, UNDECIDED, has_champion, phase_at
 from arena.rules.results import Podium, podium_of
+from arena.rules.timetable import PAUSE_SECONDS, compute_timetable, fitting_entries, fitting_match_seconds
 from arena.services.entries import may_reinstate, reason_of
 from arena.services.events import the_event, view_of
 from arena.services.log import head
@@ -33,6 +34,7 @@ from arena.services.schemas import (
     Side,
     Snapshot,
     StageView,
+    VotingPlan,
 )
 from arena.services.verification import queue_places
 from arena.store.schema import Entry, Event, LogRecord, Match, Vote
@@ -182,6 +184,7 @@ def console_view(db: Database, *, now: float) -> ConsoleView:
             next=bracket_view.next,
             champion=bracket_view.champion,
             third=bracket_view.third,
+            voting=plan_voting(counts["verified"], bracket_view.event.match_seconds),
             voted=session.scalar(select(Vote.match_id).limit(1)) is not None,
             log_number=number,
             log_hash=digest,
@@ -238,6 +241,26 @@ def latest_record(db: Database) -> int:
     """Return the number of the log's latest record; 0 before the first."""
     with db.reading() as session:
         return head(session)[0]
+
+
+def plan_voting(
+    entries: int, match_seconds: float, *, pause_seconds: float | None = None, minutes: float | None = None
+) -> VotingPlan:
+    """Plan the time of the voting.
+
+    Args:
+        entries: that take part.
+        match_seconds: of a vote.
+        pause_seconds: between two votes; None: as usual.
+        minutes: the time there is; None: unknown.
+    """
+    pause = PAUSE_SECONDS if pause_seconds is None else pause_seconds
+    whole = compute_timetable(entries, match_seconds, pause)
+    if minutes is None:
+        return VotingPlan(entries, whole.matches, whole.seconds)
+    seconds = 60 * minutes
+    fitting = fitting_entries(seconds, match_seconds, pause)
+    return VotingPlan(entries, whole.matches, whole.seconds, fitting, fitting_match_seconds(entries, seconds, pause))
 
 
 @dataclass(frozen=True)

@@ -207,6 +207,20 @@ class Snapshot:
     version: int  # number of the latest record of the log; grows with every change that anybody may see
 
 
+# The time
+
+
+@dataclass(frozen=True)
+class VotingPlan:
+    """How long the voting takes, one match after the other, without second votes after ties."""
+
+    entries: int
+    matches: int  # without byes
+    seconds: float  # of all of them, with the pauses
+    fitting_entries: int | None = None  # that fit into the time there is; None: no time was given
+    fitting_match_seconds: float | None = None  # of a vote with which all fit; None: too short to read two verses
+
+
 # Backups
 
 
@@ -354,6 +368,7 @@ class ConsoleView:
     next: MatchView | None
     champion: Side | None
     third: Side | None
+    voting: VotingPlan  # of the entries that are verified now
     voted: bool  # somebody has voted: the draw stays
     log_number: int
     log_hash: str
