@@ -45,9 +45,11 @@ class Check:
     job: Job
     thread: threading.Thread
     cancelled: threading.Event
+    started_at: float  # seconds since the epoch
     renewed_at: float  # seconds since the epoch
     report: Report | None = None  # set when the check is done
     lease_lost: bool = False
+    overrun: bool = False  # it takes much longer than expected, and is stopped
 
 
 class Worker:
@@ -136,7 +138,8 @@ class Worker:
         return 1 < self._jobs <= dear + 1
 
     def _start(self, job: Job) -> None:
-        check = Check(job, threading.Thread(), threading.Event(), self._clock())
+        now = self._clock()
+        check = Check(job, threading.Thread(), threading.Event(), now, now)
         check.thread = threading.Thread(target=self._run_check, args=(check,), name=f"check-{job.entry[:8]}")
         self._checks.append(check)
         check.thread.start()
@@ -159,12 +162,22 @@ class Worker:
         if not check.thread.is_alive():
             if check.report is not None:
                 verification.record_verdict(self._db, check.job, check.report, now=now)
+            elif check.overrun:
+                verification.postpone(self._db, check.job, now=now)
             self._checks.remove(check)
+        elif self._is_overrun(check, now):
+            check.overrun = True
+            check.cancelled.set()
         elif now - check.renewed_at >= RENEW_EVERY and not check.lease_lost:
             check.renewed_at = now
             if not verification.renew(self._db, check.job, lease_seconds=LEASE_SECONDS, now=now):
                 check.lease_lost = True  # withdrawn, or another worker has it: nobody waits for this verdict
                 check.cancelled.set()
+
+    def _is_overrun(self, check: Check, now: float) -> bool:
+        """Whether a check takes the place of quick ones for too long."""
+        quick = check.job.cost <= verification.QUICK_SECONDS
+        return self._jobs > 1 and quick and now - check.started_at > verification.OVERRUN_SECONDS
 
     def _wait(self, seconds: float) -> None:
         self._wake.wait(seconds)

@@ -174,5 +174,5 @@ def _reinstate(session: Session, event: Event, entry: Entry, now: float) -> None
     elif entry.bundle is not None:
         enqueue(session, entry, now=now)
     else:
-        entry.state, entry.received = "receiving", entry.header_bytes  # its part was removed
+        entry.state, entry.received, entry.heard_at = "receiving", entry.header_bytes, now  # its part was removed
     session.flush()

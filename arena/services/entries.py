@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import false, func, select
 from sqlalchemy.orm import Session
 
 from arena.errors import (
@@ -40,6 +40,7 @@ from trainer.verse.errors import BundleError
 from trainer.verse.text import pluralize
 
 MAX_AUTHOR = 40  # characters of a display name: one line on a phone
+IDLE_SECONDS = 900.0  # without bytes, until a claim expires while submissions are open
 MAX_PROVENANCE = 32 * 2**10  # bytes kept in the database; the bundle has all of it
 TOO_CLOSE = "too-close"  # code of an UNDECIDED verdict, which is nobody's fault
 
@@ -105,8 +106,10 @@ def take_claim(
             elif entry.name != name and allows(event.state, Action.RENAME_ENTRY):
                 entry.name = name
                 append(session, "entry-renamed", {"entry": entry_id}, now=now)
-            if entry.state == "receiving" and repeated and spool.size(entry_id) < entry.received:
-                entry.received = entry.header_bytes  # the disk lost some: start again
+            if entry.state == "receiving" and repeated:
+                entry.heard_at = now
+                if spool.size(entry_id) < entry.received:
+                    entry.received = entry.header_bytes  # the disk lost some: start again
             receipt = make_receipt(entry, repeated, key)
         if entry.state == "receiving":
             spool.start(entry_id, header)  # after the row: `uploads.drop_parts` removes parts that no row receives
@@ -177,14 +180,28 @@ def withdraw(db: Database, entry_id: str, secret: str, *, now: float) -> EntrySt
 
 
 def expire_claims(db: Database, *, now: float) -> int:
-    """Let claims expire whose tensors did not follow within the grace time; return how many."""
+    """Let claims expire whose tensors did not follow within the grace time; return how many.
+
+    While submissions are open, those expire of which nothing has arrived for a while: others need their places and
+    their bytes of the disk. They may be claimed again. After the closing, a claim waits until the grace time ends.
+    """
+
+    def late(session: Session) -> Any:
+        event = the_event(session)
+        receiving = select(Entry).where(Entry.state == "receiving")
+        if _is_open(event, now):
+            return receiving.where(Entry.heard_at < now - IDLE_SECONDS)
+        return receiving if is_grace_over(event, now) else receiving.where(false())
+
     with db.reading() as session:
-        if not is_grace_over(the_event(session), now) or not session.scalar(_count(Entry.state == "receiving")):
+        if session.scalars(late(session).limit(1)).first() is None:
             return 0
     with db.writing() as session:
-        if not is_grace_over(the_event(session), now):
-            return 0
-        return expire(session, session.scalars(select(Entry).where(Entry.state == "receiving")).all(), now=now)
+        is_open = _is_open(the_event(session), now)
+        entries = session.scalars(late(session)).all()
+        for entry in entries:
+            entry.reason = f"no bytes arrived for {IDLE_SECONDS / 60:.0f} minutes: submit it again" if is_open else None
+        return expire(session, entries, now=now)
 
 
 def expire(session: Session, entries: Sequence[Entry], *, now: float) -> int:
@@ -429,7 +446,8 @@ def _enter(
             facts=_facts(claim),
         )
         session.add(entry)
-    entry.name, entry.claimed_at, entry.cost, entry.memory = name, now, cost.seconds, cost.memory
+    entry.name, entry.claimed_at, entry.heard_at = name, now, now
+    entry.cost, entry.memory = cost.seconds, cost.memory
     entry.code = entry.reason = entry.verdict = entry.turn_at = None
     entry.state, entry.received, entry.bundle = "receiving", entry.header_bytes, kept
     session.flush()

@@ -85,7 +85,7 @@ def take_piece(
             _complete(db, bundles, spool, entry, now)
         else:
             with db.writing() as session:
-                _update(session, entry_id, received=offset + len(data))
+                _update(session, entry_id, received=offset + len(data), heard_at=now)
     return entry_status(db, entry_id, secret, now=now)
 
 

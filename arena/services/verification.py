@@ -19,7 +19,7 @@ from arena.services.log import append
 from arena.services.schemas import Job
 from arena.store.schema import Entry, Verification
 from arena.store.unit_of_work import Database
-from arena.verification.report import Report
+from arena.verification.report import Report, failed
 
 BACK_OFF = (1.0, 5.0, 20.0, 60.0)  # seconds before a failed check is tried again; the last one repeats
 OWN_LIMITS = ("memory", "time", "output")  # ERROR codes of a bundle that uses more than its header's model should need
@@ -28,6 +28,8 @@ MAX_REASON = 400  # characters
 DECISIVE = ("PASS", "FAIL", "UNDECIDED", "MALFORMED")  # verdicts about the bytes; ERROR is about the machine
 PATIENCE = 30.0  # seconds that an entry lets others pass for each second that its check costs
 LATELY = 600.0  # seconds for which an owner's checks count
+OVERRUN_SECONDS = 15.0  # after which a check that was called quick is none
+DEAR_SECONDS = 20.0  # what its next check counts for
 QUICK_SECONDS = 5.0  # of processor time: a quick check, for which a worker keeps one of its places free
 
 
@@ -154,6 +156,23 @@ def release(db: Database, job: Job, reason: str, *, now: float) -> bool:
         False if the lease had ended.
     """
     return record_verdict(db, job, Report("ERROR", code="released", reason=reason[:MAX_REASON]), now=now)
+
+
+def postpone(db: Database, job: Job, *, now: float) -> None:
+    """Return an entry to the queue as a dear one: its check takes much longer than its header made expect.
+
+    Args:
+        db: the event's database.
+        job: the attempt, which was stopped.
+        now: seconds since the epoch.
+    """
+    with db.writing() as session:
+        entry = _leased(session, job)
+        _end_attempt(session, job, failed("time", f" ({OVERRUN_SECONDS:,.0f} seconds)"), now)
+        if entry is not None:
+            entry.cost, entry.lease_until = max(entry.cost, DEAR_SECONDS), None
+            append(session, "check-postponed", {"entry": entry.id, "attempt": job.attempt}, now=now)
+            enqueue(session, entry, now=now)
 
 
 def reason_of_report(report: Report) -> str:

@@ -8,7 +8,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 SUFFIX = ".verse"
@@ -28,18 +28,26 @@ class BundleStore:
     """The folder of the bundles of an event."""
 
     folder: Path
+    _whole: dict[str, tuple[int, int, int]] = field(default_factory=dict, repr=False, compare=False)  # see `is_whole`
 
     def prepare(self) -> None:
         """Make the folder."""
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def is_whole(self, digest: str) -> bool:
-        """Whether the bundle is here with the bytes that its name says. It reads all of them."""
+        """Whether the bundle is here with the bytes that its name says. They are read once, and after each change."""
         try:
             with self.local_copy(digest).open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest() == digest
+                status = os.fstat(file.fileno())
+                version = (status.st_ino, status.st_size, status.st_mtime_ns)
+                if self._whole.get(digest) == version:
+                    return True
+                if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+                    return False
         except FileNotFoundError:
             return False
+        self._whole[digest] = version
+        return True
 
     def local_copy(self, digest: str) -> Path:
         """Return the path of a bundle on this machine."""

@@ -100,6 +100,7 @@ class Entry(Base):
     size: Mapped[int]  # bytes of the whole bundle
     header_bytes: Mapped[int]
     received: Mapped[int]  # bytes, header included
+    heard_at: Mapped[float]  # the claim, or the latest piece, arrived
     tensors_sha256: Mapped[str] = mapped_column(String(64))
     bundle: Mapped[str | None] = mapped_column(String(64))  # SHA-256 of the whole file, once it is there
     text: Mapped[str] = mapped_column(Text)  # the verse; untrusted

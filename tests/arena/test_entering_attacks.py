@@ -225,6 +225,7 @@ def test_an_event_of_default_rules_takes_256_owners_and_none_more_than_a_bracket
                     size=1,
                     header_bytes=1,
                     received=1,
+                    heard_at=1.0,
                     tensors_sha256=owner,
                     text="x",
                     prompt="",
@@ -239,6 +240,33 @@ def test_an_event_of_default_rules_takes_256_owners_and_none_more_than_a_bracket
         set_limits(evening.db, max_entries=1_025, now=evening.now)
     disqualify_all(evening.db, [f"{number:032x}" for number in range(256)], "a program", now=evening.now)
     assert owner.claim(verse(1)).status_code == 201
+
+
+def test_a_claim_that_sends_nothing_gives_its_place_and_its_bytes_back(
+    evening: Evening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_limits(evening.db, max_entries=1, now=evening.now)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: Disk(10**9, 0, 4_000_000))
+    silent, data = trainer(evening, "eve"), large_verse(1)
+    entry = silent.claim(data).json["entry"]
+    scheduler = Scheduler(evening.db, evening.spool, clock=lambda: evening.now)
+    evening.now += 900
+    scheduler.step()
+    assert trainer(evening, "ann").claim(large_verse(2)).status_code == 429
+    evening.now += 1
+    scheduler.step()
+    assert silent.status(entry).json["state"] == "expired" and "15 minutes" in silent.status(entry).json["reason"]
+    assert evening.spool.parts() == []
+    late = trainer(evening, "ann").claim(large_verse(2)).json
+    evening.now += 890
+    piece = large_verse(2)[late["offset"] : late["offset"] + 1_000]
+    trainer(evening, "ann").piece(late["entry"], late["offset"], piece)
+    evening.now += 890
+    scheduler.step()  # it sends, if slowly
+    evening.close()
+    evening.now += 890
+    scheduler.step()  # and after the closing it has the grace time
+    assert trainer(evening, "ann").status(late["entry"]).json["state"] == "receiving"
 
 
 # D12: another model after the closing

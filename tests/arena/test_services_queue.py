@@ -15,10 +15,11 @@ from arena.services import queries
 from arena.services.entries import entry_status
 from arena.services.events import set_limits
 from arena.services.schemas import ConsoleEntry, EventRules, Job
-from arena.services.verification import QUICK_SECONDS, claim_next, record_verdict
+from arena.services.verification import OVERRUN_SECONDS, QUICK_SECONDS, claim_next, record_verdict
 from arena.verification.check import check_bundle
 from arena.verification.cost import estimate_cost
 from arena.verification.report import Report
+from arena.verification.runner import Cancelled
 from arena.worker import Worker
 from tests.arena.test_web_enter import Trainer
 from tests.support.bundles import LARGEST, dear_verse, forged_verse, header_of, undecided_verse, verse
@@ -189,6 +190,28 @@ def test_a_check_that_needs_more_than_the_budget_runs_alone(evening: Evening) ->
     assert first and lease(evening, memory=1) is None
     check(evening, first)
     assert lease(evening, memory=1)
+
+
+def test_a_check_that_was_called_quick_and_is_not_makes_room_and_ends_among_the_dear_ones(evening: Evening) -> None:
+    slow = evening.enter("eve", verse(1))
+    options: dict[str, Any] = {"jobs": 2, "clock": lambda: evening.now, "check": stubborn}
+    worker = Worker(evening.db, evening.bundles, name="one", **options)
+    worker.step()
+    assert states(evening) == ["verifying"]
+    evening.now += OVERRUN_SECONDS + 1
+    worker.step()
+    assert within(10, lambda: worker.step() or states(evening) != ["verifying"] or by_name(evening)["eve"].attempt == 2)
+    worker.stop()
+    worker.run()
+    evening.now += 1
+    honest = evening.enter("ann", verse(2))
+    assert lease(evening, quick=True).entry == honest  # type: ignore[union-attr]
+    assert lease(evening, quick=True) is None and lease(evening).entry == slow  # type: ignore[union-attr]
+
+
+def stubborn(_: Path, cancelled: threading.Event) -> Report:
+    cancelled.wait(20)
+    raise Cancelled
 
 
 @pytest.mark.slow

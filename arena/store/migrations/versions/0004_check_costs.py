@@ -1,4 +1,4 @@
-"""Add what checks cost and may cost, the order of the queue, and the bytes that a check was about."""
+"""Add what checks cost and may cost, the queue's order, the bytes that a check was about, and when bytes arrived."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ def upgrade() -> None:
     op.execute("ALTER TABLE entries RENAME COLUMN queued_at TO turn_at")
     op.add_column("entries", sa.Column("cost", sa.Double(), nullable=False, server_default=str(OLD_COST)))
     op.add_column("entries", sa.Column("memory", sa.BigInteger(), nullable=False, server_default="0"))
+    op.add_column("entries", sa.Column("heard_at", sa.Double(), nullable=False, server_default="0"))
+    op.execute("UPDATE entries SET heard_at = claimed_at")
     op.execute(f"UPDATE entries SET memory = {OLD_MEMORY} + 6 * CAST(size AS BIGINT)")
     op.create_index(op.f("ix_entries_state_turn_at"), "entries", ["state", "turn_at"])
     op.create_index(op.f("ix_entries_bundle"), "entries", ["bundle"])
