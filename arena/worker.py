@@ -77,8 +77,8 @@ class Worker:
             clock: seconds since the epoch.
             check: checks one file, and stops when the event is set.
         """
-        self._db, self._bundles, self._name, self._jobs = db, bundles, name, jobs
-        self._memory, self._clock, self._check = memory, clock, check
+        self._db, self._bundles, self._name, self.jobs = db, bundles, name, jobs
+        self.memory, self._clock, self._check = memory, clock, check
         self._checks: list[Check] = []
         self._wake = threading.Event()
         self._stopping = False
@@ -107,12 +107,12 @@ class Worker:
         now = self._clock()
         for check in list(self._checks):
             self._update(check, now)
-        while len(self._checks) < self._jobs and not self._stopping:
+        while len(self._checks) < self.jobs and not self._stopping:
             job = verification.claim_next(
                 self._db,
                 worker=self._name,
                 lease_seconds=LEASE_SECONDS,
-                memory=self._memory,
+                memory=self.memory,
                 quick=self._only_quick(),
                 now=self._clock(),
             )
@@ -135,7 +135,7 @@ class Worker:
     def _only_quick(self) -> bool:
         """Whether the last free place is to be kept for quick checks."""
         dear = sum(check.job.cost > verification.QUICK_SECONDS for check in self._checks)
-        return 1 < self._jobs <= dear + 1
+        return 1 < self.jobs <= dear + 1
 
     def _start(self, job: Job) -> None:
         now = self._clock()
@@ -177,7 +177,7 @@ class Worker:
     def _is_overrun(self, check: Check, now: float) -> bool:
         """Whether a check takes the place of quick ones for too long."""
         quick = check.job.cost <= verification.QUICK_SECONDS
-        return self._jobs > 1 and quick and now - check.started_at > verification.OVERRUN_SECONDS
+        return self.jobs > 1 and quick and now - check.started_at > verification.OVERRUN_SECONDS
 
     def _wait(self, seconds: float) -> None:
         self._wake.wait(seconds)

@@ -7,9 +7,11 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from arena.processes import python_command
@@ -19,7 +21,7 @@ from arena.services import entries, events, queries
 from arena.services.schemas import ConsoleEntry
 from arena.verification.report import Report
 from arena.verification.runner import Cancelled, verify_file
-from arena.worker import LEASE_SECONDS, RENEW_EVERY, Worker
+from arena.worker import LEASE_SECONDS, RENEW_EVERY, Worker, run_worker
 from tests.support.bundles import forged_verse, verse
 from tests.support.evening import Evening, secret_of
 from tests.support.server import Process, within
@@ -211,3 +213,17 @@ def test_the_attached_worker_ends_when_its_input_closes(evening: Evening) -> Non
         assert process.popen.wait(10) in (0, 1)
     finally:
         process.end()
+
+
+def test_a_worker_checks_two_at_once_within_half_of_the_free_memory_or_what_is_set(evening: Evening) -> None:
+    made: list[Worker] = []
+
+    def ready(worker: Worker) -> None:
+        made.append(worker)
+        worker.stop()
+
+    run_worker(evening.settings, ready=ready)
+    run_worker(replace(evening.settings, check_memory_bytes=10**9), jobs=3, ready=ready)
+    half = psutil.virtual_memory().total / 2
+    assert made[0].jobs >= 2 and made[0].memory and 0 < made[0].memory <= half
+    assert (made[1].jobs, made[1].memory) == (3, 10**9)
