@@ -182,22 +182,30 @@ def choose_entries() -> str:
     return render_template("entries.html", wanted=wanted, chosen=chosen, back=back)
 
 
-@console.post("/entries/<any(disqualify, reinstate):action>")
-def change_entries(action: str) -> Response:
-    """Disqualify or reinstate the entries that `choose_entries` showed."""
-    ctx, back = get_context(), action == "reinstate"
-    wanted = EntryFilter(
+@console.post("/entries/disqualify")
+def disqualify_chosen() -> Response:
+    """Disqualify the entries that `choose_entries` showed."""
+    ids = [entry.entry for entry in _chosen(_shown_filter(), False)]
+    disqualification.disqualify_all(get_context().db, ids, request.form.get("reason", ""), now=get_context().now)
+    return _back()
+
+
+@console.post("/entries/reinstate")
+def reinstate_chosen() -> Response:
+    """Reinstate the entries that `choose_entries` showed."""
+    ids = [entry.entry for entry in _chosen(_shown_filter(), True)]
+    disqualification.reinstate_all(get_context().db, ids, now=get_context().now)
+    return _back()
+
+
+def _shown_filter() -> EntryFilter:
+    """Return the filter of the page with this form, which says until when entries are meant."""
+    return EntryFilter(
         owner=request.form.get("owner") or None,
         since=_number("since", 0, 2**40) or None,
         until=_number("until", 1, 2**40),
         name=request.form.get("name") or None,
     )
-    ids = [entry.entry for entry in _chosen(wanted, back)]
-    if back:
-        disqualification.reinstate_all(ctx.db, ids, now=ctx.now)
-    else:
-        disqualification.disqualify_all(ctx.db, ids, request.form.get("reason", ""), now=ctx.now)
-    return _back()
 
 
 def _chosen(wanted: EntryFilter, back: bool) -> list[ConsoleEntry]:
