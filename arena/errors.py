@@ -425,6 +425,16 @@ class MatchClosed(ArenaError):
         super().__init__("this match is closed: a vote you gave before that counts, this one does not", match=match_id)
 
 
+class VoteNotBegun(ArenaError):
+    """A vote while the two verses are still read."""
+
+    code = "vote-not-begun"
+
+    def __init__(self, match: str, seconds: float) -> None:
+        wait = pluralize(max(1, round(seconds)), "second")
+        super().__init__(f"the vote begins in {wait}: read both verses first", match=match)
+
+
 class PollRoundOver(ArenaError):
     """A vote in a round of the poll that is no longer, or not yet, the open one."""
 

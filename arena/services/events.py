@@ -354,6 +354,8 @@ def check_rules(rules: EventRules) -> None:
         "max_entries": (1, MAX_PLACES),
         "check_seconds": (1, 86_400),
         "check_memory": (MIN_MEMORY, 2**40),
+        "prompt_characters": (1, 65_536),
+        "reading_seconds": (0, 3_600),
         "match_seconds": (0, 86_400),
         "revote_seconds": (0, 86_400),
     }

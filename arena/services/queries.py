@@ -52,7 +52,9 @@ def snapshot(db: Database, *, now: float) -> Snapshot:
         rounds = session.scalar(select(func.max(Match.round))) or 0
         shape = (Match.id, Match.round, Match.slot)
         opened = session.execute(
-            select(*shape, Match.poll, Match.poll_round, Match.closes_at).where(Match.state == "open").limit(1)
+            select(*shape, Match.poll, Match.poll_round, Match.votes_from, Match.closes_at)
+            .where(Match.state == "open")
+            .limit(1)
         ).first()
         last = session.scalar(
             select(Match.id)
@@ -76,6 +78,7 @@ def snapshot(db: Database, *, now: float) -> Snapshot:
             title=title_of(opened.id, opened.round, opened.slot, rounds),
             round=opened.round,
             poll_round=opened.poll_round,
+            opens_at=opened.votes_from if (opened.votes_from or 0.0) > now else None,
             closes_at=opened.closes_at,
             votes=_votes(session, opened.id, opened.poll, opened.poll_round),
         )
@@ -99,7 +102,7 @@ def snapshot(db: Database, *, now: float) -> Snapshot:
 def stage_view(db: Database, *, now: float) -> StageView:
     """Return what the stage shows."""
     with db.reading() as session:
-        bracket_view = BracketView.load(session)
+        bracket_view = BracketView.load(session, now)
         number, digest = head(session)
         return StageView(
             event=view_of(bracket_view.event),
@@ -120,7 +123,7 @@ def stage_view(db: Database, *, now: float) -> StageView:
 def results_view(db: Database, *, now: float) -> ResultsView:
     """Return the public results: closed matches with verses and tallies, and the names that are public."""
     with db.reading() as session:
-        bracket_view = BracketView.load(session)
+        bracket_view = BracketView.load(session, now)
         number, digest = head(session)
         closed = [match for match in bracket_view.matches if match.state == "closed" and match.upper and match.lower]
         return ResultsView(
@@ -147,7 +150,7 @@ def entry_view(db: Database, entry_id: str, *, now: float) -> EntryView:
         EntryNotFound: There is none, it is still secret, or it was disqualified.
     """
     with db.reading() as session:
-        bracket_view = BracketView.load(session)
+        bracket_view = BracketView.load(session, now)
         entry = session.get(Entry, entry_id)
         if entry is None or entry.seed is None or entry.bundle is None or not bracket_view.is_done(entry_id):
             raise EntryNotFound
@@ -169,7 +172,7 @@ def entry_view(db: Database, entry_id: str, *, now: float) -> EntryView:
 def console_view(db: Database, *, now: float) -> ConsoleView:
     """Return what the console shows to the organizer."""
     with db.reading() as session:
-        bracket_view = BracketView.load(session)
+        bracket_view = BracketView.load(session, now)
         number, digest = head(session)
         counts = _counts(session)
         recent = session.scalars(select(LogRecord).order_by(LogRecord.number.desc()).limit(RECENT))
@@ -225,16 +228,16 @@ def find_entry(db: Database, prefix: str) -> str:
     return ids[0]
 
 
-def get_open_match(db: Database) -> MatchView | None:
-    """Return the match that is open for votes."""
+def get_open_match(db: Database, *, now: float) -> MatchView | None:
+    """Return the match that is open."""
     with db.reading() as session:
-        return BracketView.load(session).open
+        return BracketView.load(session, now).open
 
 
-def get_next_match(db: Database) -> MatchView | None:
+def get_next_match(db: Database, *, now: float) -> MatchView | None:
     """Return the first match that can be opened."""
     with db.reading() as session:
-        return BracketView.load(session).next
+        return BracketView.load(session, now).next
 
 
 def latest_record(db: Database) -> int:
@@ -273,14 +276,16 @@ class BracketView:
     podium: Podium
 
     @classmethod
-    def load(cls, session: Session) -> BracketView:
-        """Read the matches and the entries in them."""
+    def load(cls, session: Session, now: float) -> BracketView:
+        """Read the matches and the entries in them, at the time `now`."""
         event = the_event(session)
         rows = session.scalars(select(Match).order_by(Match.position)).all()
         entries = {
             entry.id: entry
             for entry in session.execute(
-                select(Entry.id, Entry.seed, Entry.name, Entry.text, Entry.state).where(Entry.seed.is_not(None))
+                select(Entry.id, Entry.seed, Entry.name, Entry.text, Entry.prompt, Entry.state).where(
+                    Entry.seed.is_not(None)
+                )
             )
         }
         playing = {side for row in rows if row.state != "closed" for side in (row.upper_id, row.lower_id)}
@@ -297,10 +302,12 @@ class BracketView:
                 mark = "won" if row.winner_id == entry_id else "lost"
             if entry.state == "disqualified" and mark != "won":
                 mark = "out"
+            is_public = entry_id in seen or entry_id in done
             return Side(
                 entry=entry_id,
                 seed=entry.seed,
-                text=entry.text if entry_id in seen or entry_id in done else None,
+                text=entry.text if is_public else None,
+                prompt=entry.prompt if is_public else "",
                 name=entry.name if entry_id in done else None,
                 mark=mark,
             )
@@ -317,6 +324,7 @@ class BracketView:
                 lower=side(row, row.lower_id),
                 ready=row.state == "pending" and bool(row.upper_id and row.lower_id),
                 poll_round=row.poll_round,
+                opens_at=row.votes_from if row.state == "open" and (row.votes_from or 0.0) > now else None,
                 closes_at=row.closes_at if row.state == "open" else None,
                 closed_at=row.closed_at if closed else None,
                 votes=_votes(session, row.id, row.poll, row.poll_round) if row.state == "open" else None,
@@ -427,6 +435,7 @@ def _console_entries(session: Session, event: Event) -> list[ConsoleEntry]:
             worker=row.worker if row.state == "verifying" else None,
             text=row.text,
             claimed_at=row.claimed_at,
+            prompt=row.prompt,
             seed=row.seed,
             duplicates=[duplicate.id for duplicate in by_claim[row.claim_digest] if duplicate.owner_id != row.owner_id],
             may_reinstate=may_reinstate(event, row),

@@ -32,6 +32,8 @@ class EventRules:
     max_entries: int = 256  # owners with a verse in the event: each has a place in the bracket
     check_seconds: float = 60.0  # of one processor core, that the check of a verse may take
     check_memory: int = 1_280 * 2**20  # bytes that it may use: the large preset with 400 tokens takes 1,125 MiB
+    prompt_characters: int = 60  # of a verse's prompt, at most
+    reading_seconds: float = 0.0  # in which a match is shown before its vote begins
     match_seconds: float = 60.0  # of a first vote
     revote_seconds: float = 30.0  # of a vote after a tie
 
@@ -84,6 +86,7 @@ class EntryStatus:
     code: str | None  # why it is in this state, for programs
     reason: str  # one plain sentence: what this state means and what to do
     text: str  # the verse
+    prompt: str
     claimed_at: float
     may_replace: bool  # the owner may enter another verse now
     may_withdraw: bool
@@ -109,6 +112,15 @@ class Job:
 
 
 @dataclass(frozen=True)
+class BallotSide:
+    """One verse of a ballot."""
+
+    label: Literal["A", "B"]  # the same on every screen
+    text: str
+    prompt: str
+
+
+@dataclass(frozen=True)
 class Ballot:
     """A match as one voter sees it."""
 
@@ -116,12 +128,13 @@ class Ballot:
     poll: int  # number of the poll of this match, from 0
     title: str  # "Final"
     poll_round: int  # 0: first vote, 1: re-vote after a tie
-    left: str  # the verse on the left, in this voter's order
-    right: str
+    left: BallotSide  # in this voter's order
+    right: BallotSide
     choice: Literal["left", "right"] | None  # this voter's vote so far
     mine: bool  # one of the two is the voter's own: no vote
+    opens_at: float | None  # while it is read before the vote: when the vote begins
     closes_at: float | None
-    open: bool  # votes still count
+    open: bool  # votes count now
 
 
 @dataclass(frozen=True)
@@ -161,6 +174,7 @@ class OpenMatch:
     title: str  # "Semi-final 2"
     round: int  # of the bracket, from 1
     poll_round: int  # 0: first vote, 1: second vote after a tie
+    opens_at: float | None  # seconds since the epoch, while it is read before the vote: when the vote begins
     closes_at: float | None  # seconds since the epoch
     votes: int  # cast in this round of the poll
 
@@ -245,13 +259,14 @@ class Side:
     entry: str
     seed: int  # number in the draw, from 1
     text: str | None  # the verse, once it was on a ballot
+    prompt: str  # what its model was given to continue; "" until then
     name: str | None  # the author, once its last match is closed
     mark: Literal["won", "lost", "out", ""] = ""  # out: disqualified
 
     @property
     def label(self) -> str:
         """A short name without the author: the first line, or the seed."""
-        lines = [line for line in (self.text or "").split("\n") if line.strip()]
+        lines = [line for line in (self.prompt + (self.text or "")).split("\n") if line.strip()]
         return lines[0] if lines else f"Verse {self.seed}"
 
 
@@ -268,6 +283,7 @@ class MatchView:
     lower: Side | None
     ready: bool  # two sides and not closed: it can be opened
     poll_round: int
+    opens_at: float | None  # while it is read before the vote: when the vote begins
     closes_at: float | None
     closed_at: float | None
     votes: int | None  # cast in the open round of the poll
@@ -349,6 +365,7 @@ class ConsoleEntry:
     worker: str | None
     text: str
     claimed_at: float
+    prompt: str
     seed: int | None
     duplicates: list[str]  # entries of other owners with the same claim
     may_reinstate: bool  # disqualified, and it can take part again

@@ -60,6 +60,8 @@ class Event(Base):
     max_entries: Mapped[int]  # owners with a verse in the event
     check_seconds: Mapped[float]  # of one processor core, for the check of one entry
     check_memory: Mapped[int] = mapped_column(BigInteger)  # bytes for the check of one entry
+    prompt_characters: Mapped[int] = mapped_column(default=60)  # of a prompt, at most
+    reading_seconds: Mapped[float] = mapped_column(default=0.0)  # in which a match is shown before its vote begins
     match_seconds: Mapped[float]  # of a first vote, unless a match is opened for another time
     revote_seconds: Mapped[float]  # of a vote after a tie
 
@@ -155,6 +157,7 @@ class Match(Base):
     poll: Mapped[int] = mapped_column(default=0)  # increases when the match is opened again; old votes stay
     poll_round: Mapped[int] = mapped_column(default=0)  # 0: first vote, 1: re-vote
     opened_at: Mapped[float | None]
+    votes_from: Mapped[float | None]  # when the vote begins, once people have read
     closes_at: Mapped[float | None]
     closed_at: Mapped[float | None]
     decided_poll: Mapped[int | None]  # the poll whose votes decided

@@ -60,6 +60,7 @@ STATUSES: dict[type[ArenaError], int] = {
     errors.MatchNotOpen: 409,
     errors.MatchClosed: 409,
     errors.PollRoundOver: 409,
+    errors.VoteNotBegun: 409,
     errors.OwnMatch: 403,
     errors.BadSide: 422,
     errors.ResultsDiffer: 500,

@@ -29,6 +29,7 @@ def phase_key(state: Snapshot) -> str:
         state.phase,
         match and match.id,
         match and match.poll_round,
+        match and match.opens_at,
         match and match.closes_at,
         state.last,
         state.matches.closed,

@@ -29,7 +29,7 @@ from trainer.verse.claim import Claim, parse_claim
 from trainer.verse.config import ModelConfig
 
 MIB = 2**20
-LONG = EventRules(characters=2_000)  # dear verses are long
+LONG = EventRules(characters=2_000, prompt_characters=2_000)  # dear verses are long
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ class Desk:
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
     desk = Desk(tmp_path / "event")
-    desk.does("init", "--name", "Poets", "--match-seconds", "300")
+    desk.does("init", "--name", "Poets", "--match-seconds", "300", "--reading-seconds", "0")
     yield desk
     desk.evening.end()
 

@@ -56,7 +56,9 @@ def _print_cost(name: str, data: bytes) -> None:
 def _print_memory_of_many() -> None:
     with tempfile.TemporaryDirectory() as folder:
         evening = Evening(Path(folder) / "event", now=None)
-        evening.begin(EventRules(characters=2_000, check_seconds=600.0, check_memory=4 * 2**30))
+        evening.begin(
+            EventRules(characters=2_000, prompt_characters=2_000, check_seconds=600.0, check_memory=4 * 2**30)
+        )
         for number in range(COUNT):
             evening.enter(f"eve{number}", dear_verse(number, LARGEST, tokens=TOKENS))
         size = sum(stored.size for stored in evening.bundles.stored())
