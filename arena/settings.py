@@ -57,7 +57,8 @@ class Settings:
     public_url: str = ""  # the beginning of links and QR codes, without a slash at its end; "": http://host:port
     corpus: str = "folio"  # what models are trained on by default; a name that `trainer --corpus` knows
     corpus_sha256: str = "e283980c42f060a9ee4509ef63e65f3f423ebdd85f8b44b8a5d20f9a6f37e8b1"  # of the corpus file
-    min_free_bytes: int = 2_000_000_000  # of disk, below which no claim is accepted
+    min_free_bytes: int = 2_000_000_000  # of disk, that no upload may use
+    check_memory_bytes: int = 0  # that all checks may use together; 0: half of what is free when the server starts
 
     @property
     def base_url(self) -> str:
@@ -102,6 +103,7 @@ PUBLIC_FIELDS: dict[str, tuple[type, int, int]] = {
     "corpus": (str, 0, 1_000),
     "corpus_sha256": (str, 0, 1_000),
     "min_free_bytes": (int, 0, 2**53),
+    "check_memory_bytes": (int, 0, 2**53),
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from arena.cli import backup, bracket, demo, event, init, match, plan, serve, verify
+from arena.cli import backup, bracket, demo, entry, event, init, match, plan, serve, verify
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -27,6 +27,7 @@ for command in (
     serve.serve,
     serve.worker,
     event.event,
+    entry.entry,
     bracket.bracket,
     match.match,
     backup.backup,

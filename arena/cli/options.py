@@ -29,7 +29,7 @@ folder_option = click.option(
     help="The event folder.",
 )
 jobs_option = click.option(
-    "--jobs", type=click.IntRange(1, 256), help="Bundles checked at the same time.  [default: cores less one]"
+    "--jobs", type=click.IntRange(1, 256), help="Bundles checked at the same time.  [default: by the number of cores]"
 )
 yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 

@@ -36,6 +36,7 @@ from arena.services.schemas import (
     StageView,
     VotingPlan,
 )
+from arena.services.verification import queue_places
 from arena.store.schema import Entry, Event, LogRecord, Match, Vote
 from arena.store.unit_of_work import Database
 from trainer.verse import strictjson
@@ -423,8 +424,7 @@ def _console_entries(session: Session, event: Event) -> list[ConsoleEntry]:
     by_claim: dict[str, list[Entry]] = {}
     for row in rows:
         by_claim.setdefault(row.claim_digest, []).append(row)
-    waiting = sorted((row for row in rows if row.state == "waiting"), key=lambda row: (row.queued_at or 0.0, row.id))
-    places = {row.id: place for place, row in enumerate(waiting, start=1)}
+    places = queue_places(session)
     return [
         ConsoleEntry(
             entry=row.id,
@@ -439,6 +439,7 @@ def _console_entries(session: Session, event: Event) -> list[ConsoleEntry]:
             failures=row.failures,
             worker=row.worker if row.state == "verifying" else None,
             text=row.text,
+            claimed_at=row.claimed_at,
             prompt=row.prompt,
             seed=row.seed,
             duplicates=[duplicate.id for duplicate in by_claim[row.claim_digest] if duplicate.owner_id != row.owner_id],
