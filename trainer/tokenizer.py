@@ -6,6 +6,7 @@ Decoding is in `trainer.verse.vocabulary`, since it is part of a verse.
 from __future__ import annotations
 
 import json
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -72,9 +73,8 @@ class CharTokenizer(Tokenizer):
         if vocabulary.kind != "char":
             raise CheckpointError(f"expected a character tokenizer, but this one is of the kind {vocabulary.kind}")
         super().__init__(vocabulary)
-        self._codes = np.array([ord(symbol) for symbol in vocabulary.symbols], np.uint32)
-        self._order = np.argsort(self._codes).astype(np.int32)
-        self._sorted = self._codes[self._order]
+        self._ids = np.full(sys.maxunicode + 1, -1, np.int32)  # by code point; -1: not a token
+        self._ids[[ord(symbol) for symbol in vocabulary.symbols]] = np.arange(self.size)
 
     @classmethod
     def of(cls, text: str) -> CharTokenizer:
@@ -94,11 +94,9 @@ class CharTokenizer(Tokenizer):
         encoded = np.empty(len(text), np.int32)
         for start in range(0, len(text), CHARACTERS):
             piece = text[start : start + CHARACTERS]
-            codes = np.frombuffer(piece.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-            ids = self._order[np.searchsorted(self._sorted, codes).clip(max=self.size - 1)]
-            unknown = np.flatnonzero(self._codes[ids] != codes)
-            if len(unknown):
-                raise UnknownCharacter(text, start + int(unknown[0]), self.vocabulary.symbols)
+            ids = self._ids[np.frombuffer(piece.encode("utf-32-le", "surrogatepass"), dtype="<u4")]
+            if ids.min() < 0:
+                raise UnknownCharacter(text, start + int(ids.argmin()), self.vocabulary.symbols)
             encoded[start : start + len(piece)] = ids
         return encoded
 

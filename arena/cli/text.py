@@ -106,6 +106,7 @@ def entry_lines(entries: Sequence[ConsoleEntry]) -> Iterator[str]:
         first_line = next((line for line in entry.text.splitlines() if line.strip()), "")
         duplicate = "  (another owner has entered the same verse)" if entry.duplicates else ""
         author = printable(entry.name)
+        duplicate += "  (another owner's name looks the same)" if entry.alike else ""
         yield f"{short_id(entry.entry)}  {entry.state:<12} {author}: {printable(first_line)}{duplicate}"
         if entry.state not in ("verified", "waiting", "verifying"):
             yield f"{'':<{SHORT_ID}}  {'':<12} {printable(entry.reason)}"

@@ -31,6 +31,7 @@ from arena.store.schema import Entry, Event, Owner
 from arena.store.spool import Spool
 from arena.store.unit_of_work import Database
 from trainer.verse import strictjson
+from trainer.verse.characters import appearance_fault
 from trainer.verse.claim import LENGTH_BYTES, Claim, header_length, parse_claim
 from trainer.verse.errors import BundleError
 from trainer.verse.text import pluralize
@@ -275,6 +276,8 @@ def _admit(
             characters=len(claim.text),
             max_characters=event.characters,
         )
+    if fault := appearance_fault(claim.text, claim.prompt):
+        raise OverLimits(f"the verse cannot be shown to an audience: {fault}; choose another verse")
     by_owner = Entry.owner_id == owner
     undecided = session.scalar(_count(by_owner, Entry.state.in_(UNDECIDED))) or 0
     if undecided >= event.max_open:

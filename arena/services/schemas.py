@@ -317,6 +317,7 @@ class ConsoleEntry:
     text: str
     seed: int | None
     duplicates: list[str]  # entries of other owners with the same claim
+    alike: list[str]  # names of other owners' entries that look the same
 
 
 @dataclass(frozen=True)

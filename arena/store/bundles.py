@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+
+from trainer.verse.files import rename, sync_file, temporary
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class BundleStore:
 
     def prepare(self) -> None:
         """Make the folder."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def has(self, digest: str) -> bool:
         """Whether the bundle with this digest is here."""
@@ -43,16 +43,17 @@ class BundleStore:
             raise FileNotFoundError(source)
         if target.exists():
             return
-        copy = target.with_name(f".{digest}.{secrets.token_hex(6)}.part")  # several threads may put it at once
+        copy = temporary(target)  # several threads may put it at once
         try:
             os.link(source, copy)  # two names of one file, where the disk can
         except OSError:
             if not source.exists():
                 raise
             _copy(source, copy)
-        copy.replace(target)
-        copy.unlink(missing_ok=True)  # renaming a file to another name of itself does nothing: another thread was first
-        _sync(target.parent)
+        try:
+            rename(copy, target)
+        finally:
+            copy.unlink(missing_ok=True)  # renaming a file to another name of itself does nothing: another was first
 
     def leftovers(self) -> list[Path]:
         """Return files that a crash left half-written. For a server's start."""
@@ -63,19 +64,7 @@ def _copy(source: Path, target: Path) -> None:
     try:
         with source.open("rb") as file, target.open("xb") as copy:
             shutil.copyfileobj(file, copy, 2**20)
-            copy.flush()
-            os.fsync(copy.fileno())
+            sync_file(copy)
     except BaseException:
         target.unlink(missing_ok=True)
         raise
-
-
-def _sync(folder: Path) -> None:
-    """Make the names in a folder durable, where the system can."""
-    if os.name == "posix":  # Windows cannot open a folder
-        with contextlib.suppress(OSError):
-            descriptor = os.open(folder, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)

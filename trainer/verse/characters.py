@@ -27,6 +27,7 @@ LINE_ENDS = frozenset("\n\r\v\f\x85\u2028\u2029")
 DRAWN_FORMATS = frozenset("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd")
 # Letters, marks and symbols that are not drawn: fillers of Hangul, Khmer and Khitan, the blank of Braille and others.
 BLANKS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\U00013441\U00013442\U00016fe4\U0001d159")
+REORDERING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 JOINERS = "\u200c\u200d"
 SELECTORS = "\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef"
 SELECTOR, IN_CONTEXT = re.compile(f"[{SELECTORS}]"), re.compile(f"[{JOINERS}{SELECTORS}]+")
@@ -90,7 +91,7 @@ def clean(text: str) -> Cleaned:
 
 
 def clean_line(text: str, limit: int) -> str:
-    """Clean a name or another text of one line.
+    """Clean a name or another text of one line. What can be seen is kept; what cannot is removed.
 
     Args:
         text: Untrusted.
@@ -99,7 +100,10 @@ def clean_line(text: str, limit: int) -> str:
     Raises:
         LineError: It is empty or too long, has several lines or a control character, or cannot be read.
     """
-    text = clean(text).text.strip()
+    cleaned = clean(text)
+    text = cleaned.text.strip()
+    if REORDERING & cleaned.removed.keys():
+        raise LineError("without those that reorder the others")
     if any(is_forbidden(character) for character in text):
         raise LineError("without control characters")
     if "\n" in text:
