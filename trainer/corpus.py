@@ -66,7 +66,7 @@ KNOWN_CORPORA = {
 class Corpus:
     """A text as the tokenizer sees it."""
 
-    name: str  # short, for folder names and records: never a path
+    name: str  # short and printable, for folder names and records: never a path
     source: str  # what finds it again: names and absolute paths, a line each
     text: str
     notes: tuple[str, ...] = ()  # what was changed on the way, for people
@@ -110,7 +110,7 @@ def load_corpus(source: str, encoding: str = "", strip_gutenberg: bool = False) 
     text, notes = join_texts(files, encoding, strip_gutenberg)
     if not text:
         raise CorpusError(f"{name if len(paths) > 1 else paths[0].name} is empty: give a file with text in it")
-    return Corpus(name, "\n".join(absolute), text, tuple(map(sanitize, notes)))
+    return Corpus(sanitize(name), "\n".join(absolute), text, tuple(map(sanitize, notes)))
 
 
 def join_texts(files: Iterable[tuple[str, bytes]], encoding: str, strip_gutenberg: bool) -> tuple[str, list[str]]:
@@ -236,8 +236,7 @@ def _likely_encodings(data: bytes, start: int) -> str:
             sample = data[begin:end].decode(encoding).strip()[:SAMPLE]
         except UnicodeDecodeError:
             continue
-        special = {character for character in set(text) if not character.isascii()}
-        if not any(is_forbidden(character) for character in special):
+        if not any(is_forbidden(character) for character in set(clean(text).text)):
             shown.setdefault(sample, encoding)
     if not shown:
         return ""

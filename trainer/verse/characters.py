@@ -136,7 +136,7 @@ def is_invisible(character: str) -> bool:
 
 def is_mark(character: str) -> bool:
     """Whether this is drawn over, under or around the character before it, and takes no room of its own."""
-    return unicodedata.category(character) in ("Mn", "Me")
+    return unicodedata.category(character) in ("Mn", "Me") or unicodedata.combining(character) != 0
 
 
 def has_ink(text: str) -> bool:
