@@ -145,19 +145,18 @@ def has_ink(text: str) -> bool:
 
 
 def stacked_marks(text: str) -> int:
-    """Return the length of the first row of marks that is too long; 0 if none is."""
-    total = general = 0
-    longest = 0
-    for character in text:
+    """Return the length of the first row of marks that is too long, or of one mark repeated; 0 if there is none."""
+    row: list[str] = []
+    for character in "" if text.isascii() else text + "\n":
         if is_mark(character):
-            total, general = total + 1, general + bool(ANY_LETTER_MARKS.match(character))
-            if general > MAX_MARKS or total > MAX_SCRIPT_MARKS:
-                longest = total
+            row.append(character)
         elif character == "\n" or not is_unseen(character):  # what is not drawn does not end a row
-            if longest:
-                return longest
-            total = general = 0
-    return longest
+            general = sum(ANY_LETTER_MARKS.match(mark) is not None for mark in row)
+            repeated = max(Counter(row).values(), default=0)
+            if general > MAX_MARKS or repeated > MAX_MARKS or len(row) > MAX_SCRIPT_MARKS:
+                return len(row)
+            row = []
+    return 0
 
 
 def appearance_fault(text: str, prompt: str = "") -> str | None:
