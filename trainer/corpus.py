@@ -25,6 +25,7 @@ FETCH_TIMEOUT = 30  # seconds without a byte
 DEFAULT_CORPUS = "folio"
 MAX_VALIDATION = 200_000  # characters: more tell a loss no better, and each evaluation takes time
 MAX_PLACES = 5  # that an error names
+TRIED_BYTES = 2**20  # of a file, in each likely encoding
 SAMPLE = 40  # characters of a file that an error shows
 # Encodings of texts that are not in UTF-8, the ones that refuse most other texts first; `--encoding` takes any other.
 LIKELY_ENCODINGS = ("shift_jis", "euc_kr", "big5", "gb18030", "cp1252", "cp1251", "latin-1")
@@ -105,7 +106,10 @@ def load_corpus(source: str, encoding: str = "", strip_gutenberg: bool = False) 
     if len(paths) > 1 and sum(path.stat().st_size for path in paths if path.exists()) > MAX_CORPUS_BYTES:
         raise CorpusError(f"these files have together more bytes than a corpus may have: {MAX_CORPUS_BYTES:,}")
     absolute = [part if part in KNOWN_CORPORA else str(Path(part).resolve()) for part in sources]
-    name = Path(absolute[0]).stem + (f" and {len(sources) - 1} more" if len(sources) > 1 else "")
+    first = Path(absolute[0])
+    name = (first.name if first.is_dir() else first.stem) + (
+        f" and {len(sources) - 1} more" if len(sources) > 1 else ""
+    )
     files = ((path.name, _read_known(str(path)) if str(path) in KNOWN_CORPORA else _read(path)) for path in paths)
     text, notes = join_texts(files, encoding, strip_gutenberg)
     if not text:
@@ -227,12 +231,13 @@ def decode(data: bytes, name: str, encoding: str = "") -> tuple[str, str]:
 
 def _likely_encodings(data: bytes, start: int) -> str:
     """Return the encodings in which a file can be read, each with the words around a place, for people to choose."""
-    begin = data.rfind(b"\n", 0, start) + 1
-    end = data.find(b"\n", start) if b"\n" in data[start:] else len(data)
+    begin, end = data.rfind(b"\n", 0, start) + 1, data.find(b"\n", start)
+    end = len(data) if end < 0 else end
+    lines = data[begin : max(end, data.rfind(b"\n", begin, begin + TRIED_BYTES))]
     shown: dict[str, str] = {}  # encoding by sample: several give the same
     for encoding in LIKELY_ENCODINGS:
         try:
-            text = data.decode(encoding)
+            text = lines.decode(encoding)
             sample = data[begin:end].decode(encoding).strip()[:SAMPLE]
         except UnicodeDecodeError:
             continue

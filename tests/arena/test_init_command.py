@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from pathlib import Path
@@ -86,6 +87,10 @@ def test_a_database_that_others_can_read_is_named_with_what_to_do(
     assert f"run `chmod 600 {folder / DATABASE_FILE}`" in arena("serve", "--dir", folder).output
     (folder / DATABASE_FILE).chmod(0o600)
     assert arena("serve", "--dir", folder).output == ""
+    settings = json.loads((folder / SETTINGS_FILE).read_text())
+    address = "postgresql://arena:password@127.0.0.1/verses"
+    (folder / SETTINGS_FILE).write_text(json.dumps({**settings, "database_url": address}))
+    assert f"run `chmod 600 {folder / SETTINGS_FILE}`" in arena("serve", "--dir", folder).output
 
 
 class Stopped(BaseException):
