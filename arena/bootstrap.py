@@ -104,7 +104,6 @@ def make_event(
     folder: Path,
     *,
     name: str,
-    draw_word: str,
     rules: EventRules = EventRules(),  # noqa: B008  (frozen)
     database_url: str | None = None,
     port: int = Settings.port,
@@ -116,7 +115,6 @@ def make_event(
     Args:
         folder: new, or an empty folder.
         name: what every page calls the event.
-        draw_word: the word that seeds the draw and decides ties.
         rules: limits of entries and lengths of votes.
         database_url: an empty database; None: a file in the folder.
         port: the port that the server listens on.
@@ -151,6 +149,6 @@ def make_event(
         public_url=public_url,
     )
     event = open_event(settings)
-    events.create_event(event.db, name=name, draw_word=draw_word, rules=rules, now=now)
+    events.create_event(event.db, name=name, rules=rules, now=now)
     event.close()
     return settings

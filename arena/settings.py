@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import URL, make_url
+from sqlalchemy import URL
 
 from arena.errors import ArenaError
 from trainer.verse import strictjson
@@ -199,7 +199,7 @@ def keeps_permissions(folder: Path) -> bool:
 def privacy_warning(settings: Settings) -> str | None:
     """Return what it means that other users of this computer can read files of an event; None if they cannot."""
     paths = [settings.dir / SECRETS_FILE, settings.dir / DATABASE_FILE]
-    if make_url(settings.database_url).password:
+    if re.search("://[^/@]*:[^/@]+@", settings.database_url):  # with a password
         paths.append(settings.dir / SETTINGS_FILE)
     exposed = [path for path in paths if path.exists() and is_open_to_others(path)]
     if not exposed:

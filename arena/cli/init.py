@@ -13,7 +13,6 @@ from arena.services.schemas import EventRules
 @click.command()
 @click.argument("positional", metavar="[DIR]", required=False, type=click.Path(path_type=Path, file_okay=False))
 @click.option("--name", default="An evening of verses", show_default=True, help="The name of the event on every page.")
-@click.option("--word", help="The draw word: it seeds the draw and decides ties.  [default: a random word]")
 @click.option("--lines", default=EventRules.lines, show_default=True, help="Maximum lines of a verse.")
 @click.option("--characters", default=EventRules.characters, show_default=True, help="Maximum characters of a verse.")
 @click.option(
@@ -51,7 +50,6 @@ def init(
     positional: Path | None,
     folder: Path,
     name: str,
-    word: str | None,
     lines: int,
     characters: int,
     grace: float,
@@ -69,7 +67,6 @@ def init(
       arena init submissions/event --name "Poets of the lab"
     """
     import os
-    import secrets
     import time
 
     from arena.bootstrap import make_event
@@ -87,7 +84,6 @@ def init(
     settings = make_event(
         positional or folder,
         name=name,
-        draw_word=word or secrets.token_hex(8),
         rules=rules,
         database_url=database_url,
         port=port,

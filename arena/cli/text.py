@@ -82,8 +82,8 @@ def event_lines(view: ConsoleView) -> Iterator[str]:
     counts = [f"{count} {state}" for state, count in view.counts.items() if count]
     yield "entries: " + (", ".join(counts) or "none")
     if view.matches:
-        closed = sum(match.state == "closed" for match in view.matches)
-        yield f"matches: {closed} of {len(view.matches)} closed"
+        played = [match for match in view.matches if match.decided_by != "bye"]
+        yield f"matches: {sum(match.state == 'closed' for match in played)} of {len(played)} closed"
     if view.open is not None:
         yield "open: " + match_line(view.open)
     if view.next is not None:
@@ -130,7 +130,7 @@ def _clock(moment: float) -> str:
 def bracket_lines(view: ConsoleView) -> Iterator[str]:
     """Write every match, and the champion."""
     if not view.matches:
-        yield ("there is no bracket yet" if view.event.state != "void" else "there is no bracket: nobody entered")
+        yield "there is no bracket" if view.event.state == "published" else "there is no bracket yet"
     for match in view.matches:
         yield match_line(match)
     if view.champion is not None:

@@ -40,7 +40,6 @@ from arena.services import bracket, events, queries
 from arena.services.log import verify_log
 from arena.settings import SETTINGS_FILE, Settings, load_settings
 from arena.verification.runner import available_cores
-from trainer.verse.identity import new_secret
 from trainer.verse.text import sanitize
 
 SERVER = "arena.demo.demo:serve_as_child"
@@ -111,7 +110,7 @@ def _run_event(
     Raises:
         ArenaError: A part failed; the message says which.
     """
-    settings = make_event(folder, name="A demonstration", draw_word=new_secret(), now=time.time())
+    settings = make_event(folder, name="A demonstration", now=time.time())
     say(f"The demonstration is in {folder}")
     if options.train:
         models = train_models(folder, options.minutes, options.steps, children, say)
@@ -129,7 +128,7 @@ def _run_event(
         verses = list(chosen.values())
         say(f"Of their {sum(verse.words for verse in verses)} words, {known_share(verses):.0%} are in the corpus.")
         events.close_submissions(event.db, now=time.time())
-        bracket.draw_bracket(event.db, now=time.time())
+        bracket.draw_bracket(event.db, word="demonstration", now=time.time())
         say("The bracket is drawn.")
         if options.headless:
             _vote_to_the_end(event.db, settings.local_url, random.Random(1), say)

@@ -20,7 +20,7 @@ from arena.errors import (
     SubmissionsNotOpen,
     WrongState,
 )
-from arena.rules.lifecycle import GIVEN_UP, LIVE, UNDECIDED, Action, allows, is_grace_over, state_at
+from arena.rules.lifecycle import GIVEN_UP, LIVE, UNDECIDED, Action, allows, is_drawn, is_grace_over, state_at
 from arena.services.events import clean_name, the_event
 from arena.services.identity import Identity, identify
 from arena.services.log import append, salted
@@ -208,6 +208,17 @@ def entry_id_of(owner: str, claim_digest: str) -> str:
     It depends on nothing else, so the same event played again has the same draw.
     """
     return hashlib.sha256(b"verse-entry-id-1" + owner.encode() + claim_digest.encode()).hexdigest()[:32]
+
+
+def may_reinstate(event: Event, entry: Entry) -> bool:
+    """Whether a disqualified entry can take part again: it was verified, and it is in the bracket if there is one."""
+    in_bracket = entry.seed is not None or not is_drawn(event.state)
+    return (
+        allows(event.state, Action.REINSTATE)
+        and entry.state == "disqualified"
+        and entry.verdict == "PASS"
+        and in_bracket
+    )
 
 
 def reason_of(entry: Entry, place: int | None) -> str:

@@ -19,7 +19,7 @@ from arena.rules.bracket import VOTED, Standing, round_title, title_of
 from arena.rules.lifecycle import ENTRY_STATES, UNDECIDED, has_champion, phase_at
 from arena.rules.names import skeleton
 from arena.rules.results import Podium, podium_of
-from arena.services.entries import reason_of
+from arena.services.entries import may_reinstate, reason_of
 from arena.services.events import the_event, view_of
 from arena.services.log import head
 from arena.services.schemas import (
@@ -174,15 +174,15 @@ def console_view(db: Database, *, now: float) -> ConsoleView:
         return ConsoleView(
             event=view_of(bracket_view.event),
             phase=phase_at(bracket_view.event, now, voting=bracket_view.open is not None),
-            draw_word=bracket_view.event.draw_word,
             counts=counts,
             pending=sum(counts[state] for state in UNDECIDED),
-            entries=_console_entries(session),
+            entries=_console_entries(session, bracket_view.event),
             matches=bracket_view.matches,
             open=bracket_view.open,
             next=bracket_view.next,
             champion=bracket_view.champion,
             third=bracket_view.third,
+            voted=session.scalar(select(Vote.match_id).limit(1)) is not None,
             log_number=number,
             log_hash=digest,
             recent=[
@@ -200,7 +200,7 @@ def console_view(db: Database, *, now: float) -> ConsoleView:
 def list_entries(db: Database) -> list[ConsoleEntry]:
     """List all entries for the organizer, in the order of their claims."""
     with db.reading() as session:
-        return _console_entries(session)
+        return _console_entries(session, the_event(session))
 
 
 def find_entry(db: Database, prefix: str) -> str:
@@ -393,7 +393,7 @@ def _tell_apart(entries: Sequence[Any]) -> dict[str, str]:
     }
 
 
-def _console_entries(session: Session) -> list[ConsoleEntry]:
+def _console_entries(session: Session, event: Event) -> list[ConsoleEntry]:
     rows: Sequence[Entry] = session.scalars(select(Entry).order_by(Entry.claimed_at, Entry.id)).all()
     by_claim: dict[str, list[Entry]] = {}
     by_look: dict[str, list[Entry]] = {}
@@ -419,6 +419,7 @@ def _console_entries(session: Session) -> list[ConsoleEntry]:
             seed=row.seed,
             duplicates=[duplicate.id for duplicate in by_claim[row.claim_digest] if duplicate.owner_id != row.owner_id],
             alike=[other.name for other in by_look[skeleton(row.name)] if other.owner_id != row.owner_id],
+            may_reinstate=may_reinstate(event, row),
         )
         for row in rows
     ]

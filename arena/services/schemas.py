@@ -36,15 +36,15 @@ class EventRules:
 
 @dataclass(frozen=True)
 class EventView:
-    """The event for everybody: no draw word before the draw, no salt."""
+    """The event for everybody, without its salts."""
 
     name: str
-    state: str  # draft, open, closed, drawn, champion, published, void
+    state: str  # draft, open, closed, drawn, champion, published
     rules: EventRules
     closes_at: float | None  # when submissions close automatically
     closed_at: float | None  # when they did
     grace_ends_at: float | None
-    draw_word: str | None  # once drawn
+    draw_word: str | None  # once the room has given it
 
 
 # Entering
@@ -189,8 +189,8 @@ class Snapshot:
     """The state of the event for everybody: the same for all, and nothing secret."""
 
     event: str  # name
-    state: str  # draft, open, closed, drawn, champion, published, void
-    phase: str  # before, entering, checking, between, voting, champion, published, void
+    state: str  # draft, open, closed, drawn, champion, published
+    phase: str  # before, entering, checking, between, voting, champion, published
     closes_at: float | None  # seconds since the epoch, when submissions close automatically
     grace_ends_at: float | None  # seconds since the epoch, until when tensors may follow
     match: OpenMatch | None
@@ -318,6 +318,7 @@ class ConsoleEntry:
     seed: int | None
     duplicates: list[str]  # entries of other owners with the same claim
     alike: list[str]  # names of other owners' entries that look the same
+    may_reinstate: bool  # disqualified, and it can take part again
 
 
 @dataclass(frozen=True)
@@ -326,7 +327,6 @@ class ConsoleView:
 
     event: EventView
     phase: str
-    draw_word: str  # the organizer may see it
     counts: dict[str, int]
     pending: int  # entries that the draw waits for
     entries: list[ConsoleEntry]  # in the order of claims
@@ -335,6 +335,7 @@ class ConsoleView:
     next: MatchView | None
     champion: Side | None
     third: Side | None
+    voted: bool  # somebody has voted: the draw stays
     log_number: int
     log_hash: str
     recent: list[dict[str, Any]] = field(default_factory=list)  # the latest records: number, at, kind, data

@@ -42,7 +42,9 @@ class Event(Base):
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     name: Mapped[str] = mapped_column(Text)
     state: Mapped[str] = mapped_column(String(16))
-    draw_word: Mapped[str] = mapped_column(Text)  # decides the draw and ties; secret until the draw
+    draw_word: Mapped[str] = mapped_column(Text, default="")  # given by the room once submissions are closed
+    draw_salt: Mapped[str] = mapped_column(Text, default="")  # secret until the draw; the log has its digest
+    draw_digest: Mapped[str] = mapped_column(Text, default="")  # decides the draw and ties
     salt: Mapped[str] = mapped_column(String(64))  # of digests in the log; secret until published
     created_at: Mapped[float]
     closes_at: Mapped[float | None]  # when submissions close automatically

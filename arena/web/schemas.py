@@ -88,7 +88,7 @@ class EventResponse:
     """The event, for everybody who wants to enter."""
 
     name: str
-    state: str  # draft, open, closed, drawn, champion, published, void
+    state: str  # draft, open, closed, drawn, champion, published
     closes_at: float | None  # seconds since the epoch, when submissions close automatically
     grace_ends_at: float | None  # seconds since the epoch, until when tensors may follow
     limits: Limits

@@ -10,7 +10,6 @@ from click.testing import CliRunner
 
 from arena.cli import main
 from arena.rules.names import skeleton
-from arena.services.bracket import close_match, open_match
 from arena.services.entries import take_claim
 from arena.services.queries import list_entries
 from arena.web.filters import first_words
@@ -120,10 +119,7 @@ def test_two_people_with_one_name_are_told_apart_by_their_numbers_once_both_are_
         evening.piece(f"person {number}", entry, offset, data[offset:])
     evening.verify_all()
     evening.close_and_draw()
-    open_match(evening.db, "r1m1", now=evening.now)
-    for poll_round in (0, 1):  # nobody votes
-        evening.now += 1
-        close_match(evening.db, "r1m1", poll_round=poll_round, now=evening.now)
+    evening.decide("r1m1", list_entries(evening.db)[0].text)
     page = evening.phone().get("/results").text
     assert "Ada (no. 1)" in page and "Ada (no. 2)" in page
 

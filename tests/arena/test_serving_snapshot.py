@@ -87,7 +87,7 @@ def test_a_write_by_any_process_reaches_the_snapshot(tmp_path: Path) -> None:
     """Another connection, as another process has it; the keeper's own reads are no writes."""
     url = sqlite_url(tmp_path / "arena.sqlite3")
     db, other = open_database(url), open_database(url)
-    create_event(db, name="Evening", draw_word="word", now=1.0)
+    create_event(db, name="Evening", now=1.0)
     keeper = SnapshotKeeper(lambda: DatabaseSource(db))
     keeper.start()
     try:

@@ -109,6 +109,7 @@ def test_the_open_match_and_the_end_are_answered_as_described(evening: Evening) 
     state = evening.phone().get(f"{API}/state").json
     assert state["match"] is not None
     check("GET", f"{API}/state", 200, state)
+    evening.tie("r1m1")
     bracket.close_match(evening.db, "r1m1", poll_round=0, now=evening.now)
     check("GET", f"{API}/state", 200, evening.phone().get(f"{API}/state").json)
 

@@ -94,12 +94,15 @@ def test_an_evening_is_run_from_the_console(evening: Evening) -> None:
     assert "5:00" in client.get("/console").text
     authors = [evening.author(f"Poet {seed}", seed) for seed in (10, 11, 12)]
     assert "being checked" in evening.phone().get("/").text
-    assert act(client, "word", word="given by the room").status_code == 303
     assert act(client, "submissions/close").status_code == 303
-    too_soon = act(client, "draw")
+    too_soon = act(client, "draw", word="given by the room")
     assert too_soon.status_code == 409 and 'role="alert"' in too_soon.text
     evening.verify_all()
-    assert act(client, "draw").status_code == 303
+    assert act(client, "draw").status_code == 400, "the room has given no word"
+    assert act(client, "draw", word="given by the room").status_code == 303
+    assert act(client, "draw/undo").status_code == 303
+    assert "given by the room" in client.get("/console").text
+    assert act(client, "draw").status_code == 303, "the word stays"
     page = client.get("/console").text
     assert all(author.name in page for author in authors)
     for match_id in re.findall(r"/console/matches/(\w+)/open", page)[:1]:
@@ -181,6 +184,7 @@ def test_names_cannot_steer_a_screen() -> None:
 
 def test_a_second_tap_on_close_leaves_the_second_vote_open(evening: Evening) -> None:
     evening.voting(2)
+    evening.tie("r1m1")
     client = evening.organizer()
     page = client.get("/console").text
     assert act(client, "matches/r1m1/close", page).status_code == 303
@@ -192,6 +196,7 @@ def test_a_second_tap_on_close_leaves_the_second_vote_open(evening: Evening) -> 
 
 def test_a_tap_just_after_the_clock_closed_a_tie_leaves_the_second_vote_open(evening: Evening) -> None:
     evening.voting(2, seconds=60)
+    evening.tie("r1m1")
     client = evening.organizer()
     page = client.get("/console").text
     evening.now += 60
@@ -199,6 +204,32 @@ def test_a_tap_just_after_the_clock_closed_a_tie_leaves_the_second_vote_open(eve
     assert act(client, "matches/r1m1/close", page).status_code == 409
     match = stage_view(evening.db, now=evening.now).open
     assert match and match.poll_round == 1 and match.votes == 0
+
+
+def test_the_console_asks_what_to_do_with_a_match_that_nobody_votes_on(evening: Evening) -> None:
+    evening.voting(2, seconds=60)
+    client = evening.organizer()
+    evening.now += 61
+    bracket.close_due(evening.db, now=evening.now)
+    page = client.get("/console").text
+    assert "It stays open until somebody has voted" in page
+    assert act(client, "matches/r1m1/close", page).status_code == 409
+    assert act(client, "matches/r1m1/time", seconds="30").status_code == 303
+    assert "0:30" in client.get("/console").text
+    assert act(client, "matches/r1m1/time", seconds="").status_code == 303
+    assert act(client, "matches/r1m1/close", by_lot="1").status_code == 303
+    assert "draw" in client.get("/console").text and console_view(evening.db, now=evening.now).phase == "champion"
+
+
+def test_a_disqualified_verse_is_let_in_again_from_the_console(evening: Evening) -> None:
+    author = evening.draw(3)[0]
+    client = evening.organizer()
+    assert act(client, f"entries/{author.entry}/disqualify", reason="copied").status_code == 303
+    page = client.get("/console").text
+    assert f"entries/{author.entry}/reinstate" in page
+    assert act(client, f"entries/{author.entry}/reinstate", page).status_code == 303
+    assert act(client, f"entries/{author.entry}/reinstate", page).status_code == 409, "a second tap"
+    assert console_view(evening.db, now=evening.now).counts["verified"] == 3
 
 
 def test_votes_do_not_make_a_console_page_outdated(evening: Evening) -> None:
@@ -249,13 +280,14 @@ def test_an_old_tab_of_the_console_changes_no_event(evening: Evening) -> None:
     assert act(other, "submissions/close", opened).status_code == 409  # it would close what was opened again
     assert act(other, "submissions/closing", opened, minutes="3").status_code == 409
     assert events.current_event(evening.db).state == "open"
-    words = other.get("/console").text
-    assert act(one, "word", word="ours").status_code == 303
-    assert act(other, "word", words, word="theirs").status_code == 409
     assert act(one, "submissions/close").status_code == 303
     closed = other.get("/console").text
+    assert act(one, "draw", word="ours").status_code == 303
+    assert act(other, "draw", closed, word="theirs").status_code == 409
+    drawn = other.get("/console").text
+    assert act(one, "draw/undo").status_code == 303
     assert act(one, "draw").status_code == 303
-    assert act(other, "draw", closed).status_code == 409
+    assert act(other, "draw/undo", drawn).status_code == 409
     shown = other.get("/console").text
     entry = authors[0].entry
     assert act(one, f"entries/{entry}/disqualify", reason="copied").status_code == 303

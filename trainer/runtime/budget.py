@@ -21,8 +21,8 @@ from trainer.runtime.distributed import SINGLE_PROCESS, Ranks
 from trainer.schedule import remaining_work
 from trainer.verse.text import sanitize
 
-STEPS_SHARE = 0.01  # of the budget, spent on measuring steps of each context length
-EVALUATION_PART_SHARE = 0.01  # of the budget, spent on measuring a part of an evaluation
+MEASURING_SHARE = 0.01  # of the budget, spent on measuring steps of each context length, and a part of an evaluation
+MEASURING_SECONDS = 0.2  # the most of it: whoever watches waits for the first step, and the plan is revised later
 COMPARED_STEPS = 9  # of each form of a model
 WARM_UP = 2  # steps that load kernels and fill caches
 MEASURED_WINDOWS = 64  # sequences of the first measured part of an evaluation
@@ -92,6 +92,11 @@ class Budget:
                 f"the time is too short for this model on this machine: a step and an evaluation would end "
                 f"{-seconds_left:,.0f} seconds after it. Give more --minutes, or a smaller --preset"
             )
+
+    @property
+    def measuring_seconds(self) -> float:
+        """Seconds to spend on each measurement before the first step."""
+        return min(MEASURING_SHARE * self.seconds, MEASURING_SECONDS)
 
     def seconds_left(self, now: float) -> float:
         """Return the seconds until training must end."""
@@ -203,7 +208,7 @@ def measure_timing(
         start = budget.clock.read()
         validation_loss(model, dataset.val[:part], config.block_size, dataset.model_config.vocab_size)
         eval_seconds = ranks.broadcast(budget.clock.read() - start)
-        if part == tokens or 4 * eval_seconds > EVALUATION_PART_SHARE * budget.seconds:
+        if part == tokens or 4 * eval_seconds > budget.measuring_seconds:
             break
         part = min(tokens, 4 * part)
     return StepTiming(step_seconds, short_seconds / step_seconds, eval_seconds * tokens / part, compiled)
@@ -267,7 +272,7 @@ def measure_steps(
     def seconds_per_step(context: int) -> float:
         time_steps(WARM_UP, context)
         count, seconds, spent = 1, time_steps(1, context), 0.0
-        while spent + 2 * seconds < STEPS_SHARE * budget.seconds:  # twice as many, until the share is used
+        while spent + 2 * seconds < budget.measuring_seconds:  # twice as many, until the share is used
             count *= 2
             seconds = time_steps(count, context)
             spent += seconds

@@ -103,8 +103,8 @@ def compilation_line(compiled: bool, faster: float, eager: float, seconds: float
         seconds: That the compilation took.
     """
     if not compiled:
-        return f"not compiled: a step would take {1000 * faster:.3g} ms, and takes {1000 * eager:.3g} ms without it"
+        return f"not compiled: a step would take {1000 * faster:,.0f} ms, and takes {1000 * eager:,.0f} ms without it"
     return (
-        f"compiled: a step takes {1000 * faster:.3g} ms instead of {1000 * eager:.3g} ms, "
+        f"compiled: a step takes {1000 * faster:,.0f} ms instead of {1000 * eager:,.0f} ms, "
         f"after {seconds:.0f} s of compilation"
     )

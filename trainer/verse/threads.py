@@ -14,7 +14,7 @@ from trainer.verse.config import ModelConfig
 
 LARGE = 4_000_000  # weights: above this, reading them takes most of the time
 SLICE_SECONDS = 0.0025  # of products, timed at once
-SLICES = 4  # with each number of threads, in turn: together longer than a program usually keeps a core
+SLICES = 2  # with each number of threads, in turn: a wrong choice costs one pass, or one second
 EVERY_SECONDS = 1.0  # between two comparisons
 MAX_ROWS = 32  # of the products timed
 MIN_GAIN = 0.1  # a smaller gain is not worth a second core
