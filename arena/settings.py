@@ -202,7 +202,7 @@ def privacy_warning(settings: Settings) -> str | None:
     if re.search("://[^/@]*:[^/@]+@", settings.database_url):  # with a password
         paths.append(settings.dir / SETTINGS_FILE)
     exposed = [path for path in paths if path.exists() and is_open_to_others(path)]
-    if not exposed:
+    if not exposed or not is_open_to_others(settings.dir):
         return None
     advice = f"run `chmod 600 {exposed[0]}`"
     if not keeps_permissions(settings.dir):

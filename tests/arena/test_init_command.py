@@ -83,6 +83,8 @@ def test_a_database_that_others_can_read_is_named_with_what_to_do(
     folder = tmp_path / "event"
     arena("init", folder)
     (folder / DATABASE_FILE).chmod(0o644)
+    assert arena("event", "show", "--dir", folder).exit_code == 0  # nobody else gets into the folder
+    folder.chmod(0o755)
     monkeypatch.setattr(server, "serve", lambda settings, **options: None)
     assert f"run `chmod 600 {folder / DATABASE_FILE}`" in arena("serve", "--dir", folder).output
     (folder / DATABASE_FILE).chmod(0o600)
