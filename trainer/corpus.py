@@ -54,6 +54,16 @@ KNOWN_CORPORA = {
         "e283980c42f060a9ee4509ef63e65f3f423ebdd85f8b44b8a5d20f9a6f37e8b1",
         1_052_826,
     ),
+    "haiku": KnownCorpus(
+        "1,600 haiku, three lines each; small, for short runs; original, CC0",
+        "8cfd93cf79828685a86b8080de6ba5bf023b4efc47d888f571d806f9b3edd50c",
+        116_799,
+    ),
+    "names": KnownCorpus(
+        "7,497 invented names, a word a line; small, for short runs; original, CC0",
+        "1b261c27e2fa31d5e74c722f2b8f3732574513d9540fd6b5c814fcb19d03eebb",
+        52_101,
+    ),
     "shakespeare": KnownCorpus(
         "Tiny Shakespeare, the text of the talk and of nanoGPT, public domain",
         "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
@@ -358,17 +368,18 @@ def _read_known(name: str) -> bytes:
         CorpusError: It cannot be downloaded, or is another text.
     """
     known = KNOWN_CORPORA[name]
-    data = _read_folio() if known.url is None else _read(fetch_corpus(name))
+    data = _read_included(name) if known.url is None else _read(fetch_corpus(name))
     _check_digest(name, known, data)
     return data
 
 
-def _read_folio() -> bytes:
-    """Read it from the wheel, or from the checkout that holds this package."""
-    for path in (importlib.resources.files("trainer") / "data" / "folio.txt", CHECKOUT / "data" / "folio.txt"):
+def _read_included(name: str) -> bytes:
+    """Read a corpus from the wheel, or from the checkout that holds this package."""
+    for folder in (importlib.resources.files("trainer"), CHECKOUT):
+        path = folder / "data" / f"{name}.txt"
         if path.is_file():
             return path.read_bytes()
-    raise CorpusError("the folio is missing from this installation: install verse-arena again")
+    raise CorpusError(f"the corpus {name} is missing from this installation: install verse-arena again")
 
 
 def _read(path: Path) -> bytes:

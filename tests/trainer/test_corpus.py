@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import re
+import runpy
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,6 +63,30 @@ def test_the_folio_is_found_without_a_network_and_is_the_one_we_know() -> None:
     assert (folio.name, folio.source) == ("folio", "folio")
 
 
+def test_the_small_corpora_are_what_their_script_writes_and_are_whole_haiku_and_names() -> None:
+    scope = runpy.run_path(str(corpus.CHECKOUT / "data" / "small_corpora.py"))
+    haiku, names = load_corpus("haiku").text, load_corpus("names").text
+    assert haiku == scope["write_haiku"](random.Random(scope["SEED"]))
+    assert names == scope["write_names"](random.Random(scope["SEED"]))
+    poems = haiku.rstrip("\n").split("\n\n")
+    assert len(set(poems)) == len(poems) == 1_600 and all(poem.count("\n") == 2 for poem in poems)
+    words = names.split()
+    assert len(set(words)) == len(words) == 7_497 and all(word.isalpha() and word.istitle() for word in words)
+
+
+def test_the_lines_of_the_haiku_have_five_seven_and_five_syllables_as_their_patterns_count_them() -> None:
+    scope = runpy.run_path(str(corpus.CHECKOUT / "data" / "small_corpora.py"))
+    two = set("after before over only under again nobody someone between listens empty nothing carry waiting".split())
+    two |= set("slowly begins answers shadow neither behind".split())
+    three = {"nobody"}
+    for name, syllables in (("FIRST", 5), ("SECOND", 7), ("THIRD", 5)):
+        for pattern in scope[name].strip().split("\n"):
+            blanks = sum(map(int, re.findall(r"\{\w+(\d)\}", pattern)))
+            words = re.sub(r"\{\w+\}", "", pattern).lower().replace(",", "").split()
+            spoken = sum(3 if word in three else 2 if word in two else 1 for word in words)
+            assert blanks + spoken == syllables, pattern
+
+
 @pytest.mark.usefixtures("play")
 def test_a_corpus_is_fetched_once_and_then_kept(tmp_path: Path) -> None:
     with served(PLAY) as (url, requests):
@@ -99,9 +125,9 @@ def test_an_error_of_the_server_or_no_server_names_the_corpus_that_needs_none(tm
 def test_names_that_cannot_be_fetched_are_refused() -> None:
     with pytest.raises(CorpusError, match="comes with the trainer"):
         fetch_corpus("folio")
-    with pytest.raises(CorpusError, match="folio, shakespeare"):
+    with pytest.raises(CorpusError, match="folio, haiku, names, shakespeare"):
         fetch_corpus("milton")
-    with pytest.raises(CorpusError, match="folio, shakespeare"):
+    with pytest.raises(CorpusError, match="folio, haiku, names, shakespeare"):
         load_corpus("no/such/file.txt")
 
 
