@@ -76,14 +76,14 @@ def test_the_small_corpora_are_what_their_script_writes_and_are_whole_haiku_and_
 
 def test_the_lines_of_the_haiku_have_five_seven_and_five_syllables_as_their_patterns_count_them() -> None:
     scope = runpy.run_path(str(corpus.CHECKOUT / "data" / "small_corpora.py"))
-    two = set("after before over only under again nobody someone between listens empty nothing carry waiting".split())
-    two |= set("slowly begins answers shadow neither behind".split())
+    two = "after before over only under again someone between listens empty"
+    two += " nothing carry waiting slowly begins answers shadow neither behind forget"
     three = {"nobody"}
     for name, syllables in (("FIRST", 5), ("SECOND", 7), ("THIRD", 5)):
         for pattern in scope[name].strip().split("\n"):
             blanks = sum(map(int, re.findall(r"\{\w+(\d)\}", pattern)))
             words = re.sub(r"\{\w+\}", "", pattern).lower().replace(",", "").split()
-            spoken = sum(3 if word in three else 2 if word in two else 1 for word in words)
+            spoken = sum(3 if word in three else 2 if word in two.split() else 1 for word in words)
             assert blanks + spoken == syllables, pattern
 
 
