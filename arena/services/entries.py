@@ -73,7 +73,7 @@ def take_claim(
         BadSecret: The secret has the wrong form.
         BadName: The name is not one line of 1 to 40 characters.
         BadClaim: The header is not that of a bundle.
-        OverLimits: The verse is longer than the event allows, or empty.
+        OverLimits: The verse is longer than the event allows, empty, or cannot be shown.
         SubmissionsNotOpen: Submissions are not open yet.
         SubmissionsClosed: Submissions are closed.
         QuotaReached: The owner, or the event, has too many entries.
@@ -85,6 +85,8 @@ def take_claim(
     digest = hashlib.sha256(header).hexdigest()
     entry_id = entry_id_of(owner, digest)
     claim = _parse(header)
+    if fault := appearance_fault(claim.text, claim.prompt):  # before the transaction: a prompt may be long
+        raise OverLimits(f"the verse cannot be shown to an audience: {fault}; choose another verse")
     spool.start(entry_id, header)  # bytes before the row; a part without a row is removed at the next start
     try:
         with db.writing() as session:
@@ -287,8 +289,6 @@ def _admit(
             characters=len(claim.text),
             max_characters=event.characters,
         )
-    if fault := appearance_fault(claim.text, claim.prompt):
-        raise OverLimits(f"the verse cannot be shown to an audience: {fault}; choose another verse")
     by_owner = Entry.owner_id == owner
     undecided = session.scalar(_count(by_owner, Entry.state.in_(UNDECIDED))) or 0
     if undecided >= event.max_open:

@@ -41,6 +41,7 @@ from arena.store.unit_of_work import Database
 from trainer.verse import strictjson
 
 RECENT = 30  # records of the log on the console
+MAX_ALIKE = 3  # names that look the same, shown beside one
 
 
 def snapshot(db: Database, *, now: float) -> Snapshot:
@@ -396,10 +397,12 @@ def _tell_apart(entries: Sequence[Any]) -> dict[str, str]:
 def _console_entries(session: Session, event: Event) -> list[ConsoleEntry]:
     rows: Sequence[Entry] = session.scalars(select(Entry).order_by(Entry.claimed_at, Entry.id)).all()
     by_claim: dict[str, list[Entry]] = {}
-    by_look: dict[str, list[Entry]] = {}
+    by_look: dict[str, dict[str, str]] = {}  # names by owner
     for row in rows:
         by_claim.setdefault(row.claim_digest, []).append(row)
-        by_look.setdefault(skeleton(row.name), []).append(row)
+        others = by_look.setdefault(skeleton(row.name), {})
+        if len(others) <= MAX_ALIKE:
+            others[row.owner_id] = row.name
     waiting = sorted((row for row in rows if row.state == "waiting"), key=lambda row: (row.queued_at or 0.0, row.id))
     places = {row.id: place for place, row in enumerate(waiting, start=1)}
     return [
@@ -418,7 +421,7 @@ def _console_entries(session: Session, event: Event) -> list[ConsoleEntry]:
             text=row.text,
             seed=row.seed,
             duplicates=[duplicate.id for duplicate in by_claim[row.claim_digest] if duplicate.owner_id != row.owner_id],
-            alike=[other.name for other in by_look[skeleton(row.name)] if other.owner_id != row.owner_id],
+            alike=[name for owner, name in by_look[skeleton(row.name)].items() if owner != row.owner_id][:MAX_ALIKE],
             may_reinstate=may_reinstate(event, row),
         )
         for row in rows

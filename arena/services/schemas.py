@@ -317,7 +317,7 @@ class ConsoleEntry:
     text: str
     seed: int | None
     duplicates: list[str]  # entries of other owners with the same claim
-    alike: list[str]  # names of other owners' entries that look the same
+    alike: list[str]  # a few names of other owners that look the same
     may_reinstate: bool  # disqualified, and it can take part again
 
 

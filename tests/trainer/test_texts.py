@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import stat
 import unicodedata
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from arena.cli import main
 from arena.errors import BadName
 from arena.services.events import clean_name
 from arena.services.queries import skeleton
@@ -179,6 +183,35 @@ def test_escapes_in_the_names_of_files_do_not_reach_the_terminal(trainer: RunCom
         _, out, err = trainer(*words)
         steering = [c for c in out + err if not c.isprintable() and c != "\n"]
         assert not steering, (words, steering)
+
+
+@POSIX
+@pytest.mark.slow
+def test_a_run_on_a_shared_folder_beside_a_virus_scanner_ends_as_on_any_disk(
+    trainer: RunCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SMB, vboxsf and some FUSE cannot sync a folder; a scanner holds each new file for a moment."""
+    sync, replace, held = os.fsync, os.replace, set()
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        sync(descriptor)
+
+    def scanned(source: Path, target: Path) -> None:
+        if source not in held:
+            held.add(source)
+            raise PermissionError(errno.EACCES, "Access is denied")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", scanned)
+    (tmp_path / "own.txt").write_text("The moon was old and cold.\n" * 60)
+    code, _, err = trainer("train", "--corpus", "own.txt", "--steps", "3", *SMALL, "--out", "mine")
+    assert (code, err) == (0, "") and held
+    assert trainer("submit", "--ckpt", "mine", "--tokens", "9", "--out", "a.verse")[0] == 0
+    assert CliRunner().invoke(main, ["init", str(tmp_path / "event")]).exit_code == 0
+    assert not list(tmp_path.rglob(".*.part"))
 
 
 @POSIX

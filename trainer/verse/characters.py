@@ -146,16 +146,16 @@ def has_ink(text: str) -> bool:
 
 def stacked_marks(text: str) -> int:
     """Return the length of the first row of marks that is too long, or of one mark repeated; 0 if there is none."""
-    row: list[str] = []
-    for character in "" if text.isascii() else text + "\n":
-        if is_mark(character):
-            row.append(character)
-        elif character == "\n" or not is_unseen(character):  # what is not drawn does not end a row
-            general = sum(ANY_LETTER_MARKS.match(mark) is not None for mark in row)
-            repeated = max(Counter(row).values(), default=0)
-            if general > MAX_MARKS or repeated > MAX_MARKS or len(row) > MAX_SCRIPT_MARKS:
-                return len(row)
-            row = []
+    marks = {character for character in set(text) if not character.isascii() and is_mark(character)}
+    if not marks:
+        return 0
+    within = marks | {character for character in set(text) if is_unseen(character)}  # which does not end a row
+    for match in re.finditer(f"{_any_of(within).pattern}{{{MAX_MARKS + 1},}}", text):
+        row = [character for character in match[0] if character in marks]
+        general = sum(ANY_LETTER_MARKS.match(mark) is not None for mark in row)
+        repeated = max(Counter(row).values(), default=0)
+        if general > MAX_MARKS or repeated > MAX_MARKS or len(row) > MAX_SCRIPT_MARKS:
+            return len(row)
     return 0
 
 
