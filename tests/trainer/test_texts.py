@@ -5,20 +5,26 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 import stat
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from markupsafe import escape
+from sqlalchemy import update
 
 from arena.cli import main
 from arena.errors import BadName
 from arena.services.events import clean_name
 from arena.services.queries import skeleton
+from arena.store.schema import Entry
 from arena.web.filters import first_words, single_line, verse_lines
+from tests.support.evening import Evening, secret_of
 from tests.support.small_models import small_checkpoint
 from tests.support.training_runs import SMALL, RunCommand
 from trainer.checkpoint import write_checkpoint
@@ -373,6 +379,56 @@ def test_any_text_is_cut_before_a_character_and_not_inside_one(text: str, length
     list(verse_lines(text))
     if 0 < len(short) < length and len(short) < len(text):
         assert unicodedata.category(text[len(short)])[0] != "M"
+
+
+@pytest.mark.slow
+@settings(CAMPAIGN, max_examples=max(4, EXAMPLES // 100))
+@given(text=TEXT, prompt=TEXT, tokenizer=st.sampled_from([("char",), ("bpe", "--vocab-size", "260")]))
+def test_any_text_is_trained_on_and_any_prompt_continued_or_each_refused_in_one_line(
+    trainer: RunCommand, tmp_path_factory: pytest.TempPathFactory, text: str, prompt: str, tokenizer: tuple[str, ...]
+) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    (folder / "own.txt").write_bytes((text * 60 + "ab\n" * 60).encode("utf-8", "surrogatepass"))
+    train = ("train", "--corpus", folder / "own.txt", "--steps", "2", *SMALL, "--tokenizer", *tokenizer)
+    code, _, err = trainer(*train, "--out", folder / "run")
+    assert (code, err) == (0, "") or (code == 1 and err.startswith("Error: ") and err.count("\n") == 1), err
+    if code == 0:
+        code, _, err = trainer("generate", "--ckpt", folder / "run", f"--prompt={prompt}", "--near", "--tokens", "3")
+        assert code == 0 or (code == 1 and err.startswith("Error: ")), err
+    assert "Traceback" not in err
+    shutil.rmtree(folder)
+
+
+@pytest.mark.slow
+@settings(CAMPAIGN, max_examples=max(8, EXAMPLES // 10))
+@given(name=TEXT, text=VISIBLE)
+def test_any_name_and_any_verse_stand_on_the_pages_as_they_are(shown: Evening, name: str, text: str) -> None:
+    """Whatever is in the database: what is refused at the door today may come from elsewhere tomorrow."""
+    try:
+        name = clean_name(name, 40, "an author's name")
+    except BadName:
+        name = "Ada"
+    text = "".join(c for c in text if c == "\n" or unicodedata.category(c) != "Cc") or "a"
+    with shown.db.writing() as session:
+        session.execute(update(Entry).values(text=text, name=name))
+    shown.now += 1
+    for path in ("/", "/stage", "/results", f"/mine/{secret_of('Poet 0')}"):
+        page = shown.phone().get(path)
+        assert page.status_code == 200
+    console = shown.organizer().get("/console")
+    assert console.status_code == 200
+    assert str(escape(name)) in console.text
+    for _, line in verse_lines(text):
+        assert str(escape(line)) in console.text
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evening]:
+    """An event with a match that is open."""
+    evening = Evening(tmp_path_factory.mktemp("shown") / "event").create()
+    evening.voting(2)
+    yield evening
+    evening.end()
 
 
 @settings(CAMPAIGN, max_examples=max(5, EXAMPLES // 20))
