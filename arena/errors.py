@@ -307,6 +307,45 @@ class TooManyEntries(ArenaError):
         )
 
 
+class BackupImpossible(ArenaError):
+    """A backup of an event whose database is not a file."""
+
+    code = "backup-impossible"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this event's database is on a server: copy it with the server's own program (pg_dump), and the folders "
+            "bundles/ and the two .json files of the event with it"
+        )
+
+
+class NotABackup(ArenaError):
+    """A backup into a folder that holds something else."""
+
+    code = "not-a-backup"
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(f"{folder} holds other files: name a new or empty folder, or an earlier backup", folder=folder)
+
+
+class NoBackup(ArenaError):
+    """A folder that holds no complete backup."""
+
+    code = "no-backup"
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(f"{folder} holds no complete backup: name the folder that `arena backup` wrote", folder=folder)
+
+
+class BackupDamaged(ArenaError):
+    """A file of a backup, or one to be copied into it, that is not what it should be."""
+
+    code = "backup-damaged"
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path} is damaged: {reason}", path=path)
+
+
 class MatchNotFound(ArenaError):
     """There is no match with this id."""
 
@@ -368,6 +407,16 @@ class MatchClosed(ArenaError):
 
     def __init__(self, match_id: str) -> None:
         super().__init__("this match is closed: a vote you gave before that counts, this one does not", match=match_id)
+
+
+class VoteNotBegun(ArenaError):
+    """A vote while the two verses are still read."""
+
+    code = "vote-not-begun"
+
+    def __init__(self, match: str, seconds: float) -> None:
+        wait = pluralize(max(1, round(seconds)), "second")
+        super().__init__(f"the vote begins in {wait}: read both verses first", match=match)
 
 
 class PollRoundOver(ArenaError):

@@ -43,7 +43,7 @@ def open_match(ctx: EventContext, match_id: str | None, seconds: float | None) -
     from arena.services import bracket, queries
 
     if match_id is None:
-        following = queries.get_next_match(ctx.db)
+        following = queries.get_next_match(ctx.db, now=time.time())
         if following is None:
             raise click.ClickException("no match is ready: `arena event show` shows the state of the event")
         match_id = following.id
@@ -125,7 +125,7 @@ def _open_match(ctx: EventContext) -> MatchView:
     """
     from arena.services import queries
 
-    opened = queries.get_open_match(ctx.db)
+    opened = queries.get_open_match(ctx.db, now=time.time())
     if opened is None:
         raise click.ClickException("no match is open: `arena match open` opens the next one")
     return opened

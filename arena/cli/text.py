@@ -11,7 +11,7 @@ import click
 from trainer.verse.text import pluralize, sanitize
 
 if TYPE_CHECKING:
-    from arena.services.schemas import ConsoleEntry, ConsoleView, EventView, MatchResult, MatchView, Side
+    from arena.services.schemas import ConsoleEntry, ConsoleView, EventView, MatchResult, MatchView, Side, VotingPlan
     from arena.verification.report import Report, Token
 
 VERDICT_COLORS = {"PASS": "green", "FAIL": "red", "UNDECIDED": "yellow", "MALFORMED": "red", "ERROR": "magenta"}
@@ -122,6 +122,21 @@ def _time_lines(view: EventView) -> Iterator[str]:
 
 def _clock(moment: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(moment))
+
+
+def plan_lines(plan: VotingPlan, match_seconds: float) -> Iterator[str]:
+    """Write how long the voting takes, and what would fit into the time there is."""
+    yield (
+        f"{plan.entries} verses: {pluralize(plan.matches, 'match', 'matches')}, "
+        f"{pluralize(round(plan.seconds / 60), 'minute')} with votes of {match_seconds:g} s. A tie adds a second vote."
+    )
+    if plan.fitting_entries is None or plan.fitting_entries >= plan.entries:
+        return
+    if plan.fitting_match_seconds is not None:
+        yield f"They fit with votes of {int(plan.fitting_match_seconds)} s: `arena init --match-seconds`."
+    else:
+        yield "They do not fit into the time: votes would be too short to read two verses."
+    yield f"With votes of {match_seconds:g} s, {plan.fitting_entries} verses fit."
 
 
 # The bracket and its matches

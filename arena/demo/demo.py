@@ -133,7 +133,7 @@ def _run_event(
         if options.headless:
             _vote_to_the_end(event.db, settings.local_url, random.Random(1), say)
             return
-        first = queries.get_next_match(event.db)
+        first = queries.get_next_match(event.db, now=time.time())
         if first is not None:
             bracket.open_match(event.db, first.id, seconds=0, now=time.time())
         phones, stage = f"{settings.base_url}/", f"{settings.local_url}/stage"
@@ -229,7 +229,7 @@ def _wait_for_verdicts(db: Database, say: Callable[[str], None]) -> None:
 def _vote_to_the_end(db: Database, url: str, rng: random.Random, say: Callable[[str], None]) -> None:
     """Open match after match, let the simulated voters vote, and print the champion."""
     voters = [SimulatedVoter(url) for _ in range(N_VOTERS)]
-    while match := queries.get_next_match(db):
+    while match := queries.get_next_match(db, now=time.time()):
         opened = bracket.open_match(db, match.id, seconds=0, now=time.time())
         poll_round = opened.poll_round
         while True:

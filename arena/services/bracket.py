@@ -199,17 +199,19 @@ def open_match(
             if match.opened_at is not None:
                 match.poll += 1  # earlier votes on this match stay, and do not count
             match.state, match.poll_round, match.opened_at = "open", 0, now
-            match.closes_at = now + length if length else None
+            match.votes_from = now + event.reading_seconds
+            match.closes_at = match.votes_from + length if length else None
             data = {
                 "match": match_id,
                 "poll": match.poll,
                 "upper": match.upper_id,
                 "lower": match.lower_id,
+                "votes_from": match.votes_from,
                 "closes_at": match.closes_at,
             }
             append(session, "match-opened", data, now=now)
             session.flush()
-        return BracketView.load(session).find(match_id)
+        return BracketView.load(session, now).find(match_id)
 
 
 def set_match_time(
@@ -242,7 +244,7 @@ def set_match_time(
         match.closes_at = closes_at
         append(session, "match-time-set", {"match": match_id, "poll": match.poll, "closes_at": closes_at}, now=now)
         session.flush()
-        return BracketView.load(session).find(match_id)
+        return BracketView.load(session, now).find(match_id)
 
 
 def close_match(
@@ -311,7 +313,7 @@ def undo_match(db: Database, match_id: str, *, seen: int | None = None, now: flo
         match.decision = match.tallies = None
         append(session, "match-undone", {"match": match_id, "poll": match.poll}, now=now)
         _settle(session, event, Action.UNDO_MATCH, now)
-        return BracketView.load(session).find(match_id)
+        return BracketView.load(session, now).find(match_id)
 
 
 def disqualify(db: Database, entry_id: str, reason: str, *, seen: int | None = None, now: float) -> None:

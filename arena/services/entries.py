@@ -289,6 +289,13 @@ def _admit(
             characters=len(claim.text),
             max_characters=event.characters,
         )
+    if len(claim.prompt) > event.prompt_characters:
+        raise OverLimits(
+            f"the prompt has {len(claim.prompt):,} characters and this event wants at most "
+            f"{event.prompt_characters:,}: give a shorter --prompt",
+            prompt_characters=len(claim.prompt),
+            max_prompt_characters=event.prompt_characters,
+        )
     by_owner = Entry.owner_id == owner
     undecided = session.scalar(_count(by_owner, Entry.state.in_(UNDECIDED))) or 0
     if undecided >= event.max_open:
@@ -432,6 +439,7 @@ def _status(session: Session, event: Event, entry: Entry, now: float) -> EntrySt
         code=entry.code,
         reason=reason_of(entry, place),
         text=entry.text,
+        prompt=entry.prompt,
         claimed_at=entry.claimed_at,
         may_replace=_may_replace(session, event, entry.owner_id, now),
         may_withdraw=_may_withdraw(event, entry),

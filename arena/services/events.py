@@ -212,6 +212,20 @@ def publish(db: Database, *, seen: int | None = None, now: float) -> EventView:
         return view_of(event)
 
 
+def mark_restored(db: Database, *, made_at: float, now: float) -> None:
+    """Record that the event goes on from a backup, so that phones send again what it may not have.
+
+    Args:
+        db: the event's database, as restored.
+        made_at: when the backup was made, seconds since the epoch.
+        now: seconds since the epoch.
+    """
+    with db.writing() as session:
+        event = the_event(session)
+        event.epoch += 1
+        append(session, "event-restored", {"made_at": made_at}, now=now)
+
+
 def the_event(session: Session) -> Event:
     """Return the event's row.
 
@@ -300,6 +314,8 @@ def check_rules(rules: EventRules) -> None:
         "max_open": (1, 1_000),
         "max_claims": (1, 10_000),
         "max_entries": (1, 100_000),
+        "prompt_characters": (1, 65_536),
+        "reading_seconds": (0, 3_600),
         "match_seconds": (0, 86_400),
         "revote_seconds": (0, 86_400),
     }

@@ -68,6 +68,7 @@ class Limits:
 
     lines: int  # non-empty lines of a verse, at most
     characters: int  # of a verse, at most
+    prompt_characters: int  # of its prompt, at most
     author_characters: int  # of an author's name, at most
     piece_bytes: int  # of one piece, at most
     bundle_bytes: int  # of a bundle, at most

@@ -125,9 +125,9 @@ def test_two_people_with_one_name_are_told_apart_by_their_numbers_once_both_are_
 
 
 def test_first_words_are_cut_before_a_letter_and_not_inside_one() -> None:
-    assert first_words("👨‍👩‍👧👨‍👩‍👧👨‍👩‍👧👨‍👩‍👧", 9) == "👨‍👩‍👧…"
-    assert first_words("🇩🇪🇫🇷🇮🇹🇪🇸", 4) == "🇩🇪…"
-    assert first_words("e\u0323\u0301" * 20, 8) == "e\u0323\u0301" * 2 + "…"
+    assert first_words("👨‍👩‍👧👨‍👩‍👧👨‍👩‍👧👨‍👩‍👧", length=9) == "👨‍👩‍👧…"
+    assert first_words("🇩🇪🇫🇷🇮🇹🇪🇸", length=4) == "🇩🇪…"
+    assert first_words("e\u0323\u0301" * 20, length=8) == "e\u0323\u0301" * 2 + "…"
 
 
 def test_names_of_any_direction_stand_for_themselves_on_every_page(evening: Evening) -> None:

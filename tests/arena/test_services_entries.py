@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import update
 
 from arena.errors import (
     BadClaim,
@@ -41,10 +42,12 @@ from arena.services.queries import console_view
 from arena.services.receipts import public_key_of
 from arena.services.schemas import EventRules
 from arena.services.uploads import PIECE_BYTES, sweep_parts, take_file
+from arena.store.schema import Event
 from tests.support.bundle_parts import edit_claim
 from tests.support.bundles import RECIPE, Poet, header_of, undecided_verse, verses
 from tests.support.evening import WORD, Evening, secret_of
 from trainer.submission.receipt import verify_receipt
+from trainer.verse.claim import parse_claim
 from trainer.verse.identity import is_secret, new_secret
 
 
@@ -306,6 +309,17 @@ def test_verses_beyond_the_events_limits_are_refused(evening: Evening, poet: Poe
     with pytest.raises(OverLimits):
         evening.claim("ann", long)
     assert evening.spool.parts() == []
+
+
+def test_a_prompt_beyond_the_events_limit_is_refused(evening: Evening, poet: Poet) -> None:
+    bundle = poet.pack()
+    length = len(parse_claim(header_of(bundle)).prompt)
+    evening.begin(EventRules(prompt_characters=length))
+    assert evening.claim("ann", bundle).state == "receiving"
+    with evening.db.writing() as session:
+        session.execute(update(Event).values(prompt_characters=length - 1))
+    with pytest.raises(OverLimits, match=f"the prompt has {length} characters"):
+        evening.claim("bob", bundle)
 
 
 def test_nobody_enters_before_the_opening_or_after_the_closing(evening: Evening, bundle: bytes) -> None:

@@ -61,7 +61,7 @@ class Desk:
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
     desk = Desk(tmp_path / "event")
-    desk.does("init", "--name", "Poets", "--match-seconds", "300")
+    desk.does("init", "--name", "Poets", "--match-seconds", "300", "--reading-seconds", "0")
     yield desk
     desk.evening.end()
 
@@ -253,3 +253,13 @@ def test_one_is_written_in_the_singular(desk: Desk) -> None:
     desk.does("match", "open")
     desk.vote("upper")
     assert "(1 vote until" in desk.does("bracket", "show")
+
+
+def test_the_plan_says_what_fits_into_the_time() -> None:
+    said = CliRunner().invoke(main, ["plan", "--entries", "40", "--minutes", "45"])
+    assert said.exit_code == 0
+    assert "40 matches, 60 minutes" in said.output and "votes of 37 s" in said.output and "30 verses fit" in said.output
+    said = CliRunner().invoke(main, ["plan", "--entries", "400", "--minutes", "45"])
+    assert "do not fit" in said.output
+    said = CliRunner().invoke(main, ["plan", "--entries", "3"])
+    assert said.output.count("\n") == 1 and "3 matches" in said.output

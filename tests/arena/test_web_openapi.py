@@ -85,6 +85,7 @@ def test_the_event_answers_limits_corpus_and_key(evening: Evening) -> None:
             "lines": 8,
             "characters": 480,
             "author_characters": 40,
+            "prompt_characters": 60,
             "piece_bytes": 2**20,
             "bundle_bytes": 192 * 2**20,
             "entries_without_verdict": 3,

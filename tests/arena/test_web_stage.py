@@ -11,11 +11,11 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from arena.demo.simulated_voters import Form
-from arena.services import bracket, events
+from arena.services import bracket, events, voting
 from arena.services.queries import console_view, get_next_match, results_view, stage_view
 from arena.web.filters import PAIR, STAGE_SIZES, first_words, single_line, stage_size, verse_lines
 from arena.web.stage import REVEAL_SECONDS
-from tests.support.evening import START, Evening
+from tests.support.evening import START, Evening, secret_of
 from tests.support.pages import Tags, hidden, post, token_of, vote
 
 
@@ -54,7 +54,7 @@ def test_the_stage_follows_a_match(evening: Evening) -> None:
 
 def test_the_stage_names_the_first_three(evening: Evening) -> None:
     authors = {author.entry: author for author in evening.draw(4)}
-    while (match := get_next_match(evening.db)) is not None and match.upper is not None:
+    while (match := get_next_match(evening.db, now=evening.now)) is not None and match.upper is not None:
         evening.decide(match.id, authors[match.upper.entry].text, voters=1)
     results = results_view(evening.db, now=evening.now)
     assert results.champion and results.second and results.third
@@ -170,11 +170,39 @@ def test_both_verses_have_one_size_and_fit_the_screen() -> None:
 
 def test_a_verse_keeps_its_lines_and_its_spaces() -> None:
     assert list(verse_lines("\n  a  b\n\nHOBNET:\nc\n\n")) == [
-        ("", "  a  b"),
-        ("gap", ""),
-        ("who", "HOBNET:"),
-        ("", "c"),
+        ("", "", "  a  b"),
+        ("gap", "", ""),
+        ("who", "", "HOBNET:"),
+        ("", "", "c"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "text", "lines"),
+    [
+        ("\n", "One", [("", "", "One")]),
+        ("The moo", "ne\nshines", [("", "The moo", "ne"), ("", "", "shines")]),
+        ("A line\nand ", "half", [("", "A line", ""), ("", "and ", "half")]),
+        ("A line\n", "\nTwo", [("", "A line", ""), ("gap", "", ""), ("", "", "Two")]),
+        ("HOB", "NET:\nsays", [("who", "HOB", "NET:"), ("", "", "says")]),
+        ("", "", []),
+    ],
+)
+def test_a_verse_and_its_prompt_are_one_poem(prompt: str, text: str, lines: list[tuple[str, str, str]]) -> None:
+    assert list(verse_lines(text, prompt)) == lines
+
+
+def test_both_verses_have_the_same_letter_on_every_screen(evening: Evening) -> None:
+    authors = {author.entry: author.text for author in evening.voting(2)}
+    match = stage_view(evening.db, now=evening.now).open
+    assert match and match.upper and match.lower
+    text_of = {"A": authors[match.upper.entry], "B": authors[match.lower.entry]}
+    orders = set()
+    for number in range(12):
+        ballot = voting.get_ballot(evening.db, "r1m1", secret_of(f"voter {number}"), now=evening.now)
+        assert ballot.left.text == text_of[ballot.left.label] and ballot.right.text == text_of[ballot.right.label]
+        orders.add(ballot.left.label + ballot.right.label)
+    assert orders == {"AB", "BA"}, "only the positions are shuffled"
 
 
 def test_names_cannot_steer_a_screen() -> None:
@@ -327,7 +355,7 @@ def test_every_problem_at_the_console_leads_back_to_the_console(evening: Evening
 
 def test_an_owner_finds_the_results_of_a_verse_after_its_last_match(evening: Evening) -> None:
     authors = {author.entry: author for author in evening.draw(3)}
-    match = get_next_match(evening.db)
+    match = get_next_match(evening.db, now=evening.now)
     assert match is not None and match.upper is not None and match.lower is not None
     loser, winner = authors[match.upper.entry], authors[match.lower.entry]
     phone = evening.phone()
@@ -337,7 +365,7 @@ def test_an_owner_finds_the_results_of_a_verse_after_its_last_match(evening: Eve
     page = phone.get("/mine").text
     assert "it has played its last match" in page and f'href="/entries/{loser.entry}"' in page
     assert f"{match.title}: lost (0 : 2)" in Tags(phone.get(f"/entries/{loser.entry}").text).text
-    final = get_next_match(evening.db)
+    final = get_next_match(evening.db, now=evening.now)
     assert final is not None
     evening.decide(final.id, winner.text, voters=1)
     results = results_view(evening.db, now=evening.now)

@@ -68,7 +68,7 @@ def test_a_vote_is_changed_and_counts_once(evening: Evening) -> None:
         page = phone.get("/")
         marked = re.findall(r'<article class="card mine".*?</article>', page.text, re.S)
         assert len(marked) == 1 and "Your vote" in marked[0]
-        assert page.text.count("Change my vote to this verse") == 1
+        assert page.text.count("Change my vote to ") == 1
     assert cast(evening) == 1
 
 

@@ -180,13 +180,13 @@ class Evening:
     def vote(self, voter: str, match: str, text: str) -> None:
         """Vote for the verse with this text, on whichever side the voter sees it."""
         ballot = get_ballot(self.db, match, secret_of(voter), now=self.now)
-        side = "left" if ballot.left == text else "right"
+        side = "left" if ballot.left.text == text else "right"
         cast_vote(self.db, match, secret_of(voter), side, ballot.poll_round, now=self.now)
 
     def tie(self, match: str) -> None:
         """Let two people vote on the open match, one for each verse."""
         for voter, side in (("one", "upper"), ("two", "lower")):
-            opened = get_open_match(self.db)
+            opened = get_open_match(self.db, now=self.now)
             assert opened and opened.id == match
             self.vote(voter, match, getattr(opened, side).text)
 

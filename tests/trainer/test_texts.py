@@ -375,7 +375,7 @@ def test_any_name_is_one_visible_line_or_refused(name: str) -> None:
 def test_any_text_is_cut_before_a_character_and_not_inside_one(text: str, length: int) -> None:
     short = cut(text, length)
     assert text.startswith(short) and 0 <= len(short) <= length
-    first_words(text, length + 1)
+    assert len(first_words(text, length=length + 1)) <= length + 1
     list(verse_lines(text))
     if 0 < len(short) < length and len(short) < len(text):
         assert unicodedata.category(text[len(short)])[0] != "M"
@@ -410,7 +410,7 @@ def test_any_name_and_any_verse_stand_on_the_pages_as_they_are(shown: Evening, n
         name = "Ada"
     text = "".join(c for c in text if c == "\n" or unicodedata.category(c) != "Cc") or "a"
     with shown.db.writing() as session:
-        session.execute(update(Entry).values(text=text, name=name))
+        session.execute(update(Entry).values(text=text, prompt=text[::-1], name=name))
     shown.now += 1
     for path in ("/", "/stage", "/results", f"/mine/{secret_of('Poet 0')}"):
         page = shown.phone().get(path)
@@ -418,7 +418,7 @@ def test_any_name_and_any_verse_stand_on_the_pages_as_they_are(shown: Evening, n
     console = shown.organizer().get("/console")
     assert console.status_code == 200
     assert str(escape(name)) in console.text
-    for _, line in verse_lines(text):
+    for _, _, line in verse_lines(text):
         assert str(escape(line)) in console.text
 
 

@@ -289,6 +289,7 @@ def test_every_write_of_a_file_goes_through_the_one_module_that_knows_disks() ->
         "trainer/runtime/run.py": {'open("ab"'},  # records that grow; a resumed run cuts what is not whole
         "arena/store/spool.py": {'open("r+b")'},  # pieces, before their row
         "arena/store/bundles.py": {"os.link", 'open("xb")'},  # a second name of a whole file, or a copy of it
+        "arena/store/backup.py": {'open("xb")', 'open("rb+")'},  # a copy under a temporary name, then synced
         "arena/settings.py": {"os.O_CREAT"},  # asks the disk whether it keeps permissions
         "arena/demo/demo.py": {'open("ab"'},  # the log of a demo's server
         "arena/demo/entering.py": {"os.O_CREAT"},  # tickets of a demo, in a folder of its own
