@@ -146,7 +146,7 @@ def join_texts(files: Iterable[tuple[str, bytes]], encoding: str, strip_gutenber
         text, used = decode(data, file, encoding)
         if used not in ("utf-8", "utf-8-sig", encoding):
             notes.append(f"{file} was read as {used}.")
-        cleaned = clean(text)
+        cleaned = clean(text.rstrip("\x1a"))  # which ends a file of DOS
         _check_controls(cleaned.text, file)
         removed.update(cleaned.removed)
         body, framing = split_gutenberg(cleaned.text)

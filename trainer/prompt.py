@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 from trainer.errors import OptionError, UnknownCharacter
-from trainer.verse.characters import clean, is_forbidden
+from trainer.verse.characters import clean, is_forbidden, is_unseen
 from trainer.verse.vocabulary import Vocabulary
 
 # Characters that stand for each other, the nearest first: quotes, dashes, and what other scripts write instead.
@@ -34,19 +34,24 @@ def prepare_prompt(prompt: str, vocabulary: Vocabulary, near: bool = False) -> s
     unknown = [place for place, character in enumerate(text) if character not in known]
     if vocabulary.kind != "char" or not unknown:
         return text
-    nearest = "".join(c if c in known else near_character(c, vocabulary.symbols) or c for c in text)
-    if near and known.issuperset(nearest):
-        return nearest
-    place = next((place for place in unknown if not near_character(text[place], vocabulary.symbols)), unknown[0])
-    raise UnknownCharacter(text, place, vocabulary.symbols, nearest if known.issuperset(nearest) else "")
+    offered = {text[place]: near_character(text[place], vocabulary.symbols) for place in unknown}
+    missing = [place for place in unknown if offered[text[place]] is None]
+    if missing:
+        raise UnknownCharacter(text, missing[0], vocabulary.symbols)
+    nearest = "".join(offered.get(character, character) or "" for character in text)
+    if not near:
+        raise UnknownCharacter(text, unknown[0], vocabulary.symbols, nearest)
+    return nearest
 
 
 def near_character(character: str, symbols: str) -> str | None:
-    """Return what a reader takes for this character, written with `symbols`; None if there is nothing.
+    """Return what a reader takes for this character, written with `symbols`; None if there is no such text.
 
     >>> near_character("’", "'abc"), near_character("É", "abce"), near_character("…", ".")
     ("'", 'e', '...')
     """
+    if is_unseen(character):
+        return ""
     for group in GROUPS:
         if character in group:
             return next((other for other in group if other in symbols), None)

@@ -156,6 +156,13 @@ def test_the_name_of_a_folder_cannot_steer_the_terminal(tmp_path: Path) -> None:
         ("serve", "--dir", f"{folder}none"),
         ("event", "open", "--dir", folder),
         ("verify", folder / "none"),
+        ("backup", f"{folder}copy", "--dir", folder),
+        ("restore", f"{folder}copy", "--dir", f"{folder}again"),
+        ("restore", f"{folder}none", "--dir", f"{folder}third"),
+        ("event", "show", "--dir", folder / SETTINGS_FILE),
+        ("serve", f"--{folder}"),
+        ("match", "close", str(folder), "--dir", folder),
+        (folder,),
     ):
         output = arena(*words).output
         assert all(character.isprintable() or character == "\n" for character in output), (words, output)

@@ -162,6 +162,7 @@ def notes(data: bytes, encoding: str = "", strip: bool = False) -> str:
             "no break, thin space, wide space, braille ",
         ),
         ("cafe\u0301", "caf\u00e9"),
+        ("DOS\r\n\x1a", "DOS\n"),
     ],
 )
 def test_line_ends_spaces_and_forms_of_letters_are_normalized(given: str, used: str) -> None:

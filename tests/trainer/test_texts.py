@@ -149,6 +149,7 @@ def test_the_audition_s_page_takes_near_characters_by_itself(trainer: RunCommand
 def test_a_capital_or_an_accent_that_the_model_has_instead_is_near_too() -> None:
     upper = Vocabulary.chars("\n ABCÉ")
     assert prepare_prompt("abcé e", upper, near=True) == "ABCÉ É"
+    assert prepare_prompt("A❤️\u200dB", Vocabulary.chars("AB❤"), near=True) == "A❤B"
     decomposed = Vocabulary.chars("\n ae\u0301")  # of a bundle by another program
     assert prepare_prompt("é", decomposed, near=True) == "e\u0301"
 
