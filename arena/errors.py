@@ -535,6 +535,16 @@ class DatabaseDamaged(DatabaseUnusable):
     sentence = "{database} is not a database, or is damaged ({reason}): put it back from a backup"
 
 
+class NoWriteAheadLog(DatabaseUnusable):
+    """The disk of the database cannot keep the log that lets pages read while a vote is written."""
+
+    code = "database-no-wal"
+    sentence = (
+        "the disk of the database {database} cannot keep SQLite's write-ahead log ({reason}), as many network drives: "
+        "make the event in a folder on a disk of this computer"
+    )
+
+
 class DatabaseTooNew(ArenaError):
     """A later version of the arena wrote the database."""
 

@@ -96,9 +96,12 @@ def init(
     Example:
       arena init submissions/event --name "Poets of the lab"
     """
+    import os
     import time
 
     from arena.bootstrap import make_event
+    from arena.settings import privacy_warning
+    from trainer.verse.text import sanitize
 
     rules = EventRules(
         lines=lines,
@@ -121,6 +124,9 @@ def init(
         public_url=public_url,
         now=time.time(),
     )
-    click.echo(f"the event {settings.name!r} is in {settings.dir}")
-    click.echo(f'the password of the console is "console_password" in {settings.dir / "secrets.json"}')
-    click.echo(f"next: arena serve --dir {settings.dir}")
+    shown = sanitize(str(settings.dir))
+    click.echo(f"the event {sanitize(settings.name)!r} is in {shown}")
+    click.echo(f'the password of the console is "console_password" in {shown}{os.sep}secrets.json')
+    if warning := privacy_warning(settings):
+        click.echo(sanitize(warning), err=True)
+    click.echo(f"next: arena serve --dir {shown}")

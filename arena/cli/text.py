@@ -106,6 +106,7 @@ def entry_lines(entries: Sequence[ConsoleEntry]) -> Iterator[str]:
         first_line = next((line for line in entry.text.splitlines() if line.strip()), "")
         duplicate = "  (another owner has entered the same verse)" if entry.duplicates else ""
         author = printable(entry.name)
+        duplicate += "  (another owner's name looks the same)" if entry.alike else ""
         owner, claimed = short_id(entry.owner), _clock(entry.claimed_at)
         verse = f"{author}: {printable(first_line)}{duplicate}"
         yield f"{short_id(entry.entry)}  {entry.state:<12} {claimed}  owner {owner}  {verse}"

@@ -35,6 +35,7 @@ from arena.store.spool import Spool
 from arena.store.unit_of_work import Database
 from arena.verification.cost import MIB, Cost, estimate_cost
 from trainer.verse import strictjson
+from trainer.verse.characters import appearance_fault
 from trainer.verse.claim import LENGTH_BYTES, Claim, header_length, parse_claim
 from trainer.verse.errors import BundleError
 from trainer.verse.text import pluralize
@@ -77,7 +78,8 @@ def take_claim(
         BadSecret: The secret has the wrong form.
         BadName: The name is not one line of 1 to 40 characters.
         BadClaim: The header is not that of a bundle.
-        OverLimits: The verse is longer than the event allows, or empty, or its check costs more than the event allows.
+        OverLimits: The verse is longer than the event allows, empty, cannot be shown, or its check costs more than the
+            event allows.
         SubmissionsNotOpen: Submissions are not open yet.
         SubmissionsClosed: Submissions are closed.
         OtherModel: Submissions are closed, and it is not the model of the undecided verse that it would replace.
@@ -93,6 +95,8 @@ def take_claim(
             _check_owner(session, the_event(session), owner, entry, now)
     name = clean_name(name, MAX_AUTHOR, "an author's name")
     claim = _parse(header)
+    if fault := appearance_fault(claim.text, claim.prompt):  # before the transaction: a prompt may be long
+        raise OverLimits(f"the verse cannot be shown to an audience: {fault}; choose another verse")
     cost = estimate_cost(claim)
     kept = entry.bundle if entry and entry.bundle and bundles.is_whole(entry.bundle) else None
     with spool.lock(entry_id):

@@ -27,8 +27,9 @@ from arena.services.schemas import EventRules, EventView
 from arena.store.schema import THE_EVENT, Entry, Event, Match
 from arena.store.unit_of_work import Database
 from arena.verification.cost import MIN_MEMORY
+from trainer.verse.characters import clean_line
+from trainer.verse.errors import LineError
 from trainer.verse.identity import new_secret
-from trainer.verse.text import is_control
 
 STATE_CHANGES = {  # kinds of log records that change the event's state, in words
     "submissions-opened": "submissions were opened",
@@ -366,7 +367,7 @@ def check_rules(rules: EventRules) -> None:
 
 
 def clean_name(name: object, limit: int, what: str) -> str:
-    """Strip and check a display name.
+    """Clean and check a display name.
 
     Args:
         name: untrusted.
@@ -374,20 +375,15 @@ def clean_name(name: object, limit: int, what: str) -> str:
         what: names it in the error message.
 
     Returns:
-        One line of 1 to `limit` characters, without control characters.
+        One line of 1 to `limit` characters that can be seen.
 
     Raises:
         BadName: It is no such line.
     """
-    text = name.strip() if isinstance(name, str) else ""
-    is_valid = 1 <= len(text) <= limit and not any(is_control(c) or c in "\n\u2028\u2029" for c in text)
     try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        is_valid = False
-    if not is_valid or not any(c.isprintable() and not c.isspace() for c in text):
-        raise BadName(f"{what} must have 1 to {limit} characters on one line, without control characters")
-    return text
+        return clean_line(name if isinstance(name, str) else "", limit)
+    except LineError as error:
+        raise BadName(f"{what} must have 1 to {limit} characters, {error}") from None
 
 
 def _check_nothing_to_draw(session: Session, event: Event) -> None:

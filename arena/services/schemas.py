@@ -369,6 +369,7 @@ class ConsoleEntry:
     prompt: str
     seed: int | None
     duplicates: list[str]  # entries of other owners with the same claim
+    alike: list[str]  # a few names of other owners that look the same
     may_reinstate: bool  # disqualified, and it can take part again
 
 

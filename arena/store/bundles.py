@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import os
-import secrets
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from trainer.verse.files import rename, sync_file, temporary
 
 SUFFIX = ".verse"
 
@@ -32,7 +32,7 @@ class BundleStore:
 
     def prepare(self) -> None:
         """Make the folder."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def is_whole(self, digest: str) -> bool:
         """Whether the bundle is here with the bytes that its name says. They are read once, and after each change."""
@@ -66,14 +66,13 @@ class BundleStore:
         target = self.local_copy(digest)
         if not self.is_whole(digest):
             try:
-                source.replace(target)
+                rename(source, target)
             except OSError as error:
                 if error.errno != errno.EXDEV:  # the folders are on different disks
                     raise
-                copy = target.with_name(f".{digest}.{secrets.token_hex(6)}.part")
+                copy = temporary(target)
                 _copy(source, copy)
-                copy.replace(target)
-            _sync(target.parent)
+                rename(copy, target)
         source.unlink(missing_ok=True)
 
     def remove(self, digest: str) -> None:
@@ -94,19 +93,7 @@ def _copy(source: Path, target: Path) -> None:
     try:
         with source.open("rb") as file, target.open("xb") as copy:
             shutil.copyfileobj(file, copy, 2**20)
-            copy.flush()
-            os.fsync(copy.fileno())
+            sync_file(copy)
     except BaseException:
         target.unlink(missing_ok=True)
         raise
-
-
-def _sync(folder: Path) -> None:
-    """Make the names in a folder durable, where the system can."""
-    if os.name == "posix":  # Windows cannot open a folder
-        with contextlib.suppress(OSError):
-            descriptor = os.open(folder, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)

@@ -17,7 +17,7 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trainer.verse.files import write_atomically
+from trainer.verse.files import sync_file, write_atomically
 
 CHUNK = 2**20  # bytes read at once
 MIN_FREE = 2_000_000_000  # bytes: room for the database, its log and the bundles being uploaded
@@ -47,7 +47,7 @@ class Spool:
 
     def prepare(self) -> None:
         """Make the folder."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def part(self, entry_id: str) -> Path:
         """Return the path of an entry's part."""
@@ -87,8 +87,7 @@ class Spool:
         with self.part(entry_id).open("r+b") as file:
             file.seek(offset)
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            sync_file(file)
 
     def fill(self, entry_id: str, source: Path) -> None:
         """Copy a whole bundle over a part.
@@ -98,8 +97,7 @@ class Spool:
         """
         with source.open("rb") as whole, self.part(entry_id).open("r+b") as file:
             shutil.copyfileobj(whole, file, CHUNK)
-            file.flush()
-            os.fsync(file.fileno())
+            sync_file(file)
 
     def complete(self, entry_id: str, header_bytes: int, size: int) -> CompletePart:
         """Take a part's name away, cut it to its size, and compute its digests.

@@ -70,6 +70,7 @@ STATUSES: dict[type[ArenaError], int] = {
     errors.DatabaseBusy: 503,
     errors.DatabaseReadOnly: 500,
     errors.DatabaseFull: 507,
+    errors.NoWriteAheadLog: 507,
     errors.DatabaseDamaged: 500,
     errors.DatabaseTooNew: 500,
 }

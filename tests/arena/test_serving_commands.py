@@ -178,13 +178,13 @@ def test_a_command_that_is_refused_prints_one_line(desk: Desk) -> None:
 
 
 def test_a_name_cannot_steer_the_terminal(desk: Desk) -> None:
-    """What steers a terminal or reorders text is refused at the door; what does not print is shown as its escape."""
+    """What steers a terminal or reorders text is refused at the door; what cannot be seen is removed."""
     desk.does("event", "open")
     for name in ("\x1b]0;owned\x07", "Ann \u202eeoD"):
         with pytest.raises(BadName):
             desk.enter(1, name=name)
     desk.enter(1, name="A\u200bnn")
-    assert "A\\u200bnn" in desk.does("entry", "list")
+    assert "Ann" in desk.does("entry", "list")
 
 
 def test_the_folder_may_come_from_the_environment(desk: Desk) -> None:
