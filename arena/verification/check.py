@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from arena.verification.report import DIFFERS, TOO_CLOSE, Report, Token, malformed, unreadable
-from trainer.verse.bundle import read_bundle
+from arena.verification.report import DIFFERS, TOO_CLOSE, Report, Token, malformed
+from trainer.verse.bundle import parse_bundle
 from trainer.verse.claim import Claim
 from trainer.verse.errors import BundleError, NotFinite
 from trainer.verse.model import VerseModel
@@ -15,15 +14,13 @@ from trainer.verse.replay import Verdict, replay
 CONTEXT_CHARACTERS = 40  # of the verse, shown before a difference
 
 
-def check_bundle(path: Path) -> Report:
+def check_bundle(data: bytes) -> Report:
     """Read a whole bundle, replay its verse, and report."""
     try:
-        bundle = read_bundle(path)
+        bundle = parse_bundle(data)
         model = VerseModel(bundle.claim.config, bundle.weights)
     except BundleError as error:
         return malformed(error)
-    except OSError as error:
-        return unreadable(error)
     claim = bundle.claim
     try:
         verdict = replay(model, claim.recipe, claim.ids)

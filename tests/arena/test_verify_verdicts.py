@@ -128,7 +128,9 @@ def test_a_broken_link_and_a_circle_of_links_are_unreadable(tmp_path: Path) -> N
 def test_a_limit_of_our_own_is_an_error_and_never_a_fail(
     kinds: Callable[[str], Path], limits: Limits, code: str
 ) -> None:
-    report = check_in_child(kinds("fail"), limits, threading.Event())
+    path = kinds("fail")
+    with path.open("rb") as file:
+        report = check_in_child(file, path.stat().st_size, limits, threading.Event())
     assert (report.verdict, report.code) == ("ERROR", code)
 
 

@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 
 from arena.demo.simulated_voters import Form
 from arena.rules.bracket import build_bracket
-from arena.services import bracket, events, voting
+from arena.services import bracket, disqualification, events, voting
 from arena.services.queries import console_view, get_next_match, results_view, stage_view
 from arena.services.schemas import MatchView, RoundView, StageView
 from arena.web.filters import PAIR, STAGE_SIZES, first_words, single_line, stage_size, verse_lines
@@ -321,7 +321,7 @@ def test_an_old_tab_of_the_console_changes_no_event(evening: Evening) -> None:
     shown = other.get("/console").text
     entry = authors[0].entry
     assert act(one, f"entries/{entry}/disqualify", reason="copied").status_code == 303
-    bracket.reinstate(evening.db, entry, now=evening.now)
+    disqualification.reinstate(evening.db, entry, now=evening.now)
     assert act(other, f"entries/{entry}/disqualify", shown, reason="copied").status_code == 409
     assert console_view(evening.db, now=evening.now).counts["disqualified"] == 0
     act(one, "matches/r1m1/open", seconds="0")
