@@ -219,7 +219,7 @@ def test_any_two_verses_fit_on_any_stage_and_are_readable_from_the_last_row(brow
     for width, height in ((1920, 1080), (1024, 768), (2560, 1080)):
         page.set_viewport_size({"width": width, "height": height})
         page.goto(f"{drawn.url}/stage")
-        page.wait_for_function("document.querySelector('.verse') && document.querySelector('.verse').style.fontSize")
+        page.locator('.verse[style*="font-size"]').first.wait_for(timeout=SOON)
         for kind, lines in VERSES.items():
             shown = page.evaluate(SHOW, lines)
             assert max(shown["overflow"]) <= 1 and shown["page"] <= 0, (kind, width, shown)
