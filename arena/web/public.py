@@ -62,7 +62,8 @@ def index() -> str:
 def stage_of(state: Snapshot) -> StageView:
     """Return what the stage shows, read from the database once for each state of the event."""
     ctx = get_context()
-    return ctx.cached("stage", (state.version, state.phase), lambda: queries.stage_view(ctx.db, now=ctx.now))
+    version = (state.version, state.phase, state.match and state.match.opens_at)  # the clock alone begins a vote
+    return ctx.cached("stage", version, lambda: queries.stage_view(ctx.db, now=ctx.now))
 
 
 def _ballot(match_id: str, secret: str, now: float) -> Ballot | None:

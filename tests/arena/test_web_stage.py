@@ -14,7 +14,7 @@ from arena.demo.simulated_voters import Form
 from arena.rules.bracket import build_bracket
 from arena.services import bracket, disqualification, events, voting
 from arena.services.queries import console_view, get_next_match, results_view, stage_view
-from arena.services.schemas import MatchView, RoundView, StageView
+from arena.services.schemas import EventRules, MatchView, RoundView, StageView
 from arena.web.filters import PAIR, STAGE_SIZES, first_words, single_line, stage_size, verse_lines
 from arena.web.stage import REVEAL_SECONDS, visible_rounds
 from tests.support.evening import START, Evening, secret_of
@@ -423,3 +423,14 @@ def test_the_stage_tells_the_story_of_the_champion(evening: Evening) -> None:
     evening.now += REVEAL_SECONDS + 1
     page = evening.phone().get("/stage").text
     assert re.search(r"[\d,]+ weights", page) and re.search(r"seed \d+", page)
+
+
+def test_the_stage_shows_both_verses_before_their_vote_and_then_the_vote(tmp_path: Path) -> None:
+    evening = Evening(tmp_path / "event").create(EventRules(reading_seconds=15))
+    evening.voting(2)
+    screen, phone = evening.phone(), evening.phone()
+    assert "the vote begins in" in screen.get("/stage").text and "Read both verses" in phone.get("/").text
+    evening.now += 15  # nothing is written then
+    assert "Which verse is better?" in screen.get("/stage").text
+    assert "Which verse is better?" in phone.get("/").text
+    evening.end()
