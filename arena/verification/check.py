@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from arena.verification.report import DIFFERS, TOO_CLOSE, Report, Token, malformed, unreadable
+from arena.verification.report import AMPLIFIED, DIFFERS, TOO_CLOSE, Report, Token, malformed, unreadable
 from trainer.verse.bundle import read_bundle
 from trainer.verse.claim import Claim
-from trainer.verse.errors import BundleError, NotFinite
+from trainer.verse.decision import BOUND
+from trainer.verse.errors import BundleError
 from trainer.verse.model import VerseModel
 from trainer.verse.replay import Verdict, replay
 
 CONTEXT_CHARACTERS = 40  # of the verse, shown before a difference
 
 
-def check_bundle(path: Path) -> Report:
-    """Read a whole bundle, replay its verse, and report."""
+def check_bundle(path: Path, *, precise: bool = False) -> Report:
+    """Read a whole bundle, replay its verse, and report.
+
+    Args:
+        path: The bundle.
+        precise: Decide in ball arithmetic what float64 leaves open; this needs python-flint.
+    """
     try:
         bundle = read_bundle(path)
         model = VerseModel(bundle.claim.config, bundle.weights)
@@ -25,11 +32,14 @@ def check_bundle(path: Path) -> Report:
     except OSError as error:
         return unreadable(error)
     claim = bundle.claim
-    try:
-        verdict = replay(model, claim.recipe, claim.ids)
-    except NotFinite as error:
-        return Report("FAIL", code="not-finite", reason=str(error), position=error.position, **_facts(claim))
-    return _report(claim, verdict)
+    verdict = replay(model, claim.recipe, claim.ids)
+    if not precise or verdict.verdict != "UNDECIDED":
+        return _report(claim, verdict)
+    from arena.verification.precise import check_precisely
+
+    proof = check_precisely(claim, bundle.weights)
+    proved = replace(verdict, verdict=proof.verdict, position=proof.position, expected=proof.expected, got=proof.got)
+    return replace(_report(claim, proved), precise_bits=proof.bits)
 
 
 def _report(claim: Claim, verdict: Verdict) -> Report:
@@ -46,11 +56,12 @@ def _report(claim: Claim, verdict: Verdict) -> Report:
     if verdict.verdict == "FAIL":
         details |= {"code": "differs", "reason": DIFFERS}
     elif verdict.verdict == "UNDECIDED":
-        details |= {"code": "too-close", "reason": TOO_CLOSE}
+        details |= {"code": "too-close", "reason": AMPLIFIED if verdict.bound > BOUND else TOO_CLOSE}
     return Report(
         verdict.verdict,
         certificate=certificate.to_dict() if certificate else None,
         certificate_agrees=certificate.agrees_with(claim.certificate) if certificate else None,
+        bound=verdict.bound,
         **details,
         **_facts(claim),
     )

@@ -19,6 +19,7 @@ from trainer.verse.bundle import read_claim
 from trainer.verse.claim import Claim
 from trainer.verse.errors import BundleError
 from trainer.verse.replay import CHUNK, MAX_LOGITS
+from trainer.verse.rounding import COPIES
 
 MIB = 2**20
 MIN_MEMORY = 256 * MIB  # bytes; Python and NumPy take 40 to 60 MB
@@ -27,6 +28,9 @@ SLOWEST_MACHINE = 2e8  # float64 operations a second: a tenth of one core of a s
 SECONDS_PER_DIGEST = 2e-5  # noise: SHA-256 through Python takes 1e-6, one digest for four tokens of the vocabulary
 WAIT_SECONDS = 0.2  # between two chances for Ctrl-C, which cannot interrupt a wait on Windows
 CHILD = "arena.verification.child:main"
+PRECISE = "--precise"  # an argument of the child
+SLOWEST_PRECISE = 2e4  # operations a second in ball arithmetic, on a very slow machine, all precisions together
+PRECISE_BYTES = 400  # of a number, as a ball and an object of Python
 CHILD_FLAGS = ("-I", "-B")  # isolated: no PYTHON* variables, no user site, no current folder; and it writes no bytecode
 
 
@@ -34,12 +38,17 @@ class Cancelled(Exception):
     """The check was cancelled before there was a verdict."""
 
 
-def claim_limits(claim: Claim) -> Limits:
+def claim_limits(claim: Claim, *, precise: bool = False) -> Limits:
     """Compute what the check of a claim may use: two to four times what it should need.
 
     Memory: the bundle's bytes as read (2 a weight), the weights in float64 (8), a float16 temporary (2), keys and
-    values of every position, and one chunk's activations, attention and logits; half as much again, and a minimum.
-    Time: two operations a weight and position, the attention's, and the noise, on a very slow machine, and a minimum.
+    values of every position, and one chunk's activations, attention and logits, for the three copies of a replay; half
+    as much again, and a minimum. Time: two operations a weight and position, the attention's, for three copies, and the
+    noise, on a very slow machine, and a minimum. A precise check does the same once more, in slow and large numbers.
+
+    Args:
+        claim: The claim.
+        precise: Whether what float64 leaves open is decided in ball arithmetic.
     """
     config = claim.config
     positions = len(claim.recipe.prompt_ids) + len(claim.ids)
@@ -48,17 +57,24 @@ def claim_limits(claim: Claim) -> Limits:
     activations = rows * 20 * config.n_embd
     attention = 2 * config.n_head * rows * positions
     logits = 4 * config.vocab_size * min(len(claim.ids), max(1, MAX_LOGITS // config.vocab_size))
-    memory = 12 * config.n_params + 8 * (cache + activations + attention + logits)
+    memory = 12 * config.n_params + 8 * COPIES * (cache + activations + attention) + 8 * logits
     operations = 2 * config.n_params * positions + 4 * config.n_layer * config.n_embd * positions**2
     digests = len(claim.ids) * config.vocab_size / 4
-    return Limits(
-        memory=MIN_MEMORY + memory * 3 // 2,
-        seconds=MIN_SECONDS + operations / SLOWEST_MACHINE + digests * SECONDS_PER_DIGEST,
-    )
+    seconds = COPIES * operations / SLOWEST_MACHINE + digests * SECONDS_PER_DIGEST
+    if precise:
+        largest = 4 * config.n_embd**2 + positions * (12 * config.n_embd + positions) + config.vocab_size * positions
+        memory += PRECISE_BYTES * largest
+        seconds += operations / SLOWEST_PRECISE
+    return Limits(memory=MIN_MEMORY + memory * 3 // 2, seconds=MIN_SECONDS + seconds)
 
 
-def verify_file(path: Path, cancelled: threading.Event) -> Report:
+def verify_file(path: Path, cancelled: threading.Event, *, precise: bool = False) -> Report:
     """Verify one bundle. A check that cannot be done is an ERROR, never a FAIL.
+
+    Args:
+        path: The bundle.
+        cancelled: Ends the check when it is set.
+        precise: Decide in ball arithmetic what float64 leaves open.
 
     Raises:
         Cancelled: `cancelled` was set first.
@@ -70,23 +86,25 @@ def verify_file(path: Path, cancelled: threading.Event) -> Report:
     except OSError as error:
         report = unreadable(error)
     else:
-        report = check_in_child(path, claim_limits(claim), cancelled)
+        report = check_in_child(path, claim_limits(claim, precise=precise), cancelled, precise=precise)
     return replace(report, file=str(path))
 
 
-def check_in_child(path: Path, limits: Limits, cancelled: threading.Event) -> Report:
+def check_in_child(path: Path, limits: Limits, cancelled: threading.Event, *, precise: bool = False) -> Report:
     """Check one bundle in a child process of its own.
 
     Args:
-        path: the bundle.
-        limits: what the child may use.
-        cancelled: ends the child when it is set.
+        path: The bundle.
+        limits: What the child may use.
+        cancelled: Ends the child when it is set.
+        precise: Decide in ball arithmetic what float64 leaves open.
 
     Raises:
         Cancelled: `cancelled` was set first.
     """
+    arguments = [str(path), PRECISE] if precise else [str(path)]
     try:
-        ending = run_watched(python_command(CHILD, str(path), flags=CHILD_FLAGS), limits, cancelled)
+        ending = run_watched(python_command(CHILD, *arguments, flags=CHILD_FLAGS), limits, cancelled)
     except OSError as error:
         return failed("crash", f"no process could be started: {error.strerror}")
     return report_of(ending, limits)
@@ -116,14 +134,19 @@ def report_of(ending: Ending, limits: Limits) -> Report:
         return failed("crash", "the checking process printed no report")
 
 
-def verify_files(paths: Sequence[Path], jobs: int) -> Iterator[Report]:
+def verify_files(paths: Sequence[Path], jobs: int, *, precise: bool = False) -> Iterator[Report]:
     """Verify bundles, `jobs` at the same time, and yield the reports in the order of `paths`.
+
+    Args:
+        paths: The bundles.
+        jobs: How many are checked at the same time.
+        precise: Decide in ball arithmetic what float64 leaves open.
 
     Closing the iterator, or an interrupt while it waits, ends the children.
     """
     cancelled = threading.Event()
     with ThreadPoolExecutor(jobs) as pool:
-        futures = [pool.submit(verify_file, path, cancelled) for path in paths]
+        futures = [pool.submit(verify_file, path, cancelled, precise=precise) for path in paths]
         try:
             for future in futures:
                 while not wait([future], WAIT_SECONDS).done:

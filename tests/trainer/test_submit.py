@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tests.support.small_models import small_checkpoint
+from tests.support.small_models import is_decided, small_checkpoint
 from trainer.checkpoint import write_checkpoint
 from trainer.cli import cli
 from trainer.errors import SubmitError
@@ -41,7 +41,7 @@ def test_an_undecided_verse_is_refused_and_the_seeds_offered_are_decided() -> No
     recipe = make_recipe(author, "A", 1, 0, tokens=480, lines=0)
     model = VerseModel(author.config, round_weights(author.config, author.weights))
     tried = regenerate(model, author.vocabulary, [replace(recipe, seed=seed) for seed in range(128)])
-    doubtful = {each.recipe.seed for each in tried if not each.decided}
+    doubtful = {each.recipe.seed for each in tried if not is_decided(each)}
     assert 0 < len(doubtful) < 64
     seed = min(doubtful)
     with pytest.raises(SubmitError, match=rf"seed {seed} is UNDECIDED.*Nothing was written; try --seed") as refused:
@@ -49,7 +49,7 @@ def test_an_undecided_verse_is_refused_and_the_seeds_offered_are_decided() -> No
     offered = [int(word) for word in str(refused.value).split("--seed ")[1].split(" or ")]
     assert offered
     assert not doubtful & set(offered)
-    assert make_submission(author, replace(recipe, seed=offered[0])).written.decided
+    assert is_decided(make_submission(author, replace(recipe, seed=offered[0])).written)
 
 
 def test_a_model_whose_verses_are_all_undecided_is_refused_with_other_advice() -> None:

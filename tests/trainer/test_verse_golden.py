@@ -12,7 +12,7 @@ import pytest
 
 import trainer.verse
 from tests.support import reference_engine as reference
-from tests.support.small_models import golden_weights, plain
+from tests.support.small_models import golden_weights, is_decided, plain
 from trainer.verse.bundle import pack, parse_bundle
 from trainer.verse.certificate import ENGINE, ids_digest
 from trainer.verse.claim import FORMAT
@@ -76,7 +76,7 @@ def test_golden_verse(entry: dict[str, Any]) -> None:
     vocabulary, recipe = Vocabulary.from_dict(entry["tokenizer"]), Recipe.from_dict(entry["recipe"])
     [written] = regenerate(model, vocabulary, [recipe])
     assert list(written.ids) == entry["ids"]
-    assert written.decided
+    assert is_decided(written)
     certificate = replay(model, recipe, written.ids).certificate
     for found in (written.certificate, certificate):
         assert found is not None

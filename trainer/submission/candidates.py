@@ -13,7 +13,7 @@ from tqdm import tqdm
 from trainer.checkpoint import Checkpoint
 from trainer.corpus import Corpus
 from trainer.errors import OptionError, SubmitError
-from trainer.sampling import DEFAULT_LINES, make_recipe, write_verses
+from trainer.sampling import DEFAULT_LINES, make_recipe, verse_model, write_verses
 from trainer.submission.eligibility import check_eligibility
 from trainer.submission.event import DEFAULT_LIMITS, Limits
 from trainer.submission.scoring import Scorer, VerseStats
@@ -141,16 +141,17 @@ def write_candidates(
         RecipeError: A value is out of bounds, or too long for this model.
     """
     recipes = request.recipes(checkpoint)
-    verses = write_verses(checkpoint, [recipe for _, recipe in recipes], progress=True)
+    model, vocabulary = verse_model(checkpoint), checkpoint.vocabulary
+    verses = write_verses(model, vocabulary, [recipe for _, recipe in recipes], progress=True)
     scorer = Scorer(corpus)
     candidates: dict[str, Candidate] = {}  # by text
     dropped: Counter[str] = Counter()
     pairs = zip(recipes, verses, strict=True)
     for (prompt, recipe), written in tqdm(pairs, total=len(recipes), unit="verse", delay=1, leave=False, disable=None):
-        if rejection := check_eligibility(checkpoint.vocabulary, written, request.limits):
+        if rejection := check_eligibility(model, vocabulary, written, request.limits):
             dropped[rejection.kind] += 1
             continue
-        text = verse_text(checkpoint.vocabulary, recipe, written.ids)
+        text = verse_text(vocabulary, recipe, written.ids)
         if text in candidates:
             dropped["duplicate"] += 1
             continue

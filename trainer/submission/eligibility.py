@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trainer.submission.event import Limits
+from trainer.verse.decision import BOUND
 from trainer.verse.errors import NotText
 from trainer.verse.generate import Written
+from trainer.verse.model import VerseModel
+from trainer.verse.replay import replay
 from trainer.verse.text import verse_text
 from trainer.verse.vocabulary import Vocabulary
 
@@ -19,11 +22,12 @@ class Rejection:
     reason: str  # a clause about this verse
 
 
-def check_eligibility(vocabulary: Vocabulary, written: Written, limits: Limits) -> Rejection | None:
-    """Return why a verse cannot be submitted; None if it can.
+def check_eligibility(model: VerseModel, vocabulary: Vocabulary, written: Written, limits: Limits) -> Rejection | None:
+    """Return why a verse cannot be submitted; None if it can. The verse is replayed, as every verifier does.
 
     Args:
-        vocabulary: That of the model that wrote it.
+        model: The model that wrote it.
+        vocabulary: What the model's tokens spell.
         written: The verse.
         limits: The event's; the default ones if the event is not known.
     """
@@ -43,11 +47,11 @@ def check_eligibility(vocabulary: Vocabulary, written: Written, limits: Limits) 
         return Rejection("too many lines", f"the verse has {lines} lines, and at most {limits.lines} are allowed")
     if not text.strip():
         return Rejection("empty", f"seed {seed} writes only spaces")
-    if not written.decided:
-        certificate = written.certificate
-        return Rejection(
-            "undecided",
-            f"seed {seed} is UNDECIDED: its token {certificate.position} was chosen by a gap of "
-            f"{certificate.smallest_gap:.1e}, so small that another computer may choose another token",
-        )
-    return None
+    verdict = replay(model, written.recipe, written.ids)
+    if verdict.verdict == "PASS":
+        return None
+    certificate = written.certificate
+    reason = f"its token {certificate.position} was chosen by a gap of {certificate.smallest_gap:.1e}, so small that"
+    if verdict.bound > BOUND:
+        reason = "this model magnifies rounding errors so much that"
+    return Rejection("undecided", f"seed {seed} is UNDECIDED: {reason} another computer may choose another token")
