@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from tests.support.attack_models import VOCABULARY, attack_model
 from tests.support.small_models import is_decided, small_checkpoint
 from trainer.checkpoint import write_checkpoint
 from trainer.cli import cli
 from trainer.errors import SubmitError
 from trainer.sampling import make_recipe
+from trainer.submission.candidates import AuditionRequest, write_candidates
 from trainer.submission.submit import make_submission, save_bundle
 from trainer.verse.bundle import read_bundle
 from trainer.verse.generate import regenerate
@@ -104,3 +107,15 @@ def test_a_missing_folder_is_an_error_and_nothing_is_written(tmp_path: Path) -> 
     with pytest.raises(FileNotFoundError):
         save_bundle(submission, tmp_path / "nowhere" / "a.verse")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_magnifies_rounding_errors_cannot_submit_and_its_verses_are_not_auditioned() -> None:
+    config, weights = attack_model("zero_row", 0)
+    single = {name: weight.astype(np.float32) for name, weight in weights.items()}
+    author = replace(small_checkpoint(vocabulary=VOCABULARY), config=config, weights=single)
+    recipe = make_recipe(author, "na", 80, 3, tokens=40)
+    with pytest.raises(SubmitError, match=r"magnifies rounding errors.*Nothing was written; try another prompt"):
+        make_submission(author, recipe)
+    request = AuditionRequest(Path("run"), ("na",), (80,), 0, 6, 0, 40, 8)
+    with pytest.raises(SubmitError, match=r"no verse is left \(.*undecided"):
+        write_candidates(request, author, None)

@@ -14,15 +14,17 @@ from trainer.checkpoint import Checkpoint
 from trainer.corpus import Corpus
 from trainer.errors import OptionError, SubmitError
 from trainer.sampling import DEFAULT_LINES, make_recipe, verse_model, write_verses
-from trainer.submission.eligibility import check_eligibility
+from trainer.submission.eligibility import check_eligibility, check_rounding
 from trainer.submission.event import DEFAULT_LIMITS, Limits
 from trainer.submission.scoring import Scorer, VerseStats
 from trainer.text import pluralize, shell_join
+from trainer.verse.generate import Written
 from trainer.verse.originality import REJECT
 from trainer.verse.recipe import MAX_SEED, Recipe
 from trainer.verse.text import verse_text
 
 MAX_COUNT = 4096  # verses: more than anybody reads
+REPLAYED = 8  # the best verses, which are replayed; `trainer submit` replays whatever is chosen
 
 
 @dataclass(frozen=True)
@@ -144,11 +146,11 @@ def write_candidates(
     model, vocabulary = verse_model(checkpoint), checkpoint.vocabulary
     verses = write_verses(model, vocabulary, [recipe for _, recipe in recipes], progress=True)
     scorer = Scorer(corpus)
-    candidates: dict[str, Candidate] = {}  # by text
+    candidates: dict[str, tuple[Candidate, Written]] = {}  # by text
     dropped: Counter[str] = Counter()
     pairs = zip(recipes, verses, strict=True)
     for (prompt, recipe), written in tqdm(pairs, total=len(recipes), unit="verse", delay=1, leave=False, disable=None):
-        if rejection := check_eligibility(model, vocabulary, written, request.limits):
+        if rejection := check_eligibility(vocabulary, written, request.limits):
             dropped[rejection.kind] += 1
             continue
         text = verse_text(vocabulary, recipe, written.ids)
@@ -160,11 +162,15 @@ def write_candidates(
             dropped[f"quoting {REJECT} or more characters of {scorer.corpus_name}"] += 1
             continue
         command = request.submit_command(prompt, recipe)
-        candidates[text] = Candidate(prompt, recipe, text, stats, scorer.describe(stats), command)
-    if not candidates:
+        candidates[text] = Candidate(prompt, recipe, text, stats, scorer.describe(stats), command), written
+    ranked = sorted(
+        candidates.values(), key=lambda pair: (-pair[0].stats.score, -pair[0].stats.words)
+    )  # ties keep their order
+    replayed = [pair for pair in ranked[:REPLAYED] if check_rounding(model, pair[1]) is None]
+    if lost := len(ranked[:REPLAYED]) - len(replayed):
+        dropped["undecided"] += lost
+    ranked = replayed + ranked[REPLAYED:]
+    if not ranked:
         reasons = ", ".join(f"{number} {reason}" for reason, number in dropped.items())
         raise SubmitError(f"no verse is left ({reasons}): try another --temperature, --prompt or --seed")
-    ranked = sorted(
-        candidates.values(), key=lambda verse: (-verse.stats.score, -verse.stats.words)
-    )  # ties keep their order
-    return Audition(str(request.ckpt), ranked, len(recipes), dropped, scorer.criteria, note)
+    return Audition(str(request.ckpt), [verse for verse, _ in ranked], len(recipes), dropped, scorer.criteria, note)

@@ -11,7 +11,7 @@ from pathlib import Path
 from trainer.checkpoint import Checkpoint
 from trainer.errors import SubmitError
 from trainer.sampling import verse_model, write_verses
-from trainer.submission.eligibility import check_eligibility
+from trainer.submission.eligibility import check_eligibility, check_rounding
 from trainer.submission.event import DEFAULT_LIMITS, Event, Limits
 from trainer.submission.http_client import EventClient
 from trainer.submission.upload import send_bundle, wait_for_verdict
@@ -57,7 +57,7 @@ def make_submission(checkpoint: Checkpoint, recipe: Recipe, limits: Limits = DEF
     """
     model, vocabulary = verse_model(checkpoint), checkpoint.vocabulary
     [written] = write_verses(model, vocabulary, [recipe], progress=True)
-    if rejection := check_eligibility(model, vocabulary, written, limits):
+    if rejection := check_eligibility(vocabulary, written, limits) or check_rounding(model, written):
         seeds = _find_eligible_seeds(model, vocabulary, recipe, limits)
         advice = f"try --seed {' or '.join(map(str, seeds))}" if seeds else "try another prompt or temperature"
         raise SubmitError(f"{rejection.reason}. Nothing was written; {advice}")
@@ -90,7 +90,11 @@ def _find_eligible_seeds(model: VerseModel, vocabulary: Vocabulary, recipe: Reci
     """
     seeds = [(recipe.seed + step) % (MAX_SEED + 1) for step in range(1, MAX_BATCH + 1)]
     verses = write_verses(model, vocabulary, [replace(recipe, seed=seed) for seed in seeds])
-    eligible = (written for written in verses if check_eligibility(model, vocabulary, written, limits) is None)
+    eligible = (
+        written
+        for written in verses
+        if check_eligibility(vocabulary, written, limits) is None and check_rounding(model, written) is None
+    )
     return [written.recipe.seed for written in islice(eligible, OFFERED_SEEDS)]
 
 

@@ -49,6 +49,7 @@ class MovedModel(VerseModel):
         self._cos, self._sin = model._cos, model._sin
         self._single = None
         self._rng = rng
+        self._moves = np.zeros(0)
         self._row_norms: dict[str, Array] = {}
         self.moved = np.zeros(0)
 
@@ -72,9 +73,12 @@ class MovedModel(VerseModel):
 
     def _move(self, y: Array, size: Any) -> Array:
         """Move the copies by up to MOVE * size, in opposite directions; `size` is of one copy."""
-        move = self._rng.random(y.shape[1:], np.float32) - np.float32(0.5)
-        move += np.copysign(np.float32(0.5), move)
-        moves = move * (MOVE * size)
+        count = y[0].size
+        if len(self._moves) < 2 * count:
+            moves = self._rng.random(2 * count) - 0.5
+            self._moves = MOVE * (moves + np.copysign(0.5, moves))
+        start = self._rng.integers(len(self._moves) - count)  # drawing each anew takes a quarter of the time
+        moves = self._moves[start : start + count].reshape(y.shape[1:]) * size
         y[1] += moves
         y[2] -= moves
         return y
