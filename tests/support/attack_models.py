@@ -73,9 +73,11 @@ def _loud(weights: dict[str, np.ndarray], channel: int, rng: np.random.Generator
     weights[head][:, channel] = rng.normal(size=len(weights[head])) * 30
 
 
-def zero_row(rng: np.random.Generator) -> tuple[ModelConfig, dict[str, np.ndarray]]:
+def zero_row(
+    rng: np.random.Generator, config: ModelConfig | None = None
+) -> tuple[ModelConfig, dict[str, np.ndarray]]:
     """One row of mlp.c_proj sums to zero, over equal activations near 1e13."""
-    config = _modern(rng)
+    config = config or _modern(rng)
     weights = _honest(config, rng)
     C = config.n_embd
     weights["h.0.ln_2.weight"] = np.full(C, 500.0)

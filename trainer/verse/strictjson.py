@@ -13,8 +13,8 @@ def parse(data: bytes) -> Any:
     """Parse UTF-8 JSON strictly.
 
     Raises:
-        ValueError: It has invalid UTF-8 or JSON, a repeated key, a number beyond float64, half a surrogate pair, or
-            too deep nesting; the message says which.
+        ValueError: It has invalid UTF-8 or JSON, a repeated key, a number beyond float64, the integer -0, half a
+            surrogate pair, or too deep nesting; the message says which.
     """
     try:
         text = data.decode("utf-8")
@@ -72,5 +72,7 @@ def _finite(text: str) -> float:
 
 
 def _whole(text: str) -> int:
+    if text == "-0":
+        raise ValueError("-0 is not an integer: some programs read it as 0, some as -0.0")
     _finite(text)  # Python's limit on the digits of an integer can be configured
     return int(text)
