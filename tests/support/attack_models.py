@@ -73,9 +73,7 @@ def _loud(weights: dict[str, np.ndarray], channel: int, rng: np.random.Generator
     weights[head][:, channel] = rng.normal(size=len(weights[head])) * 30
 
 
-def zero_row(
-    rng: np.random.Generator, config: ModelConfig | None = None
-) -> tuple[ModelConfig, dict[str, np.ndarray]]:
+def zero_row(rng: np.random.Generator, config: ModelConfig | None = None) -> tuple[ModelConfig, dict[str, np.ndarray]]:
     """One row of mlp.c_proj sums to zero, over equal activations near 1e13."""
     config = config or _modern(rng)
     weights = _honest(config, rng)

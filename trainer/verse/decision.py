@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ from trainer.verse.recipe import Recipe
 
 BOUND = 1e-6  # the least bound: rounding changes logits of trained models by 4e-15 to 2e-13
 SAFETY = 4.0  # two moves close a gap; and twice that, since the estimate is of one sample of moves
+
+StepVerdict = Literal["PASS", "FAIL", "UNDECIDED"]
 
 
 class Decision(NamedTuple):
@@ -51,6 +53,24 @@ def decide(z: NDArray[np.float64], recipe: Recipe, position: int) -> Decision:
         behind = s[i] - _scores(z[near], recipe, position, near)
         gap = min(gap, float(np.maximum(z_k - z[near], behind).min()))
     return Decision(w, gap)
+
+
+def judge(
+    z: NDArray[np.float64], recipe: Recipe, position: int, claimed: int, bound: float
+) -> tuple[StepVerdict, Decision]:
+    """Judge a claimed token, and return the decision of the step.
+
+    Args:
+        z: Finite logits, (V,).
+        recipe: Gives seed, temperature and top_k.
+        position: Index of the generated token, from 0.
+        claimed: The token that the verse has.
+        bound: What gaps and differences must exceed, as `bound_of` returns it.
+    """
+    decision = decide(z, recipe, position)
+    if claimed == decision.token:
+        return "PASS" if decision.gap > bound else "UNDECIDED", decision
+    return "FAIL" if refutes(z, recipe, position, decision.token, claimed, bound) else "UNDECIDED", decision
 
 
 def refutes(

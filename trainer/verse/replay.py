@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trainer.verse.certificate import Certificate
-from trainer.verse.decision import bound_of, decide, refutes
+from trainer.verse.decision import StepVerdict, bound_of, judge
 from trainer.verse.model import VerseModel
 from trainer.verse.recipe import Recipe
 from trainer.verse.rounding import COPIES, MovedModel
@@ -27,7 +26,7 @@ class Verdict:
     PASS: every token is the one chosen, by more than the bound. FAIL: a token is not. UNDECIDED: float64 cannot tell.
     """
 
-    verdict: Literal["PASS", "FAIL", "UNDECIDED"]
+    verdict: StepVerdict
     bound: float  # what gaps had to exceed: the largest bound of a step up to `position`, or of all for PASS
     position: int | None = None  # the first token that failed, or that is undecided; None for PASS
     expected: int | None = None  # the token chosen there
@@ -61,12 +60,11 @@ def _replay(model: MovedModel, recipe: Recipe, ids: Sequence[int], threads: Blas
     bound = 0.0
     for position, (z, estimate) in enumerate(_logits_before(model, recipe.prompt_ids, ids, threads)):
         bound = max(bound, bound_of(estimate))  # an error at one token may change all that follow
-        winner, gaps[position] = decide(z, recipe, position)
-        claimed = ids[position]
-        if claimed != winner and refutes(z, recipe, position, winner, claimed, bound):
-            return Verdict("FAIL", bound, position, winner, claimed)
-        if undecided is None and (claimed != winner or gaps[position] <= bound):
-            undecided = Verdict("UNDECIDED", bound, position, winner, claimed)  # a later FAIL takes precedence
+        verdict, (winner, gaps[position]) = judge(z, recipe, position, ids[position], bound)
+        if verdict == "FAIL":
+            return Verdict(verdict, bound, position, winner, ids[position])
+        if verdict == "UNDECIDED" and undecided is None:
+            undecided = Verdict(verdict, bound, position, winner, ids[position])  # a later FAIL takes precedence
     certificate = Certificate.of(ids, gaps)
     if undecided is not None:
         return replace(undecided, certificate=certificate)
