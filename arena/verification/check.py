@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ def _report(claim: Claim, verdict: Verdict) -> Report:
         verdict.verdict,
         certificate=certificate.to_dict() if certificate else None,
         certificate_agrees=certificate.agrees_with(claim.certificate) if certificate else None,
-        bound=verdict.bound,
+        bound=verdict.bound if math.isfinite(verdict.bound) else None,
         **details,
         **_facts(claim),
     )

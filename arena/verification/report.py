@@ -51,7 +51,7 @@ class Report:
     certificate: dict[str, Any] | None = None  # recomputed
     claimed_certificate: dict[str, Any] | None = None  # as in the file
     certificate_agrees: bool | None = None  # advisory: it never changes the verdict
-    bound: float | None = None  # what gaps had to exceed: 1e-06, or more if rounding moves the logits by much
+    bound: float | None = None  # what gaps had to exceed: 1e-06, or more; None if no gap is large enough
     precise_bits: int | None = None  # bits of the ball arithmetic that decided, with --precise
     text: str | None = None  # the verse
     prompt: str | None = None

@@ -36,13 +36,12 @@ def attack_recipe(seed: int) -> Recipe:
 
 
 class ExplicitSums(VerseModel):
-    """The same model without BLAS: products are added term by term, in an order that has nothing to do with theirs."""
+    """The same model without BLAS: NumPy's own loops add the products, in another order than they stand."""
 
     def _linear(self, x: NDArray[np.float64], name: str) -> NDArray[np.float64]:
         weight = self.weights[f"{name}.weight"]
-        y = np.zeros((*x.shape[:-1], weight.shape[0]))
-        for i in np.random.default_rng(weight.shape[1]).permutation(weight.shape[1]):
-            y += x[..., i, None] * weight[:, i]
+        order = np.random.default_rng(weight.shape[1]).permutation(weight.shape[1])
+        y: NDArray[np.float64] = np.einsum("...i,oi->...o", x[..., order], weight[:, order])
         bias = self.weights.get(f"{name}.bias")
         return y if bias is None else y + bias
 
