@@ -38,10 +38,16 @@ def attack_recipe(seed: int) -> Recipe:
 class ExplicitSums(VerseModel):
     """The same model without BLAS: NumPy's own loops add the products, in another order than they stand."""
 
+    def __init__(self, config: ModelConfig, weights: Weights) -> None:
+        super().__init__(config, weights)
+        rng = np.random.default_rng(0)
+        matrices = {name: weight for name, weight in self.weights.items() if weight.ndim == 2}
+        self._orders = {name: rng.permutation(weight.shape[1]) for name, weight in matrices.items()}
+        self._shuffled = {name: weight[:, self._orders[name]] for name, weight in matrices.items()}
+
     def _linear(self, x: NDArray[np.float64], name: str) -> NDArray[np.float64]:
-        weight = self.weights[f"{name}.weight"]
-        order = np.random.default_rng(weight.shape[1]).permutation(weight.shape[1])
-        y: NDArray[np.float64] = np.einsum("...i,oi->...o", x[..., order], weight[:, order])
+        shuffled = self._shuffled[f"{name}.weight"]
+        y: NDArray[np.float64] = np.einsum("...i,oi->...o", x[..., self._orders[f"{name}.weight"]], shuffled)
         bias = self.weights.get(f"{name}.bias")
         return y if bias is None else y + bias
 
@@ -82,6 +88,13 @@ def zero_row(rng: np.random.Generator, config: ModelConfig | None = None) -> tup
     weights["h.0.mlp.c_proj.weight"] = np.zeros((C, 4 * C))
     weights["h.0.mlp.c_proj.weight"][3] = _zero_sum(rng, 4 * C)
     _loud(weights, 3, rng, "lm_head.weight")
+    return config, weights
+
+
+def graded(rng: np.random.Generator) -> tuple[ModelConfig, dict[str, np.ndarray]]:
+    """As `zero_row`, by any degree: from errors that nobody sees to errors that choose."""
+    config, weights = zero_row(rng)
+    weights["h.0.mlp.c_fc.weight"] *= 10.0 ** rng.uniform(-6, 0)
     return config, weights
 
 
@@ -210,5 +223,6 @@ def vanishing(rng: np.random.Generator) -> tuple[ModelConfig, dict[str, np.ndarr
 
 
 FAMILIES: dict[str, Callable[[np.random.Generator], tuple[ModelConfig, dict[str, np.ndarray]]]] = {
-    family.__name__: family for family in (zero_row, twin_rows, shuffled_rows, coin, switch, tied_keys, wild, vanishing)
+    family.__name__: family
+    for family in (zero_row, graded, twin_rows, shuffled_rows, coin, switch, tied_keys, wild, vanishing)
 }

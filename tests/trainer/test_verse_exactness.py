@@ -10,8 +10,8 @@ import pytest
 from tests.support.exactness import HONEST, cells, compare, contradictions, model_names
 from tests.support.verse_agreement import openblas, usable_kernels
 
-CAMPAIGN = 2_250  # models, of which 250 are honest
-SHARE = 45  # models between two notes of what is done
+CAMPAIGN = 2_500  # models, of which 250 are honest
+SHARE = 50  # models between two notes of what is done
 
 pytestmark = pytest.mark.skipif(openblas() is None, reason="numpy brings another BLAS, which has no other kernels")
 
