@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from arena.errors import BackupDamaged
 from arena.services import events
+from arena.services.log import verify_log
 from arena.services.schemas import EventRules
-from arena.settings import Settings, create_event_folder, sqlite_url
+from arena.settings import (
+    SECRETS_FILE,
+    SETTINGS_FILE,
+    Settings,
+    SettingsError,
+    create_event_folder,
+    load_settings,
+    sqlite_url,
+)
+from arena.store.backup import (
+    BUNDLES,
+    DATABASE,
+    check_database,
+    copy_bundles,
+    copy_database,
+    copy_file,
+    read_manifest,
+)
 from arena.store.bundles import BundleStore
 from arena.store.migrations import upgrade
 from arena.store.spool import Spool
@@ -21,6 +42,7 @@ __all__ = [
     "make_event",
     "open_database",
     "open_event",
+    "restore_event",
     "sqlite_url",
 ]
 
@@ -63,11 +85,53 @@ def open_database(url: str) -> Database:
     return Database.open(url)
 
 
+def restore_event(backup: Path, folder: Path, *, now: float) -> Settings:
+    """Make an event of a backup, after every file of it was checked.
+
+    Args:
+        backup: a folder that `services.backups.back_up` wrote.
+        folder: of the event: new or empty.
+        now: seconds since the epoch.
+
+    Returns:
+        The settings of the event.
+
+    Raises:
+        BackupDamaged: A file is not what the backup's description says.
+        NoBackup: The folder is no complete backup.
+        SettingsError: The folder of the event holds files.
+        OSError: A file cannot be read or written.
+    """
+    manifest = read_manifest(backup)
+    folder = folder.absolute()
+    if folder.exists() and any(folder.iterdir()):
+        raise SettingsError(f"{folder} holds files: restore the event into another folder with --dir")
+    check_database(backup / DATABASE)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".restore-", dir=folder.parent) as made:
+        staging = Path(made) / "event"  # renamed when all of it is there
+        (staging / BUNDLES).mkdir(parents=True)
+        staging.chmod(0o700)
+        copy_database(backup / DATABASE, staging / DATABASE)
+        digests = [path.stem for path in sorted((backup / BUNDLES).glob("*.verse"))]
+        if len(digests) < manifest.bundles:
+            raise BackupDamaged(str(backup / BUNDLES), f"it holds {len(digests)} bundles of {manifest.bundles}")
+        copy_bundles(digests, backup / BUNDLES, staging / BUNDLES)
+        for name in (SECRETS_FILE, SETTINGS_FILE):
+            copy_file(backup / name, staging / name)
+        with contextlib.closing(open_event(load_settings(staging))) as event:
+            verify_log(event.db)
+            events.mark_restored(event.db, made_at=manifest.at, now=now)
+        if folder.exists():
+            folder.rmdir()
+        staging.rename(folder)
+    return load_settings(folder)
+
+
 def make_event(
     folder: Path,
     *,
     name: str,
-    draw_word: str,
     rules: EventRules = EventRules(),  # noqa: B008  (frozen)
     database_url: str | None = None,
     port: int = Settings.port,
@@ -79,7 +143,6 @@ def make_event(
     Args:
         folder: new, or an empty folder.
         name: what every page calls the event.
-        draw_word: the word that seeds the draw and decides ties.
         rules: limits of entries and lengths of votes.
         database_url: an empty database; None: a file in the folder.
         port: the port that the server listens on.
@@ -107,6 +170,6 @@ def make_event(
             db.dispose()
     settings = create_event_folder(folder, name, database_url=database_url, port=port, public_url=public_url)
     event = open_event(settings)
-    events.create_event(event.db, name=name, draw_word=draw_word, rules=rules, now=now)
+    events.create_event(event.db, name=name, rules=rules, now=now)
     event.close()
     return settings

@@ -233,6 +233,67 @@ class EntriesPending(ArenaError):
         super().__init__(f"{missing} no verdict yet: wait, or draw the bracket without what is missing", count=count)
 
 
+class TooFewEntries(ArenaError):
+    """A draw with fewer than two verified entries."""
+
+    code = "too-few-entries"
+
+    def __init__(self, count: int) -> None:
+        verified = "no verse is verified" if count == 0 else "one verse alone is verified"
+        super().__init__(
+            f"a bracket needs two verified verses, and {verified}: open submissions again, or publish the event "
+            "without a champion",
+            count=count,
+        )
+
+
+class WordMissing(ArenaError):
+    """A draw without a word."""
+
+    code = "word-missing"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the draw needs a word that nobody knew before submissions closed: ask the room for one, and draw with it"
+        )
+
+
+class WordTaken(ArenaError):
+    """A draw with another word than the one that was given first."""
+
+    code = "word-taken"
+
+    def __init__(self, word: str) -> None:
+        super().__init__(
+            f"the word of this draw is {word!r}, and stays: otherwise whoever draws could choose the order. "
+            "A new word comes with new submissions",
+            word=word,
+        )
+
+
+class VotesCast(ArenaError):
+    """A draw that people have voted on cannot be taken back."""
+
+    code = "votes-cast"
+
+    def __init__(self, count: int) -> None:
+        votes = pluralize(count, "vote was", "votes were")
+        super().__init__(
+            f"{votes} cast in this bracket, so the draw stays: undo a match to vote on it again", count=count
+        )
+
+
+class NobodyVoted(ArenaError):
+    """The closing of a match on which nobody has voted."""
+
+    code = "nobody-voted"
+
+    def __init__(self, match: str) -> None:
+        super().__init__(
+            f"nobody has voted on {match}: wait for votes, give it more time, or let the lot decide", match=match
+        )
+
+
 class TooManyEntries(ArenaError):
     """A draw with more verified entries than a bracket has places."""
 
@@ -244,6 +305,45 @@ class TooManyEntries(ArenaError):
             count=count,
             limit=limit,
         )
+
+
+class BackupImpossible(ArenaError):
+    """A backup of an event whose database is not a file."""
+
+    code = "backup-impossible"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this event's database is on a server: copy it with the server's own program (pg_dump), and the folders "
+            "bundles/ and the two .json files of the event with it"
+        )
+
+
+class NotABackup(ArenaError):
+    """A backup into a folder that holds something else."""
+
+    code = "not-a-backup"
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(f"{folder} holds other files: name a new or empty folder, or an earlier backup", folder=folder)
+
+
+class NoBackup(ArenaError):
+    """A folder that holds no complete backup."""
+
+    code = "no-backup"
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(f"{folder} holds no complete backup: name the folder that `arena backup` wrote", folder=folder)
+
+
+class BackupDamaged(ArenaError):
+    """A file of a backup, or one to be copied into it, that is not what it should be."""
+
+    code = "backup-damaged"
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path} is damaged: {reason}", path=path)
 
 
 class MatchNotFound(ArenaError):
@@ -307,6 +407,16 @@ class MatchClosed(ArenaError):
 
     def __init__(self, match_id: str) -> None:
         super().__init__("this match is closed: a vote you gave before that counts, this one does not", match=match_id)
+
+
+class VoteNotBegun(ArenaError):
+    """A vote while the two verses are still read."""
+
+    code = "vote-not-begun"
+
+    def __init__(self, match: str, seconds: float) -> None:
+        wait = pluralize(max(1, round(seconds)), "second")
+        super().__init__(f"the vote begins in {wait}: read both verses first", match=match)
 
 
 class PollRoundOver(ArenaError):

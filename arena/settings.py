@@ -163,6 +163,15 @@ def load_settings(folder: Path) -> Settings:
     return _build(folder, public, _read(path))
 
 
+def settings_with(path: Path, **changed: Any) -> bytes:
+    """Return the contents of a settings.json with other values.
+
+    Raises:
+        SettingsError: It cannot be read.
+    """
+    return _pretty(_read(path) | changed)
+
+
 def sqlite_url(path: Path) -> str:
     """Return the URL of a database file, whatever characters its path has."""
     return URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)

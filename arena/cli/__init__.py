@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from arena.cli import bracket, demo, event, init, match, serve, verify
+from arena.cli import backup, bracket, demo, event, init, match, plan, serve, verify
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -23,11 +23,14 @@ def main() -> None:
 for command in (
     verify.verify,
     init.init,
+    plan.plan,
     serve.serve,
     serve.worker,
     event.event,
     bracket.bracket,
     match.match,
+    backup.backup,
+    backup.restore,
     demo.demo,
 ):
     main.add_command(command)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from arena.cli.options import with_event
-from arena.cli.text import bracket_lines, echo_lines
+from arena.cli.options import confirm, with_event, yes_option
+from arena.cli.text import bracket_lines, echo_lines, state_lines
 
 if TYPE_CHECKING:
     from arena.bootstrap import EventContext
@@ -25,20 +25,42 @@ def bracket() -> None:
 
 
 @bracket.command()
+@click.option("--word", help="A word from the room, given after submissions have closed.")
 @click.option("--without-missing", is_flag=True, help="Leave out entries that have no verdict yet.")
 @with_event
-def draw(ctx: EventContext, without_missing: bool) -> None:
+def draw(ctx: EventContext, word: str | None, without_missing: bool) -> None:
     """Draw the bracket from all verified entries.
+
+    Three things decide the order: a salt that the log holds the digest of since submissions opened, the word, and the
+    ids of the entries. Nobody knows all three before the draw, so nobody can choose a place.
 
     \b
     Example:
-      arena bracket draw
+      arena bracket draw --word nightingale
     """
     from arena.services import bracket as service
     from arena.services import queries
 
-    service.draw_bracket(ctx.db, without_missing=without_missing, now=time.time())
+    service.draw_bracket(ctx.db, word=word, without_missing=without_missing, now=time.time())
     echo_lines(bracket_lines(queries.console_view(ctx.db, now=time.time())))
+
+
+@bracket.command()
+@yes_option
+@with_event
+def undo(ctx: EventContext, yes: bool) -> None:
+    """Take the draw back, before the first vote. The word stays until submissions open again.
+
+    \b
+    Example:
+      arena bracket undo
+    """
+    from arena.services import bracket as service
+    from arena.services import queries
+
+    seen = queries.latest_record(ctx.db)
+    confirm("Take the draw back?", yes=yes)
+    echo_lines(state_lines(service.undo_draw(ctx.db, seen=seen, now=time.time())))
 
 
 @bracket.command()

@@ -104,22 +104,6 @@ def close_submissions(ctx: EventContext) -> None:
     echo_lines(state_lines(events.close_submissions(ctx.db, now=time.time())))
 
 
-@event.command("word")
-@click.argument("word")
-@with_event
-def set_draw_word(ctx: EventContext, word: str) -> None:
-    """Set the draw word. It seeds the draw and decides ties. Ask the audience for a word.
-
-    \b
-    Example:
-      arena event word "nightingale"
-    """
-    from arena.services import events
-
-    events.set_draw_word(ctx.db, word, now=time.time())
-    click.echo("the draw word is set; the log has its digest")
-
-
 @event.command()
 @click.argument("prefix", metavar="ENTRY")
 @click.option("--reason", required=True, help="One sentence, shown to the owner of the entry.")

@@ -9,18 +9,31 @@ import click
 from arena.cli.options import folder_option, handle_errors
 from arena.services.schemas import EventRules
 
+READING_SECONDS = 15.0  # in which a room reads two verses of some lines
+
 
 @click.command()
 @click.argument("positional", metavar="[DIR]", required=False, type=click.Path(path_type=Path, file_okay=False))
 @click.option("--name", default="An evening of verses", show_default=True, help="The name of the event on every page.")
-@click.option("--word", help="The draw word: it seeds the draw and decides ties.  [default: a random word]")
 @click.option("--lines", default=EventRules.lines, show_default=True, help="Maximum lines of a verse.")
 @click.option("--characters", default=EventRules.characters, show_default=True, help="Maximum characters of a verse.")
+@click.option(
+    "--prompt-characters",
+    default=EventRules.prompt_characters,
+    show_default=True,
+    help="Maximum characters of a prompt, which is shown with its verse.",
+)
 @click.option(
     "--grace",
     default=EventRules.grace_seconds / 60,
     show_default=True,
     help="Minutes after closing in which uploads that have begun may finish.",
+)
+@click.option(
+    "--reading-seconds",
+    default=READING_SECONDS,
+    show_default=True,
+    help="Seconds in which two verses are read before their vote begins.",
 )
 @click.option(
     "--match-seconds", default=EventRules.match_seconds, show_default=True, help="Seconds that a match stays open."
@@ -51,10 +64,11 @@ def init(
     positional: Path | None,
     folder: Path,
     name: str,
-    word: str | None,
     lines: int,
     characters: int,
+    prompt_characters: int,
     grace: float,
+    reading_seconds: float,
     match_seconds: float,
     revote_seconds: float,
     max_entries: int,
@@ -68,7 +82,6 @@ def init(
     Example:
       arena init submissions/event --name "Poets of the lab"
     """
-    import secrets
     import time
 
     from arena.bootstrap import make_event
@@ -76,7 +89,9 @@ def init(
     rules = EventRules(
         lines=lines,
         characters=characters,
+        prompt_characters=prompt_characters,
         grace_seconds=60 * grace,
+        reading_seconds=reading_seconds,
         match_seconds=match_seconds,
         revote_seconds=revote_seconds,
         max_entries=max_entries,
@@ -84,7 +99,6 @@ def init(
     settings = make_event(
         positional or folder,
         name=name,
-        draw_word=word or secrets.token_hex(8),
         rules=rules,
         database_url=database_url,
         port=port,

@@ -12,6 +12,7 @@ from arena.cli.text import echo_lines, match_line, result_lines
 
 if TYPE_CHECKING:
     from arena.bootstrap import EventContext
+    from arena.services.schemas import MatchView
 
 
 @click.group()
@@ -42,7 +43,7 @@ def open_match(ctx: EventContext, match_id: str | None, seconds: float | None) -
     from arena.services import bracket, queries
 
     if match_id is None:
-        following = queries.get_next_match(ctx.db)
+        following = queries.get_next_match(ctx.db, now=time.time())
         if following is None:
             raise click.ClickException("no match is ready: `arena event show` shows the state of the event")
         match_id = following.id
@@ -52,29 +53,50 @@ def open_match(ctx: EventContext, match_id: str | None, seconds: float | None) -
 @match.command("close")
 @click.argument("match_id", metavar="[MATCH]", required=False)
 @click.option("--revote", is_flag=True, help="Close the second vote, which follows a tie.")
+@click.option("--by-lot", is_flag=True, help="Let the draw decide, if nobody has voted.")
 @with_event
-def close_match(ctx: EventContext, match_id: str | None, revote: bool) -> None:
+def close_match(ctx: EventContext, match_id: str | None, revote: bool, by_lot: bool) -> None:
     """Close the open match now and count the votes.
 
     A tie opens a short second vote; after another tie the draw word decides. Only --revote closes the second vote,
-    because the first one may have ended by itself while you typed.
+    because the first one may have ended by itself while you typed. A match without votes stays open.
 
     \b
     Examples:
       arena match close
       arena match close --revote
     """
-    from arena.services import bracket, queries
+    from arena.services import bracket
 
-    if match_id is None:
-        opened = queries.get_open_match(ctx.db)
-        if opened is None:
-            raise click.ClickException("no match is open: `arena match open` opens the next one")
-        match_id = opened.id
-    result = bracket.close_match(ctx.db, match_id, poll_round=int(revote), now=time.time())
+    match_id = match_id or _open_match(ctx).id
+    result = bracket.close_match(ctx.db, match_id, poll_round=int(revote), by_lot=by_lot, now=time.time())
     echo_lines(result_lines(result))
     if result.state == "open" and revote > result.poll_round:
         raise click.ClickException(f"{match_id} is in its first vote: `arena match close` closes it")
+
+
+@match.command("time")
+@click.option("--seconds", type=click.FloatRange(0, 3_600, min_open=True), help="Close it so many seconds from now.")
+@click.option("--by-hand", is_flag=True, help="Stop the clock: keep it open until `arena match close`.")
+@with_event
+def set_match_time(ctx: EventContext, seconds: float | None, by_hand: bool) -> None:
+    """Give the open match more time, or less.
+
+    \b
+    Examples:
+      arena match time --seconds 60
+      arena match time --by-hand
+    """
+    from arena.services import bracket, queries
+
+    if (seconds is None) != by_hand:
+        raise click.UsageError("say either --seconds or --by-hand")
+    seen, opened, now = queries.latest_record(ctx.db), _open_match(ctx), time.time()
+    closes_at = None if seconds is None else now + seconds
+    changed = bracket.set_match_time(
+        ctx.db, opened.id, poll_round=opened.poll_round, closes_at=closes_at, seen=seen, now=now
+    )
+    click.echo(match_line(changed))
 
 
 @match.command("undo")
@@ -93,3 +115,17 @@ def undo_match(ctx: EventContext, match_id: str, yes: bool) -> None:
     seen = queries.latest_record(ctx.db)
     confirm(f"Undo {match_id}, and all results that followed from it?", yes=yes)
     click.echo(match_line(bracket.undo_match(ctx.db, match_id, seen=seen, now=time.time())))
+
+
+def _open_match(ctx: EventContext) -> MatchView:
+    """Return the match that is open for votes.
+
+    Raises:
+        click.ClickException: None is.
+    """
+    from arena.services import queries
+
+    opened = queries.get_open_match(ctx.db, now=time.time())
+    if opened is None:
+        raise click.ClickException("no match is open: `arena match open` opens the next one")
+    return opened

@@ -24,11 +24,22 @@ from arena.cli.options import folder_option, handle_errors, jobs_option
 )
 @click.option("--public-url", default="", help="The address of a tunnel or proxy in front of this server.")
 @jobs_option
+@click.option(
+    "--standby",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Keep a backup up to date in this folder, such as one on a memory stick, for `arena restore`.",
+)
 @click.option("--console-remote", is_flag=True, help="Open the console to other machines; needs an https address.")
 @folder_option
 @handle_errors
 def serve(
-    folder: Path, lan: str | None, port: int | None, public_url: str, jobs: int | None, console_remote: bool
+    folder: Path,
+    lan: str | None,
+    port: int | None,
+    public_url: str,
+    jobs: int | None,
+    standby: Path | None,
+    console_remote: bool,
 ) -> None:
     """Serve the event until Ctrl-C.
 
@@ -46,7 +57,7 @@ def serve(
     from arena.settings import load_settings
 
     settings = with_address(load_settings(folder), lan=lan, port=port, public_url=public_url)
-    run(settings, jobs=jobs, console_remote=console_remote, say=click.echo)
+    run(settings, jobs=jobs, console_remote=console_remote, standby=standby, say=click.echo)
 
 
 @click.command()

@@ -11,7 +11,7 @@ import click
 from trainer.verse.text import pluralize, sanitize
 
 if TYPE_CHECKING:
-    from arena.services.schemas import ConsoleEntry, ConsoleView, EventView, MatchResult, MatchView, Side
+    from arena.services.schemas import ConsoleEntry, ConsoleView, EventView, MatchResult, MatchView, Side, VotingPlan
     from arena.verification.report import Report, Token
 
 VERDICT_COLORS = {"PASS": "green", "FAIL": "red", "UNDECIDED": "yellow", "MALFORMED": "red", "ERROR": "magenta"}
@@ -82,8 +82,8 @@ def event_lines(view: ConsoleView) -> Iterator[str]:
     counts = [f"{count} {state}" for state, count in view.counts.items() if count]
     yield "entries: " + (", ".join(counts) or "none")
     if view.matches:
-        closed = sum(match.state == "closed" for match in view.matches)
-        yield f"matches: {closed} of {len(view.matches)} closed"
+        played = [match for match in view.matches if match.decided_by != "bye"]
+        yield f"matches: {sum(match.state == 'closed' for match in played)} of {len(played)} closed"
     if view.open is not None:
         yield "open: " + match_line(view.open)
     if view.next is not None:
@@ -123,13 +123,28 @@ def _clock(moment: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(moment))
 
 
+def plan_lines(plan: VotingPlan, match_seconds: float) -> Iterator[str]:
+    """Write how long the voting takes, and what would fit into the time there is."""
+    yield (
+        f"{plan.entries} verses: {pluralize(plan.matches, 'match', 'matches')}, "
+        f"{pluralize(round(plan.seconds / 60), 'minute')} with votes of {match_seconds:g} s. A tie adds a second vote."
+    )
+    if plan.fitting_entries is None or plan.fitting_entries >= plan.entries:
+        return
+    if plan.fitting_match_seconds is not None:
+        yield f"They fit with votes of {int(plan.fitting_match_seconds)} s: `arena init --match-seconds`."
+    else:
+        yield "They do not fit into the time: votes would be too short to read two verses."
+    yield f"With votes of {match_seconds:g} s, {plan.fitting_entries} verses fit."
+
+
 # The bracket and its matches
 
 
 def bracket_lines(view: ConsoleView) -> Iterator[str]:
     """Write every match, and the champion."""
     if not view.matches:
-        yield ("there is no bracket yet" if view.event.state != "void" else "there is no bracket: nobody entered")
+        yield "there is no bracket" if view.event.state == "published" else "there is no bracket yet"
     for match in view.matches:
         yield match_line(match)
     if view.champion is not None:

@@ -40,7 +40,6 @@ from arena.services import bracket, events, queries
 from arena.services.log import verify_log
 from arena.settings import SETTINGS_FILE, Settings, load_settings
 from arena.verification.runner import available_cores
-from trainer.verse.identity import new_secret
 from trainer.verse.text import sanitize
 
 SERVER = "arena.demo.demo:serve_as_child"
@@ -111,7 +110,7 @@ def _run_event(
     Raises:
         ArenaError: A part failed; the message says which.
     """
-    settings = make_event(folder, name="A demonstration", draw_word=new_secret(), now=time.time())
+    settings = make_event(folder, name="A demonstration", now=time.time())
     say(f"The demonstration is in {folder}")
     if options.train:
         models = train_models(folder, options.minutes, options.steps, children, say)
@@ -129,12 +128,12 @@ def _run_event(
         verses = list(chosen.values())
         say(f"Of their {sum(verse.words for verse in verses)} words, {known_share(verses):.0%} are in the corpus.")
         events.close_submissions(event.db, now=time.time())
-        bracket.draw_bracket(event.db, now=time.time())
+        bracket.draw_bracket(event.db, word="demonstration", now=time.time())
         say("The bracket is drawn.")
         if options.headless:
             _vote_to_the_end(event.db, settings.local_url, random.Random(1), say)
             return
-        first = queries.get_next_match(event.db)
+        first = queries.get_next_match(event.db, now=time.time())
         if first is not None:
             bracket.open_match(event.db, first.id, seconds=0, now=time.time())
         phones, stage = f"{settings.base_url}/", f"{settings.local_url}/stage"
@@ -230,7 +229,7 @@ def _wait_for_verdicts(db: Database, say: Callable[[str], None]) -> None:
 def _vote_to_the_end(db: Database, url: str, rng: random.Random, say: Callable[[str], None]) -> None:
     """Open match after match, let the simulated voters vote, and print the champion."""
     voters = [SimulatedVoter(url) for _ in range(N_VOTERS)]
-    while match := queries.get_next_match(db):
+    while match := queries.get_next_match(db, now=time.time()):
         opened = bracket.open_match(db, match.id, seconds=0, now=time.time())
         poll_round = opened.poll_round
         while True:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+MIN_ENTRIES = 2  # below that there is nothing to vote on
 MAX_PLACES = 1_024  # ten rounds; more entries would need qualifying rounds
 NOBODY = ""  # a side that stays empty: a bye, or both possible entries were disqualified
 THIRD = "third"  # id of the match for the third place

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Literal, Protocol, get_args
 
-EventState = Literal["draft", "open", "closed", "drawn", "champion", "published", "void"]
+EventState = Literal["draft", "open", "closed", "drawn", "champion", "published"]
 EVENT_STATES: tuple[EventState, ...] = get_args(EventState)
-Phase = Literal["before", "entering", "checking", "between", "voting", "champion", "published", "void"]
+Phase = Literal["before", "entering", "checking", "between", "voting", "champion", "published"]
 
 UNDECIDED = ("receiving", "waiting", "verifying")  # entries without a verdict
 LIVE = (*UNDECIDED, "verified")  # entries that can still take part
@@ -21,7 +21,6 @@ MATCH_STATES = ("pending", "open", "closed")
 class Action(Enum):
     """An action in an event. The value names it in an error message."""
 
-    SET_DRAW_WORD = "setting the draw word"
     OPEN_SUBMISSIONS = "opening submissions"
     SET_CLOSING_TIME = "setting the closing time"
     CLOSE_SUBMISSIONS = "closing submissions"
@@ -32,7 +31,9 @@ class Action(Enum):
     DISQUALIFY = "disqualifying"
     REINSTATE = "reinstating"
     DRAW_BRACKET = "drawing the bracket"
+    UNDO_DRAW = "taking the draw back"
     OPEN_MATCH = "opening a match"
+    SET_MATCH_TIME = "changing the time of a match"
     CLOSE_MATCH = "closing a match"
     UNDO_MATCH = "undoing a match"
     PUBLISH = "publishing"
@@ -46,7 +47,6 @@ _PUT_OUT: Mapping[EventState, tuple[EventState, ...]] = {"open": ("open",), "clo
 
 # For each action: the states that allow it, and for each of those the states it may lead to.
 TRANSITIONS: Mapping[Action, Mapping[EventState, tuple[EventState, ...]]] = {
-    Action.SET_DRAW_WORD: {"draft": ("draft",), "open": ("open",), "closed": ("closed",)},
     Action.OPEN_SUBMISSIONS: {"draft": ("open",), "closed": ("open",)},
     Action.SET_CLOSING_TIME: {"draft": ("draft",), "open": ("open",)},
     Action.CLOSE_SUBMISSIONS: {"open": ("closed",)},
@@ -56,11 +56,13 @@ TRANSITIONS: Mapping[Action, Mapping[EventState, tuple[EventState, ...]]] = {
     Action.WITHDRAW: {"open": ("open",), "closed": ("closed",)},
     Action.DISQUALIFY: _PUT_OUT,
     Action.REINSTATE: _PUT_OUT,
-    Action.DRAW_BRACKET: {"closed": ("drawn", "champion", "void")},  # one entry alone is the champion
+    Action.DRAW_BRACKET: {"closed": ("drawn",)},
+    Action.UNDO_DRAW: {"drawn": ("closed",), "champion": ("closed",)},  # before the first vote
     Action.OPEN_MATCH: {"drawn": ("drawn",), "champion": ("champion",)},
+    Action.SET_MATCH_TIME: {"drawn": ("drawn",), "champion": ("champion",)},
     Action.CLOSE_MATCH: _PLAYED,
     Action.UNDO_MATCH: _PLAYED,
-    Action.PUBLISH: {"champion": ("published",), "void": ("published",)},
+    Action.PUBLISH: {"closed": ("published",), "champion": ("published",)},  # closed: fewer than two verses took part
 }
 
 
@@ -88,7 +90,7 @@ def allowed_states(action: Action) -> tuple[EventState, ...]:
     """States of the event that allow an action, in the order of its life.
 
     >>> allowed_states(Action.PUBLISH)
-    ('champion', 'void')
+    ('closed', 'champion')
     """
     return tuple(state for state in EVENT_STATES if state in TRANSITIONS[action])
 
@@ -163,5 +165,4 @@ _PHASES: Mapping[str, Phase] = {
     "drawn": "between",
     "champion": "champion",
     "published": "published",
-    "void": "void",
 }

@@ -63,11 +63,11 @@ def count_votes(votes: Iterable[CastVotes]) -> dict[tuple[str, int, int], Tally]
     return {key: Tally(counts[key, "upper"], counts[key, "lower"]) for key, _ in counts}
 
 
-def decide(draw_word: str, match: str, upper: str, lower: str, tallies: Sequence[Tally]) -> Decision | None:
+def decide(draw_digest: str, match: str, upper: str, lower: str, tallies: Sequence[Tally]) -> Decision | None:
     """Decide a poll from the tallies of its closed rounds.
 
     Args:
-        draw_word: the event's; decides the last tie.
+        draw_digest: of the draw; decides the last tie.
         match: id of the match.
         upper: entry id of the upper side.
         lower: entry id of the lower side.
@@ -79,7 +79,7 @@ def decide(draw_word: str, match: str, upper: str, lower: str, tallies: Sequence
     for poll_round, tally in enumerate(tallies):
         match outcome(tally, poll_round):
             case "draw":
-                return Decision(upper, lower, draw_tie(draw_word, match, upper, lower), "draw")
+                return Decision(upper, lower, draw_tie(draw_digest, match, upper, lower), "draw")
             case ("upper" | "lower") as side:
                 winner = upper if side == "upper" else lower
                 return Decision(upper, lower, winner, "revote" if poll_round else "votes")
@@ -106,7 +106,7 @@ def compute_results(
     polls: Iterable[CountedPoll],
     votes: Iterable[CastVotes],
     *,
-    draw_word: str,
+    draw_digest: str,
     disqualified: Collection[str] = (),
 ) -> Results:
     """Compute the results of an event from its votes.
@@ -115,7 +115,7 @@ def compute_results(
         seeds: entry ids, seed 1 first.
         polls: the poll of each match that counts, if there is one.
         votes: all of them; votes in other polls make no difference.
-        draw_word: decides what stayed a tie.
+        draw_digest: of the draw; decides what stayed a tie.
         disqualified: entry ids.
 
     Returns:
@@ -127,7 +127,7 @@ def compute_results(
     for poll in polls:
         keys = [(poll.match, poll.poll, number) for number in range(poll.closed_rounds)]
         tallies[poll.match] = [counts.get(key, Tally(0, 0)) for key in keys]
-        decision = decide(draw_word, poll.match, poll.upper, poll.lower, tallies[poll.match])
+        decision = decide(draw_digest, poll.match, poll.upper, poll.lower, tallies[poll.match])
         if decision is not None:
             decisions[poll.match] = decision
     bracket = build_bracket(len(seeds))

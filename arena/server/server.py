@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from arena.processes import end_with_parent
@@ -39,6 +40,7 @@ def serve(
     *,
     jobs: int | None = None,
     console_remote: bool = False,
+    standby: Path | None = None,
     say: Callable[[str], None] = print,
 ) -> None:
     """Serve the event until Ctrl-C.
@@ -47,6 +49,7 @@ def serve(
         settings: the event's, with an address from `network.with_address`.
         jobs: bundles checked at once; None: the number of cores, less one.
         console_remote: let the console answer other machines, which needs TLS.
+        standby: a folder in which a backup is kept up to date; None: none.
         say: prints a line.
 
     Raises:
@@ -58,6 +61,7 @@ def serve(
         DatabaseUnusable: The database cannot be opened.
     """
     from arena.bootstrap import open_event
+    from arena.server.standby import Standby
     from arena.services.events import current_event
     from arena.services.uploads import sweep_parts
 
@@ -75,11 +79,16 @@ def serve(
         threading.Thread(
             target=_announce, args=(settings, connections, say, web.main_loop_interrupt), daemon=True
         ).start()
+        keeper = Standby(event, standby) if standby else None
+        if keeper:
+            keeper.start()
         supervisor.start()
         try:
             web.serve(target_loader=partial(load_gateway, settings, console_remote), wrap_loader=False)
         finally:
             supervisor.stop()
+            if keeper:
+                keeper.stop()
 
 
 def load_gateway(settings: Settings, console_remote: bool = False) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from arena.errors import (
@@ -20,16 +20,29 @@ from arena.errors import (
     MatchNotFound,
     MatchNotOpen,
     MatchNotReady,
+    NobodyVoted,
     NothingToUndo,
+    TooFewEntries,
     TooManyEntries,
+    VotesCast,
+    WordMissing,
+    WordTaken,
     WrongState,
 )
-from arena.rules.bracket import MAX_PLACES, VOTED, DecidedByVoters, Decision, build_bracket, resolve_bracket
-from arena.rules.draw import draw_seeds
-from arena.rules.lifecycle import LIVE, UNDECIDED, Action, EventState, is_closing_due, is_drawn, is_grace_over
+from arena.rules.bracket import (
+    MAX_PLACES,
+    MIN_ENTRIES,
+    VOTED,
+    DecidedByVoters,
+    Decision,
+    build_bracket,
+    resolve_bracket,
+)
+from arena.rules.draw import draw_digest, draw_seeds
+from arena.rules.lifecycle import LIVE, UNDECIDED, Action, EventState, is_closing_due, is_grace_over
 from arena.rules.results import decide
 from arena.rules.tally import Tally, outcome
-from arena.services.entries import expire, expire_claims
+from arena.services.entries import expire, expire_claims, may_reinstate
 from arena.services.events import STATE_CHANGES, clean_name, close, move, require, the_event, view_of
 from arena.services.log import append, require_unchanged
 from arena.services.queries import BracketView, read_podium
@@ -39,6 +52,7 @@ from arena.store.unit_of_work import Database
 
 MATCH_CHANGES = {  # kinds of log records that change a match, in words
     "match-opened": "{match} was opened",
+    "match-time-set": "the time of {match} was changed",
     "votes-counted": "the votes of {match} were counted",
     "match-settled": "the result of {match} changed",
     "match-undone": "{match} was undone",
@@ -50,14 +64,19 @@ ENTRY_CHANGES = {
     "entry-replaced": "this entry was replaced",
 }
 MAX_REASON = 200  # characters of a disqualification's reason
+MAX_WORD = 80  # characters of a draw word
 MAX_SECONDS = 86_400.0  # a match of more than a day is a typing error
 
 
-def draw_bracket(db: Database, *, without_missing: bool = False, seen: int | None = None, now: float) -> EventView:
-    """Draw the seeds of the verified entries, and create every match. Without entries the event becomes void.
+def draw_bracket(
+    db: Database, *, word: str | None = None, without_missing: bool = False, seen: int | None = None, now: float
+) -> EventView:
+    """Draw the seeds of the verified entries, and create every match.
 
     Args:
         db: the event's database.
+        word: given by the room after submissions were closed; None: the one that was given before. It stays the same
+            until submissions open again, so that nobody can draw until the order pleases.
         without_missing: leave out entries that have no verdict yet.
         seen: number of the log's latest record that the caller was shown; None: not checked.
         now: seconds since the epoch.
@@ -65,32 +84,45 @@ def draw_bracket(db: Database, *, without_missing: bool = False, seen: int | Non
     Raises:
         AlreadyDone: The event has changed since the caller was shown it.
         EntriesPending: Entries have no verdict yet.
-        WrongState: Submissions are not closed, or the bracket is drawn.
+        BadName: The word is not one line of 1 to 80 characters.
+        TooFewEntries: Fewer than two entries are verified.
         TooManyEntries: A bracket has fewer places.
+        WordMissing: No word was given.
+        WordTaken: Another word was given before.
+        WrongState: Submissions are not closed, or the bracket is drawn.
     """
+    word = clean_name(word, MAX_WORD, "a draw word") if word else ""
     with db.writing() as session:
         event = the_event(session)
         require_unchanged(session, seen, STATE_CHANGES)
         require(event, Action.DRAW_BRACKET)
+        if word and event.draw_word and word != event.draw_word:
+            raise WordTaken(event.draw_word)
         pending = session.scalars(select(Entry).where(Entry.state.in_(UNDECIDED))).all()
         if pending and not without_missing:
             late = is_grace_over(event, now)
             waited_for = [entry for entry in pending if not (late and entry.state == "receiving")]
             if waited_for:
                 raise EntriesPending(len(waited_for))
+        verified = session.scalars(select(Entry).where(Entry.state == "verified")).all()
+        if len(verified) < MIN_ENTRIES:
+            raise TooFewEntries(len(verified))
+        if len(verified) > MAX_PLACES:
+            raise TooManyEntries(len(verified), MAX_PLACES)
+        event.draw_word = event.draw_word or word
+        if not event.draw_word:
+            raise WordMissing
         for entry in pending:
             if entry.state != "receiving":
                 entry.reason = "the bracket was drawn before it could be checked: ask the organizer"
         expire(session, pending, now=now)
-        session.flush()
-        verified = session.scalars(select(Entry).where(Entry.state == "verified")).all()
-        if len(verified) > MAX_PLACES:
-            raise TooManyEntries(len(verified), MAX_PLACES)
-        order = draw_seeds(event.draw_word, [entry.id for entry in verified])
+        ids = [entry.id for entry in verified]
+        event.draw_digest = draw_digest(event.draw_salt, event.draw_word, ids)
+        order = draw_seeds(event.draw_digest, ids)
         event.drawn_at = now
-        if not order:
-            move(event, Action.DRAW_BRACKET, "void")
-        append(session, "bracket-drawn", {"draw_word": event.draw_word, "entries": order}, now=now)
+        move(event, Action.DRAW_BRACKET, "drawn")
+        data = {"draw_salt": event.draw_salt, "draw_word": event.draw_word, "entries": order}
+        append(session, "bracket-drawn", data, now=now)
         for entry in verified:
             entry.seed = order.index(entry.id) + 1
         session.flush()
@@ -99,6 +131,33 @@ def draw_bracket(db: Database, *, without_missing: bool = False, seen: int | Non
             session.add(Match(id=match.id, state="pending", **place))
         session.flush()
         _settle(session, event, Action.DRAW_BRACKET, now)
+        return view_of(event)
+
+
+def undo_draw(db: Database, *, seen: int | None = None, now: float) -> EventView:
+    """Take the draw back, before the first vote. Submissions can then be opened again, or the same word drawn again.
+
+    Args:
+        db: the event's database.
+        seen: number of the log's latest record that the caller was shown; None: not checked.
+        now: seconds since the epoch.
+
+    Raises:
+        AlreadyDone: The event has changed since the caller was shown it.
+        VotesCast: Somebody has voted.
+        WrongState: The bracket is not drawn, or the event is over.
+    """
+    with db.writing() as session:
+        event = the_event(session)
+        require_unchanged(session, seen, STATE_CHANGES)
+        require(event, Action.UNDO_DRAW)
+        if votes := session.scalar(select(func.count()).select_from(Vote)):
+            raise VotesCast(votes)
+        session.execute(delete(Match))
+        session.execute(update(Entry).values(seed=None))
+        event.drawn_at, event.draw_digest = None, ""
+        move(event, Action.UNDO_DRAW, "closed")
+        append(session, "draw-undone", {}, now=now)
         return view_of(event)
 
 
@@ -140,27 +199,68 @@ def open_match(
             if match.opened_at is not None:
                 match.poll += 1  # earlier votes on this match stay, and do not count
             match.state, match.poll_round, match.opened_at = "open", 0, now
-            match.closes_at = now + length if length else None
+            match.votes_from = now + event.reading_seconds
+            match.closes_at = match.votes_from + length if length else None
             data = {
                 "match": match_id,
                 "poll": match.poll,
                 "upper": match.upper_id,
                 "lower": match.lower_id,
+                "votes_from": match.votes_from,
                 "closes_at": match.closes_at,
             }
             append(session, "match-opened", data, now=now)
             session.flush()
-        return BracketView.load(session).find(match_id)
+        return BracketView.load(session, now).find(match_id)
 
 
-def close_match(db: Database, match_id: str, *, poll_round: int, seen: int | None = None, now: float) -> MatchResult:
+def set_match_time(
+    db: Database, match_id: str, *, poll_round: int, closes_at: float | None, seen: int | None = None, now: float
+) -> MatchView:
+    """Set when the open vote on a match closes.
+
+    Args:
+        db: the event's database.
+        match_id: the match.
+        poll_round: the round that it is meant for.
+        closes_at: seconds since the epoch; None: by hand only.
+        seen: number of the log's latest record that the caller was shown; None: not checked.
+        now: seconds since the epoch.
+
+    Raises:
+        AlreadyDone: The match has changed since the caller was shown it.
+        BadSetting: The time is not within the next day.
+        MatchNotFound: There is none.
+        MatchNotOpen: This round of it is not open.
+        WrongState: The bracket is not drawn, or the event is over.
+    """
+    with db.writing() as session:
+        event, match = _match(session, match_id, seen)
+        require(event, Action.SET_MATCH_TIME)
+        if match.state != "open" or match.poll_round != poll_round:
+            raise MatchNotOpen(match_id)
+        if closes_at is not None and not now < closes_at <= now + MAX_SECONDS:
+            raise BadSetting(f"a match closes within the next {MAX_SECONDS:,.0f} seconds", setting="closes_at")
+        match.closes_at = closes_at
+        append(session, "match-time-set", {"match": match_id, "poll": match.poll, "closes_at": closes_at}, now=now)
+        session.flush()
+        return BracketView.load(session, now).find(match_id)
+
+
+def close_match(
+    db: Database, match_id: str, *, poll_round: int, by_lot: bool = False, seen: int | None = None, now: float
+) -> MatchResult:
     """Close a round of a match's poll and count its votes. A tie opens a re-vote; the draw decides a second tie.
+
+    Where nobody has voted, the match stays open until somebody decides what to do: a lot that nobody asked for would be
+    a strange way to win.
 
     Args:
         db: the event's database.
         match_id: the match.
         poll_round: the round to close. Nothing happens if another one is open by now, so that a second tap does not
             end the re-vote that the first one opened.
+        by_lot: let the draw decide at once, if nobody has voted.
         seen: number of the log's latest record that the caller was shown; None: not checked.
         now: seconds since the epoch.
 
@@ -168,13 +268,20 @@ def close_match(db: Database, match_id: str, *, poll_round: int, seen: int | Non
         AlreadyDone: The match has changed since the caller was shown it.
         MatchNotFound: There is none.
         MatchNotOpen: It was not opened yet.
+        NobodyVoted: Nobody has voted on it.
     """
     with db.writing() as session:
         event, match = _match(session, match_id, seen)
         if match.state == "pending":
             raise MatchNotOpen(match_id)
         if match.state == "open" and poll_round == match.poll_round:
-            _count(session, event, match, now)
+            tally = _tally(session, match)
+            nobody_voted = match.poll_round == 0 and tally == Tally(0, 0)
+            if nobody_voted and not by_lot:
+                raise NobodyVoted(match_id)
+            _count(session, event, match, tally, now)
+            if nobody_voted:
+                _count(session, event, match, tally, now)  # the second vote, without a second wait
         return _result(session, match)
 
 
@@ -206,7 +313,7 @@ def undo_match(db: Database, match_id: str, *, seen: int | None = None, now: flo
         match.decision = match.tallies = None
         append(session, "match-undone", {"match": match_id, "poll": match.poll}, now=now)
         _settle(session, event, Action.UNDO_MATCH, now)
-        return BracketView.load(session).find(match_id)
+        return BracketView.load(session, now).find(match_id)
 
 
 def disqualify(db: Database, entry_id: str, reason: str, *, seen: int | None = None, now: float) -> None:
@@ -253,8 +360,7 @@ def reinstate(db: Database, entry_id: str, *, seen: int | None = None, now: floa
     """
     with db.writing() as session:
         event, entry = _entry(session, entry_id, Action.REINSTATE, seen)
-        drawn = is_drawn(event.state)
-        if entry.state != "disqualified" or entry.verdict != "PASS" or (drawn and entry.seed is None):
+        if not may_reinstate(event, entry):
             raise WrongState("reinstating this verse", event.state, "one that it was verified for")
         entry.state, entry.code, entry.reason = "verified", None, None
         append(session, "entry-reinstated", {"entry": entry_id}, now=now)
@@ -284,7 +390,13 @@ def close_due(db: Database, *, now: float) -> list[MatchResult]:
             if event.closes_at is not None and is_closing_due(event, now):
                 close(session, event, event.closes_at, now=now)
     expire_claims(db, now=now)
-    return [close_match(db, match.id, poll_round=match.poll_round, now=now) for match in due]
+    results = []
+    for match in due:
+        try:
+            results.append(close_match(db, match.id, poll_round=match.poll_round, now=now))
+        except NobodyVoted:
+            set_match_time(db, match.id, poll_round=match.poll_round, closes_at=None, now=now)
+    return results
 
 
 def _match(session: Session, match_id: str, seen: int | None) -> tuple[Event, Match]:
@@ -307,20 +419,24 @@ def _entry(session: Session, entry_id: str, action: Action, seen: int | None) ->
     return event, entry
 
 
-def _count(session: Session, event: Event, match: Match, now: float) -> None:
-    """Count the open round of a match, then decide the match or open the re-vote."""
-    if match.upper_id is None or match.lower_id is None:
-        raise MatchNotReady(match.id)
+def _tally(session: Session, match: Match) -> Tally:
+    """Count the votes of the open round of a match."""
     query = select(Vote.choice, func.count()).where(
         Vote.match_id == match.id, Vote.poll == match.poll, Vote.poll_round == match.poll_round
     )
     votes = dict(session.execute(query.group_by(Vote.choice)).all())
-    tally = Tally(votes.get("upper", 0), votes.get("lower", 0))
+    return Tally(votes.get("upper", 0), votes.get("lower", 0))
+
+
+def _count(session: Session, event: Event, match: Match, tally: Tally, now: float) -> None:
+    """Record the tally of the open round of a match, then decide the match or open the re-vote."""
+    if match.upper_id is None or match.lower_id is None:
+        raise MatchNotReady(match.id)
     match.tallies = [*(match.tallies or [])[: match.poll_round], [tally.upper, tally.lower]]
     data = {"match": match.id, "poll": match.poll, "poll_round": match.poll_round, **vars(tally)}
     append(session, "votes-counted", data | {"outcome": outcome(tally, match.poll_round)}, now=now)
     tallies = [Tally(*pair) for pair in match.tallies]
-    decision = decide(event.draw_word, match.id, match.upper_id, match.lower_id, tallies)
+    decision = decide(event.draw_digest, match.id, match.upper_id, match.lower_id, tallies)
     if decision is None:
         match.poll_round += 1
         match.closes_at = now + event.revote_seconds if event.revote_seconds else None

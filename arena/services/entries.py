@@ -20,7 +20,7 @@ from arena.errors import (
     SubmissionsNotOpen,
     WrongState,
 )
-from arena.rules.lifecycle import GIVEN_UP, LIVE, UNDECIDED, Action, allows, is_grace_over, state_at
+from arena.rules.lifecycle import GIVEN_UP, LIVE, UNDECIDED, Action, allows, is_drawn, is_grace_over, state_at
 from arena.services.events import clean_name, the_event
 from arena.services.identity import Identity, identify
 from arena.services.log import append, salted
@@ -209,6 +209,17 @@ def entry_id_of(owner: str, claim_digest: str) -> str:
     return hashlib.sha256(b"verse-entry-id-1" + owner.encode() + claim_digest.encode()).hexdigest()[:32]
 
 
+def may_reinstate(event: Event, entry: Entry) -> bool:
+    """Whether a disqualified entry can take part again: it was verified, and it is in the bracket if there is one."""
+    in_bracket = entry.seed is not None or not is_drawn(event.state)
+    return (
+        allows(event.state, Action.REINSTATE)
+        and entry.state == "disqualified"
+        and entry.verdict == "PASS"
+        and in_bracket
+    )
+
+
 def reason_of(entry: Entry, place: int | None) -> str:
     """Describe an entry's state in one sentence, which may hold untrusted text."""
     match entry.state:
@@ -274,6 +285,13 @@ def _admit(
             "ask for fewer lines or tokens",
             characters=len(claim.text),
             max_characters=event.characters,
+        )
+    if len(claim.prompt) > event.prompt_characters:
+        raise OverLimits(
+            f"the prompt has {len(claim.prompt):,} characters and this event wants at most "
+            f"{event.prompt_characters:,}: give a shorter --prompt",
+            prompt_characters=len(claim.prompt),
+            max_prompt_characters=event.prompt_characters,
         )
     by_owner = Entry.owner_id == owner
     undecided = session.scalar(_count(by_owner, Entry.state.in_(UNDECIDED))) or 0
@@ -418,6 +436,7 @@ def _status(session: Session, event: Event, entry: Entry, now: float) -> EntrySt
         code=entry.code,
         reason=reason_of(entry, place),
         text=entry.text,
+        prompt=entry.prompt,
         claimed_at=entry.claimed_at,
         may_replace=_may_replace(session, event, entry.owner_id, now),
         may_withdraw=_may_withdraw(event, entry),

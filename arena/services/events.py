@@ -5,15 +5,25 @@ from __future__ import annotations
 import math
 from dataclasses import fields
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from arena.errors import AnotherMatchOpen, BadName, BadSetting, EventExists, NoEvent, WrongState
-from arena.rules.lifecycle import Action, EventState, allowed_states, allows, check_transition, state_at
-from arena.services.log import append, require_unchanged, salted
+from arena.errors import AnotherMatchOpen, BadName, BadSetting, EntriesPending, EventExists, NoEvent, WrongState
+from arena.rules.bracket import MIN_ENTRIES
+from arena.rules.draw import salt_digest
+from arena.rules.lifecycle import (
+    UNDECIDED,
+    Action,
+    EventState,
+    allowed_states,
+    allows,
+    check_transition,
+    state_at,
+)
+from arena.services.log import append, require_unchanged
 from arena.services.recount import check_results
 from arena.services.schemas import EventRules, EventView
-from arena.store.schema import THE_EVENT, Event, Match
+from arena.store.schema import THE_EVENT, Entry, Event, Match
 from arena.store.unit_of_work import Database
 from trainer.verse.identity import new_secret
 from trainer.verse.text import is_control
@@ -22,17 +32,17 @@ STATE_CHANGES = {  # kinds of log records that change the event's state, in word
     "submissions-opened": "submissions were opened",
     "submissions-closed": "submissions were closed",
     "bracket-drawn": "the bracket was drawn",
+    "draw-undone": "the draw was taken back",
     "champion": "the champion was found",
     "published": "the event was published",
 }
-MAX_NAME = 80  # characters of an event's name or a draw word
+MAX_NAME = 80  # characters of an event's name
 
 
 def create_event(
     db: Database,
     *,
     name: str,
-    draw_word: str,
     rules: EventRules = EventRules(),  # noqa: B008  (frozen)
     salt: str | None = None,
     now: float,
@@ -42,7 +52,6 @@ def create_event(
     Args:
         db: the event's database.
         name: what every page calls the event.
-        draw_word: decides the draw and ties. The log holds its salted digest from now on, and the word from the draw.
         rules: limits of entries and lengths of votes.
         salt: the salt of the digests in the log; random if None.
         now: seconds since the epoch.
@@ -50,7 +59,7 @@ def create_event(
     Raises:
         EventExists: The database has an event.
         BadName: The name is not one line of 1 to 80 characters.
-        BadSetting: A rule or the draw word is out of bounds.
+        BadSetting: A rule is out of bounds.
     """
     name = clean_name(name, MAX_NAME, "an event's name")
     check_rules(rules)
@@ -60,14 +69,13 @@ def create_event(
             id=THE_EVENT,
             name=name,
             state="draft",
-            draw_word=_clean_word(draw_word),
             salt=salt or new_secret(),
             created_at=now,
             **vars(rules),
         )
         session.add(event)
         session.flush()
-        append(session, "event-created", _word_digest(event) | {"rules": vars(rules)}, now=now)
+        append(session, "event-created", {"rules": vars(rules)}, now=now)
         return view_of(event)
 
 
@@ -91,36 +99,20 @@ def current_event(db: Database) -> EventView:
         return view_of(the_event(session))
 
 
-def set_draw_word(db: Database, word: str, *, seen: int | None = None, now: float) -> EventView:
-    """Set another draw word, before the bracket is drawn.
-
-    Args:
-        db: the event's database.
-        word: one line.
-        seen: number of the log's latest record that the caller was shown; None: not checked.
-        now: seconds since the epoch.
-
-    Raises:
-        AlreadyDone: The event has changed since the caller was shown it.
-        BadSetting: It is not one line of 1 to 80 characters.
-        WrongState: The bracket is drawn.
-    """
-    word = _clean_word(word)
-    with db.writing() as session:
-        event = the_event(session)
-        require_unchanged(session, seen, {**STATE_CHANGES, "draw-word-set": "another draw word was set"})
-        require(event, Action.SET_DRAW_WORD)
-        event.draw_word = word
-        append(session, "draw-word-set", _word_digest(event), now=now)
-        return view_of(event)
-
-
-def open_submissions(db: Database, *, closes_at: float | None = None, seen: int | None = None, now: float) -> EventView:
-    """Open submissions, also after they were closed.
+def open_submissions(
+    db: Database,
+    *,
+    closes_at: float | None = None,
+    draw_salt: str | None = None,
+    seen: int | None = None,
+    now: float,
+) -> EventView:
+    """Open submissions, also after they were closed. The draw will have a new salt, and a new word.
 
     Args:
         db: the event's database.
         closes_at: when submissions close automatically; None: by hand only.
+        draw_salt: the salt of the draw; random if None.
         seen: number of the log's latest record that the caller was shown; None: not checked.
         now: seconds since the epoch.
 
@@ -137,7 +129,9 @@ def open_submissions(db: Database, *, closes_at: float | None = None, seen: int 
         move(event, Action.OPEN_SUBMISSIONS, "open")
         event.closes_at = closes_at
         event.closed_at = event.grace_ends_at = None
-        append(session, "submissions-opened", {"closes_at": closes_at}, now=now)
+        event.draw_salt, event.draw_word = draw_salt or new_secret(), ""
+        data = {"closes_at": closes_at, "draw_salt_digest": salt_digest(event.draw_salt)}
+        append(session, "submissions-opened", data, now=now)
         return view_of(event)
 
 
@@ -188,6 +182,8 @@ def close_submissions(db: Database, *, seen: int | None = None, now: float) -> E
 def publish(db: Database, *, seen: int | None = None, now: float) -> EventView:
     """Count all votes again, and publish the event: from now on everything about it is public.
 
+    An event in which fewer than two verses were verified is published without a champion.
+
     Args:
         db: the event's database.
         seen: number of the log's latest record that the caller was shown; None: not checked.
@@ -196,6 +192,7 @@ def publish(db: Database, *, seen: int | None = None, now: float) -> EventView:
     Raises:
         AlreadyDone: The event has changed since the caller was shown it.
         AnotherMatchOpen: A match is open, such as the one for the third place.
+        EntriesPending: There is no bracket, and entries have no verdict yet.
         ResultsDiffer: The votes do not give the results that the database holds.
         WrongState: There is no champion yet, or the event is published.
     """
@@ -206,10 +203,26 @@ def publish(db: Database, *, seen: int | None = None, now: float) -> EventView:
         opened = session.scalar(select(Match.id).where(Match.state == "open").limit(1))
         if opened is not None:
             raise AnotherMatchOpen(opened)
-        check_results(session, event.draw_word)
+        if event.state == "closed":
+            _check_nothing_to_draw(session, event)
+        check_results(session, event.draw_digest)
         move(event, Action.PUBLISH, "published")
         append(session, "published", {"salt": event.salt}, now=now)
         return view_of(event)
+
+
+def mark_restored(db: Database, *, made_at: float, now: float) -> None:
+    """Record that the event goes on from a backup, so that phones send again what it may not have.
+
+    Args:
+        db: the event's database, as restored.
+        made_at: when the backup was made, seconds since the epoch.
+        now: seconds since the epoch.
+    """
+    with db.writing() as session:
+        event = the_event(session)
+        event.epoch += 1
+        append(session, "event-restored", {"made_at": made_at}, now=now)
 
 
 def the_event(session: Session) -> Event:
@@ -283,7 +296,7 @@ def view_of(event: Event) -> EventView:
         closes_at=event.closes_at,
         closed_at=event.closed_at,
         grace_ends_at=event.grace_ends_at,
-        draw_word=event.draw_word if event.drawn_at is not None else None,
+        draw_word=event.draw_word or None,
     )
 
 
@@ -300,6 +313,8 @@ def check_rules(rules: EventRules) -> None:
         "max_open": (1, 1_000),
         "max_claims": (1, 10_000),
         "max_entries": (1, 100_000),
+        "prompt_characters": (1, 65_536),
+        "reading_seconds": (0, 3_600),
         "match_seconds": (0, 86_400),
         "revote_seconds": (0, 86_400),
     }
@@ -334,15 +349,18 @@ def clean_name(name: object, limit: int, what: str) -> str:
     return text
 
 
-def _clean_word(word: str) -> str:
-    try:
-        return clean_name(word, MAX_NAME, "a draw word")
-    except BadName as error:
-        raise BadSetting(str(error), setting="draw_word") from None
+def _check_nothing_to_draw(session: Session, event: Event) -> None:
+    """Check that no bracket can come any more.
 
-
-def _word_digest(event: Event) -> dict[str, str]:
-    return {"draw_word_digest": salted(event.salt, event.draw_word)}
+    Raises:
+        EntriesPending: An entry has no verdict yet.
+        WrongState: A bracket can be drawn.
+    """
+    counts = dict(session.execute(select(Entry.state, func.count()).group_by(Entry.state)).all())
+    if pending := sum(counts.get(state, 0) for state in UNDECIDED):
+        raise EntriesPending(pending)
+    if counts.get("verified", 0) >= MIN_ENTRIES:
+        raise WrongState(Action.PUBLISH.value, event.state, "champion: draw the bracket first")
 
 
 def _check_future(closes_at: float | None, now: float) -> None:

@@ -17,7 +17,8 @@ from arena.errors import AmbiguousEntry, EntryNotFound
 from arena.rules.bracket import VOTED, Standing, round_title, title_of
 from arena.rules.lifecycle import ENTRY_STATES, UNDECIDED, has_champion, phase_at
 from arena.rules.results import Podium, podium_of
-from arena.services.entries import reason_of
+from arena.rules.timetable import PAUSE_SECONDS, compute_timetable, fitting_entries, fitting_match_seconds
+from arena.services.entries import may_reinstate, reason_of
 from arena.services.events import the_event, view_of
 from arena.services.log import head
 from arena.services.schemas import (
@@ -33,6 +34,7 @@ from arena.services.schemas import (
     Side,
     Snapshot,
     StageView,
+    VotingPlan,
 )
 from arena.store.schema import Entry, Event, LogRecord, Match, Vote
 from arena.store.unit_of_work import Database
@@ -49,7 +51,9 @@ def snapshot(db: Database, *, now: float) -> Snapshot:
         rounds = session.scalar(select(func.max(Match.round))) or 0
         shape = (Match.id, Match.round, Match.slot)
         opened = session.execute(
-            select(*shape, Match.poll, Match.poll_round, Match.closes_at).where(Match.state == "open").limit(1)
+            select(*shape, Match.poll, Match.poll_round, Match.votes_from, Match.closes_at)
+            .where(Match.state == "open")
+            .limit(1)
         ).first()
         last = session.scalar(
             select(Match.id)
@@ -73,6 +77,7 @@ def snapshot(db: Database, *, now: float) -> Snapshot:
             title=title_of(opened.id, opened.round, opened.slot, rounds),
             round=opened.round,
             poll_round=opened.poll_round,
+            opens_at=opened.votes_from if (opened.votes_from or 0.0) > now else None,
             closes_at=opened.closes_at,
             votes=_votes(session, opened.id, opened.poll, opened.poll_round),
         )
@@ -88,6 +93,7 @@ def snapshot(db: Database, *, now: float) -> Snapshot:
             entries=EntryCounts(**_counts(session)),
             matches=MatchCounts(closed=by_state.get("closed", 0), total=sum(by_state.values())),
             champion=read_podium(session).champion if has_champion(event.state) else None,
+            epoch=event.epoch,
             version=number,
         )
 
@@ -95,7 +101,7 @@ def snapshot(db: Database, *, now: float) -> Snapshot:
 def stage_view(db: Database, *, now: float) -> StageView:
     """Return what the stage shows."""
     with db.reading() as session:
-        bracket_view = BracketView.load(session)
+        bracket_view = BracketView.load(session, now)
         number, digest = head(session)
         return StageView(
             event=view_of(bracket_view.event),
@@ -116,7 +122,7 @@ def stage_view(db: Database, *, now: float) -> StageView:
 def results_view(db: Database, *, now: float) -> ResultsView:
     """Return the public results: closed matches with verses and tallies, and the names that are public."""
     with db.reading() as session:
-        bracket_view = BracketView.load(session)
+        bracket_view = BracketView.load(session, now)
         number, digest = head(session)
         closed = [match for match in bracket_view.matches if match.state == "closed" and match.upper and match.lower]
         return ResultsView(
@@ -143,7 +149,7 @@ def entry_view(db: Database, entry_id: str, *, now: float) -> EntryView:
         EntryNotFound: There is none, it is still secret, or it was disqualified.
     """
     with db.reading() as session:
-        bracket_view = BracketView.load(session)
+        bracket_view = BracketView.load(session, now)
         entry = session.get(Entry, entry_id)
         if entry is None or entry.seed is None or entry.bundle is None or not bracket_view.is_done(entry_id):
             raise EntryNotFound
@@ -165,22 +171,23 @@ def entry_view(db: Database, entry_id: str, *, now: float) -> EntryView:
 def console_view(db: Database, *, now: float) -> ConsoleView:
     """Return what the console shows to the organizer."""
     with db.reading() as session:
-        bracket_view = BracketView.load(session)
+        bracket_view = BracketView.load(session, now)
         number, digest = head(session)
         counts = _counts(session)
         recent = session.scalars(select(LogRecord).order_by(LogRecord.number.desc()).limit(RECENT))
         return ConsoleView(
             event=view_of(bracket_view.event),
             phase=phase_at(bracket_view.event, now, voting=bracket_view.open is not None),
-            draw_word=bracket_view.event.draw_word,
             counts=counts,
             pending=sum(counts[state] for state in UNDECIDED),
-            entries=_console_entries(session),
+            entries=_console_entries(session, bracket_view.event),
             matches=bracket_view.matches,
             open=bracket_view.open,
             next=bracket_view.next,
             champion=bracket_view.champion,
             third=bracket_view.third,
+            voting=plan_voting(counts["verified"], bracket_view.event.match_seconds),
+            voted=session.scalar(select(Vote.match_id).limit(1)) is not None,
             log_number=number,
             log_hash=digest,
             recent=[
@@ -198,7 +205,7 @@ def console_view(db: Database, *, now: float) -> ConsoleView:
 def list_entries(db: Database) -> list[ConsoleEntry]:
     """List all entries for the organizer, in the order of their claims."""
     with db.reading() as session:
-        return _console_entries(session)
+        return _console_entries(session, the_event(session))
 
 
 def find_entry(db: Database, prefix: str) -> str:
@@ -220,22 +227,42 @@ def find_entry(db: Database, prefix: str) -> str:
     return ids[0]
 
 
-def get_open_match(db: Database) -> MatchView | None:
-    """Return the match that is open for votes."""
+def get_open_match(db: Database, *, now: float) -> MatchView | None:
+    """Return the match that is open."""
     with db.reading() as session:
-        return BracketView.load(session).open
+        return BracketView.load(session, now).open
 
 
-def get_next_match(db: Database) -> MatchView | None:
+def get_next_match(db: Database, *, now: float) -> MatchView | None:
     """Return the first match that can be opened."""
     with db.reading() as session:
-        return BracketView.load(session).next
+        return BracketView.load(session, now).next
 
 
 def latest_record(db: Database) -> int:
     """Return the number of the log's latest record; 0 before the first."""
     with db.reading() as session:
         return head(session)[0]
+
+
+def plan_voting(
+    entries: int, match_seconds: float, *, pause_seconds: float | None = None, minutes: float | None = None
+) -> VotingPlan:
+    """Plan the time of the voting.
+
+    Args:
+        entries: that take part.
+        match_seconds: of a vote.
+        pause_seconds: between two votes; None: as usual.
+        minutes: the time there is; None: unknown.
+    """
+    pause = PAUSE_SECONDS if pause_seconds is None else pause_seconds
+    whole = compute_timetable(entries, match_seconds, pause)
+    if minutes is None:
+        return VotingPlan(entries, whole.matches, whole.seconds)
+    seconds = 60 * minutes
+    fitting = fitting_entries(seconds, match_seconds, pause)
+    return VotingPlan(entries, whole.matches, whole.seconds, fitting, fitting_match_seconds(entries, seconds, pause))
 
 
 @dataclass(frozen=True)
@@ -248,14 +275,16 @@ class BracketView:
     podium: Podium
 
     @classmethod
-    def load(cls, session: Session) -> BracketView:
-        """Read the matches and the entries in them."""
+    def load(cls, session: Session, now: float) -> BracketView:
+        """Read the matches and the entries in them, at the time `now`."""
         event = the_event(session)
         rows = session.scalars(select(Match).order_by(Match.position)).all()
         entries = {
             entry.id: entry
             for entry in session.execute(
-                select(Entry.id, Entry.seed, Entry.name, Entry.text, Entry.state).where(Entry.seed.is_not(None))
+                select(Entry.id, Entry.seed, Entry.name, Entry.text, Entry.prompt, Entry.state).where(
+                    Entry.seed.is_not(None)
+                )
             )
         }
         playing = {side for row in rows if row.state != "closed" for side in (row.upper_id, row.lower_id)}
@@ -272,10 +301,12 @@ class BracketView:
                 mark = "won" if row.winner_id == entry_id else "lost"
             if entry.state == "disqualified" and mark != "won":
                 mark = "out"
+            is_public = entry_id in seen or entry_id in done
             return Side(
                 entry=entry_id,
                 seed=entry.seed,
-                text=entry.text if entry_id in seen or entry_id in done else None,
+                text=entry.text if is_public else None,
+                prompt=entry.prompt if is_public else "",
                 name=entry.name if entry_id in done else None,
                 mark=mark,
             )
@@ -292,6 +323,7 @@ class BracketView:
                 lower=side(row, row.lower_id),
                 ready=row.state == "pending" and bool(row.upper_id and row.lower_id),
                 poll_round=row.poll_round,
+                opens_at=row.votes_from if row.state == "open" and (row.votes_from or 0.0) > now else None,
                 closes_at=row.closes_at if row.state == "open" else None,
                 closed_at=row.closed_at if closed else None,
                 votes=_votes(session, row.id, row.poll, row.poll_round) if row.state == "open" else None,
@@ -381,7 +413,7 @@ def _loser(row: Match) -> str | None:
     return row.lower_id if row.upper_id == row.winner_id else row.upper_id
 
 
-def _console_entries(session: Session) -> list[ConsoleEntry]:
+def _console_entries(session: Session, event: Event) -> list[ConsoleEntry]:
     rows: Sequence[Entry] = session.scalars(select(Entry).order_by(Entry.claimed_at, Entry.id)).all()
     by_claim: dict[str, list[Entry]] = {}
     for row in rows:
@@ -402,8 +434,10 @@ def _console_entries(session: Session) -> list[ConsoleEntry]:
             failures=row.failures,
             worker=row.worker if row.state == "verifying" else None,
             text=row.text,
+            prompt=row.prompt,
             seed=row.seed,
             duplicates=[duplicate.id for duplicate in by_claim[row.claim_digest] if duplicate.owner_id != row.owner_id],
+            may_reinstate=may_reinstate(event, row),
         )
         for row in rows
     ]

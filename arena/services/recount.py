@@ -11,12 +11,12 @@ from arena.rules.tally import POLL_ROUNDS
 from arena.store.schema import Entry, Match, Vote
 
 
-def check_results(session: Session, draw_word: str) -> None:
+def check_results(session: Session, draw_digest: str) -> None:
     """Compute every result again from the votes, and compare it with the one that the database holds.
 
     Args:
         session: any transaction.
-        draw_word: the event's draw word.
+        draw_digest: of the event's draw.
 
     Raises:
         ResultsDiffer: A match has another winner.
@@ -34,7 +34,7 @@ def check_results(session: Session, draw_word: str) -> None:
         [entry.id for entry in entries],
         polls,
         votes,
-        draw_word=draw_word,
+        draw_digest=draw_digest,
         disqualified=[entry.id for entry in entries if entry.state == "disqualified"],
     )
     for row in matches:

@@ -30,21 +30,23 @@ class EventRules:
     max_open: int = 3  # entries of one owner without a verdict
     max_claims: int = 20  # entries of one owner, all together
     max_entries: int = 5_000  # of the event, all together
+    prompt_characters: int = 60  # of a verse's prompt, at most
+    reading_seconds: float = 0.0  # in which a match is shown before its vote begins
     match_seconds: float = 60.0  # of a first vote
     revote_seconds: float = 30.0  # of a vote after a tie
 
 
 @dataclass(frozen=True)
 class EventView:
-    """The event for everybody: no draw word before the draw, no salt."""
+    """The event for everybody, without its salts."""
 
     name: str
-    state: str  # draft, open, closed, drawn, champion, published, void
+    state: str  # draft, open, closed, drawn, champion, published
     rules: EventRules
     closes_at: float | None  # when submissions close automatically
     closed_at: float | None  # when they did
     grace_ends_at: float | None
-    draw_word: str | None  # once drawn
+    draw_word: str | None  # once the room has given it
 
 
 # Entering
@@ -82,6 +84,7 @@ class EntryStatus:
     code: str | None  # why it is in this state, for programs
     reason: str  # one plain sentence: what this state means and what to do
     text: str  # the verse
+    prompt: str
     claimed_at: float
     may_replace: bool  # the owner may enter another verse now
     may_withdraw: bool
@@ -106,18 +109,29 @@ class Job:
 
 
 @dataclass(frozen=True)
+class BallotSide:
+    """One verse of a ballot."""
+
+    label: Literal["A", "B"]  # the same on every screen
+    text: str
+    prompt: str
+
+
+@dataclass(frozen=True)
 class Ballot:
     """A match as one voter sees it."""
 
     match: str  # id
+    poll: int  # number of the poll of this match, from 0
     title: str  # "Final"
     poll_round: int  # 0: first vote, 1: re-vote after a tie
-    left: str  # the verse on the left, in this voter's order
-    right: str
+    left: BallotSide  # in this voter's order
+    right: BallotSide
     choice: Literal["left", "right"] | None  # this voter's vote so far
     mine: bool  # one of the two is the voter's own: no vote
+    opens_at: float | None  # while it is read before the vote: when the vote begins
     closes_at: float | None
-    open: bool  # votes still count
+    open: bool  # votes count now
 
 
 @dataclass(frozen=True)
@@ -157,6 +171,7 @@ class OpenMatch:
     title: str  # "Semi-final 2"
     round: int  # of the bracket, from 1
     poll_round: int  # 0: first vote, 1: second vote after a tie
+    opens_at: float | None  # seconds since the epoch, while it is read before the vote: when the vote begins
     closes_at: float | None  # seconds since the epoch
     votes: int  # cast in this round of the poll
 
@@ -189,8 +204,8 @@ class Snapshot:
     """The state of the event for everybody: the same for all, and nothing secret."""
 
     event: str  # name
-    state: str  # draft, open, closed, drawn, champion, published, void
-    phase: str  # before, entering, checking, between, voting, champion, published, void
+    state: str  # draft, open, closed, drawn, champion, published
+    phase: str  # before, entering, checking, between, voting, champion, published
     closes_at: float | None  # seconds since the epoch, when submissions close automatically
     grace_ends_at: float | None  # seconds since the epoch, until when tensors may follow
     match: OpenMatch | None
@@ -199,7 +214,36 @@ class Snapshot:
     entries: EntryCounts
     matches: MatchCounts
     champion: str | None  # entry id
+    epoch: int  # how often the event was restored from a backup: what phones were told before may be unknown now
     version: int  # number of the latest record of the log; grows with every change that anybody may see
+
+
+# The time
+
+
+@dataclass(frozen=True)
+class VotingPlan:
+    """How long the voting takes, one match after the other, without second votes after ties."""
+
+    entries: int
+    matches: int  # without byes
+    seconds: float  # of all of them, with the pauses
+    fitting_entries: int | None = None  # that fit into the time there is; None: no time was given
+    fitting_match_seconds: float | None = None  # of a vote with which all fit; None: too short to read two verses
+
+
+# Backups
+
+
+@dataclass(frozen=True)
+class BackupReport:
+    """What a backup holds."""
+
+    event: str  # name
+    record: int  # number of the log's latest record
+    hash: str  # of that record
+    bundles: int
+    copied: int  # of the bundles: those that were not in the folder before
 
 
 # Pages
@@ -212,13 +256,14 @@ class Side:
     entry: str
     seed: int  # number in the draw, from 1
     text: str | None  # the verse, once it was on a ballot
+    prompt: str  # what its model was given to continue; "" until then
     name: str | None  # the author, once its last match is closed
     mark: Literal["won", "lost", "out", ""] = ""  # out: disqualified
 
     @property
     def label(self) -> str:
         """A short name without the author: the first line, or the seed."""
-        lines = [line for line in (self.text or "").split("\n") if line.strip()]
+        lines = [line for line in (self.prompt + (self.text or "")).split("\n") if line.strip()]
         return lines[0] if lines else f"Verse {self.seed}"
 
 
@@ -235,6 +280,7 @@ class MatchView:
     lower: Side | None
     ready: bool  # two sides and not closed: it can be opened
     poll_round: int
+    opens_at: float | None  # while it is read before the vote: when the vote begins
     closes_at: float | None
     closed_at: float | None
     votes: int | None  # cast in the open round of the poll
@@ -315,8 +361,10 @@ class ConsoleEntry:
     failures: int  # checks that could not be done, one after another
     worker: str | None
     text: str
+    prompt: str
     seed: int | None
     duplicates: list[str]  # entries of other owners with the same claim
+    may_reinstate: bool  # disqualified, and it can take part again
 
 
 @dataclass(frozen=True)
@@ -325,7 +373,6 @@ class ConsoleView:
 
     event: EventView
     phase: str
-    draw_word: str  # the organizer may see it
     counts: dict[str, int]
     pending: int  # entries that the draw waits for
     entries: list[ConsoleEntry]  # in the order of claims
@@ -334,6 +381,8 @@ class ConsoleView:
     next: MatchView | None
     champion: Side | None
     third: Side | None
+    voting: VotingPlan  # of the entries that are verified now
+    voted: bool  # somebody has voted: the draw stays
     log_number: int
     log_hash: str
     recent: list[dict[str, Any]] = field(default_factory=list)  # the latest records: number, at, kind, data

@@ -8,12 +8,12 @@ from sqlalchemy import Row, Select, Table, bindparam, select, true
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from arena.errors import BadSide, MatchClosed, MatchNotFound, MatchNotOpen, OwnMatch, PollRoundOver
+from arena.errors import BadSide, MatchClosed, MatchNotFound, MatchNotOpen, OwnMatch, PollRoundOver, VoteNotBegun
 from arena.rules.bracket import title_of
 from arena.rules.draw import left_side
 from arena.services.identity import identify
 from arena.services.log import append, salted
-from arena.services.schemas import Ballot, VoteReceipt
+from arena.services.schemas import Ballot, BallotSide, VoteReceipt
 from arena.store.schema import Entry, Event, Match, Vote
 from arena.store.unit_of_work import Database
 
@@ -33,7 +33,10 @@ def _match_query(*more: Any) -> Select[*tuple[Any, ...]]:
         own_vote &= _VOTE.c[name] == _MATCH.c[name]
     return (
         select(
-            *(_MATCH.c[name] for name in ("state", "round", "slot", "poll", "poll_round", "opened_at", "closes_at")),
+            *(
+                _MATCH.c[name]
+                for name in ("state", "round", "slot", "poll", "poll_round", "opened_at", "votes_from", "closes_at")
+            ),
             *(_UPPER.c.owner_id.label("upper_owner"), _LOWER.c.owner_id.label("lower_owner")),
             *(_VOTE.c.choice, _VOTE.c.cast_at),
             *more,
@@ -54,7 +57,9 @@ def _upsert(insert: Any) -> Any:
     )
 
 
-_SHOW = _match_query(_UPPER.c.text.label("upper"), _LOWER.c.text.label("lower"))
+_SHOW = _match_query(
+    *(side.c[name].label(f"{side.name}_{name}") for side in (_UPPER, _LOWER) for name in ("text", "prompt"))
+)
 _CAST = _match_query(_EVENT.c.salt).join(_EVENT, true())
 _UPSERT_SQLITE, _UPSERT_POSTGRES = _upsert(sqlite.insert), _upsert(postgresql.insert)
 
@@ -81,12 +86,14 @@ def get_ballot(db: Database, match_id: str, secret: str, *, now: float) -> Ballo
         left = left_side(identity.voter_id, match_id)
         return Ballot(
             match=match_id,
+            poll=row.poll,
             title=title_of(match_id, row.round, row.slot, _rounds(session)),
             poll_round=row.poll_round,
-            left=row.upper if left == "upper" else row.lower,
-            right=row.lower if left == "upper" else row.upper,
+            left=_ballot_side(row, left),
+            right=_ballot_side(row, _other(left)),
             choice=_side(row.choice, left) if row.choice else None,
             mine=identity.owner_id in (row.upper_owner, row.lower_owner),
+            opens_at=row.votes_from if _is_read(row, now) else None,
             closes_at=row.closes_at,
             open=_takes_votes(row, now),
         )
@@ -112,6 +119,7 @@ def cast_vote(db: Database, match_id: str, secret: str, side: str, poll_round: i
         MatchNotFound: There is no such match.
         MatchNotOpen: It was not opened yet.
         MatchClosed: It is closed.
+        VoteNotBegun: It is still read before the vote.
         PollRoundOver: Another round is open.
         OwnMatch: One of the two verses is the voter's.
     """
@@ -126,6 +134,8 @@ def cast_vote(db: Database, match_id: str, secret: str, side: str, poll_round: i
         row = _row(session, _CAST, match_id, voter)
         if row.state == "pending":
             raise MatchNotOpen(match_id)
+        if _is_read(row, now):
+            raise VoteNotBegun(match_id, row.votes_from - now)
         if not _takes_votes(row, now):
             raise MatchClosed(match_id)
         if poll_round != row.poll_round:
@@ -161,7 +171,18 @@ def _row(session: Session, query: Select[*tuple[Any, ...]], match_id: str, voter
 
 def _takes_votes(row: Row[*tuple[Any, ...]], now: float) -> bool:
     """Whether a match takes votes now. The clock closes a match, even if its votes are counted later."""
-    return row.state == "open" and (row.closes_at is None or now < row.closes_at)
+    return row.state == "open" and not _is_read(row, now) and (row.closes_at is None or now < row.closes_at)
+
+
+def _is_read(row: Row[*tuple[Any, ...]], now: float) -> bool:
+    """Whether a match is still read before its vote."""
+    return row.state == "open" and row.votes_from is not None and now < row.votes_from
+
+
+def _ballot_side(row: Row[*tuple[Any, ...]], side: Literal["upper", "lower"]) -> BallotSide:
+    if side == "upper":
+        return BallotSide("A", row.upper_text, row.upper_prompt)
+    return BallotSide("B", row.lower_text, row.lower_prompt)
 
 
 def _rounds(session: Session) -> int:

@@ -42,19 +42,24 @@ class Event(Base):
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     name: Mapped[str] = mapped_column(Text)
     state: Mapped[str] = mapped_column(String(16))
-    draw_word: Mapped[str] = mapped_column(Text)  # decides the draw and ties; secret until the draw
+    draw_word: Mapped[str] = mapped_column(Text, default="")  # given by the room once submissions are closed
+    draw_salt: Mapped[str] = mapped_column(Text, default="")  # secret until the draw; the log has its digest
+    draw_digest: Mapped[str] = mapped_column(Text, default="")  # decides the draw and ties
     salt: Mapped[str] = mapped_column(String(64))  # of digests in the log; secret until published
     created_at: Mapped[float]
     closes_at: Mapped[float | None]  # when submissions close automatically
     closed_at: Mapped[float | None]  # when they did
     grace_ends_at: Mapped[float | None]  # when tensors are no longer accepted
     drawn_at: Mapped[float | None]
+    epoch: Mapped[int] = mapped_column(default=0)  # how often the event was restored from a backup
     lines: Mapped[int]  # non-empty lines of a verse, at most
     characters: Mapped[int]  # of a verse, at most
     grace_seconds: Mapped[float]
     max_open: Mapped[int]  # entries of one owner without a verdict
     max_claims: Mapped[int]  # entries of one owner, all together
     max_entries: Mapped[int]  # of the event, all together
+    prompt_characters: Mapped[int] = mapped_column(default=60)  # of a prompt, at most
+    reading_seconds: Mapped[float] = mapped_column(default=0.0)  # in which a match is shown before its vote begins
     match_seconds: Mapped[float]  # of a first vote, unless a match is opened for another time
     revote_seconds: Mapped[float]  # of a vote after a tie
 
@@ -145,6 +150,7 @@ class Match(Base):
     poll: Mapped[int] = mapped_column(default=0)  # increases when the match is opened again; old votes stay
     poll_round: Mapped[int] = mapped_column(default=0)  # 0: first vote, 1: re-vote
     opened_at: Mapped[float | None]
+    votes_from: Mapped[float | None]  # when the vote begins, once people have read
     closes_at: Mapped[float | None]
     closed_at: Mapped[float | None]
     decided_poll: Mapped[int | None]  # the poll whose votes decided

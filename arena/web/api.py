@@ -112,6 +112,7 @@ def event() -> Response:
             limits=Limits(
                 lines=event.rules.lines,
                 characters=event.rules.characters,
+                prompt_characters=event.rules.prompt_characters,
                 author_characters=entries.MAX_AUTHOR,
                 piece_bytes=uploads.PIECE_BYTES,
                 bundle_bytes=MAX_BUNDLE_BYTES,

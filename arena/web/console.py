@@ -95,18 +95,24 @@ def close_submissions() -> Response:
     return _back()
 
 
-@console.post("/word")
-def word() -> Response:
-    """Set the draw word."""
-    events.set_draw_word(get_context().db, request.form.get("word", ""), seen=_seen(), now=get_context().now)
-    return _back()
-
-
 @console.post("/draw")
 def draw() -> Response:
     """Draw the bracket."""
-    without_missing = "without_missing" in request.form
-    bracket.draw_bracket(get_context().db, without_missing=without_missing, seen=_seen(), now=get_context().now)
+    form = request.form
+    bracket.draw_bracket(
+        get_context().db,
+        word=form.get("word"),
+        without_missing="without_missing" in form,
+        seen=_seen(),
+        now=get_context().now,
+    )
+    return _back()
+
+
+@console.post("/draw/undo")
+def undo_draw() -> Response:
+    """Take the draw back."""
+    bracket.undo_draw(get_context().db, seen=_seen(), now=get_context().now)
     return _back()
 
 
@@ -121,8 +127,21 @@ def open_match(match_id: str) -> Response:
 @console.post("/matches/<match_id>/close")
 def close_match(match_id: str) -> Response:
     """Close one round of a match's vote."""
-    poll_round = int(_number("poll_round", 0, 1))
-    bracket.close_match(get_context().db, match_id, poll_round=poll_round, seen=_seen(), now=get_context().now)
+    by_lot = "by_lot" in request.form
+    bracket.close_match(
+        get_context().db, match_id, poll_round=_poll_round(), by_lot=by_lot, seen=_seen(), now=get_context().now
+    )
+    return _back()
+
+
+@console.post("/matches/<match_id>/time")
+def set_match_time(match_id: str) -> Response:
+    """Give an open match more time, or stop its clock."""
+    seconds, now = _number("seconds", 0, MAX_SECONDS), get_context().now
+    closes_at = now + seconds if seconds else None
+    bracket.set_match_time(
+        get_context().db, match_id, poll_round=_poll_round(), closes_at=closes_at, seen=_seen(), now=now
+    )
     return _back()
 
 
@@ -138,6 +157,13 @@ def disqualify(entry_id: str) -> Response:
     """Disqualify an entry."""
     reason = request.form.get("reason", "")
     bracket.disqualify(get_context().db, entry_id, reason, seen=_seen(), now=get_context().now)
+    return _back()
+
+
+@console.post("/entries/<entry_id>/reinstate")
+def reinstate(entry_id: str) -> Response:
+    """Reinstate an entry."""
+    bracket.reinstate(get_context().db, entry_id, seen=_seen(), now=get_context().now)
     return _back()
 
 
@@ -177,6 +203,15 @@ def _seen() -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 12):
         raise BadSetting("this form does not say which state it was made from: open the page again", setting="seen")
     return int(text)
+
+
+def _poll_round() -> int:
+    """Return the round of the poll that a form is meant for.
+
+    Raises:
+        BadSetting: The form does not say.
+    """
+    return int(_number("poll_round", 0, 1))
 
 
 def _number(name: str, least: int, most: int) -> float:

@@ -23,33 +23,36 @@ LETTER = 0.45  # of the size: the mean width of a letter in the widest of the se
 LEADING = 1.42  # of the size: the height of a line
 
 
-def verse_lines(text: str) -> Iterator[tuple[str, str]]:
-    """Split a verse into lines, each with its CSS class.
+def verse_lines(text: str, prompt: str = "") -> Iterator[tuple[str, str, str]]:
+    """Split a verse and its prompt into lines, as one poem.
 
-    >>> list(verse_lines("HOBNET:\\nI boiled him."))
-    [('who', 'HOBNET:'), ('', 'I boiled him.')]
+    Args:
+        text: the verse.
+        prompt: what the model was given to continue.
+
+    Yields:
+        The CSS class of a line, the part of it that belongs to the prompt, and the rest.
+
+    >>> list(verse_lines("NET:\\nI boiled him.", "HOB"))
+    [('who', 'HOB', 'NET:'), ('', '', 'I boiled him.')]
     """
-    lines = text.split("\n")
-    while lines and not lines[0].strip():
-        lines.pop(0)
-    while lines and not lines[-1].strip():
-        lines.pop()
-    for line in lines:
-        if not line.strip():
-            yield "gap", ""
-        elif SPEAKER.fullmatch(line.strip()):
-            yield "who", line
-        else:
-            yield "", line
+    lines = (prompt + text).split("\n")
+    given = [len(line) for line in prompt.split("\n")] if prompt else []
+    given += [0] * (len(lines) - len(given))  # characters of each line that belong to the prompt
+    first = next((index for index, line in enumerate(lines) if line.strip()), len(lines))
+    last = next((index for index, line in reversed([*enumerate(lines)]) if line.strip()), -1)
+    for line, length in zip(lines[first : last + 1], given[first : last + 1], strict=True):
+        kind = "gap" if not line.strip() else "who" if SPEAKER.fullmatch(line.strip()) else ""
+        yield (kind, "", "") if kind == "gap" else (kind, line[:length], line[length:])
 
 
-def first_words(text: str, length: int = 40) -> str:
+def first_words(text: str, prompt: str = "", length: int = 40) -> str:
     """Return the first words of a verse, its title while the author is secret.
 
-    >>> first_words("HOBNET:\\nI boiled him. It is the custom", 20)
+    >>> first_words("HOBNET:\\nI boiled him. It is the custom", length=20)
     'I boiled him. It is…'
     """
-    spoken = [line.strip() for kind, line in verse_lines(text) if kind == ""] or [text.strip()]
+    spoken = [(given + own).strip() for kind, given, own in verse_lines(text, prompt) if kind == ""] or [text.strip()]
     line = single_line(spoken[0])
     if len(line) <= length:
         return line
@@ -68,7 +71,7 @@ def stage_size(texts: Sequence[str], room: tuple[float, float] = PAIR) -> int:
     """Return the largest size of `STAGE_SIZES` in which all verses fit; one size for all is fair.
 
     Args:
-        texts: the verses.
+        texts: the verses, each behind its prompt.
         room: width and height of each, in hundredths of the screen's width.
 
     Returns:
@@ -78,11 +81,11 @@ def stage_size(texts: Sequence[str], room: tuple[float, float] = PAIR) -> int:
 
     def height(text: str, size: float) -> float:
         letters = width / (LETTER * size)  # of a line
-        parts = [0.8 if kind == "gap" else max(1, math.ceil(len(line) / letters)) for kind, line in verse_lines(text)]
+        parts = [0.8 if kind == "gap" else max(1, math.ceil(len(own) / letters)) for kind, _, own in verse_lines(text)]
         return sum(parts) * LEADING * size
 
     fitting = [size for size in STAGE_SIZES if all(height(text, size / 100) <= high for text in texts)]
-    longest = max((len(line) for text in texts for _, line in verse_lines(text)), default=0)
+    longest = max((len(own) for text in texts for _, _, own in verse_lines(text)), default=0)
     whole = [size for size in fitting if longest * LETTER * size / 100 <= width and size >= WHOLE_LINES_FROM]
     return (whole or fitting or STAGE_SIZES[-1:])[0]
 

@@ -29,11 +29,13 @@ def phase_key(state: Snapshot) -> str:
         state.phase,
         match and match.id,
         match and match.poll_round,
+        match and match.opens_at,
         match and match.closes_at,
         state.last,
         state.matches.closed,
         state.next,
         state.closes_at,
+        state.epoch,
     ]
     return "|".join("" if part is None else str(int(part) if isinstance(part, float) else part) for part in parts)
 

@@ -68,6 +68,7 @@ class Limits:
 
     lines: int  # non-empty lines of a verse, at most
     characters: int  # of a verse, at most
+    prompt_characters: int  # of its prompt, at most
     author_characters: int  # of an author's name, at most
     piece_bytes: int  # of one piece, at most
     bundle_bytes: int  # of a bundle, at most
@@ -88,7 +89,7 @@ class EventResponse:
     """The event, for everybody who wants to enter."""
 
     name: str
-    state: str  # draft, open, closed, drawn, champion, published, void
+    state: str  # draft, open, closed, drawn, champion, published
     closes_at: float | None  # seconds since the epoch, when submissions close automatically
     grace_ends_at: float | None  # seconds since the epoch, until when tensors may follow
     limits: Limits

@@ -48,8 +48,8 @@ def page() -> str:
 
 def scene_of(view: StageView, now: float) -> tuple[str, float | None]:
     """Return the scene to show, and the time at which the next scene follows by itself."""
-    if view.phase == "void":
-        return "void", None
+    if view.phase in ("champion", "published") and view.champion is None and view.open is None:
+        return "end", None
     if view.phase in ("before", "entering", "checking"):
         return "lobby", None
     if view.open is not None:

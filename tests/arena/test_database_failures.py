@@ -31,7 +31,7 @@ COMMANDS = [
     ("serve", "--port", "0"),
     ("worker",),
 ]
-WRITES = [("event", "open"), ("event", "word", "thimble")]
+WRITES = [("event", "open"), ("event", "closing", "--by-hand")]
 
 
 @pytest.fixture

@@ -48,25 +48,25 @@ def test_votes_give_the_bracket_and_the_champion() -> None:
         *votes("third", 0, 1),
         *votes("r2m1", 1, 3),
     ]
-    results = compute_results(SEEDS, polls, cast, draw_word="word")
+    results = compute_results(SEEDS, polls, cast, draw_digest="word")
     assert results.podium == Podium("c", "a", "b")
     assert results.tallies["r1m2"] == [Tally(2, 2), Tally(1, 2)]
     assert results.standings["r1m2"].decided_by == "revote"
 
 
 def test_nobody_is_champion_before_the_final_is_closed() -> None:
-    results = compute_results(SEEDS, [CountedPoll("r1m1", 0, "a", "d", 1)], votes("r1m1", 1, 0), draw_word="word")
+    results = compute_results(SEEDS, [CountedPoll("r1m1", 0, "a", "d", 1)], votes("r1m1", 1, 0), draw_digest="word")
     assert results.podium == Podium() and results.standings["r2m1"].upper == "a"
 
 
 def test_a_disqualified_finalist_is_neither_champion_nor_second() -> None:
     polls = [CountedPoll("r1m1", 0, "a", "b", 1)]
-    results = compute_results(["a", "b"], polls, votes("r1m1", 1, 0), draw_word="word", disqualified=["a"])
+    results = compute_results(["a", "b"], polls, votes("r1m1", 1, 0), draw_digest="word", disqualified=["a"])
     assert results.podium == Podium("b", None, None)
-    results = compute_results(["a", "b"], polls, votes("r1m1", 1, 0), draw_word="word", disqualified=["b"])
+    results = compute_results(["a", "b"], polls, votes("r1m1", 1, 0), draw_digest="word", disqualified=["b"])
     assert results.podium == Podium("a", None, None)
 
 
 def test_one_entry_alone_is_champion_and_none_has_no_bracket() -> None:
-    assert compute_results(["a"], [], [], draw_word="word").podium == Podium("a")
-    assert compute_results([], [], [], draw_word="word").standings == {}
+    assert compute_results(["a"], [], [], draw_digest="word").podium == Podium("a")
+    assert compute_results([], [], [], draw_digest="word").standings == {}

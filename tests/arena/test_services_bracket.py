@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import case, func, select, update
 
 from arena.errors import (
+    AlreadyDone,
     AnotherMatchOpen,
     BadName,
     BadSetting,
@@ -19,12 +20,16 @@ from arena.errors import (
     MatchNotFound,
     MatchNotOpen,
     MatchNotReady,
+    NobodyVoted,
     NothingToUndo,
     ResultsDiffer,
     TooManyEntries,
+    VotesCast,
+    WordMissing,
+    WordTaken,
     WrongState,
 )
-from arena.rules.draw import draw_seeds, draw_tie
+from arena.rules.draw import draw_digest, draw_seeds, draw_tie, salt_digest
 from arena.rules.results import CastVotes, CountedPoll, compute_results
 from arena.services.bracket import (
     close_due,
@@ -33,6 +38,8 @@ from arena.services.bracket import (
     draw_bracket,
     open_match,
     reinstate,
+    set_match_time,
+    undo_draw,
     undo_match,
 )
 from arena.services.events import (
@@ -41,7 +48,6 @@ from arena.services.events import (
     current_event,
     open_submissions,
     publish,
-    set_draw_word,
 )
 from arena.services.log import verify_log
 from arena.services.queries import console_view, entry_view, results_view, snapshot, stage_view
@@ -50,7 +56,7 @@ from arena.services.verification import record_verdict
 from arena.store.schema import Entry, Match, Owner, Vote
 from arena.verification.check import check_bundle
 from tests.support.bundles import verses
-from tests.support.evening import Evening
+from tests.support.evening import SALT, WORD, Evening
 
 
 @pytest.fixture
@@ -73,52 +79,134 @@ def match_of(evening: Evening, match: str) -> Match:
 
 def test_the_draw_follows_from_the_word_and_nothing_else(four: Four) -> None:
     evening, ids, _ = four
-    assert ids == draw_seeds("thimble", ids)
-    record = next(r for r in console_view(evening.db, now=evening.now).recent if r["kind"] == "bracket-drawn")
-    assert record["data"] == {"draw_word": "thimble", "entries": ids}
-    assert current_event(evening.db).draw_word == "thimble"
+    assert ids == draw_seeds(draw_digest(SALT, WORD, ids), ids)
+    records = {r["kind"]: r["data"] for r in console_view(evening.db, now=evening.now).recent}
+    assert records["submissions-opened"]["draw_salt_digest"] == salt_digest(SALT)
+    assert records["bracket-drawn"] == {"draw_salt": SALT, "draw_word": WORD, "entries": ids}
+    assert current_event(evening.db).draw_word == WORD
 
 
-def test_the_draw_word_can_be_changed_until_the_draw(evening: Evening) -> None:
-    evening.begin(word="first")
-    assert current_event(evening.db).draw_word is None
-    set_draw_word(evening.db, "  the room's own ", now=evening.now)
-    ids = evening.drawn(verses(3))
-    assert ids == draw_seeds("the room's own", ids)
-    with pytest.raises(WrongState):
-        set_draw_word(evening.db, "too late", now=evening.now)
+def test_the_draw_needs_a_word_and_keeps_it_until_submissions_open_again(evening: Evening) -> None:
+    evening.begin()
+    first = evening.enter("ann", verses(3)[0]), evening.enter("bob", verses(3)[1])
+    evening.verify_all()
+    evening.close()
+    for word in (None, "", "   "):
+        with pytest.raises((WordMissing, BadName)):
+            draw_bracket(evening.db, word=word, now=evening.now)
+    draw_bracket(evening.db, word="  the room's own ", now=evening.now)
+    undo_draw(evening.db, now=evening.now)
+    with pytest.raises(WordTaken, match="the room's own"):
+        draw_bracket(evening.db, word="a better one", now=evening.now)
+    assert draw_bracket(evening.db, now=evening.now).draw_word == "the room's own"
+    undo_draw(evening.db, now=evening.now)
+    open_submissions(evening.db, now=evening.now)
+    late = evening.enter("eve", verses(3)[2])
+    evening.verify_all()
+    evening.close()
+    assert draw_bracket(evening.db, word="another", now=evening.now).draw_word == "another"
+    drawn = {entry.entry for entry in console_view(evening.db, now=evening.now).entries if entry.seed}
+    assert drawn == {*first, late}
+    commitments = [
+        record["data"]["draw_salt_digest"]
+        for record in console_view(evening.db, now=evening.now).recent
+        if record["kind"] == "submissions-opened"
+    ]
+    assert len(set(commitments)) == 2, "each opening has a salt of its own"
+
+
+def test_a_draw_is_taken_back_until_somebody_has_voted(four: Four) -> None:
+    evening, ids, texts = four
+    open_match(evening.db, "r1m1", now=evening.now)
+    assert undo_draw(evening.db, now=evening.now).state == "closed"
+    assert snapshot(evening.db, now=evening.now).matches == MatchCounts(closed=0, total=0)
+    draw_bracket(evening.db, now=evening.now)
+    assert [entry.seed for entry in console_view(evening.db, now=evening.now).entries if entry.entry == ids[0]] == [1]
+    open_match(evening.db, "r1m1", now=evening.now)
+    evening.vote("voter", "r1m1", texts[ids[0]])
+    with pytest.raises(VotesCast):
+        undo_draw(evening.db, now=evening.now)
+
+
+def test_a_match_without_votes_stays_open_until_somebody_decides(four: Four) -> None:
+    evening, ids, texts = four
+    open_match(evening.db, "r1m1", seconds=5, now=evening.now)
+    evening.now += 6
+    for _ in range(2):
+        assert close_due(evening.db, now=evening.now) == []
+        evening.now += 100
+    assert (match_of(evening, "r1m1").state, match_of(evening, "r1m1").closes_at) == ("open", None)
+    with pytest.raises(NobodyVoted):
+        close_match(evening.db, "r1m1", poll_round=0, now=evening.now)
+    set_match_time(evening.db, "r1m1", poll_round=0, closes_at=evening.now + 30, now=evening.now)
+    evening.vote("voter", "r1m1", texts[ids[0]])
+    evening.now += 31
+    [result] = close_due(evening.db, now=evening.now)
+    assert (result.winner, result.decided_by) == (ids[0], "votes")
+
+
+def test_a_match_without_votes_is_decided_by_lot_only_when_asked(four: Four) -> None:
+    evening, ids, texts = four
+    open_match(evening.db, "r1m1", now=evening.now)
+    result = close_match(evening.db, "r1m1", poll_round=0, by_lot=True, now=evening.now)
+    assert (result.state, result.decided_by, result.tallies) == ("closed", "draw", [[0, 0], [0, 0]])
+    for match, winner in (("r1m2", 1), ("third", 2)):
+        side = match_of(evening, match)
+        evening.decide(match, texts[side.upper_id or ids[winner]])
+    final = match_of(evening, "r2m1")
+    evening.decide("r2m1", texts[final.upper_id or ""])
+    assert publish(evening.db, now=evening.now).state == "published", "the recount agrees"
+
+
+def test_the_time_of_a_match_belongs_to_one_round_of_one_match(four: Four) -> None:
+    evening, _, _ = four
+    later = evening.now + 60
+    for match in ("r1m1", "r1m2"):
+        with pytest.raises(MatchNotOpen):
+            set_match_time(evening.db, match, poll_round=0, closes_at=later, now=evening.now)
+    seen = open_match(evening.db, "r1m1", now=evening.now) and console_view(evening.db, now=evening.now).log_number
+    with pytest.raises(MatchNotOpen):
+        set_match_time(evening.db, "r1m1", poll_round=1, closes_at=later, now=evening.now)
+    for closes_at in (evening.now, evening.now + 86_401):
+        with pytest.raises(BadSetting):
+            set_match_time(evening.db, "r1m1", poll_round=0, closes_at=closes_at, now=evening.now)
+    changed = set_match_time(evening.db, "r1m1", poll_round=0, closes_at=later, seen=seen, now=evening.now)
+    assert changed.closes_at == later
+    with pytest.raises(AlreadyDone):
+        set_match_time(evening.db, "r1m1", poll_round=0, closes_at=later + 60, seen=seen, now=evening.now)
 
 
 def test_the_draw_waits_for_every_verdict(evening: Evening) -> None:
     evening.begin(EventRules(grace_seconds=60))
     first, second, third = verses(3)
     with pytest.raises(WrongState):
-        draw_bracket(evening.db, now=evening.now)
+        draw_bracket(evening.db, word=WORD, now=evening.now)
     evening.enter("ann", first)
     evening.verify_all()
     evening.enter("bob", second)
     late = evening.claim("eve", third)
     close_submissions(evening.db, now=evening.now)
     with pytest.raises(EntriesPending) as refused:
-        draw_bracket(evening.db, now=evening.now)
+        draw_bracket(evening.db, word=WORD, now=evening.now)
     assert refused.value.facts["count"] == 2
     evening.verify_all()
     evening.now += 61  # the tensors of the third never came
-    assert draw_bracket(evening.db, now=evening.now).state == "drawn"
+    assert draw_bracket(evening.db, word=WORD, now=evening.now).state == "drawn"
     states = {entry.entry: entry.state for entry in console_view(evening.db, now=evening.now).entries}
     assert states[late.entry] == "expired" and sorted(states.values()) == ["expired", "verified", "verified"]
 
 
 def test_the_organizer_may_draw_without_unverified_entries_and_a_late_verdict_changes_nothing(evening: Evening) -> None:
     evening.begin()
-    first, second, third = verses(3)
+    first, second, third, fourth = verses(4)
     evening.enter("ann", first)
+    evening.enter("art", fourth)
     evening.verify_all()
     evening.enter("bob", second)
     evening.claim("eve", third)
     job = evening.lease()
     close_submissions(evening.db, now=evening.now)
-    assert draw_bracket(evening.db, without_missing=True, now=evening.now).state == "champion"
+    assert draw_bracket(evening.db, word=WORD, without_missing=True, now=evening.now).state == "drawn"
     assert job and not record_verdict(
         evening.db, job, check_bundle(evening.bundles.local_copy(job.bundle)), now=evening.now
     )
@@ -139,11 +227,11 @@ def test_more_entries_than_places_are_a_clear_error(evening: Evening) -> None:
             session.add(Entry(**kept | {"id": f"{number:032x}", "owner_id": f"{number:064x}"}))
     close_submissions(evening.db, now=evening.now)
     with pytest.raises(TooManyEntries, match="1,025 verified entries"):
-        draw_bracket(evening.db, now=evening.now)
+        draw_bracket(evening.db, word=WORD, now=evening.now)
     assert current_event(evening.db).state == "closed"
     with evening.db.writing() as session:
         session.execute(update(Entry).where(Entry.id == f"{0:032x}").values(state="withdrawn"))
-    assert draw_bracket(evening.db, now=evening.now).state == "drawn"
+    assert draw_bracket(evening.db, word=WORD, now=evening.now).state == "drawn"
     now = snapshot(evening.db, now=evening.now)
     assert now.matches == MatchCounts(closed=0, total=1_024) and now.next == "Round of 1024, match 1"
     assert len(stage_view(evening.db, now=evening.now).rounds) == 10
@@ -182,12 +270,13 @@ def test_a_tie_is_voted_on_again_and_then_drawn_in_public(four: Four) -> None:
     assert first.closes_at == evening.now + 30
     second = close_match(evening.db, "r1m1", poll_round=1, now=evening.now)
     assert (second.state, second.decided_by, second.tallies) == ("closed", "draw", [[1, 1], [0, 0]])
-    assert second.winner == draw_tie("thimble", "r1m1", ids[0], ids[3])
+    assert second.winner == draw_tie(draw_digest(SALT, WORD, ids), "r1m1", ids[0], ids[3])
 
 
 def test_a_double_tap_on_close_does_not_end_the_re_vote(four: Four) -> None:
     evening, _, _ = four
     open_match(evening.db, "r1m1", now=evening.now)
+    evening.tie("r1m1")
     start = threading.Barrier(4)
 
     def tap(_: int) -> tuple[str, int]:
@@ -309,13 +398,14 @@ def test_a_disqualified_verse_loses_its_open_match_at_once(four: Four) -> None:
 
 def test_an_entry_disqualified_before_the_draw_is_not_drawn(evening: Evening) -> None:
     evening.begin()
-    first, second = verses(2)
+    first, second, third = verses(3)
     one, two = evening.enter("ann", first), evening.enter("bob", second)
+    evening.enter("eve", third)
     evening.verify_all()
     disqualify(evening.db, one, "copied", now=evening.now)
     close_submissions(evening.db, now=evening.now)
-    assert draw_bracket(evening.db, now=evening.now).state == "champion"
-    assert snapshot(evening.db, now=evening.now).champion == two
+    assert draw_bracket(evening.db, word=WORD, now=evening.now).state == "drawn"
+    assert snapshot(evening.db, now=evening.now).matches == MatchCounts(closed=0, total=1)
     with pytest.raises(WrongState):
         reinstate(evening.db, one, now=evening.now)
     with pytest.raises(BadName):
@@ -335,7 +425,7 @@ def test_when_both_sides_are_disqualified_nobody_advances_and_the_event_still_en
 def test_one_database_holds_one_event(evening: Evening) -> None:
     evening.begin()
     with pytest.raises(EventExists):
-        create_event(evening.db, name="Another", draw_word="w", now=evening.now)
+        create_event(evening.db, name="Another", now=evening.now)
 
 
 def test_submissions_closed_too_early_can_be_opened_again(evening: Evening) -> None:
@@ -352,7 +442,7 @@ def test_submissions_closed_too_early_can_be_opened_again(evening: Evening) -> N
 )
 def test_rules_under_which_no_event_can_be_run_are_refused(evening: Evening, rules: EventRules) -> None:
     with pytest.raises(BadSetting):
-        create_event(evening.db, name="Evening", draw_word="w", rules=rules, now=evening.now)
+        create_event(evening.db, name="Evening", rules=rules, now=evening.now)
 
 
 def test_an_event_is_not_published_while_a_match_is_open_and_so_no_clock_takes_it_back(four: Four) -> None:
@@ -361,6 +451,7 @@ def test_an_event_is_not_published_while_a_match_is_open_and_so_no_clock_takes_i
     evening.decide("r1m2", texts[ids[1]])
     evening.decide("r2m1", texts[ids[0]])
     open_match(evening.db, "third", seconds=5, now=evening.now)
+    evening.tie("third")
     with pytest.raises(AnotherMatchOpen):
         publish(evening.db, now=evening.now)
     evening.now += 6
@@ -378,6 +469,8 @@ def test_plain_data_of_votes_gives_the_results_that_the_database_holds(four: Fou
     undo_match(evening.db, "r1m1", now=evening.now)
     evening.decide("r1m1", texts[ids[0]])
     open_match(evening.db, "r1m2", now=evening.now)
+    evening.vote("voter0", "r1m2", texts[ids[1]])
+    evening.vote("voter1", "r1m2", texts[ids[2]])
     evening.now += 1
     close_match(evening.db, "r1m2", poll_round=0, now=evening.now)
     evening.vote("voter0", "r1m2", texts[ids[2]])
@@ -393,7 +486,7 @@ def test_plain_data_of_votes_gives_the_results_that_the_database_holds(four: Fou
         for m in matches
         if m.decided_poll is not None and m.decided_upper_id and m.decided_lower_id and m.tallies
     ]
-    results = compute_results(ids, polls, votes, draw_word="thimble", disqualified=[ids[0]])
+    results = compute_results(ids, polls, votes, draw_digest=draw_digest(SALT, WORD, ids), disqualified=[ids[0]])
     assert {match.id for match in matches} == set(results.standings)
     for match in matches:
         standing = results.standings[match.id]

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import update
 
 from arena.errors import (
     BadClaim,
@@ -41,10 +42,12 @@ from arena.services.queries import console_view
 from arena.services.receipts import public_key_of
 from arena.services.schemas import EventRules
 from arena.services.uploads import PIECE_BYTES, sweep_parts, take_file
+from arena.store.schema import Event
 from tests.support.bundle_parts import edit_claim
 from tests.support.bundles import RECIPE, Poet, header_of, undecided_verse, verses
-from tests.support.evening import Evening, secret_of
+from tests.support.evening import WORD, Evening, secret_of
 from trainer.submission.receipt import verify_receipt
+from trainer.verse.claim import parse_claim
 from trainer.verse.identity import is_secret, new_secret
 
 
@@ -308,8 +311,19 @@ def test_verses_beyond_the_events_limits_are_refused(evening: Evening, poet: Poe
     assert evening.spool.parts() == []
 
 
+def test_a_prompt_beyond_the_events_limit_is_refused(evening: Evening, poet: Poet) -> None:
+    bundle = poet.pack()
+    length = len(parse_claim(header_of(bundle)).prompt)
+    evening.begin(EventRules(prompt_characters=length))
+    assert evening.claim("ann", bundle).state == "receiving"
+    with evening.db.writing() as session:
+        session.execute(update(Event).values(prompt_characters=length - 1))
+    with pytest.raises(OverLimits, match=f"the prompt has {length} characters"):
+        evening.claim("bob", bundle)
+
+
 def test_nobody_enters_before_the_opening_or_after_the_closing(evening: Evening, bundle: bytes) -> None:
-    create_event(evening.db, name="Evening", draw_word="w", now=evening.now)
+    create_event(evening.db, name="Evening", now=evening.now)
     with pytest.raises(SubmissionsNotOpen):
         evening.claim("ann", bundle)
     open_submissions(evening.db, closes_at=evening.now + 60, now=evening.now)
@@ -405,6 +419,7 @@ def test_nothing_is_taken_where_the_disk_is_nearly_full(evening: Evening, bundle
 def test_an_owner_may_withdraw_a_verse_and_enter_it_again(evening: Evening, bundle: bytes) -> None:
     evening.begin()
     entry = evening.enter("ann", bundle)
+    evening.enter("bob", verses(1)[0])
     evening.verify_all()
     for _ in range(2):
         assert withdraw(evening.db, entry, secret_of("ann"), now=evening.now).state == "withdrawn"
@@ -414,7 +429,7 @@ def test_an_owner_may_withdraw_a_verse_and_enter_it_again(evening: Evening, bund
     evening.verify_all()
     assert status(evening, "ann", entry) == "verified"
     close_submissions(evening.db, now=evening.now)
-    draw_bracket(evening.db, now=evening.now)
+    draw_bracket(evening.db, word=WORD, now=evening.now)
     with pytest.raises(WrongState):
         withdraw(evening.db, entry, secret_of("ann"), now=evening.now)
 

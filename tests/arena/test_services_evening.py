@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from arena.errors import EntryNotFound
+from arena.errors import EntriesPending, EntryNotFound, TooFewEntries, WrongState
 from arena.services import queries
 from arena.services.bracket import close_match, draw_bracket, open_match
 from arena.services.entries import entry_status
@@ -15,7 +15,7 @@ from arena.services.log import verify_log
 from arena.services.verification import record_verdict
 from arena.verification.runner import check_in_child, claim_limits
 from tests.support.bundles import verses
-from tests.support.evening import START, Evening, secret_of
+from tests.support.evening import START, WORD, Evening, secret_of
 from trainer.verse.bundle import read_claim
 
 
@@ -29,7 +29,7 @@ def test_an_evening_from_the_first_claim_to_the_champion(evening: Evening) -> No
         assert record_verdict(evening.db, job, report, now=evening.now)
     assert {entry_status(evening.db, i, secret_of(n), now=evening.now).state for n, i in ids.items()} == {"verified"}
     close_submissions(evening.db, now=evening.now)
-    draw_bracket(evening.db, now=evening.now)
+    draw_bracket(evening.db, word=WORD, now=evening.now)
 
     played = []
     while (now := queries.stage_view(evening.db, now=evening.now)).phase == "between":
@@ -95,15 +95,43 @@ def test_until_its_last_match_is_closed_only_the_owner_knows_an_entry(evening: E
     assert stage.third and stage.third.entry == third
 
 
-def test_an_event_without_entries_says_so(evening: Evening) -> None:
+@pytest.mark.parametrize("count", [0, 1])
+def test_fewer_than_two_verses_are_not_drawn_and_nothing_is_lost(evening: Evening, count: int) -> None:
     evening.begin()
-    close_submissions(evening.db, now=evening.now)
-    assert draw_bracket(evening.db, now=evening.now).state == "void"
-    assert queries.snapshot(evening.db, now=evening.now).phase == "void"
+    for number, bundle in enumerate(verses(count)):
+        evening.enter(f"poet{number}", bundle)
+    evening.verify_all()
+    evening.close()
+    with pytest.raises(TooFewEntries, match=["no verse is verified", "one verse alone is verified"][count]):
+        draw_bracket(evening.db, word=WORD, now=evening.now)
+    evening.open()
+    for number, bundle in enumerate(verses(3)[1:]):
+        evening.enter(f"late{number}", bundle)
+    evening.verify_all()
+    evening.close_and_draw()
+    assert queries.snapshot(evening.db, now=evening.now).entries.verified == 2 + count
 
 
-def test_one_entry_is_champion_without_a_vote(evening: Evening) -> None:
+@pytest.mark.parametrize("count", [0, 1])
+def test_an_event_with_fewer_than_two_verses_can_be_published_without_a_champion(evening: Evening, count: int) -> None:
     evening.begin()
-    (only,) = evening.drawn(verses(1))
+    for bundle in verses(count):
+        evening.enter("ann", bundle)
+    evening.close()
+    if count:
+        with pytest.raises(EntriesPending):
+            publish(evening.db, now=evening.now)
+        evening.verify_all()
+    assert publish(evening.db, now=evening.now).state == "published"
     stage = queries.stage_view(evening.db, now=evening.now)
-    assert stage.phase == "champion" and stage.champion and stage.champion.entry == only and stage.champion.name
+    assert (stage.phase, stage.champion) == ("published", None)
+
+
+def test_an_event_with_two_verses_is_not_published_before_its_bracket(evening: Evening) -> None:
+    evening.begin()
+    for number, bundle in enumerate(verses(2)):
+        evening.enter(f"poet{number}", bundle)
+    evening.verify_all()
+    evening.close()
+    with pytest.raises(WrongState, match="draw the bracket first"):
+        publish(evening.db, now=evening.now)

@@ -8,11 +8,20 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import func, select
 
-from arena.errors import BadSecret, BadSide, MatchClosed, MatchNotFound, MatchNotOpen, OwnMatch, PollRoundOver
-from arena.services.bracket import close_match, open_match
+from arena.errors import (
+    BadSecret,
+    BadSide,
+    MatchClosed,
+    MatchNotFound,
+    MatchNotOpen,
+    OwnMatch,
+    PollRoundOver,
+    VoteNotBegun,
+)
+from arena.services.bracket import close_due, close_match, open_match
 from arena.services.log import verify_log
 from arena.services.queries import snapshot, stage_view
-from arena.services.schemas import Snapshot
+from arena.services.schemas import EventRules, Snapshot
 from arena.services.voting import cast_vote, get_ballot
 from arena.store.schema import Vote
 from tests.support.bundles import verses
@@ -44,7 +53,7 @@ def test_each_voter_sees_the_two_verses_in_an_order_of_their_own_that_never_chan
         shown = get_ballot(final.db, "r1m1", secret_of(f"v{number}"), now=final.now)
         assert shown == get_ballot(final.db, "r1m1", secret_of(f"v{number}"), now=final.now)
         assert (shown.title, shown.poll_round, shown.choice, shown.mine, shown.open) == ("Final", 0, None, False, True)
-        texts.add((shown.left, shown.right))
+        texts.add((shown.left.text, shown.right.text))
     assert len(texts) == 2 and {left for left, _ in texts} == {right for _, right in texts}
 
 
@@ -144,6 +153,7 @@ def test_verses_are_secret_until_their_match_is_opened(evening: Evening) -> None
 
 
 def test_a_vote_of_the_first_round_does_not_count_in_the_second_round(final: Evening) -> None:
+    final.tie("r1m1")
     assert close_match(final.db, "r1m1", poll_round=0, now=final.now).poll_round == 1
     with pytest.raises(PollRoundOver) as refused:
         cast_vote(final.db, "r1m1", secret_of("v"), "left", 0, now=final.now)
@@ -162,3 +172,32 @@ def test_no_answer_tells_who_leads_while_a_match_is_open(final: Evening) -> None
     shown = stage_view(final.db, now=final.now)
     assert shown.open and (shown.open.votes, shown.open.tallies, shown.open.winner) == (1, None, None)
     assert votes_of(before[1]) == 0 and votes_of(snapshot(final.db, now=final.now)) == 1
+
+
+def test_two_verses_are_read_before_their_vote_begins(evening: Evening) -> None:
+    evening.begin(EventRules(reading_seconds=15))
+    evening.drawn(verses(2))
+    open_match(evening.db, "r1m1", seconds=60, now=evening.now)
+    ballot = get_ballot(evening.db, "r1m1", secret_of("v"), now=evening.now)
+    assert (ballot.open, ballot.opens_at, ballot.closes_at) == (False, evening.now + 15, evening.now + 75)
+    shown = snapshot(evening.db, now=evening.now).match
+    assert shown and shown.opens_at == evening.now + 15
+    with pytest.raises(VoteNotBegun, match="in 15 seconds"):
+        cast_vote(evening.db, "r1m1", secret_of("v"), "left", 0, now=evening.now)
+    evening.now += 15
+    shown = snapshot(evening.db, now=evening.now).match
+    assert shown and shown.opens_at is None
+    cast_vote(evening.db, "r1m1", secret_of("v"), "left", 0, now=evening.now)
+    assert get_ballot(evening.db, "r1m1", secret_of("v"), now=evening.now).choice == "left"
+    evening.now += 60
+    assert [result.decided_by for result in close_due(evening.db, now=evening.now)] == ["votes"]
+
+
+def test_a_second_vote_after_a_tie_begins_at_once(evening: Evening) -> None:
+    evening.begin(EventRules(reading_seconds=15))
+    evening.drawn(verses(2))
+    open_match(evening.db, "r1m1", seconds=60, now=evening.now)
+    evening.now += 20
+    evening.tie("r1m1")
+    close_match(evening.db, "r1m1", poll_round=0, now=evening.now)
+    assert get_ballot(evening.db, "r1m1", secret_of("v"), now=evening.now).open

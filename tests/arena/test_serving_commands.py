@@ -61,7 +61,7 @@ class Desk:
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
     desk = Desk(tmp_path / "event")
-    desk.does("init", "--name", "Poets", "--word", "thimble", "--match-seconds", "300")
+    desk.does("init", "--name", "Poets", "--match-seconds", "300", "--reading-seconds", "0")
     yield desk
     desk.evening.end()
 
@@ -109,14 +109,24 @@ def test_an_evening_is_played_from_the_terminal(desk: Desk) -> None:
     listed = desk.does("event", "entries")
     assert all(one[:8] in listed for one in ids)
     desk.does("event", "closing", "--by-hand")
-    desk.does("event", "word", "nightingale")
     desk.does("event", "close")
-    assert "r1m1" in desk.does("bracket", "draw")
+    assert "needs a word" in desk.refuses("bracket", "draw")
+    assert "r1m1" in desk.does("bracket", "draw", "--word", "nightingale")
+    assert "the event is closed" in desk.does("bracket", "undo", answer="y\n")
+    assert "the word of this draw is 'nightingale'" in desk.refuses("bracket", "draw", "--word", "lark")
+    desk.does("bracket", "draw")
     assert "open" in desk.does("match", "open")
     desk.vote("upper")
     assert "(1:0)" in desk.does("match", "close")
     desk.does("match", "open", "r1m2", "--seconds", "0")
-    assert "is a tie (0:0): the second vote is open" in desk.does("match", "close")
+    assert "nobody has voted on r1m2" in desk.refuses("match", "close")
+    assert "until" in desk.does("match", "time", "--seconds", "60")
+    assert "until" not in desk.does("match", "time", "--by-hand")
+    assert "is closed (0:0, 0:0)" in desk.does("match", "close", "--by-lot")
+    desk.does("match", "undo", "r1m2", "--yes")
+    desk.does("match", "open", "r1m2", "--seconds", "0")
+    desk.evening.tie("r1m2")
+    assert "is a tie (1:1): the second vote is open" in desk.does("match", "close")
     assert "by draw" in desk.does("match", "close", "r1m2", "--revote")
     assert "Undo r1m2" in desk.does("match", "undo", "r1m2", answer="y\n")
     desk.does("match", "open", "r1m2")
@@ -188,9 +198,10 @@ def test_closing_by_command_after_the_clock_leaves_the_second_vote_open(desk: De
     for number in (1, 2):
         desk.enter(number)
     desk.does("event", "close")
-    desk.does("bracket", "draw")
+    desk.does("bracket", "draw", "--word", "lark")
     desk.does("match", "open", "--seconds", "1")
     event = desk.evening
+    event.tie("r1m1")
     bracket.close_due(event.db, now=time.time() + 2)  # the clock counts a tie while the organizer types
     assert "the second vote is open" in desk.does("match", "close")
     match = queries.console_view(event.db, now=time.time()).open
@@ -204,7 +215,7 @@ def test_the_second_vote_is_not_closed_by_command_before_there_is_one(desk: Desk
     for number in (1, 2):
         desk.enter(number)
     desk.does("event", "close")
-    desk.does("bracket", "draw")
+    desk.does("bracket", "draw", "--word", "lark")
     desk.does("match", "open")
     assert "r1m1 is in its first vote" in desk.refuses("match", "close", "--revote")
 
@@ -216,9 +227,10 @@ def test_a_command_that_asked_first_does_not_undo_what_changed_meanwhile(
     for number in (1, 2):
         desk.enter(number)
     desk.does("event", "close")
-    desk.does("bracket", "draw")
+    desk.does("bracket", "draw", "--word", "lark")
     desk.does("match", "open")
     event = desk.evening
+    event.tie("r1m1")
 
     def while_it_asks(*_: object, **__: object) -> bool:
         bracket.close_match(event.db, "r1m1", poll_round=0, now=time.time())
@@ -237,7 +249,17 @@ def test_one_is_written_in_the_singular(desk: Desk) -> None:
     desk.does("event", "close")
     assert "1 entry has no verdict yet" in desk.refuses("bracket", "draw")
     assert desk.evening.verify_all() == 1
-    desk.does("bracket", "draw")
+    desk.does("bracket", "draw", "--word", "lark")
     desk.does("match", "open")
     desk.vote("upper")
     assert "(1 vote until" in desk.does("bracket", "show")
+
+
+def test_the_plan_says_what_fits_into_the_time() -> None:
+    said = CliRunner().invoke(main, ["plan", "--entries", "40", "--minutes", "45"])
+    assert said.exit_code == 0
+    assert "40 matches, 60 minutes" in said.output and "votes of 37 s" in said.output and "30 verses fit" in said.output
+    said = CliRunner().invoke(main, ["plan", "--entries", "400", "--minutes", "45"])
+    assert "do not fit" in said.output
+    said = CliRunner().invoke(main, ["plan", "--entries", "3"])
+    assert said.output.count("\n") == 1 and "3 matches" in said.output

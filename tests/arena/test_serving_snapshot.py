@@ -60,7 +60,7 @@ def test_the_snapshot_changes_when_a_closing_time_passes_without_a_write(
     kept: tuple[SnapshotKeeper, Notes, Clock],
 ) -> None:
     _, notes, clock = kept
-    match = OpenMatch("r1m1", "Final", round=1, poll_round=0, closes_at=1_060.0, votes=0)
+    match = OpenMatch("r1m1", "Final", round=1, poll_round=0, opens_at=None, closes_at=1_060.0, votes=0)
     notes.say(match=match)
     assert within(5, lambda: notes.builds == 2)
     clock.now = 1_059.9
@@ -87,7 +87,7 @@ def test_a_write_by_any_process_reaches_the_snapshot(tmp_path: Path) -> None:
     """Another connection, as another process has it; the keeper's own reads are no writes."""
     url = sqlite_url(tmp_path / "arena.sqlite3")
     db, other = open_database(url), open_database(url)
-    create_event(db, name="Evening", draw_word="word", now=1.0)
+    create_event(db, name="Evening", now=1.0)
     keeper = SnapshotKeeper(lambda: DatabaseSource(db))
     keeper.start()
     try:

@@ -85,6 +85,7 @@ def test_the_event_answers_limits_corpus_and_key(evening: Evening) -> None:
             "lines": 8,
             "characters": 480,
             "author_characters": 40,
+            "prompt_characters": 60,
             "piece_bytes": 2**20,
             "bundle_bytes": 192 * 2**20,
             "entries_without_verdict": 3,
@@ -109,6 +110,7 @@ def test_the_open_match_and_the_end_are_answered_as_described(evening: Evening) 
     state = evening.phone().get(f"{API}/state").json
     assert state["match"] is not None
     check("GET", f"{API}/state", 200, state)
+    evening.tie("r1m1")
     bracket.close_match(evening.db, "r1m1", poll_round=0, now=evening.now)
     check("GET", f"{API}/state", 200, evening.phone().get(f"{API}/state").json)
 

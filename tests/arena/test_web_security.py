@@ -13,7 +13,7 @@ from werkzeug.test import TestResponse
 from arena.services import bracket, events
 from arena.web.login_limit import LOGIN_TRIES, LOGIN_WINDOW
 from tests.support.bundles import header_of, verse
-from tests.support.evening import Evening
+from tests.support.evening import WORD, Evening
 from tests.support.pages import Tags, post, token_of, vote
 
 EVIL_NAME = "<img src=x onerror=alert(1)>\"'&{{7*7}}"
@@ -234,7 +234,7 @@ def test_markup_and_escapes_in_names_and_verses_stay_text(evening: Evening) -> N
     evening.author(EVIL_NAME, 20)
     evening.verify_all()
     events.close_submissions(evening.db, now=evening.now)
-    bracket.draw_bracket(evening.db, now=evening.now)
+    bracket.draw_bracket(evening.db, word=WORD, now=evening.now)
     bracket.open_match(evening.db, "r1m1", seconds=10, now=evening.now)
     vote(evening.phone(), "left")
     bracket.close_match(evening.db, "r1m1", poll_round=0, now=evening.now)

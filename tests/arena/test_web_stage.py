@@ -11,11 +11,11 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from arena.demo.simulated_voters import Form
-from arena.services import bracket, events
+from arena.services import bracket, events, voting
 from arena.services.queries import console_view, get_next_match, results_view, stage_view
 from arena.web.filters import PAIR, STAGE_SIZES, first_words, single_line, stage_size, verse_lines
 from arena.web.stage import REVEAL_SECONDS
-from tests.support.evening import START, Evening
+from tests.support.evening import START, Evening, secret_of
 from tests.support.pages import Tags, hidden, post, token_of, vote
 
 
@@ -54,7 +54,7 @@ def test_the_stage_follows_a_match(evening: Evening) -> None:
 
 def test_the_stage_names_the_first_three(evening: Evening) -> None:
     authors = {author.entry: author for author in evening.draw(4)}
-    while (match := get_next_match(evening.db)) is not None and match.upper is not None:
+    while (match := get_next_match(evening.db, now=evening.now)) is not None and match.upper is not None:
         evening.decide(match.id, authors[match.upper.entry].text, voters=1)
     results = results_view(evening.db, now=evening.now)
     assert results.champion and results.second and results.third
@@ -94,12 +94,15 @@ def test_an_evening_is_run_from_the_console(evening: Evening) -> None:
     assert "5:00" in client.get("/console").text
     authors = [evening.author(f"Poet {seed}", seed) for seed in (10, 11, 12)]
     assert "being checked" in evening.phone().get("/").text
-    assert act(client, "word", word="given by the room").status_code == 303
     assert act(client, "submissions/close").status_code == 303
-    too_soon = act(client, "draw")
+    too_soon = act(client, "draw", word="given by the room")
     assert too_soon.status_code == 409 and 'role="alert"' in too_soon.text
     evening.verify_all()
-    assert act(client, "draw").status_code == 303
+    assert act(client, "draw").status_code == 400, "the room has given no word"
+    assert act(client, "draw", word="given by the room").status_code == 303
+    assert act(client, "draw/undo").status_code == 303
+    assert "given by the room" in client.get("/console").text
+    assert act(client, "draw").status_code == 303, "the word stays"
     page = client.get("/console").text
     assert all(author.name in page for author in authors)
     for match_id in re.findall(r"/console/matches/(\w+)/open", page)[:1]:
@@ -167,11 +170,39 @@ def test_both_verses_have_one_size_and_fit_the_screen() -> None:
 
 def test_a_verse_keeps_its_lines_and_its_spaces() -> None:
     assert list(verse_lines("\n  a  b\n\nHOBNET:\nc\n\n")) == [
-        ("", "  a  b"),
-        ("gap", ""),
-        ("who", "HOBNET:"),
-        ("", "c"),
+        ("", "", "  a  b"),
+        ("gap", "", ""),
+        ("who", "", "HOBNET:"),
+        ("", "", "c"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "text", "lines"),
+    [
+        ("\n", "One", [("", "", "One")]),
+        ("The moo", "ne\nshines", [("", "The moo", "ne"), ("", "", "shines")]),
+        ("A line\nand ", "half", [("", "A line", ""), ("", "and ", "half")]),
+        ("A line\n", "\nTwo", [("", "A line", ""), ("gap", "", ""), ("", "", "Two")]),
+        ("HOB", "NET:\nsays", [("who", "HOB", "NET:"), ("", "", "says")]),
+        ("", "", []),
+    ],
+)
+def test_a_verse_and_its_prompt_are_one_poem(prompt: str, text: str, lines: list[tuple[str, str, str]]) -> None:
+    assert list(verse_lines(text, prompt)) == lines
+
+
+def test_both_verses_have_the_same_letter_on_every_screen(evening: Evening) -> None:
+    authors = {author.entry: author.text for author in evening.voting(2)}
+    match = stage_view(evening.db, now=evening.now).open
+    assert match and match.upper and match.lower
+    text_of = {"A": authors[match.upper.entry], "B": authors[match.lower.entry]}
+    orders = set()
+    for number in range(12):
+        ballot = voting.get_ballot(evening.db, "r1m1", secret_of(f"voter {number}"), now=evening.now)
+        assert ballot.left.text == text_of[ballot.left.label] and ballot.right.text == text_of[ballot.right.label]
+        orders.add(ballot.left.label + ballot.right.label)
+    assert orders == {"AB", "BA"}, "only the positions are shuffled"
 
 
 def test_names_cannot_steer_a_screen() -> None:
@@ -181,6 +212,7 @@ def test_names_cannot_steer_a_screen() -> None:
 
 def test_a_second_tap_on_close_leaves_the_second_vote_open(evening: Evening) -> None:
     evening.voting(2)
+    evening.tie("r1m1")
     client = evening.organizer()
     page = client.get("/console").text
     assert act(client, "matches/r1m1/close", page).status_code == 303
@@ -192,6 +224,7 @@ def test_a_second_tap_on_close_leaves_the_second_vote_open(evening: Evening) -> 
 
 def test_a_tap_just_after_the_clock_closed_a_tie_leaves_the_second_vote_open(evening: Evening) -> None:
     evening.voting(2, seconds=60)
+    evening.tie("r1m1")
     client = evening.organizer()
     page = client.get("/console").text
     evening.now += 60
@@ -199,6 +232,32 @@ def test_a_tap_just_after_the_clock_closed_a_tie_leaves_the_second_vote_open(eve
     assert act(client, "matches/r1m1/close", page).status_code == 409
     match = stage_view(evening.db, now=evening.now).open
     assert match and match.poll_round == 1 and match.votes == 0
+
+
+def test_the_console_asks_what_to_do_with_a_match_that_nobody_votes_on(evening: Evening) -> None:
+    evening.voting(2, seconds=60)
+    client = evening.organizer()
+    evening.now += 61
+    bracket.close_due(evening.db, now=evening.now)
+    page = client.get("/console").text
+    assert "It stays open until somebody has voted" in page
+    assert act(client, "matches/r1m1/close", page).status_code == 409
+    assert act(client, "matches/r1m1/time", seconds="30").status_code == 303
+    assert "0:30" in client.get("/console").text
+    assert act(client, "matches/r1m1/time", seconds="").status_code == 303
+    assert act(client, "matches/r1m1/close", by_lot="1").status_code == 303
+    assert "draw" in client.get("/console").text and console_view(evening.db, now=evening.now).phase == "champion"
+
+
+def test_a_disqualified_verse_is_let_in_again_from_the_console(evening: Evening) -> None:
+    author = evening.draw(3)[0]
+    client = evening.organizer()
+    assert act(client, f"entries/{author.entry}/disqualify", reason="copied").status_code == 303
+    page = client.get("/console").text
+    assert f"entries/{author.entry}/reinstate" in page
+    assert act(client, f"entries/{author.entry}/reinstate", page).status_code == 303
+    assert act(client, f"entries/{author.entry}/reinstate", page).status_code == 409, "a second tap"
+    assert console_view(evening.db, now=evening.now).counts["verified"] == 3
 
 
 def test_votes_do_not_make_a_console_page_outdated(evening: Evening) -> None:
@@ -249,13 +308,14 @@ def test_an_old_tab_of_the_console_changes_no_event(evening: Evening) -> None:
     assert act(other, "submissions/close", opened).status_code == 409  # it would close what was opened again
     assert act(other, "submissions/closing", opened, minutes="3").status_code == 409
     assert events.current_event(evening.db).state == "open"
-    words = other.get("/console").text
-    assert act(one, "word", word="ours").status_code == 303
-    assert act(other, "word", words, word="theirs").status_code == 409
     assert act(one, "submissions/close").status_code == 303
     closed = other.get("/console").text
+    assert act(one, "draw", word="ours").status_code == 303
+    assert act(other, "draw", closed, word="theirs").status_code == 409
+    drawn = other.get("/console").text
+    assert act(one, "draw/undo").status_code == 303
     assert act(one, "draw").status_code == 303
-    assert act(other, "draw", closed).status_code == 409
+    assert act(other, "draw/undo", drawn).status_code == 409
     shown = other.get("/console").text
     entry = authors[0].entry
     assert act(one, f"entries/{entry}/disqualify", reason="copied").status_code == 303
@@ -295,7 +355,7 @@ def test_every_problem_at_the_console_leads_back_to_the_console(evening: Evening
 
 def test_an_owner_finds_the_results_of_a_verse_after_its_last_match(evening: Evening) -> None:
     authors = {author.entry: author for author in evening.draw(3)}
-    match = get_next_match(evening.db)
+    match = get_next_match(evening.db, now=evening.now)
     assert match is not None and match.upper is not None and match.lower is not None
     loser, winner = authors[match.upper.entry], authors[match.lower.entry]
     phone = evening.phone()
@@ -305,7 +365,7 @@ def test_an_owner_finds_the_results_of_a_verse_after_its_last_match(evening: Eve
     page = phone.get("/mine").text
     assert "it has played its last match" in page and f'href="/entries/{loser.entry}"' in page
     assert f"{match.title}: lost (0 : 2)" in Tags(phone.get(f"/entries/{loser.entry}").text).text
-    final = get_next_match(evening.db)
+    final = get_next_match(evening.db, now=evening.now)
     assert final is not None
     evening.decide(final.id, winner.text, voters=1)
     results = results_view(evening.db, now=evening.now)

@@ -13,7 +13,7 @@ from arena.services import bracket, events
 from arena.services.identity import identity_of
 from arena.services.schemas import MatchCounts, OpenMatch, Snapshot
 from arena.web.public import phase_key
-from tests.support.evening import START, Evening
+from tests.support.evening import START, WORD, Evening
 from tests.support.pages import Tags, hidden, post, token_of, vote
 
 FIRST_PAGE_BYTES = 13_000  # compressed, with its CSS and JavaScript: what a first round trip of TCP brings
@@ -68,7 +68,7 @@ def test_a_vote_is_changed_and_counts_once(evening: Evening) -> None:
         page = phone.get("/")
         marked = re.findall(r'<article class="card mine".*?</article>', page.text, re.S)
         assert len(marked) == 1 and "Your vote" in marked[0]
-        assert page.text.count("Change my vote to this verse") == 1
+        assert page.text.count("Change my vote to ") == 1
     assert cast(evening) == 1
 
 
@@ -140,6 +140,7 @@ def test_a_tie_is_voted_on_again_and_the_page_says_so(evening: Evening) -> None:
     evening.voting(2)
     phone = evening.phone()
     old = phone.get("/")
+    evening.tie("r1m1")
     evening.now += 61
     bracket.close_due(evening.db, now=evening.now)
     page = phone.get("/")
@@ -216,20 +217,32 @@ def test_the_waiting_room_follows_the_evening(evening: Evening) -> None:
     events.close_submissions(evening.db, now=evening.now)
     assert "Every verse is being checked" in phone.get("/").text
     evening.verify_all()
-    bracket.draw_bracket(evening.db, now=evening.now)
+    bracket.draw_bracket(evening.db, word=WORD, now=evening.now)
     assert "The bracket is drawn" in phone.get("/").text
 
 
 def test_an_event_without_verses_says_so(evening: Evening) -> None:
     events.open_submissions(evening.db, now=evening.now)
     events.close_submissions(evening.db, now=evening.now)
-    bracket.draw_bracket(evening.db, now=evening.now)
-    assert "No verse was entered" in evening.phone().get("/").text
-    assert "No verse was entered" in evening.phone().get("/stage").text
+    assert "Fewer than two verses take part so far" in evening.phone().get("/").text
+    events.publish(evening.db, now=evening.now)
+    for page in ("/", "/stage"):
+        shown = Tags(evening.phone().get(page).text).text
+        assert "ends without a champion" in shown and "Fewer than two verses took part" in shown
+    assert evening.phone().get("/results").status_code == 200
 
 
-def test_a_single_verse_is_champion_by_walkover(evening: Evening) -> None:
-    author = evening.draw(1)[0]
+def test_when_every_verse_is_disqualified_the_pages_say_so(evening: Evening) -> None:
+    for author in evening.draw(2):
+        bracket.disqualify(evening.db, author.entry, "copied", now=evening.now)
+    for page in ("/", "/stage"):
+        assert "Every verse was disqualified" in evening.phone().get(page).text
+    assert "there is no champion" in evening.organizer().get("/console").text
+
+
+def test_the_last_verse_that_takes_part_is_champion_by_walkover(evening: Evening) -> None:
+    author, other = evening.draw(2)
+    bracket.disqualify(evening.db, other.entry, "copied", now=evening.now)
     assert author.name in evening.phone().get("/").text
     assert author.name in evening.phone().get("/stage").text
     assert evening.phone().get(f"/entries/{author.entry}").status_code == 200

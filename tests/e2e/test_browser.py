@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 
+from arena.bootstrap import restore_event
 from arena.services import bracket, queries
+from arena.services.backups import back_up
 from arena.services.schemas import MatchView
 from arena.services.uploads import PIECE_BYTES
 from tests.support.browser import PHONE, PROJECTOR, needs_chromium
 from tests.support.bundles import large_verse, verses
 from tests.support.evening import Evening
-from tests.support.server import ask, within
+from tests.support.server import ArenaServer, ask, within
 from trainer.verse.claim import header_length
 
 pytestmark = [pytest.mark.slow, needs_chromium]
@@ -57,15 +59,15 @@ def test_a_match_is_voted_on_a_phone_without_javascript(browser: Any, drawn: Eve
     assert button["height"] >= 44 and button["width"] >= 44  # a thumb's size
     page.locator("#vote-left").tap()
     page.get_by_role("heading", name="Your vote is saved").wait_for(timeout=SOON)
-    page.locator('article.mine[aria-label="First verse"]').wait_for(timeout=SOON)
+    page.locator("article.mine:first-of-type").wait_for(timeout=SOON)
     page.locator("#vote-right").tap()  # another opinion, as long as it is open
-    page.locator('article.mine[aria-label="Second verse"]').wait_for(timeout=SOON)
+    page.locator("article.mine:last-of-type").wait_for(timeout=SOON)
     chosen = page.locator("article.mine .verse").inner_text()
     result = bracket.close_match(drawn.db, match.id, poll_round=0, now=time.time())
     assert sorted(result.tallies[0]) == [0, 1]
     console = queries.console_view(drawn.db, now=time.time())
     winner = next(one for one in console.entries if one.entry == result.winner)
-    assert "".join(winner.text.split()) == "".join(chosen.split())
+    assert "".join((winner.prompt + winner.text).split()) == "".join(chosen.split())
     assert within(10, lambda: b'"match":null' in ask(drawn.port, "GET /api/v1/state")[2])
     page.reload()
     page.get_by_role("heading", name="Your vote is saved").wait_for(state="detached", timeout=SOON)
@@ -147,6 +149,7 @@ def test_an_old_tab_of_the_console_says_so_and_follows_again(browser: Any, drawn
     page.get_by_label("Password").fill(drawn.settings.console_password)
     page.get_by_role("button", name="Log in").click()
     page.evaluate("clearTimeout = setTimeout = () => 0")  # this tab stays as old as it is
+    drawn.tie(match.id)
     bracket.close_match(drawn.db, match.id, poll_round=0, now=time.time())
     page.get_by_role("button", name=f"Close {match.title}").click()
     page.locator("#problem", has_text="Already done").wait_for(timeout=SOON)
@@ -158,3 +161,30 @@ def test_an_old_tab_of_the_console_says_so_and_follows_again(browser: Any, drawn
     page.get_by_role("link", name="Show the current state").click()
     page.locator("#problem").wait_for(state="detached", timeout=SOON)
     context.close()
+
+
+def test_a_phone_sends_its_vote_again_to_an_event_restored_from_an_older_backup(browser: Any, tmp_path: Path) -> None:
+    served = Evening(tmp_path / "event", now=None).begin()
+    served.drawn(verses(2))
+    served.serve()
+    open_next(served)
+    back_up(served.db, served.settings, tmp_path / "stick", now=time.time())
+    context = browser.new_context(**PHONE)
+    page = context.new_page()
+    page.goto(f"{served.url}/")
+    page.locator("#vote-left").tap()
+    page.get_by_role("heading", name="Your vote is saved").wait_for(timeout=SOON)
+    chosen = page.locator("article.mine .verse").inner_text()
+    served.end()
+
+    restore_event(tmp_path / "stick", tmp_path / "restored", now=time.time())
+    other = Evening(tmp_path / "restored", now=None)
+    assert queries.snapshot(other.db, now=time.time()).match is not None
+    other.server = ArenaServer(other.folder, served.port)
+    try:
+        assert within(SOON / 1000, lambda: b'"votes":1' in ask(other.port, "GET /api/v1/state")[2])
+        page.get_by_role("heading", name="Your vote is saved").wait_for(timeout=SOON)
+        assert page.locator("article.mine .verse").inner_text() == chosen
+    finally:
+        context.close()
+        other.end()

@@ -20,11 +20,12 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def final(tmp_path: Path) -> Iterator[Evening]:
-    """A served event whose final is open, without a vote so far."""
+    """A served event whose final is open and a tie so far."""
     served = Evening(tmp_path / "event", now=None).begin()
     served.drawn(verses(2))
     served.serve()
     bracket.open_match(served.db, "r1m1", seconds=0, now=time.time())
+    served.tie("r1m1")
     yield served
     served.end()
 

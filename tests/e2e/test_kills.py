@@ -29,7 +29,7 @@ from arena.services.log import verify_log
 from arena.store.schema import Match, Vote
 from arena.web.security import _SIGNER
 from tests.support.bundles import verses
-from tests.support.evening import Evening, secret_of
+from tests.support.evening import WORD, Evening, secret_of
 from tests.support.server import within
 from trainer.errors import EventRefused, UploadError
 from trainer.submission.event import fetch_event
@@ -246,7 +246,7 @@ def play_with_kills(served: Evening, folder: Path, kills: int, seed: int) -> Non
     for number, entry in enumerate(entries):  # every acknowledged entry is there, and in
         assert entry_status(served.db, entry, secret_of(f"poet{number}"), now=time.time()).state == "verified"
     served.close()
-    bracket.draw_bracket(served.db, now=time.time())
+    bracket.draw_bracket(served.db, word=WORD, now=time.time())
 
     phones = [SimulatedVoter(served.url) for _ in range(VOTERS)]
     confirmed: list[tuple[str, int, str]] = []

@@ -16,7 +16,7 @@ from arena.bootstrap import EventContext, open_event
 from arena.services.bracket import close_match, draw_bracket, open_match
 from arena.services.entries import entry_status, take_claim
 from arena.services.events import close_submissions, create_event, open_submissions
-from arena.services.queries import console_view, list_entries
+from arena.services.queries import console_view, get_open_match, list_entries
 from arena.services.schemas import EntryStatus, EventRules, Job, MatchResult, Receipt
 from arena.services.uploads import PIECE_BYTES, take_piece
 from arena.services.verification import claim_next, record_verdict
@@ -27,6 +27,7 @@ from tests.support.bundles import header_of, verse
 from tests.support.pages import post
 from tests.support.server import ArenaServer, within
 
+WORD, SALT = "thimble", "draw-salt"  # of the draw
 START = 1_795_000_000.0  # seconds since the epoch
 VERIFIED_WITHIN = 60.0  # seconds, by a worker on a machine with every core busy
 
@@ -87,20 +88,19 @@ class Evening:
 
     # The event
 
-    def create(self, rules: EventRules | None = None, word: str = "thimble") -> Evening:
+    def create(self, rules: EventRules | None = None) -> Evening:
         """Make the event in the database; its submissions are not open yet."""
-        rules, name = rules or EventRules(), self.settings.name
-        create_event(self.db, name=name, draw_word=word, rules=rules, salt="salt", now=self.now)
+        create_event(self.db, name=self.settings.name, rules=rules or EventRules(), salt="salt", now=self.now)
         return self
 
-    def begin(self, rules: EventRules | None = None, word: str = "thimble") -> Evening:
+    def begin(self, rules: EventRules | None = None) -> Evening:
         """Make the event and open its submissions."""
-        self.create(rules, word)
+        self.create(rules)
         self.open()
         return self
 
     def open(self) -> None:
-        open_submissions(self.db, now=self.now)
+        open_submissions(self.db, draw_salt=SALT, now=self.now)
 
     def close(self) -> None:
         close_submissions(self.db, now=self.now)
@@ -153,7 +153,7 @@ class Evening:
 
     def close_and_draw(self) -> None:
         self.close()
-        draw_bracket(self.db, now=self.now)
+        draw_bracket(self.db, word=WORD, now=self.now)
 
     def drawn(self, bundles: list[bytes]) -> list[str]:
         """Enter, verify, close and draw; entry ids in the order of their seeds."""
@@ -180,8 +180,15 @@ class Evening:
     def vote(self, voter: str, match: str, text: str) -> None:
         """Vote for the verse with this text, on whichever side the voter sees it."""
         ballot = get_ballot(self.db, match, secret_of(voter), now=self.now)
-        side = "left" if ballot.left == text else "right"
+        side = "left" if ballot.left.text == text else "right"
         cast_vote(self.db, match, secret_of(voter), side, ballot.poll_round, now=self.now)
+
+    def tie(self, match: str) -> None:
+        """Let two people vote on the open match, one for each verse."""
+        for voter, side in (("one", "upper"), ("two", "lower")):
+            opened = get_open_match(self.db, now=self.now)
+            assert opened and opened.id == match
+            self.vote(voter, match, getattr(opened, side).text)
 
     def decide(self, match: str, text: str, voters: int = 3) -> MatchResult:
         """Open a match, let everybody vote for one verse, close it."""

@@ -52,6 +52,7 @@ BLANK = Snapshot(
     entries=EntryCounts(*[0] * 9),
     matches=MatchCounts(closed=0, total=0),
     champion=None,
+    epoch=0,
     version=0,
 )
 

@@ -76,6 +76,12 @@ def test_invalid_text_is_refused_and_seeds_that_write_text_are_offered() -> None
     pytest.fail("no seed wrote the control character")
 
 
+def test_a_prompt_longer_than_an_event_shows_is_refused() -> None:
+    recipe = make_recipe(small_checkpoint(), 61 * "A", 80, 1, tokens=20, lines=0)
+    with pytest.raises(SubmitError, match="the prompt has 61 characters, and at most 60"):
+        make_submission(small_checkpoint(), recipe)
+
+
 @pytest.mark.slow
 def test_a_verse_longer_than_an_event_shows_is_refused() -> None:
     with pytest.raises(SubmitError, match="481 characters, and at most 480"):

@@ -10,7 +10,7 @@ from trainer.verse.errors import NotText
 from trainer.verse.generate import Written
 from trainer.verse.model import VerseModel
 from trainer.verse.replay import replay
-from trainer.verse.text import verse_text
+from trainer.verse.text import readable, verse_text
 from trainer.verse.vocabulary import Vocabulary
 
 
@@ -31,6 +31,13 @@ def check_eligibility(vocabulary: Vocabulary, written: Written, limits: Limits) 
         limits: The event's; the default ones if the event is not known.
     """
     seed = written.recipe.seed
+    prompt = readable(vocabulary.decode(written.recipe.prompt_ids))
+    if len(prompt) > limits.prompt_characters:
+        return Rejection(
+            "prompt too long",
+            f"the prompt has {len(prompt)} characters, and at most {limits.prompt_characters} are allowed, since it is "
+            "shown with the verse (give a shorter --prompt, or --to with the address of an event that allows more)",
+        )
     try:
         text = verse_text(vocabulary, written.recipe, written.ids)
     except NotText as error:

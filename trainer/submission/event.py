@@ -17,6 +17,7 @@ class Limits:
 
     lines: int = MAX_LINES  # non-empty lines of a verse, at most
     characters: int = 480  # of a verse, at most; the default of `arena init`
+    prompt_characters: int = 60  # of its prompt, at most; the default of `arena init`
     piece_bytes: int = MAX_PIECE_BYTES  # of one piece of an upload, at most
 
 

@@ -18,7 +18,7 @@
   const text = (v) => (v === null || v === undefined ? "" : typeof v === "number" ? String(Math.floor(v)) : String(v));
   const keyOf = (s) => { // as phase_key in public.py
     const m = s.match || {};
-    return [s.phase, m.id, m.poll_round, m.closes_at, s.last, s.matches.closed, s.next, s.closes_at].map(text).join("|");
+    return [s.phase, m.id, m.poll_round, m.opens_at, m.closes_at, s.last, s.matches.closed, s.next, s.closes_at, s.epoch].map(text).join("|");
   };
   const setClock = () => { skew = Number(main.dataset.now) * 1000 - Date.now(); };
 
@@ -66,7 +66,24 @@
       const heading = main.querySelector("h1");
       if (heading) document.getElementById("announcement").textContent = heading.textContent;
     }
+    keepVote();
     if (hadFocus) { const back = (focusedId && document.getElementById(focusedId)) || main; back.focus({ preventScroll: true }); }
+  }
+
+  // A confirmed vote is kept, and sent again if the event goes on from a backup (a new epoch) that does not have it.
+  async function keepVote() {
+    const { ballot, epoch, voted } = main.dataset;
+    if (!ballot) return;
+    try {
+      if (voted) localStorage.vote = JSON.stringify({ ballot, epoch, voted });
+      const kept = JSON.parse(localStorage.vote || "{}");
+      const button = document.getElementById("vote-" + kept.voted);
+      if (voted || kept.ballot !== ballot || kept.epoch === epoch || !button) return;
+      const data = new URLSearchParams(new FormData(button.form));
+      data.set("side", kept.voted);
+      const response = await fetch(button.form.action, { method: "POST", body: data, signal: within(15000) });
+      if (response.ok) await refresh();
+    } catch { /* the voter can tap again: the page shows that there is no vote */ }
   }
 
   async function poll() {
@@ -123,6 +140,7 @@
   if (main.dataset.page) history.replaceState(null, "", main.dataset.page); // after a POST, ask the page itself again
   if (main.dataset.now) setClock();
   tick();
+  keepVote();
   setInterval(tick, 500);
   timer = setTimeout(poll, jitter(EVERY));
 })();

@@ -1,0 +1,37 @@
+"""`arena plan`: how long the voting takes."""
+
+from __future__ import annotations
+
+import click
+
+from arena.cli.options import handle_errors
+from arena.cli.text import echo_lines, plan_lines
+from arena.services.schemas import EventRules
+
+
+@click.command()
+@click.option("--entries", type=click.IntRange(2, 1_024), required=True, help="Verses that take part.")
+@click.option("--minutes", type=click.FloatRange(1, 1_440), help="The time there is for the voting.")
+@click.option(
+    "--match-seconds",
+    type=click.FloatRange(1, 3_600),
+    default=EventRules.match_seconds,
+    show_default=True,
+    help="Seconds that a vote stays open.",
+)
+@click.option(
+    "--pause",
+    type=click.FloatRange(0, 600),
+    help="Seconds between two votes, for the result and a word.  [default: 30]",
+)
+@handle_errors
+def plan(entries: int, minutes: float | None, match_seconds: float, pause: float | None) -> None:
+    """Say how long the voting takes, and what fits into the time there is.
+
+    \b
+    Example:
+      arena plan --entries 40 --minutes 45
+    """
+    from arena.services.queries import plan_voting
+
+    echo_lines(plan_lines(plan_voting(entries, match_seconds, pause_seconds=pause, minutes=minutes), match_seconds))
