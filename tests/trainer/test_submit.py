@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from trainer.checkpoint import write_checkpoint
 from trainer.cli import cli
 from trainer.errors import SubmitError
 from trainer.sampling import make_recipe
-from trainer.submission.candidates import AuditionRequest, write_candidates
 from trainer.submission.submit import make_submission, save_bundle
 from trainer.verse.bundle import read_bundle
 from trainer.verse.generate import regenerate
@@ -115,13 +115,17 @@ def test_a_missing_folder_is_an_error_and_nothing_is_written(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_model_that_magnifies_rounding_errors_cannot_submit_and_its_verses_are_not_auditioned() -> None:
+def test_a_model_that_magnifies_rounding_errors_cannot_submit_and_its_verses_are_not_auditioned(tmp_path: Path) -> None:
     config, weights = attack_model("zero_row", 0)
     single = {name: weight.astype(np.float32) for name, weight in weights.items()}
-    author = replace(small_checkpoint(vocabulary=VOCABULARY), config=config, weights=single)
-    recipe = make_recipe(author, "na", 80, 3, tokens=40)
-    with pytest.raises(SubmitError, match=r"magnifies rounding errors.*Nothing was written; try another prompt"):
-        make_submission(author, recipe)
-    request = AuditionRequest(Path("run"), ("na",), (80,), 0, 6, 0, 40, 8)
-    with pytest.raises(SubmitError, match=r"no verse is left \(.*undecided"):
-        write_candidates(request, author, None)
+    ckpt = str(tmp_path / "a.safetensors")
+    write_checkpoint(Path(ckpt), replace(small_checkpoint(vocabulary=VOCABULARY), config=config, weights=single))
+    out = tmp_path / "a.verse"
+    recipe = ["--ckpt", ckpt, "--prompt", "na", "--tokens", "40"]
+    result = CliRunner().invoke(cli, ["submit", *recipe, "--seed", "3", "--out", str(out)])
+    assert re.search(r"magnifies rounding errors.*Nothing was written; try another prompt", str(result.exception))
+    assert not out.exists()
+    result = CliRunner().invoke(cli, ["audition", *recipe, "--count", "6"])
+    assert re.search(r"no verse is left \(.*undecided", str(result.exception))
+    result = CliRunner().invoke(cli, ["generate", *recipe])
+    assert (result.exit_code, "UNDECIDED: another machine may write another verse" in result.output) == (0, True)
