@@ -7,11 +7,12 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from arena.errors import BackupDamaged
+from arena.errors import BackupDamaged, EventExists
 from arena.services import events
 from arena.services.log import verify_log
 from arena.services.schemas import EventRules
 from arena.settings import (
+    DATABASE_FILE,
     SECRETS_FILE,
     SETTINGS_FILE,
     Settings,
@@ -83,6 +84,34 @@ def open_database(url: str) -> Database:
     """
     upgrade(url)
     return Database.open(url)
+
+
+def _is_unfinished(folder: Path, database_url: str | None) -> bool:
+    """Whether a folder may hold what an interrupted `arena init` left: files, but no event in their database.
+
+    Args:
+        folder: the event folder.
+        database_url: a database that was given, and that holds no event.
+
+    Raises:
+        SettingsError: A file is damaged.
+        DatabaseUnusable: The database cannot be opened.
+    """
+    if (folder / SETTINGS_FILE).exists():
+        url = load_settings(folder).database_url
+    elif (folder / DATABASE_FILE).exists():
+        url = sqlite_url((folder / DATABASE_FILE).absolute())
+    else:  # secrets alone may be those of an event in a database elsewhere
+        return database_url is not None or not (folder / SECRETS_FILE).exists()
+    db = open_database(url)
+    try:
+        with db.reading() as session:
+            events.check_vacant(session)
+        return True
+    except EventExists:
+        return False
+    finally:
+        db.dispose()
 
 
 def restore_event(backup: Path, folder: Path, *, now: float) -> Settings:
@@ -168,7 +197,14 @@ def make_event(
                 events.check_vacant(session)
         finally:
             db.dispose()
-    settings = create_event_folder(folder, name, database_url=database_url, port=port, public_url=public_url)
+    settings = create_event_folder(
+        folder,
+        name,
+        is_unfinished=_is_unfinished(folder, database_url),
+        database_url=database_url,
+        port=port,
+        public_url=public_url,
+    )
     event = open_event(settings)
     events.create_event(event.db, name=name, rules=rules, now=now)
     event.close()

@@ -130,8 +130,21 @@ class SubmissionsClosed(ArenaError):
         super().__init__("submissions are closed: this verse came too late to enter", closed_at=closed_at)
 
 
+class OtherModel(ArenaError):
+    """Another model than that of the undecided verse that is replaced after submissions have closed."""
+
+    code = "other-model"
+
+    def __init__(self, parts: str) -> None:
+        super().__init__(
+            f"submissions are closed: only another verse of the same model can replace yours, and this one has other "
+            f"{parts}: submit it from the same checkpoint",
+            parts=parts,
+        )
+
+
 class QuotaReached(ArenaError):
-    """More entries than one owner, or the event, may have."""
+    """More entries of one owner, or more owners, than the event has places for."""
 
     code = "quota"
 
@@ -143,7 +156,10 @@ class LittleSpace(ArenaError):
 
     def __init__(self, free: int, needed: int) -> None:
         super().__init__(
-            f"the server has {free // 10**6:,} MB free and keeps {needed // 10**6:,} MB: tell the organizer", free=free
+            f"the server's disk has {max(0, free) // 10**6:,} MB for uploads that are not promised to others, and this "
+            f"needs {needed / 10**6:,.1f} MB: tell the organizer",
+            free=max(0, free),
+            needed=needed,
         )
 
 
@@ -156,7 +172,7 @@ class EntryNotFound(ArenaError):
         super().__init__(
             "there is no such entry here, or it is not shown yet: check the link and the secret"
             if prefix is None
-            else f"no entry starts with {prefix!r}: `arena event entries` lists the ids"
+            else f"no entry starts with {prefix!r}: `arena entry list` shows the ids"
         )
 
 
@@ -517,6 +533,16 @@ class DatabaseDamaged(DatabaseUnusable):
 
     code = "database-damaged"
     sentence = "{database} is not a database, or is damaged ({reason}): put it back from a backup"
+
+
+class NoWriteAheadLog(DatabaseUnusable):
+    """The disk of the database cannot keep the log that lets pages read while a vote is written."""
+
+    code = "database-no-wal"
+    sentence = (
+        "the disk of the database {database} cannot keep SQLite's write-ahead log ({reason}), as many network drives: "
+        "make the event in a folder on a disk of this computer"
+    )
 
 
 class DatabaseTooNew(ArenaError):

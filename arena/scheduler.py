@@ -1,4 +1,4 @@
-"""Closes submissions, late claims and votes when their time has come."""
+"""Closes submissions, late claims and votes when their time has come, and removes uploads that nobody waits for."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from arena.bootstrap import Database
+from arena.bootstrap import Database, Spool
 from arena.errors import ArenaError
-from arena.services import bracket
+from arena.services import bracket, uploads
 
 INTERVAL = 1.0  # seconds between two looks at the clock
 log = logging.getLogger(__name__)
@@ -18,14 +18,15 @@ log = logging.getLogger(__name__)
 class Scheduler:
     """Closes what is due, about once a second. Several may run at the same time."""
 
-    def __init__(self, db: Database, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, db: Database, spool: Spool, *, clock: Callable[[], float] = time.time) -> None:
         """Create a scheduler; `run` starts it.
 
         Args:
             db: the event's database.
+            spool: the event's uploads on their way.
             clock: seconds since the epoch.
         """
-        self._db, self._clock = db, clock
+        self._db, self._spool, self._clock = db, spool, clock
         self._stopping = threading.Event()
 
     def run(self) -> None:
@@ -42,5 +43,6 @@ class Scheduler:
         self._stopping.set()
 
     def step(self) -> None:
-        """Close what is due now."""
+        """Close what is due now, and remove the parts of entries that receive no more."""
         bracket.close_due(self._db, now=self._clock())
+        uploads.drop_parts(self._db, self._spool)

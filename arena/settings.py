@@ -24,10 +24,13 @@ from sqlalchemy import URL
 
 from arena.errors import ArenaError
 from trainer.verse import strictjson
-from trainer.verse.files import write_atomically
+from trainer.verse.characters import clean_line, encoding_of_mark
+from trainer.verse.errors import LineError
+from trainer.verse.files import temporary, write_atomically, write_new
 
 SETTINGS_FILE = "settings.json"
 SECRETS_FILE = "secrets.json"
+DATABASE_FILE = "arena.sqlite3"
 SECRET_FIELDS = ("console_password", "secret_key", "receipt_key")
 PASSWORD_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # without l, o, 0 and 1, which look like another
 PASSWORD_LENGTH = 16  # letters, 80 bits
@@ -57,7 +60,8 @@ class Settings:
     public_url: str = ""  # the beginning of links and QR codes, without a slash at its end; "": http://host:port
     corpus: str = "folio"  # what models are trained on by default; a name that `trainer --corpus` knows
     corpus_sha256: str = "e283980c42f060a9ee4509ef63e65f3f423ebdd85f8b44b8a5d20f9a6f37e8b1"  # of the corpus file
-    min_free_bytes: int = 2_000_000_000  # of disk, below which no claim is accepted
+    min_free_bytes: int = 2_000_000_000  # of disk, that no upload may use
+    check_memory_bytes: int = 0  # that all checks may use together; 0: half of what is free when the server starts
 
     @property
     def base_url(self) -> str:
@@ -102,15 +106,19 @@ PUBLIC_FIELDS: dict[str, tuple[type, int, int]] = {
     "corpus": (str, 0, 1_000),
     "corpus_sha256": (str, 0, 1_000),
     "min_free_bytes": (int, 0, 2**53),
+    "check_memory_bytes": (int, 0, 2**53),
 }
 
 
-def create_event_folder(folder: Path, name: str = Settings.name, **options: Any) -> Settings:
+def create_event_folder(
+    folder: Path, name: str = Settings.name, *, is_unfinished: bool = False, **options: Any
+) -> Settings:
     """Make the folder of a new event, with new secrets.
 
     Args:
         folder: a new or empty folder.
         name: what every page calls the event.
+        is_unfinished: whether the folder may hold what an interrupted `arena init` left. Its secrets are kept.
         options: further fields that settings.json may hold.
 
     Returns:
@@ -121,25 +129,33 @@ def create_event_folder(folder: Path, name: str = Settings.name, **options: Any)
         OSError: The folder cannot be written.
     """
     folder = Path(folder).absolute()
-    if (folder / SETTINGS_FILE).exists():
+    if (folder / SETTINGS_FILE).exists() and not is_unfinished:
         raise SettingsError(f"{folder} holds an event already: choose another folder with --dir")
-    if (folder / SECRETS_FILE).exists():
+    has_secrets = (folder / SECRETS_FILE).exists()
+    if has_secrets and not is_unfinished:
         raise SettingsError(
             f"{folder} holds an event without its {SETTINGS_FILE}: put that back, or choose another folder"
         )
     public = {"database_url": None, "name": name, **options}
-    private = {
-        "console_password": "".join(secrets.choice(PASSWORD_LETTERS) for _ in range(PASSWORD_LENGTH)),
-        "secret_key": secrets.token_hex(32),
-        "receipt_key": secrets.token_hex(32),
-    }
+    private = (
+        _read(folder / SECRETS_FILE)
+        if has_secrets
+        else {
+            "console_password": "".join(secrets.choice(PASSWORD_LETTERS) for _ in range(PASSWORD_LENGTH)),
+            "secret_key": secrets.token_hex(32),
+            "receipt_key": secrets.token_hex(32),
+        }
+    )
     settings = _build(folder, public, private)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    settings.bundles.mkdir(exist_ok=True)
-    settings.incoming.mkdir(exist_ok=True)
+    for inner in (settings.bundles, settings.incoming):  # private, whatever the folder around them is
+        inner.mkdir(mode=0o700, exist_ok=True)
+    if public["database_url"] is None:
+        (folder / DATABASE_FILE).touch(mode=0o600)  # SQLite's further files get the same mode
     written = {field: getattr(settings, field) for field in PUBLIC_FIELDS} | {"database_url": public["database_url"]}
-    _write_private(folder / SECRETS_FILE, private)
-    write_atomically(folder / SETTINGS_FILE, _pretty(written))  # last: with this file, the folder is an event
+    if not write_new(folder / SECRETS_FILE, _pretty(private)) and not has_secrets:
+        raise SettingsError(f"{folder} holds an event already: another `arena init` has just made it")
+    write_atomically(folder / SETTINGS_FILE, _pretty(written))  # with this file, the folder is an event
     return settings
 
 
@@ -158,9 +174,45 @@ def load_settings(folder: Path) -> Settings:
     path = folder / SECRETS_FILE
     if not path.is_file():
         raise SettingsError(f"{path} is missing: put it back from a backup; receipts and cookies depend on it")
-    if os.name == "posix" and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+    if is_open_to_others(path) and keeps_permissions(folder):
         raise SettingsError(f"{path} can be read by other users: run `chmod 600 {path}`")
     return _build(folder, public, _read(path))
+
+
+def is_open_to_others(path: Path) -> bool:
+    """Whether the permissions of a file or a folder let other users read it."""
+    return os.name == "posix" and bool(path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
+
+
+def keeps_permissions(folder: Path) -> bool:
+    """Whether the disk of a folder keeps who may read a file; those of Windows (/mnt/c in WSL) and exFAT do not.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    probe = temporary(folder / "permissions")
+    try:
+        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        return not is_open_to_others(probe)
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def privacy_warning(settings: Settings) -> str | None:
+    """Return what it means that other users of this computer can read files of an event; None if they cannot."""
+    paths = [settings.dir / SECRETS_FILE, settings.dir / DATABASE_FILE]
+    if re.search("://[^/@]*:[^/@]+@", settings.database_url):  # with a password
+        paths.append(settings.dir / SETTINGS_FILE)
+    exposed = [path for path in paths if path.exists() and is_open_to_others(path)]
+    if not exposed or not is_open_to_others(settings.dir):
+        return None
+    advice = f"run `chmod 600 {exposed[0]}`"
+    if not keeps_permissions(settings.dir):
+        advice = "its disk keeps no permissions; if others use this computer, move the folder to another disk"
+    return (
+        f"warning: other users of this computer can read {exposed[0].name} in {settings.dir}, and with it secrets "
+        f"or who wrote which verse: {advice}"
+    )
 
 
 def settings_with(path: Path, **changed: Any) -> bytes:
@@ -203,7 +255,8 @@ def _build(folder: Path, public: Mapping[str, Any], private: Mapping[str, Any]) 
     _check_private(folder / SECRETS_FILE, private)
     values = dict(public)
     if values.get("database_url") is None:
-        values["database_url"] = sqlite_url(folder / "arena.sqlite3")
+        values["database_url"] = sqlite_url(folder / DATABASE_FILE)
+    values["name"] = clean_line(values.get("name", Settings.name), PUBLIC_FIELDS["name"][2])
     values["public_url"] = values.get("public_url", "").rstrip("/")
     return Settings(dir=folder, **values, **private)
 
@@ -214,7 +267,9 @@ def _check_public(path: Path, values: Mapping[str, Any]) -> None:
         value = values.get(name)
         if name not in values or (name == "database_url" and value is None):
             continue
-        if kind is str:
+        if name == "name":
+            valid, wanted = _is_line(value, high), f"one line of {low} to {high:,} characters that can be seen"
+        elif kind is str:
             valid = isinstance(value, str) and low <= len(value.strip()) and len(value) <= high and value.isprintable()
             wanted = f"one line of {low} to {high:,} characters"
         else:
@@ -225,6 +280,13 @@ def _check_public(path: Path, values: Mapping[str, Any]) -> None:
     if not re.fullmatch(HEX_32_BYTES, values.get("corpus_sha256", Settings.corpus_sha256)):
         raise SettingsError(f"{path}: corpus_sha256 must be 64 hexadecimal digits")
     check_public_url(values.get("public_url", ""))
+
+
+def _is_line(value: object, limit: int) -> bool:
+    try:
+        return isinstance(value, str) and bool(clean_line(value, limit))
+    except LineError:
+        return False
 
 
 def _check_private(path: Path, values: Mapping[str, Any]) -> None:
@@ -244,7 +306,8 @@ def _check_names(path: Path, values: Iterable[str], known: Iterable[str]) -> Non
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        value = strictjson.parse(path.read_bytes())
+        data = path.read_bytes()
+        value = strictjson.parse(data.decode(encoding_of_mark(data) or "utf-8").encode())  # editors write such marks
     except (ValueError, OSError) as error:
         raise SettingsError(f"{path} cannot be read: {error}") from None
     if not isinstance(value, dict):
@@ -255,16 +318,3 @@ def _read(path: Path) -> dict[str, Any]:
 def _pretty(value: Mapping[str, Any]) -> bytes:
     lines = [f"  {strictjson.dump(k).decode()}: {strictjson.dump(v).decode()}" for k, v in value.items()]
     return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
-
-
-def _write_private(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a file that only its owner can read, from the moment it exists.
-
-    Raises:
-        OSError: The file exists already, or cannot be written.
-    """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(_pretty(value))
-        file.flush()
-        os.fsync(file.fileno())

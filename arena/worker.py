@@ -2,6 +2,9 @@
 
 The entry's row names the worker that has it. A worker that dies costs one lease; then another worker takes the entry.
 When a check cannot be done, the entry waits again.
+
+All checks under way, of all workers of an event, share one memory budget. A worker of several checks keeps one place
+free for quick ones, so that a few dear bundles delay nobody else.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from arena.services import verification
 from arena.services.schemas import Job
 from arena.settings import Settings, load_settings
 from arena.verification.report import Report, failed
-from arena.verification.runner import Cancelled, available_cores, verify_file
+from arena.verification.runner import Cancelled, available_cores, half_of_free_memory, verify_file
 
 LEASE_SECONDS = 30.0  # how long a worker may be silent before another takes its entry
 RENEW_EVERY = LEASE_SECONDS / 5  # seconds; a few renewals may fail
@@ -42,9 +45,11 @@ class Check:
     job: Job
     thread: threading.Thread
     cancelled: threading.Event
+    started_at: float  # seconds since the epoch
     renewed_at: float  # seconds since the epoch
     report: Report | None = None  # set when the check is done
     lease_lost: bool = False
+    overrun: bool = False  # it takes much longer than expected, and is stopped
 
 
 class Worker:
@@ -57,6 +62,7 @@ class Worker:
         *,
         name: str,
         jobs: int = 1,
+        memory: int | None = None,
         clock: Callable[[], float] = time.time,
         check: Callable[[Path, threading.Event], Report] = verify_file,
     ) -> None:
@@ -67,11 +73,12 @@ class Worker:
             bundles: the event's bundles.
             name: shown to the organizer, who may have several workers.
             jobs: bundles checked at the same time.
+            memory: bytes that all checks of the event may use together; None: any.
             clock: seconds since the epoch.
             check: checks one file, and stops when the event is set.
         """
-        self._db, self._bundles, self._name, self._jobs = db, bundles, name, jobs
-        self._clock, self._check = clock, check
+        self._db, self._bundles, self._name, self.jobs = db, bundles, name, jobs
+        self.memory, self._clock, self._check = memory, clock, check
         self._checks: list[Check] = []
         self._wake = threading.Event()
         self._stopping = False
@@ -100,8 +107,15 @@ class Worker:
         now = self._clock()
         for check in list(self._checks):
             self._update(check, now)
-        while len(self._checks) < self._jobs and not self._stopping:
-            job = verification.claim_next(self._db, worker=self._name, lease_seconds=LEASE_SECONDS, now=self._clock())
+        while len(self._checks) < self.jobs and not self._stopping:
+            job = verification.claim_next(
+                self._db,
+                worker=self._name,
+                lease_seconds=LEASE_SECONDS,
+                memory=self.memory,
+                quick=self._only_quick(),
+                now=self._clock(),
+            )
             if job is None:
                 break
             self._start(job)
@@ -118,15 +132,24 @@ class Worker:
                 verification.release(self._db, check.job, "the server was stopped", now=self._clock())
         self._checks.clear()
 
+    def _only_quick(self) -> bool:
+        """Whether the last free place is to be kept for quick checks."""
+        dear = sum(check.job.cost > verification.QUICK_SECONDS for check in self._checks)
+        return 1 < self.jobs <= dear + 1
+
     def _start(self, job: Job) -> None:
-        check = Check(job, threading.Thread(), threading.Event(), self._clock())
+        now = self._clock()
+        check = Check(job, threading.Thread(), threading.Event(), now, now)
         check.thread = threading.Thread(target=self._run_check, args=(check,), name=f"check-{job.entry[:8]}")
         self._checks.append(check)
         check.thread.start()
 
     def _run_check(self, check: Check) -> None:
         try:
-            check.report = self._check(self._bundles.local_copy(check.job.bundle), check.cancelled)
+            if self._bundles.is_whole(check.job.bundle):
+                check.report = self._check(self._bundles.local_copy(check.job.bundle), check.cancelled)
+            else:
+                check.report = failed("unreadable", "its bytes are not those that were sent; this disk has lost them")
         except Cancelled:
             pass
         except Exception as error:  # a fault of this program, not of the bundle
@@ -139,12 +162,22 @@ class Worker:
         if not check.thread.is_alive():
             if check.report is not None:
                 verification.record_verdict(self._db, check.job, check.report, now=now)
+            elif check.overrun:
+                verification.postpone(self._db, check.job, now=now)
             self._checks.remove(check)
+        elif self._is_overrun(check, now):
+            check.overrun = True
+            check.cancelled.set()
         elif now - check.renewed_at >= RENEW_EVERY and not check.lease_lost:
             check.renewed_at = now
             if not verification.renew(self._db, check.job, lease_seconds=LEASE_SECONDS, now=now):
                 check.lease_lost = True  # withdrawn, or another worker has it: nobody waits for this verdict
                 check.cancelled.set()
+
+    def _is_overrun(self, check: Check, now: float) -> bool:
+        """Whether a check takes the place of quick ones for too long."""
+        quick = check.job.cost <= verification.QUICK_SECONDS
+        return self.jobs > 1 and quick and now - check.started_at > verification.OVERRUN_SECONDS
 
     def _wait(self, seconds: float) -> None:
         self._wake.wait(seconds)
@@ -159,7 +192,7 @@ def run_worker(
 
     Args:
         settings: the event's.
-        jobs: bundles checked at the same time; None: the number of cores less one, and at least one.
+        jobs: bundles checked at the same time; None: the number of cores less one, and at least two.
         ready: called with the worker before it starts.
 
     Raises:
@@ -168,8 +201,14 @@ def run_worker(
     """
     event = open_event(settings)
     name = f"{socket.gethostname()[:40]}-{os.getpid()}"
-    worker = Worker(event.db, event.bundles, name=name, jobs=jobs or max(1, available_cores() - 1))
-    scheduler = Scheduler(event.db)
+    worker = Worker(
+        event.db,
+        event.bundles,
+        name=name,
+        jobs=jobs or max(2, available_cores() - 1),
+        memory=settings.check_memory_bytes or half_of_free_memory(),
+    )
+    scheduler = Scheduler(event.db, event.spool)
     thread = threading.Thread(target=scheduler.run, name="scheduler")
     ready(worker)
     thread.start()

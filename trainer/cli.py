@@ -8,13 +8,17 @@ import shutil
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from trainer.errors import Interrupted, SubmitError, TrainerError
 from trainer.options import recipe_options, start_training, train_options
 from trainer.verse.errors import VerseError
+from trainer.verse.text import sanitize, sanitize_lines
+
+if TYPE_CHECKING:
+    from trainer.verse.vocabulary import Vocabulary
 
 INTERRUPTED = 130  # the exit status of a program that Ctrl-C ended
 NOT_SUBMITTABLE = 3  # the exit status where this verse cannot be submitted, and another seed may give one that can
@@ -46,7 +50,7 @@ def corpus() -> None:
 
 @corpus.command("list")
 def corpus_list() -> None:
-    """List the corpora that have a name. Any other UTF-8 text file can be used, too.
+    """List the corpora that have a name. Any other text file, or a folder of them, can be used, too.
 
     \b
     Example:
@@ -68,7 +72,7 @@ def corpus_fetch(name: str) -> None:
     """
     from trainer.corpus import fetch_corpus
 
-    click.echo(f"{name} is in {fetch_corpus(name)}")
+    click.echo(sanitize(f"{name} is in {fetch_corpus(name)}"))
 
 
 @cli.command()
@@ -99,7 +103,9 @@ def train(**options: Any) -> None:
 
 @cli.command()
 @recipe_options()
-def generate(ckpt: Path, prompt: str, temperature: str, top_k: int, seed: int, tokens: int | None, lines: int) -> None:
+def generate(
+    ckpt: Path, prompt: str, near: bool, temperature: str, top_k: int, seed: int, tokens: int | None, lines: int
+) -> None:
     """Write a verse with a checkpoint. The same options give the same verse on every machine.
 
     \b
@@ -113,6 +119,7 @@ def generate(ckpt: Path, prompt: str, temperature: str, top_k: int, seed: int, t
     from trainer.verse.text import verse_text
 
     checkpoint = read_checkpoint(ckpt)
+    prompt = take_prompt(prompt, checkpoint.vocabulary, near)
     recipe = make_recipe(checkpoint, prompt, hundredths(temperature), seed, top_k, tokens, lines)
     model = verse_model(checkpoint)
     [written] = write_verses(model, checkpoint.vocabulary, [recipe], progress=True)
@@ -137,6 +144,7 @@ def generate(ckpt: Path, prompt: str, temperature: str, top_k: int, seed: int, t
 def audition(
     ckpt: Path,
     prompt: tuple[str, ...],
+    near: bool,
     temperature: tuple[str, ...],
     top_k: int,
     seed: int,
@@ -174,7 +182,9 @@ def audition(
         with closing(EventClient(Address.parse(to), say=click.echo)) as client:
             limits = fetch_event(client).limits
         lines = min(lines, limits.lines)
-    request = AuditionRequest(ckpt, prompt, temperatures, top_k, count, seed, tokens, lines, limits)
+    request = AuditionRequest(
+        ckpt, prompt, temperatures, top_k, count, seed, tokens, lines, limits, near or html is not None
+    )
     click.echo(run_audition(request, best, html, as_json=as_json))
 
 
@@ -198,6 +208,7 @@ def audition(
 def submit(
     ckpt: Path,
     prompt: str,
+    near: bool,
     temperature: str,
     top_k: int,
     seed: int,
@@ -231,6 +242,7 @@ def submit(
         raise click.UsageError("--to and --name go together; --ticket-file and --no-wait need them")
     address = Address.parse(to) if to is not None else None
     checkpoint = read_checkpoint(ckpt)
+    prompt = take_prompt(prompt, checkpoint.vocabulary, near)
     client, event, limits = None, None, DEFAULT_LIMITS
     if address is not None:
         client = EventClient(address, secret_for(address.url, ticket_file), say=click.echo)
@@ -242,7 +254,7 @@ def submit(
     recipe = make_recipe(checkpoint, prompt, hundredths(temperature), seed, top_k, tokens, lines)
     submission = make_submission(checkpoint, recipe, limits)
     path = save_bundle(submission, out)
-    click.echo(submission_message(submission, prompt, path))
+    click.echo(sanitize_lines(submission_message(submission, prompt, path)))
     if client is not None and event is not None and name is not None:
         enter_event(path, client, event, name, wait=not no_wait, say=click.echo)
 
@@ -258,7 +270,7 @@ def info(path: Path) -> None:
     """
     from trainer.report.info import describe
 
-    click.echo(describe(path))
+    click.echo(sanitize_lines(describe(path)))
 
 
 @cli.command()
@@ -285,7 +297,27 @@ def plot(runs: tuple[Path, ...], out: Path | None) -> None:
         from trainer.runtime.run import Run
 
         click.echo(plot_run_as_text(Run(runs[0]), shutil.get_terminal_size().columns, sys.stdout.encoding))
-    click.echo(f"wrote {picture}")
+    click.echo(sanitize(f"wrote {picture}"))
+
+
+def take_prompt(prompt: str, vocabulary: Vocabulary, near: bool) -> str:
+    """Return a prompt in characters that the model knows, and say if others were taken for some of it.
+
+    Args:
+        prompt: As it was typed.
+        vocabulary: What the model knows.
+        near: Whether others may be taken.
+
+    Raises:
+        TrainerError: The model does not know it.
+    """
+    from trainer.prompt import prepare_prompt
+    from trainer.verse.characters import clean
+
+    taken = prepare_prompt(prompt, vocabulary, near)
+    if taken != clean(prompt).text:
+        click.echo(f"The prompt was taken as “{sanitize(taken)}”, in characters that the model knows.", err=True)
+    return taken
 
 
 def main() -> None:
@@ -296,6 +328,7 @@ def main() -> None:
     try:
         cli.main(standalone_mode=False)
     except click.ClickException as error:
+        vars(error)["message"] = sanitize_lines(error.message)  # it may name a file
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
@@ -322,5 +355,6 @@ def main() -> None:
 
 def fail(message: str, code: int = 1) -> None:
     """End with one line on the error stream."""
+    message = sanitize_lines(message)
     click.echo(f"Error: {message}" if code != INTERRUPTED else message, err=True)
     sys.exit(code)

@@ -57,7 +57,9 @@ class TrainConfig:
         ConfigError: No such model could be submitted.
     """
 
-    corpus: str = "folio"  # a name or a path; in the records of a run, an absolute path
+    corpus: str = "folio"  # names and paths, a line each; in the records of a run, absolute paths
+    encoding: str = ""  # of the corpus's files; "": by their byte order marks, or UTF-8
+    strip_gutenberg: bool = False  # leave out the frame of Project Gutenberg's books
     preset: str = "small"  # which preset the sizes came from; for information only
     tokenizer: str = "char"  # "char" or "bpe"
     vocab_size: int = 0  # requested tokens of bpe; a short corpus gives fewer. 0 for char: its characters decide

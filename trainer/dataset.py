@@ -33,9 +33,9 @@ class Dataset:
 
     corpus: Corpus
     tokenizer: Tokenizer
-    train: torch.Tensor  # token ids of the first nine tenths, (N,)
-    val: torch.Tensor  # token ids of the last tenth, (M,)
-    tokens_per_character: float  # of the last tenth
+    train: torch.Tensor  # token ids of what comes before the validation split, (N,)
+    val: torch.Tensor  # token ids of the validation split, (M,)
+    tokens_per_character: float  # of the validation split
     baselines: Baselines
     model_config: ModelConfig
     key: bytes  # of the run's random numbers
@@ -83,7 +83,7 @@ def load_dataset(config: TrainConfig) -> Dataset:
         OptionError: The vocabulary does not fit into a bundle.
     """
     device = configure_device(config.device, config.threads)
-    corpus = load_corpus(config.corpus)
+    corpus = load_corpus(config.corpus, config.encoding, config.strip_gutenberg)
     train_text, val_text = corpus.text[: corpus.split], corpus.text[corpus.split :]
     tokenizer = new_tokenizer(config, corpus)
     check_header(tokenizer.vocabulary)

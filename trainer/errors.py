@@ -21,11 +21,15 @@ class UnknownCharacter(TrainerError):
         position: Its index in the prompt, from 0.
     """
 
-    def __init__(self, character: str, position: int, symbols: str = "") -> None:
+    def __init__(self, text: str, position: int, symbols: str = "", near: str = "") -> None:
+        character = text[position]
         known = symbols.replace("\n", "")
         shown = known if len(known) <= 100 else known[:100] + "…"
         why = "it does not occur in the corpus" if symbols else "half a surrogate pair is not a character"
-        advice = f"Write the prompt with these: {shown}" if symbols else "Type it again"
+        if near:
+            advice = f"Give --near to take the nearest that it knows: {near!r}"
+        else:
+            advice = f"Write the prompt with these: {shown}" if symbols else "Type it again"
         super().__init__(
             f"the model does not know {character!r} (U+{ord(character):04X}, character {position + 1} of the prompt): "
             f"{why}. {advice}"

@@ -44,7 +44,7 @@ def get_batch(
         in_pass = passes == number
         starts[in_pass] = offset + block_size * order[positions[in_pass]]
     index = torch.from_numpy(starts)[:, None] + torch.arange(block_size + 1)  # (B, T + 1)
-    rows = ids[index.to(ids.device)]
+    rows = ids[index.to(ids.device)].long()
     width = context or block_size
     return rows[:, :-1].reshape(-1, width), rows[:, 1:].reshape(-1, width)
 
@@ -96,6 +96,7 @@ def validation_loss(model: nn.Module, ids: Tensor, block_size: int, vocab_size: 
     model.eval()
     count = len(ids) - 1
     whole = count // block_size * block_size
+    ids = ids.long()
     x, y = ids[:whole].view(-1, block_size), ids[1 : whole + 1].view(-1, block_size)  # (windows, T)
     rows = max(1, min(EVAL_TOKENS[ids.device.type], EVAL_LOGITS // vocab_size) // block_size)
     pieces = list(zip(torch.split(x, rows), torch.split(y, rows), strict=True)) if whole else []

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from trainer.verse.vocabulary import Vocabulary
 
 TOKENS_PER_CHARACTER = "tokens_per_character"  # the key in a corpus's record
+CHUNK = 2**20  # tokens counted at once
 CONTINUATION, CONTINUATION_MASK = 0x80, 0xC0  # the two highest bits of a UTF-8 byte that does not begin a character
 
 
@@ -33,16 +34,19 @@ class Baselines:
             val: Token ids of the validation split, (M,).
             vocab_size: Number of tokens.
         """
-        V, context, target = vocab_size, val[:-1], val[1:]
-        counts = np.bincount(train, minlength=V)
+        V, context, target = vocab_size, val[:-1].astype(np.int64), val[1:].astype(np.int64)
+        counts, firsts = np.zeros(V, np.int64), np.zeros(V, np.int64)
+        pairs, places = np.unique(context * V + target, return_inverse=True)  # only those that are asked for
+        joint = np.zeros(len(pairs) + 1, np.int64)
+        for start in range(0, len(train), CHUNK):
+            chunk = train[start : start + CHUNK + 1].astype(np.int64)  # one more: the second of the last pair
+            counts += np.bincount(chunk[:CHUNK], minlength=V)
+            firsts += np.bincount(chunk[:-1], minlength=V)
+            found = chunk[:-1] * V + chunk[1:]
+            index = np.searchsorted(pairs, found).clip(max=len(pairs) - 1)
+            joint += np.bincount(np.where(pairs[index] == found, index, len(pairs)), minlength=len(pairs) + 1)
         unigram = np.log(len(train) + V) - np.log(counts[target] + 1).mean()
-        # A pair (a, b) is the number a*V + b; only those that occur are kept, since V may be large.
-        pairs, pair_counts = np.unique(train[:-1] * V + train[1:], return_counts=True)
-        val_pairs = context * V + target
-        index = np.searchsorted(pairs, val_pairs).clip(max=len(pairs) - 1)
-        joint = np.where(pairs[index] == val_pairs, pair_counts[index], 0)
-        first = np.bincount(train[:-1], minlength=V)[context]
-        bigram = (np.log(first + V) - np.log(joint + 1)).mean()
+        bigram = (np.log(firsts[context] + V) - np.log(joint[places] + 1)).mean()
         return cls(math.log(V), float(unigram), float(bigram))
 
 

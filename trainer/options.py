@@ -40,11 +40,26 @@ DEPENDENT_SETTINGS = {
     "block_size": {"short_context"},
     "n_embd": {"n_head"},
     "tokenizer": {"vocab_size"},
+    "corpus": {"encoding", "strip_gutenberg"},
 }
 MIN_MINUTES, MAX_MINUTES = 0.05, 7 * 24 * 60.0  # three seconds, since torch alone takes one to load; a week
 
 TRAIN_OPTIONS = [
-    click.option("--corpus", metavar="NAME|PATH", help="A corpus's name, or a text file.  [default: folio]"),
+    click.option(
+        "--corpus",
+        metavar="NAME|PATH",
+        multiple=True,
+        callback=lambda context, option, values: "\n".join(values) or None,
+        help="A corpus's name, a text file, or a folder of .txt files; may be repeated.  [default: folio]",
+    ),
+    click.option(
+        "--encoding", help="Encoding of the text files, such as cp1252.  [default: by their byte order mark, or UTF-8]"
+    ),
+    click.option(
+        "--strip-gutenberg/--keep-gutenberg",
+        default=None,
+        help="Cut what Project Gutenberg puts around a book.  [default: keep it, out of the validation split]",
+    ),
     click.option(
         "--preset",
         type=click.Choice([*PRESETS, "auto"]),
@@ -142,6 +157,12 @@ def recipe_options(*, many: bool = False) -> Callable[[Command], Command]:
             multiple=many,
             default=("",) if many else "",
             help=f"Text to continue{'; may be repeated' if many else ''}.  [default: a line feed]",
+        ),
+        click.option(
+            "--near",
+            is_flag=True,
+            help="Take the nearest characters that the model knows for those of the prompt that it does not."
+            f"{'  [default with --html]' if many else ''}",
         ),
         click.option(
             "--temperature",
@@ -252,7 +273,9 @@ def repeat_settings(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]
     config, corpus = read_config(Run(folder))
     if settings.get("preset") == "auto":
         raise OptionError("--preset auto chooses by the time, and a plan says how many steps: name a preset")
-    if "corpus" not in settings and load_corpus(config.corpus).sha256 != corpus["sha256"]:
+    is_same_text = not {"corpus", "encoding", "strip_gutenberg"} & settings.keys()
+    loaded = load_corpus(config.corpus, config.encoding, config.strip_gutenberg) if is_same_text else None
+    if loaded is not None and loaded.sha256 != corpus["sha256"]:
         raise corpus_changed(corpus["name"], folder)
     repeated = config.to_dict()
     changed = {name for name, value in settings.items() if name == "preset" or value != repeated[name]}

@@ -6,6 +6,7 @@ Decoding is in `trainer.verse.vocabulary`, since it is part of a verse.
 from __future__ import annotations
 
 import json
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 MIN_FREQUENCY = 2  # of a pair in the text to become a token: one occurrence teaches nothing
 PIECE_CHARACTERS = 1000  # of a piece of text, split at a line feed: short enough to share among threads
+CHARACTERS = 2**20  # encoded at once: a text of 60 MB must not take a gigabyte
 PIECES = 1000  # encoded at once, since the library keeps offsets and more for each
 
 
@@ -40,7 +42,7 @@ class Tokenizer(ABC):
         return self.vocabulary.size
 
     @abstractmethod
-    def encode(self, text: str) -> NDArray[np.int64]:
+    def encode(self, text: str) -> NDArray[np.int32]:
         """Return the token ids of a text, (N,).
 
         Raises:
@@ -71,8 +73,8 @@ class CharTokenizer(Tokenizer):
         if vocabulary.kind != "char":
             raise CheckpointError(f"expected a character tokenizer, but this one is of the kind {vocabulary.kind}")
         super().__init__(vocabulary)
-        self._codes = np.array([ord(symbol) for symbol in vocabulary.symbols])
-        self._order = np.argsort(self._codes)
+        self._ids = np.full(sys.maxunicode + 1, -1, np.int32)  # by code point; -1: not a token
+        self._ids[[ord(symbol) for symbol in vocabulary.symbols]] = np.arange(self.size)
 
     @classmethod
     def of(cls, text: str) -> CharTokenizer:
@@ -83,18 +85,19 @@ class CharTokenizer(Tokenizer):
         """
         return cls(Vocabulary.chars("".join(sorted(set(text)))))
 
-    def encode(self, text: str) -> NDArray[np.int64]:
+    def encode(self, text: str) -> NDArray[np.int32]:
         """Return the token ids, one per character.
 
         Raises:
             UnknownCharacter: A character is not a token.
         """
-        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4").astype(np.int64)
-        ids = self._order[np.searchsorted(self._codes, codes, sorter=self._order).clip(max=self.size - 1)]
-        unknown = np.flatnonzero(self._codes[ids] != codes)
-        if len(unknown):
-            raise UnknownCharacter(text[unknown[0]], int(unknown[0]), self.vocabulary.symbols)
-        encoded: NDArray[np.int64] = ids.astype(np.int64)
+        encoded = np.empty(len(text), np.int32)
+        for start in range(0, len(text), CHARACTERS):
+            piece = text[start : start + CHARACTERS]
+            ids = self._ids[np.frombuffer(piece.encode("utf-32-le", "surrogatepass"), dtype="<u4")]
+            if ids.min() < 0:
+                raise UnknownCharacter(text, start + int(ids.argmin()), self.vocabulary.symbols)
+            encoded[start : start + len(piece)] = ids
         return encoded
 
 
@@ -156,7 +159,7 @@ class BPETokenizer(Tokenizer):
         merges = [(ids[left], ids[right]) for left, right in pairs]
         return cls(Vocabulary.bpe(merges))
 
-    def encode(self, text: str) -> NDArray[np.int64]:
+    def encode(self, text: str) -> NDArray[np.int32]:
         """Return the token ids of any text, (N,).
 
         Raises:
@@ -165,11 +168,11 @@ class BPETokenizer(Tokenizer):
         try:
             text.encode()
         except UnicodeEncodeError as error:
-            raise UnknownCharacter(text[error.start], error.start) from None
+            raise UnknownCharacter(text, error.start) from None
         pieces = list(_pieces(text))
         groups = (pieces[start : start + PIECES] for start in range(0, len(pieces), PIECES))
         encoded = (self._library.encode_batch_fast(group, add_special_tokens=False) for group in groups)
-        return np.fromiter((token for group in encoded for piece in group for token in piece.ids), dtype=np.int64)
+        return np.fromiter((token for group in encoded for piece in group for token in piece.ids), dtype=np.int32)
 
 
 def _pieces(text: str) -> Iterator[str]:

@@ -52,6 +52,7 @@ from trainer.runtime.state import (
 )
 from trainer.runtime.threads import ThreadMonitor, describe_threads
 from trainer.schedule import context_length, learning_rate
+from trainer.text import wrap
 
 SAVE_SECONDS = 300.0  # the most training that a crash may cost between two evaluations
 
@@ -91,7 +92,9 @@ def train(
     check_out(out)
     ranks.check_config(config)
     dataset = load_dataset(config)
-    config = replace(config, corpus=dataset.corpus.source)  # an absolute path, valid in any folder
+    if ranks.is_main and dataset.corpus.notes:
+        print(wrap("\n".join(dataset.corpus.notes)), flush=True)
+    config = replace(config, corpus=dataset.corpus.source)  # absolute paths, valid in any folder
     budget = None
     if plan is None:
         budget = Budget(minutes, clock)

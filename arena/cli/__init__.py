@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from arena.cli import backup, bracket, demo, event, init, match, plan, serve, verify
+from arena.cli import backup, bracket, demo, entry, event, init, match, plan, serve, verify
+from trainer.verse.text import sanitize_lines
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    """Commands whose errors name files and words without what could steer a terminal."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except click.ClickException as error:
+            vars(error)["message"] = sanitize_lines(error.message)
+            raise
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="verse-arena", prog_name="arena")
 def main() -> None:
     """Check verses offline, and run an event where an audience votes for the best verse.
@@ -27,6 +42,7 @@ for command in (
     serve.serve,
     serve.worker,
     event.event,
+    entry.entry,
     bracket.bracket,
     match.match,
     backup.backup,

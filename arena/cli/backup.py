@@ -11,7 +11,7 @@ import click
 from arena.cli.options import folder_option, handle_errors, with_event
 from arena.cli.text import printable
 from arena.services.schemas import BackupReport
-from trainer.verse.text import pluralize
+from trainer.verse.text import pluralize, sanitize
 
 if TYPE_CHECKING:
     from arena.bootstrap import EventContext
@@ -53,8 +53,8 @@ def restore(backup_folder: Path, folder: Path) -> None:
     from arena.bootstrap import restore_event
 
     settings = restore_event(backup_folder, folder, now=time.time())
-    click.echo(f"the event {printable(settings.name)!r} is in {settings.dir}")
-    click.echo(f"next: arena serve --dir {settings.dir}")
+    click.echo(f"the event {printable(settings.name)!r} is in {sanitize(str(settings.dir))}")
+    click.echo(sanitize(f"next: arena serve --dir {settings.dir}"))
 
 
 def backup_line(report: BackupReport) -> str:

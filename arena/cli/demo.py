@@ -55,11 +55,12 @@ def demo(
       arena demo --headless --minutes 0.3
     """
     from arena.demo.demo import DemoOptions, run_demo
+    from trainer.verse.text import sanitize_lines
 
     if no_train and steps:
         raise click.UsageError("--no-train has no --steps: give one of them")
     options = DemoOptions(folder, minutes, steps, not no_train, headless, not no_open, lan)
     try:
-        run_demo(options, say=click.echo)
+        run_demo(options, say=lambda text: click.echo(sanitize_lines(text)))
     except KeyboardInterrupt:  # run_demo has said so
         sys.exit(INTERRUPTED)

@@ -1,4 +1,4 @@
-"""`arena event`: the organizer's commands for the event and its entries."""
+"""`arena event`: the organizer's commands for the event."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from arena.cli.options import confirm, with_event, yes_option
-from arena.cli.text import echo_lines, entry_lines, event_lines, short_id, state_lines
+from arena.cli.text import echo_lines, event_lines, limit_lines, state_lines
+from trainer.verse.text import pluralize
 
 if TYPE_CHECKING:
     from arena.bootstrap import EventContext
@@ -19,7 +20,7 @@ minutes_type = click.FloatRange(0, MAX_MINUTES, min_open=True)
 
 @click.group()
 def event() -> None:
-    """Show, open, close and publish the event.
+    """Show, open, close, limit, tidy and publish the event.
 
     \b
     Example:
@@ -39,20 +40,6 @@ def show(ctx: EventContext) -> None:
     from arena.services import queries
 
     echo_lines(event_lines(queries.console_view(ctx.db, now=time.time())))
-
-
-@event.command()
-@with_event
-def entries(ctx: EventContext) -> None:
-    """List the entries with their states and reasons. The list shows authors: keep it off the projector.
-
-    \b
-    Example:
-      arena event entries
-    """
-    from arena.services import queries
-
-    echo_lines(entry_lines(queries.list_entries(ctx.db)))
 
 
 @event.command("open")
@@ -104,43 +91,55 @@ def close_submissions(ctx: EventContext) -> None:
     echo_lines(state_lines(events.close_submissions(ctx.db, now=time.time())))
 
 
-@event.command()
-@click.argument("prefix", metavar="ENTRY")
-@click.option("--reason", required=True, help="One sentence, shown to the owner of the entry.")
+@event.command("limits")
+@click.option("--entries", type=click.IntRange(1), help="Owners who may have a verse in the event.")
+@click.option("--check-seconds", type=click.FloatRange(1), help="Processor seconds that the check of a verse may take.")
+@click.option("--check-mib", type=click.IntRange(1), help="MiB of memory that the check of a verse may take.")
+@with_event
+def set_limits(ctx: EventContext, entries: int | None, check_seconds: float | None, check_mib: int | None) -> None:
+    """Show the limits of entries, and set those that are given. What is in the event already stays in.
+
+    \b
+    Example:
+      arena event limits --entries 512
+    """
+    from arena.services import events
+
+    if entries is None and check_seconds is None and check_mib is None:
+        view = events.current_event(ctx.db)
+    else:
+        memory = None if check_mib is None else check_mib * 2**20
+        view = events.set_limits(
+            ctx.db, max_entries=entries, check_seconds=check_seconds, check_memory=memory, now=time.time()
+        )
+    echo_lines(limit_lines(view))
+
+
+@event.command("tidy")
 @yes_option
 @with_event
-def disqualify(ctx: EventContext, prefix: str, reason: str, yes: bool) -> None:
-    """Disqualify an entry. ENTRY is the beginning of its id. The other side wins its match.
+def tidy(ctx: EventContext, yes: bool) -> None:
+    """Remove the bundles of refused, replaced, withdrawn and expired entries, to free the disk.
+
+    What was in the draw, or may still come in, is kept. Verses, verdicts and digests stay in the database.
 
     \b
     Example:
-      arena event disqualify 3f9a01c2 --reason "It is a known poem."
+      arena event tidy
     """
-    from arena.services import bracket, queries
+    from arena.services import tidying
 
-    seen = queries.latest_record(ctx.db)
-    entry = queries.find_entry(ctx.db, prefix)
-    confirm(f"Disqualify entry {short_id(entry)}?", yes=yes)
-    bracket.disqualify(ctx.db, entry, reason, seen=seen, now=time.time())
-    click.echo(f"entry {short_id(entry)} is disqualified; `arena event reinstate {short_id(entry)}` reverses this")
-
-
-@event.command()
-@click.argument("prefix", metavar="ENTRY")
-@with_event
-def reinstate(ctx: EventContext, prefix: str) -> None:
-    """Reverse a disqualification. ENTRY is the beginning of the entry's id.
-
-    \b
-    Example:
-      arena event reinstate 3f9a01c2
-    """
-    from arena.services import bracket, queries
-
-    seen = queries.latest_record(ctx.db)
-    entry = queries.find_entry(ctx.db, prefix)
-    bracket.reinstate(ctx.db, entry, seen=seen, now=time.time())
-    click.echo(f"entry {short_id(entry)} is in the event again")
+    found = tidying.find_unneeded(ctx.db, ctx.bundles, now=time.time())
+    if not found:
+        click.echo("every bundle is needed")
+        return
+    for stored in found:
+        click.echo(f"{stored.size:>13,} bytes  {stored.digest[:16]}")
+    total = sum(stored.size for stored in found)
+    confirm(f"Remove {pluralize(len(found), 'bundle')}, {total:,} bytes?", yes=yes)
+    digests = [stored.digest for stored in found]
+    removed = tidying.remove_unneeded(ctx.db, ctx.bundles, digests, now=time.time())
+    click.echo(f"{pluralize(len(removed), 'bundle')} removed, {sum(stored.size for stored in removed):,} bytes")
 
 
 @event.command()

@@ -48,7 +48,19 @@ READING_SECONDS = 15.0  # in which a room reads two verses of some lines
     "--max-entries",
     default=EventRules.max_entries,
     show_default=True,
-    help="Maximum entries, replaced ones included.",
+    help="Maximum owners with a verse in the event.",
+)
+@click.option(
+    "--check-seconds",
+    default=EventRules.check_seconds,
+    show_default=True,
+    help="Maximum processor seconds for the check of a verse.",
+)
+@click.option(
+    "--check-mib",
+    default=EventRules.check_memory // 2**20,
+    show_default=True,
+    help="Maximum MiB of memory for the check of a verse.",
 )
 @click.option(
     "--database-url",
@@ -72,6 +84,8 @@ def init(
     match_seconds: float,
     revote_seconds: float,
     max_entries: int,
+    check_seconds: float,
+    check_mib: int,
     database_url: str | None,
     port: int,
     public_url: str,
@@ -82,9 +96,12 @@ def init(
     Example:
       arena init submissions/event --name "Poets of the lab"
     """
+    import os
     import time
 
     from arena.bootstrap import make_event
+    from arena.settings import privacy_warning
+    from trainer.verse.text import sanitize
 
     rules = EventRules(
         lines=lines,
@@ -95,6 +112,8 @@ def init(
         match_seconds=match_seconds,
         revote_seconds=revote_seconds,
         max_entries=max_entries,
+        check_seconds=check_seconds,
+        check_memory=check_mib * 2**20,
     )
     settings = make_event(
         positional or folder,
@@ -105,6 +124,9 @@ def init(
         public_url=public_url,
         now=time.time(),
     )
-    click.echo(f"the event {settings.name!r} is in {settings.dir}")
-    click.echo(f'the password of the console is "console_password" in {settings.dir / "secrets.json"}')
-    click.echo(f"next: arena serve --dir {settings.dir}")
+    shown = sanitize(str(settings.dir))
+    click.echo(f"the event {sanitize(settings.name)!r} is in {shown}")
+    click.echo(f'the password of the console is "console_password" in {shown}{os.sep}secrets.json')
+    if warning := privacy_warning(settings):
+        click.echo(sanitize(warning), err=True)
+    click.echo(f"next: arena serve --dir {shown}")

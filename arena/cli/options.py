@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 import click
 
 from arena.errors import ArenaError
+from trainer.verse.text import sanitize
 
 if TYPE_CHECKING:
     from arena.bootstrap import EventContext
@@ -29,7 +30,7 @@ folder_option = click.option(
     help="The event folder.",
 )
 jobs_option = click.option(
-    "--jobs", type=click.IntRange(1, 256), help="Bundles checked at the same time.  [default: cores less one]"
+    "--jobs", type=click.IntRange(1, 256), help="Bundles checked at the same time.  [default: by the number of cores]"
 )
 yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
@@ -42,10 +43,10 @@ def handle_errors(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except ArenaError as error:
-            raise click.ClickException(str(error)) from None
+            raise click.ClickException(sanitize(str(error))) from None
         except OSError as error:
             name = f"{error.filename}: " if error.filename else ""
-            raise click.ClickException(f"{name}{error.strerror or error}") from None
+            raise click.ClickException(sanitize(f"{name}{error.strerror or error}")) from None
 
     return run
 

@@ -54,10 +54,19 @@ def serve(
     """
     from arena.server.network import with_address
     from arena.server.server import serve as run
-    from arena.settings import load_settings
+    from arena.settings import load_settings, privacy_warning
+    from trainer.verse.text import sanitize
 
     settings = with_address(load_settings(folder), lan=lan, port=port, public_url=public_url)
-    run(settings, jobs=jobs, console_remote=console_remote, standby=standby, say=click.echo)
+    if warning := privacy_warning(settings):
+        click.echo(sanitize(warning), err=True)
+    run(
+        settings,
+        jobs=jobs,
+        console_remote=console_remote,
+        standby=standby,
+        say=lambda line: click.echo(sanitize(line)),
+    )
 
 
 @click.command()

@@ -101,16 +101,27 @@ def state_lines(view: EventView) -> Iterator[str]:
 
 
 def entry_lines(entries: Sequence[ConsoleEntry]) -> Iterator[str]:
-    """Write every entry: a line with id, state, author and first line, and one with the reason of an unusual state."""
+    """Write every entry: a line with its facts and its first line, and one with the reason of an unusual state."""
     for entry in entries:
         first_line = next((line for line in entry.text.splitlines() if line.strip()), "")
         duplicate = "  (another owner has entered the same verse)" if entry.duplicates else ""
         author = printable(entry.name)
-        yield f"{short_id(entry.entry)}  {entry.state:<12} {author}: {printable(first_line)}{duplicate}"
+        duplicate += "  (another owner's name looks the same)" if entry.alike else ""
+        owner, claimed = short_id(entry.owner), _clock(entry.claimed_at)
+        verse = f"{author}: {printable(first_line)}{duplicate}"
+        yield f"{short_id(entry.entry)}  {entry.state:<12} {claimed}  owner {owner}  {verse}"
         if entry.state not in ("verified", "waiting", "verifying"):
             yield f"{'':<{SHORT_ID}}  {'':<12} {printable(entry.reason)}"
     if not entries:
         yield "no entries yet"
+
+
+def limit_lines(view: EventView) -> Iterator[str]:
+    """Write the limits that the organizer can set during an event."""
+    rules = view.rules
+    yield f"at most {pluralize(rules.max_entries, 'owner')} with a verse in the event"
+    yield f"the check of a verse takes at most {rules.check_seconds:g} processor seconds"
+    yield f"the check of a verse takes at most {rules.check_memory // 2**20:,} MiB of memory"
 
 
 def _time_lines(view: EventView) -> Iterator[str]:

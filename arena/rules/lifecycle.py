@@ -21,6 +21,7 @@ MATCH_STATES = ("pending", "open", "closed")
 class Action(Enum):
     """An action in an event. The value names it in an error message."""
 
+    SET_LIMITS = "setting the limits"
     OPEN_SUBMISSIONS = "opening submissions"
     SET_CLOSING_TIME = "setting the closing time"
     CLOSE_SUBMISSIONS = "closing submissions"
@@ -47,6 +48,7 @@ _PUT_OUT: Mapping[EventState, tuple[EventState, ...]] = {"open": ("open",), "clo
 
 # For each action: the states that allow it, and for each of those the states it may lead to.
 TRANSITIONS: Mapping[Action, Mapping[EventState, tuple[EventState, ...]]] = {
+    Action.SET_LIMITS: {"draft": ("draft",), "open": ("open",), "closed": ("closed",)},
     Action.OPEN_SUBMISSIONS: {"draft": ("open",), "closed": ("open",)},
     Action.SET_CLOSING_TIME: {"draft": ("draft",), "open": ("open",)},
     Action.CLOSE_SUBMISSIONS: {"open": ("closed",)},

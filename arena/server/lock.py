@@ -58,6 +58,8 @@ class EventLock:
         return self
 
     def _lock(self) -> sqlite3.Connection:
+        with contextlib.suppress(OSError):  # said below
+            self._path.touch(mode=0o600)  # whoever can read it could keep it locked
         connection = sqlite3.connect(self._path, isolation_level=None, timeout=BUSY_MS / 1000)
         try:
             connection.execute("BEGIN IMMEDIATE")

@@ -63,14 +63,14 @@ def serve(
     from arena.bootstrap import open_event
     from arena.server.standby import Standby
     from arena.services.events import current_event
-    from arena.services.uploads import sweep_parts
+    from arena.services.uploads import clear_leftovers
 
     if console_remote and not settings.public_url.startswith("https:"):
         raise SettingsError("--console-remote needs an address with TLS: name it with --public-url https://...")
     with EventLock(settings.lock, settings.base_url), hold_port(settings.host, settings.port):
         event = open_event(settings)
         current_event(event.db)
-        sweep_parts(event.db, event.bundles, event.spool)
+        clear_leftovers(event.db, event.bundles, event.spool)
         for path in settings.incoming.glob("form-*"):  # copies of forms that a crash left behind
             path.unlink(missing_ok=True)
         connections = raise_descriptor_limit()
@@ -153,11 +153,14 @@ def web_server(host: str, port: int, connections: int) -> Any:
 
 def _announce(settings: Settings, connections: int, say: Callable[[str], None], stop: Any) -> None:
     """Print the addresses as soon as the server answers."""
+    from arena.verification import runner
+
     deadline = time.monotonic() + READY_SECONDS
     while not is_answering(settings):
         if stop.wait(0.05) or time.monotonic() > deadline:
             return
     local = f"http://127.0.0.1:{settings.port}"
+    kept = runner.unenforced_rights()
     for line in (
         f"{settings.name}",
         f"  phones   {settings.base_url}/",
@@ -165,6 +168,7 @@ def _announce(settings: Settings, connections: int, say: Callable[[str], None], 
         f"  console  {settings.console_url}",
         f'           its password is the "console_password" in {settings.dir / "secrets.json"}',
         f"  carries {connections // CONNECTIONS_PER_PHONE:,} phones at once ({connections:,} connections)",
+        *(f"  warning: a check keeps its access to {right}: this system cannot take it away" for right in kept),
         "Ctrl-C ends it; everything that was confirmed is saved.",
     ):
         say(line)

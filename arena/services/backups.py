@@ -10,6 +10,7 @@ from arena.services.schemas import BackupReport
 from arena.settings import SECRETS_FILE, SETTINGS_FILE, Settings, settings_with
 from arena.store import backup
 from arena.store.unit_of_work import Database
+from trainer.verse.files import write_atomically
 
 
 def back_up(db: Database, settings: Settings, folder: Path, *, now: float) -> BackupReport:
@@ -42,7 +43,7 @@ def back_up(db: Database, settings: Settings, folder: Path, *, now: float) -> Ba
     bundles = (*copied.needed, *kept)
     n_copied = backup.copy_bundles(bundles, here, there)
     backup.copy_file(settings.dir / SECRETS_FILE, folder / SECRETS_FILE)
-    (folder / SETTINGS_FILE).write_bytes(settings_with(settings.dir / SETTINGS_FILE, database_url=None))
+    write_atomically(folder / SETTINGS_FILE, settings_with(settings.dir / SETTINGS_FILE, database_url=None))
     manifest = backup.Manifest(backup.FORMAT, copied.event, now, copied.record, copied.hash, len(bundles))
     backup.write_manifest(folder, manifest)
     return BackupReport(copied.event, copied.record, copied.hash, len(bundles), n_copied)

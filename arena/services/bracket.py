@@ -1,6 +1,6 @@
-"""The bracket: it is drawn; its matches are opened, closed and undone; entries are disqualified and reinstated.
+"""The bracket: it is drawn; its matches are opened, closed and undone.
 
-Nobody edits who meets whom. `rules.bracket.resolve_bracket` computes it from the decisions so far, and `_settle` writes
+Nobody edits who meets whom. `rules.bracket.resolve_bracket` computes it from the decisions so far, and `settle` writes
 what has changed after a closed match, a disqualification or an undone decision.
 """
 
@@ -15,7 +15,6 @@ from arena.errors import (
     AnotherMatchOpen,
     BadSetting,
     EntriesPending,
-    EntryNotFound,
     MatchDecided,
     MatchNotFound,
     MatchNotOpen,
@@ -27,7 +26,6 @@ from arena.errors import (
     VotesCast,
     WordMissing,
     WordTaken,
-    WrongState,
 )
 from arena.rules.bracket import (
     MAX_PLACES,
@@ -39,10 +37,10 @@ from arena.rules.bracket import (
     resolve_bracket,
 )
 from arena.rules.draw import draw_digest, draw_seeds
-from arena.rules.lifecycle import LIVE, UNDECIDED, Action, EventState, is_closing_due, is_grace_over
+from arena.rules.lifecycle import UNDECIDED, Action, EventState, is_closing_due, is_grace_over
 from arena.rules.results import decide
 from arena.rules.tally import Tally, outcome
-from arena.services.entries import expire, expire_claims, may_reinstate
+from arena.services.entries import expire, expire_claims
 from arena.services.events import STATE_CHANGES, clean_name, close, move, require, the_event, view_of
 from arena.services.log import append, require_unchanged
 from arena.services.queries import BracketView, read_podium
@@ -57,13 +55,6 @@ MATCH_CHANGES = {  # kinds of log records that change a match, in words
     "match-settled": "the result of {match} changed",
     "match-undone": "{match} was undone",
 }
-ENTRY_CHANGES = {
-    "entry-disqualified": "this entry was disqualified",
-    "entry-reinstated": "this entry was let in again",
-    "entry-withdrawn": "this entry was withdrawn",
-    "entry-replaced": "this entry was replaced",
-}
-MAX_REASON = 200  # characters of a disqualification's reason
 MAX_WORD = 80  # characters of a draw word
 MAX_SECONDS = 86_400.0  # a match of more than a day is a typing error
 
@@ -130,7 +121,7 @@ def draw_bracket(
             place = {"position": position, "round": match.round, "slot": match.slot, "kind": match.kind}
             session.add(Match(id=match.id, state="pending", **place))
         session.flush()
-        _settle(session, event, Action.DRAW_BRACKET, now)
+        settle(session, event, Action.DRAW_BRACKET, now)
         return view_of(event)
 
 
@@ -312,59 +303,8 @@ def undo_match(db: Database, match_id: str, *, seen: int | None = None, now: flo
         match.decided_poll = match.decided_upper_id = match.decided_lower_id = match.decided_winner_id = None
         match.decision = match.tallies = None
         append(session, "match-undone", {"match": match_id, "poll": match.poll}, now=now)
-        _settle(session, event, Action.UNDO_MATCH, now)
+        settle(session, event, Action.UNDO_MATCH, now)
         return BracketView.load(session, now).find(match_id)
-
-
-def disqualify(db: Database, entry_id: str, reason: str, *, seen: int | None = None, now: float) -> None:
-    """Disqualify an entry. The other side wins its open or next match.
-
-    Args:
-        db: the event's database.
-        entry_id: the entry.
-        reason: one line, which its owner reads.
-        seen: number of the log's latest record that the caller was shown; None: not checked.
-        now: seconds since the epoch.
-
-    Raises:
-        AlreadyDone: The entry has changed since the caller was shown it.
-        EntryNotFound: There is none.
-        BadName: The reason is not one line of 1 to 200 characters.
-        WrongState: The entry does not take part, or the event is over.
-    """
-    reason = clean_name(reason, MAX_REASON, "a reason")
-    with db.writing() as session:
-        event, entry = _entry(session, entry_id, Action.DISQUALIFY, seen)
-        if entry.state == "disqualified":
-            return
-        if entry.state not in LIVE:
-            raise WrongState("disqualifying this verse", event.state, "one that it is still in")
-        entry.state, entry.code, entry.reason, entry.lease_until = "disqualified", "disqualified", reason, None
-        append(session, "entry-disqualified", {"entry": entry_id}, now=now)
-        _settle(session, event, Action.DISQUALIFY, now)
-
-
-def reinstate(db: Database, entry_id: str, *, seen: int | None = None, now: float) -> None:
-    """Reinstate a disqualified entry, and resolve the bracket again.
-
-    Args:
-        db: the event's database.
-        entry_id: the entry.
-        seen: number of the log's latest record that the caller was shown; None: not checked.
-        now: seconds since the epoch.
-
-    Raises:
-        AlreadyDone: The entry has changed since the caller was shown it.
-        EntryNotFound: There is none.
-        WrongState: It is not disqualified, was never verified, or the bracket was drawn without it.
-    """
-    with db.writing() as session:
-        event, entry = _entry(session, entry_id, Action.REINSTATE, seen)
-        if not may_reinstate(event, entry):
-            raise WrongState("reinstating this verse", event.state, "one that it was verified for")
-        entry.state, entry.code, entry.reason = "verified", None, None
-        append(session, "entry-reinstated", {"entry": entry_id}, now=now)
-        _settle(session, event, Action.REINSTATE, now)
 
 
 def close_due(db: Database, *, now: float) -> list[MatchResult]:
@@ -408,17 +348,6 @@ def _match(session: Session, match_id: str, seen: int | None) -> tuple[Event, Ma
     return the_event(session), match
 
 
-def _entry(session: Session, entry_id: str, action: Action, seen: int | None) -> tuple[Event, Entry]:
-    """Return the event and an entry that has not changed, if the event's state allows the action."""
-    event = the_event(session)
-    require_unchanged(session, seen, ENTRY_CHANGES, entry=entry_id)
-    require(event, action)
-    entry = session.get(Entry, entry_id)
-    if entry is None:
-        raise EntryNotFound
-    return event, entry
-
-
 def _tally(session: Session, match: Match) -> Tally:
     """Count the votes of the open round of a match."""
     query = select(Vote.choice, func.count()).where(
@@ -443,11 +372,18 @@ def _count(session: Session, event: Event, match: Match, tally: Tally, now: floa
         return
     match.decided_poll, match.decided_upper_id, match.decided_lower_id = match.poll, decision.upper, decision.lower
     match.decided_winner_id, match.decision = decision.winner, decision.by
-    _settle(session, event, Action.CLOSE_MATCH, now)
+    settle(session, event, Action.CLOSE_MATCH, now)
 
 
-def _settle(session: Session, event: Event, action: Action, now: float) -> None:
-    """Write what follows from the decisions so far: each match's sides and winner, and the event's state."""
+def settle(session: Session, event: Event, action: Action, now: float) -> None:
+    """Write what follows from the decisions so far: each match's sides and winner, and the event's state.
+
+    Args:
+        session: a writing transaction.
+        event: its event.
+        action: what was done.
+        now: seconds since the epoch.
+    """
     session.flush()
     rows = {row.id: row for row in session.scalars(select(Match).order_by(Match.position))}
     if not rows:

@@ -7,35 +7,41 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import false, func, select
 from sqlalchemy.orm import Session
 
 from arena.errors import (
     BadClaim,
     EntryNotFound,
     LittleSpace,
+    OtherModel,
     OverLimits,
     QuotaReached,
     SubmissionsClosed,
     SubmissionsNotOpen,
     WrongState,
 )
+from arena.rules.bracket import MAX_PLACES
 from arena.rules.lifecycle import GIVEN_UP, LIVE, UNDECIDED, Action, allows, is_drawn, is_grace_over, state_at
 from arena.services.events import clean_name, the_event
 from arena.services.identity import Identity, identify
 from arena.services.log import append, salted
 from arena.services.receipts import sign
 from arena.services.schemas import EntryStatus, Receipt
+from arena.services.verification import enqueue, queue_places
 from arena.store.bundles import BundleStore
 from arena.store.schema import Entry, Event, Owner
 from arena.store.spool import Spool
 from arena.store.unit_of_work import Database
+from arena.verification.cost import MIB, Cost, estimate_cost
 from trainer.verse import strictjson
+from trainer.verse.characters import appearance_fault
 from trainer.verse.claim import LENGTH_BYTES, Claim, header_length, parse_claim
 from trainer.verse.errors import BundleError
 from trainer.verse.text import pluralize
 
 MAX_AUTHOR = 40  # characters of a display name: one line on a phone
+IDLE_SECONDS = 900.0  # without bytes, until a claim expires while submissions are open
 MAX_PROVENANCE = 32 * 2**10  # bytes kept in the database; the bundle has all of it
 TOO_CLOSE = "too-close"  # code of an UNDECIDED verdict, which is nobody's fault
 
@@ -72,41 +78,45 @@ def take_claim(
         BadSecret: The secret has the wrong form.
         BadName: The name is not one line of 1 to 40 characters.
         BadClaim: The header is not that of a bundle.
-        OverLimits: The verse is longer than the event allows, or empty.
+        OverLimits: The verse is longer than the event allows, empty, cannot be shown, or its check costs more than the
+            event allows.
         SubmissionsNotOpen: Submissions are not open yet.
         SubmissionsClosed: Submissions are closed.
-        QuotaReached: The owner, or the event, has too many entries.
-        LittleSpace: The disk is nearly full.
+        OtherModel: Submissions are closed, and it is not the model of the undecided verse that it would replace.
+        QuotaReached: The owner has too many entries, or all places of the event are taken.
+        LittleSpace: The disk has no room that is not promised to others.
     """
-    with db.reading() as session:
-        owner = identify(session, secret).owner_id
-    name = clean_name(name, MAX_AUTHOR, "an author's name")
     digest = hashlib.sha256(header).hexdigest()
-    entry_id = entry_id_of(owner, digest)
+    with db.reading() as session:  # what can be refused without reading the header comes first
+        owner = identify(session, secret).owner_id
+        entry_id = entry_id_of(owner, digest)
+        entry = session.get(Entry, entry_id)
+        if entry is None or entry.state in GIVEN_UP:
+            _check_owner(session, the_event(session), owner, entry, now)
+    name = clean_name(name, MAX_AUTHOR, "an author's name")
     claim = _parse(header)
-    spool.start(entry_id, header)  # bytes before the row; a part without a row is removed at the next start
-    try:
+    if fault := appearance_fault(claim.text, claim.prompt):  # before the transaction: a prompt may be long
+        raise OverLimits(f"the verse cannot be shown to an audience: {fault}; choose another verse")
+    cost = estimate_cost(claim)
+    kept = entry.bundle if entry and entry.bundle and bundles.is_whole(entry.bundle) else None
+    with spool.lock(entry_id):
         with db.writing() as session:
             event = the_event(session)
             entry = session.get(Entry, entry_id)
             repeated = entry is not None
             if entry is None or entry.state in GIVEN_UP:
-                _admit(session, spool, event, owner, claim, entry, now)
-                entry = _enter(session, bundles, event, entry, owner, digest, name, claim, now)
+                _admit(session, spool, event, owner, claim, cost, entry, now)
+                entry = _enter(session, event, entry, owner, digest, name, claim, cost, kept, now)
             elif entry.name != name and allows(event.state, Action.RENAME_ENTRY):
                 entry.name = name
                 append(session, "entry-renamed", {"entry": entry_id}, now=now)
-            if entry.state == "receiving" and repeated and spool.size(entry_id) < entry.received:
-                entry.received = entry.header_bytes  # the disk lost some: start again
-            kept = entry.state == "receiving"
+            if entry.state == "receiving" and repeated:
+                entry.heard_at = now
+                if spool.size(entry_id) < entry.received:
+                    entry.received = entry.header_bytes  # the disk lost some: start again
             receipt = make_receipt(entry, repeated, key)
-    except BaseException:
-        with db.reading() as session:
-            if (entry := session.get(Entry, entry_id)) is None or entry.state != "receiving":
-                spool.drop(entry_id)
-        raise
-    if not kept:
-        spool.drop(entry_id)
+        if entry.state == "receiving":
+            spool.start(entry_id, header)  # after the row: `uploads.drop_parts` removes parts that no row receives
     return receipt
 
 
@@ -174,14 +184,28 @@ def withdraw(db: Database, entry_id: str, secret: str, *, now: float) -> EntrySt
 
 
 def expire_claims(db: Database, *, now: float) -> int:
-    """Let claims expire whose tensors did not follow within the grace time; return how many."""
+    """Let claims expire whose tensors did not follow within the grace time; return how many.
+
+    While submissions are open, those expire of which nothing has arrived for a while: others need their places and
+    their bytes of the disk. They may be claimed again. After the closing, a claim waits until the grace time ends.
+    """
+
+    def late(session: Session) -> Any:
+        event = the_event(session)
+        receiving = select(Entry).where(Entry.state == "receiving")
+        if _is_open(event, now):
+            return receiving.where(Entry.heard_at < now - IDLE_SECONDS)
+        return receiving if is_grace_over(event, now) else receiving.where(false())
+
     with db.reading() as session:
-        if not is_grace_over(the_event(session), now) or not session.scalar(_count(Entry.state == "receiving")):
+        if session.scalars(late(session).limit(1)).first() is None:
             return 0
     with db.writing() as session:
-        if not is_grace_over(the_event(session), now):
-            return 0
-        return expire(session, session.scalars(select(Entry).where(Entry.state == "receiving")).all(), now=now)
+        is_open = _is_open(the_event(session), now)
+        entries = session.scalars(late(session)).all()
+        for entry in entries:
+            entry.reason = f"no bytes arrived for {IDLE_SECONDS / 60:.0f} minutes: submit it again" if is_open else None
+        return expire(session, entries, now=now)
 
 
 def expire(session: Session, entries: Sequence[Entry], *, now: float) -> int:
@@ -210,14 +234,9 @@ def entry_id_of(owner: str, claim_digest: str) -> str:
 
 
 def may_reinstate(event: Event, entry: Entry) -> bool:
-    """Whether a disqualified entry can take part again: it was verified, and it is in the bracket if there is one."""
+    """Whether a disqualified entry can take part again: it is in the bracket if there is one."""
     in_bracket = entry.seed is not None or not is_drawn(event.state)
-    return (
-        allows(event.state, Action.REINSTATE)
-        and entry.state == "disqualified"
-        and entry.verdict == "PASS"
-        and in_bracket
-    )
+    return allows(event.state, Action.REINSTATE) and entry.state == "disqualified" and in_bracket
 
 
 def reason_of(entry: Entry, place: int | None) -> str:
@@ -248,14 +267,6 @@ def reason_of(entry: Entry, place: int | None) -> str:
             return entry.reason or "it does not take part"
 
 
-def queue_place(session: Session, entry: Entry) -> int | None:
-    """Return an entry's place in the queue while it waits: 1 is checked next."""
-    if entry.state != "waiting" or entry.queued_at is None:
-        return None
-    earlier = (Entry.queued_at < entry.queued_at) | ((Entry.queued_at == entry.queued_at) & (Entry.id < entry.id))
-    return 1 + (session.scalar(_count(Entry.state == "waiting", earlier)) or 0)
-
-
 def _parse(header: bytes) -> Claim:
     try:
         total = header_length(header[:LENGTH_BYTES])
@@ -267,10 +278,19 @@ def _parse(header: bytes) -> Claim:
 
 
 def _admit(
-    session: Session, spool: Spool, event: Event, owner: str, claim: Claim, entry: Entry | None, now: float
+    session: Session,
+    spool: Spool,
+    event: Event,
+    owner: str,
+    claim: Claim,
+    cost: Cost,
+    entry: Entry | None,
+    now: float,
 ) -> None:
     """Refuse a claim that the event's rules do not allow now."""
-    _check_open(session, event, owner, now)
+    _check_owner(session, event, owner, entry, now)
+    if not _is_open(event, now):
+        _check_same_model(_latest(session, owner), claim)
     lines = sum(1 for line in claim.text.split("\n") if line.strip(" "))
     if not 1 <= lines <= event.lines:
         allowed = f"at most {event.lines}" if lines else "at least one"
@@ -293,6 +313,37 @@ def _admit(
             prompt_characters=len(claim.prompt),
             max_prompt_characters=event.prompt_characters,
         )
+    if cost.seconds > event.check_seconds:
+        raise OverLimits(
+            f"the check of this verse takes about {cost.seconds:,.0f} seconds and this event allows "
+            f"{event.check_seconds:,.0f}: write it with a smaller model, or a shorter prompt and fewer tokens",
+            seconds=cost.seconds,
+            max_seconds=event.check_seconds,
+        )
+    if cost.memory > event.check_memory:
+        raise OverLimits(
+            f"the check of this verse takes {cost.memory // MIB:,} MiB of memory and this event allows "
+            f"{event.check_memory // MIB:,}: write it with a smaller model, or a shorter prompt and fewer tokens",
+            memory=cost.memory,
+            max_memory=event.check_memory,
+        )
+    promised = select(func.coalesce(func.sum(Entry.size - Entry.received), 0)).where(Entry.state == "receiving")
+    free = spool.free_bytes() - session.scalars(promised).one()
+    if free < claim.size:
+        raise LittleSpace(free, claim.size)
+
+
+def _check_owner(session: Session, event: Event, owner: str, entry: Entry | None, now: float) -> None:
+    """Refuse an owner who may not enter a verse now, whatever the verse.
+
+    Args:
+        session: any transaction.
+        event: its event.
+        owner: the owner's id.
+        entry: the owner's earlier entry with the same claim.
+        now: seconds since the epoch.
+    """
+    _check_open(session, event, owner, now)
     by_owner = Entry.owner_id == owner
     undecided = session.scalar(_count(by_owner, Entry.state.in_(UNDECIDED))) or 0
     if undecided >= event.max_open:
@@ -305,19 +356,38 @@ def _admit(
             f"you have entered {pluralize(event.max_claims, 'verse')}, and no more are taken from one person",
             limit=event.max_claims,
         )
-    if entry is None and (session.scalar(_count()) or 0) >= event.max_entries:
+    check_place(session, event, owner)
+
+
+def check_place(session: Session, event: Event, owner: str) -> None:
+    """Check that the bracket has a place for an owner. All verses of one owner share it, since only one can stay.
+
+    Args:
+        session: any transaction.
+        event: its event.
+        owner: the owner's id.
+
+    Raises:
+        QuotaReached: All places are taken by others.
+    """
+    others = select(func.count(Entry.owner_id.distinct())).where(Entry.state.in_(LIVE), Entry.owner_id != owner)
+    limit = min(event.max_entries, MAX_PLACES)
+    if (session.scalar(others) or 0) >= limit:
         raise QuotaReached(
-            f"this event has its maximum of {event.max_entries:,} verses: tell the organizer", limit=event.max_entries
+            f"all {limit:,} places of this event are taken: ask the organizer, who can allow up to {MAX_PLACES:,}",
+            limit=limit,
         )
-    if (free := spool.free_bytes() - claim.size) < spool.min_free:
-        raise LittleSpace(free, spool.min_free)
+
+
+def _is_open(event: Event, now: float) -> bool:
+    return state_at(event, now) == "open"
 
 
 def _check_open(session: Session, event: Event, owner: str, now: float) -> None:
-    """Refuse an owner who may not enter a verse now."""
+    """Refuse an owner who may not enter a verse now: once submissions are closed, only an undecided one is replaced."""
     if event.state == "draft":
         raise SubmissionsNotOpen
-    if state_at(event, now) == "open":
+    if _is_open(event, now):
         return
     if allows(event.state, Action.SEND_CLAIM) and not is_grace_over(event, now) and _was_too_close(session, owner):
         return
@@ -326,23 +396,51 @@ def _check_open(session: Session, event: Event, owner: str, now: float) -> None:
 
 def _was_too_close(session: Session, owner: str) -> bool:
     """Whether the owner's latest verse was refused for a decision too close to call, and none is in."""
-    query = select(Entry.state, Entry.code).where(Entry.owner_id == owner, Entry.state != "withdrawn")
-    rows = session.execute(query.order_by(Entry.claimed_at.desc(), Entry.id)).all()
-    return bool(rows) and tuple(rows[0]) == ("refused", TOO_CLOSE) and all(row.state not in LIVE for row in rows)
+    latest = _latest(session, owner)
+    if latest is None or (latest.state, latest.code) != ("refused", TOO_CLOSE):
+        return False
+    return not session.scalar(_count(Entry.owner_id == owner, Entry.state.in_(LIVE)))
+
+
+def _latest(session: Session, owner: str) -> Entry | None:
+    """Return the owner's latest claim that was not withdrawn."""
+    query = select(Entry).where(Entry.owner_id == owner, Entry.state != "withdrawn")
+    return session.scalars(query.order_by(Entry.claimed_at.desc(), Entry.id).limit(1)).first()
+
+
+def _check_same_model(replaced: Entry | None, claim: Claim) -> None:
+    """Refuse another model than that of the undecided verse, which the claim is to replace after the closing.
+
+    The owner had time for another recipe only: everybody else's training had to end at the closing.
+    """
+    facts = replaced.facts if replaced else {}
+    parts = {
+        "weights": (facts.get("tensors_sha256"), claim.tensors_sha256),
+        "configuration": (facts.get("config"), claim.config.to_dict()),
+        "tokenizer": (facts.get("tokenizer_sha256"), tokenizer_digest(claim)),
+    }
+    if others := [name for name, (before, now) in parts.items() if before != now]:
+        raise OtherModel(" and ".join(others))
+
+
+def tokenizer_digest(claim: Claim) -> str:
+    """Compute the SHA-256 of a claim's tokenizer as canonical JSON."""
+    return hashlib.sha256(strictjson.dump(claim.vocabulary.to_dict())).hexdigest()
 
 
 def _enter(
     session: Session,
-    bundles: BundleStore,
     event: Event,
     entry: Entry | None,
     owner: str,
     digest: str,
     name: str,
     claim: Claim,
+    cost: Cost,
+    kept: str | None,
     now: float,
 ) -> Entry:
-    """Make the row of an entry, or use the row of an earlier entry with the same claim."""
+    """Make the row of an entry, or use the row of an earlier entry with the same claim, whose bundle may be kept."""
     if session.get(Owner, owner) is None:
         session.add(Owner(id=owner, created_at=now))
         session.flush()
@@ -359,14 +457,15 @@ def _enter(
             facts=_facts(claim),
         )
         session.add(entry)
-    entry.name, entry.claimed_at = name, now
-    entry.code = entry.reason = entry.verdict = None
-    if entry.bundle is not None and bundles.has(entry.bundle):
-        entry.state, entry.queued_at, entry.received = "waiting", now, entry.size
-    else:
-        entry.state, entry.queued_at, entry.received, entry.bundle = "receiving", None, entry.header_bytes, None
+    entry.name, entry.claimed_at, entry.heard_at = name, now, now
+    entry.cost, entry.memory = cost.seconds, cost.memory
+    entry.code = entry.reason = entry.verdict = entry.turn_at = None
+    entry.state, entry.received, entry.bundle = "receiving", entry.header_bytes, kept
     session.flush()
     append(session, "claim-taken", {"entry": entry.id, "claim": salted(event.salt, digest)}, now=now)
+    if kept is not None:
+        entry.received = entry.size
+        enqueue(session, entry, now=now)
     return entry
 
 
@@ -381,6 +480,7 @@ def _facts(claim: Claim) -> dict[str, Any]:
         "provenance": provenance,
         "n_params": claim.config.n_params,
         "tensors_sha256": claim.tensors_sha256,
+        "tokenizer_sha256": tokenizer_digest(claim),
     }
 
 
@@ -424,7 +524,7 @@ def make_receipt(entry: Entry, repeated: bool, key: str) -> Receipt:
 
 
 def _status(session: Session, event: Event, entry: Entry, now: float) -> EntryStatus:
-    place = queue_place(session, entry)
+    place = queue_places(session).get(entry.id) if entry.state == "waiting" else None
     return EntryStatus(
         entry=entry.id,
         name=entry.name,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from arena.errors import AnotherMatchOpen, BadName, BadSetting, EntriesPending, EventExists, NoEvent, WrongState
-from arena.rules.bracket import MIN_ENTRIES
+from arena.rules.bracket import MAX_PLACES, MIN_ENTRIES
 from arena.rules.draw import salt_digest
 from arena.rules.lifecycle import (
     UNDECIDED,
@@ -25,8 +26,10 @@ from arena.services.recount import check_results
 from arena.services.schemas import EventRules, EventView
 from arena.store.schema import THE_EVENT, Entry, Event, Match
 from arena.store.unit_of_work import Database
+from arena.verification.cost import MIN_MEMORY
+from trainer.verse.characters import clean_line
+from trainer.verse.errors import LineError
 from trainer.verse.identity import new_secret
-from trainer.verse.text import is_control
 
 STATE_CHANGES = {  # kinds of log records that change the event's state, in words
     "submissions-opened": "submissions were opened",
@@ -97,6 +100,43 @@ def current_event(db: Database) -> EventView:
     """
     with db.reading() as session:
         return view_of(the_event(session))
+
+
+def set_limits(
+    db: Database,
+    *,
+    max_entries: int | None = None,
+    check_seconds: float | None = None,
+    check_memory: int | None = None,
+    seen: int | None = None,
+    now: float,
+) -> EventView:
+    """Set limits of entries, before the bracket is drawn. Entries that are in stay in.
+
+    Args:
+        db: the event's database.
+        max_entries: owners with a verse in the event; None: as it is.
+        check_seconds: seconds of one processor core that the check of a verse may take; None: as it is.
+        check_memory: bytes that it may use; None: as it is.
+        seen: number of the log's latest record that the caller was shown; None: not checked.
+        now: seconds since the epoch.
+
+    Raises:
+        AlreadyDone: The event has changed since the caller was shown it.
+        BadSetting: A limit is out of bounds.
+        WrongState: The bracket is drawn.
+    """
+    given = {"max_entries": max_entries, "check_seconds": check_seconds, "check_memory": check_memory}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    with db.writing() as session:
+        event = the_event(session)
+        require_unchanged(session, seen, {**STATE_CHANGES, "limits-set": "other limits were set"})
+        require(event, Action.SET_LIMITS)
+        check_rules(replace(rules_of(event), **changes))
+        for name, value in changes.items():
+            setattr(event, name, value)
+        append(session, "limits-set", changes, now=now)
+        return view_of(event)
 
 
 def open_submissions(
@@ -312,7 +352,9 @@ def check_rules(rules: EventRules) -> None:
         "grace_seconds": (0, 7 * 86_400),
         "max_open": (1, 1_000),
         "max_claims": (1, 10_000),
-        "max_entries": (1, 100_000),
+        "max_entries": (1, MAX_PLACES),
+        "check_seconds": (1, 86_400),
+        "check_memory": (MIN_MEMORY, 2**40),
         "prompt_characters": (1, 65_536),
         "reading_seconds": (0, 3_600),
         "match_seconds": (0, 86_400),
@@ -325,7 +367,7 @@ def check_rules(rules: EventRules) -> None:
 
 
 def clean_name(name: object, limit: int, what: str) -> str:
-    """Strip and check a display name.
+    """Clean and check a display name.
 
     Args:
         name: untrusted.
@@ -333,20 +375,15 @@ def clean_name(name: object, limit: int, what: str) -> str:
         what: names it in the error message.
 
     Returns:
-        One line of 1 to `limit` characters, without control characters.
+        One line of 1 to `limit` characters that can be seen.
 
     Raises:
         BadName: It is no such line.
     """
-    text = name.strip() if isinstance(name, str) else ""
-    is_valid = 1 <= len(text) <= limit and not any(is_control(c) or c in "\n\u2028\u2029" for c in text)
     try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        is_valid = False
-    if not is_valid or not any(c.isprintable() and not c.isspace() for c in text):
-        raise BadName(f"{what} must have 1 to {limit} characters on one line, without control characters")
-    return text
+        return clean_line(name if isinstance(name, str) else "", limit)
+    except LineError as error:
+        raise BadName(f"{what} must have 1 to {limit} characters, {error}") from None
 
 
 def _check_nothing_to_draw(session: Session, event: Event) -> None:

@@ -6,9 +6,10 @@ last match.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -16,6 +17,7 @@ from sqlalchemy.orm import Session
 from arena.errors import AmbiguousEntry, EntryNotFound
 from arena.rules.bracket import VOTED, Standing, round_title, title_of
 from arena.rules.lifecycle import ENTRY_STATES, UNDECIDED, has_champion, phase_at
+from arena.rules.names import skeleton
 from arena.rules.results import Podium, podium_of
 from arena.rules.timetable import PAUSE_SECONDS, compute_timetable, fitting_entries, fitting_match_seconds
 from arena.services.entries import may_reinstate, reason_of
@@ -36,11 +38,13 @@ from arena.services.schemas import (
     StageView,
     VotingPlan,
 )
+from arena.services.verification import queue_places
 from arena.store.schema import Entry, Event, LogRecord, Match, Vote
 from arena.store.unit_of_work import Database
 from trainer.verse import strictjson
 
 RECENT = 30  # records of the log on the console
+MAX_ALIKE = 3  # names that look the same, shown beside one
 
 
 def snapshot(db: Database, *, now: float) -> Snapshot:
@@ -112,6 +116,7 @@ def stage_view(db: Database, *, now: float) -> StageView:
             next=bracket_view.next,
             rounds=bracket_view.rounds(),
             champion=bracket_view.champion,
+            champion_facts=_facts_of(session, bracket_view.champion),
             second=bracket_view.second,
             third=bracket_view.third,
             log_number=number,
@@ -155,7 +160,7 @@ def entry_view(db: Database, entry_id: str, *, now: float) -> EntryView:
             raise EntryNotFound
         return EntryView(
             entry=entry.id,
-            name=entry.name,
+            name=bracket_view.names[entry_id],
             seed=entry.seed,
             text=entry.text,
             prompt=entry.prompt,
@@ -271,7 +276,7 @@ class BracketView:
 
     event: Event
     matches: list[MatchView]  # in the order of play
-    done: frozenset[str]  # entries whose last match is closed, but for the disqualified
+    names: Mapping[str, str]  # public ones: of entries whose last match is closed, but for the disqualified
     podium: Podium
 
     @classmethod
@@ -291,6 +296,7 @@ class BracketView:
         seen = {side for row in rows if row.opened_at is not None for side in (row.upper_id, row.lower_id)}
         done = frozenset(e.id for e in entries.values() if e.id not in playing and e.state != "disqualified")
         total = max((row.round for row in rows), default=0)
+        names = _tell_apart([entries[entry_id] for entry_id in done])
 
         def side(row: Match, entry_id: str | None) -> Side | None:
             if entry_id is None:
@@ -307,7 +313,7 @@ class BracketView:
                 seed=entry.seed,
                 text=entry.text if is_public else None,
                 prompt=entry.prompt if is_public else "",
-                name=entry.name if entry_id in done else None,
+                name=names.get(entry_id),
                 mark=mark,
             )
 
@@ -333,11 +339,11 @@ class BracketView:
             )
 
         disqualified = {entry.id for entry in entries.values() if entry.state == "disqualified"}
-        return cls(event, [view(row) for row in rows], done, _podium(rows, disqualified))
+        return cls(event, [view(row) for row in rows], names, _podium(rows, disqualified))
 
     def is_done(self, entry_id: str) -> bool:
         """Whether everything about this entry is public."""
-        return entry_id in self.done
+        return entry_id in self.names
 
     def find(self, match_id: str) -> MatchView:
         """Return the match with this id, which must exist."""
@@ -387,6 +393,10 @@ class BracketView:
         return next((side for side in sides if side and side.entry == entry_id), None)
 
 
+def _facts_of(session: Session, side: Side | None) -> dict[str, Any] | None:
+    return session.scalar(select(Entry.facts).where(Entry.id == side.entry)) if side is not None else None
+
+
 def _votes(session: Session, match_id: str, poll: int, poll_round: int) -> int:
     query = select(func.count()).select_from(Vote)
     return session.scalar(query.where(Vote.match_id == match_id, Vote.poll == poll, Vote.poll_round == poll_round)) or 0
@@ -413,13 +423,25 @@ def _loser(row: Match) -> str | None:
     return row.lower_id if row.upper_id == row.winner_id else row.upper_id
 
 
+def _tell_apart(entries: Sequence[Any]) -> dict[str, str]:
+    """Return names by entry id; those that look the same get the number of their entry in the draw."""
+    looks = Counter(skeleton(entry.name) for entry in entries)
+    return {
+        entry.id: entry.name if looks[skeleton(entry.name)] == 1 else f"{entry.name} (no. {entry.seed})"
+        for entry in entries
+    }
+
+
 def _console_entries(session: Session, event: Event) -> list[ConsoleEntry]:
     rows: Sequence[Entry] = session.scalars(select(Entry).order_by(Entry.claimed_at, Entry.id)).all()
     by_claim: dict[str, list[Entry]] = {}
+    by_look: dict[str, dict[str, str]] = {}  # names by owner
     for row in rows:
         by_claim.setdefault(row.claim_digest, []).append(row)
-    waiting = sorted((row for row in rows if row.state == "waiting"), key=lambda row: (row.queued_at or 0.0, row.id))
-    places = {row.id: place for place, row in enumerate(waiting, start=1)}
+        others = by_look.setdefault(skeleton(row.name), {})
+        if len(others) <= MAX_ALIKE:
+            others[row.owner_id] = row.name
+    places = queue_places(session)
     return [
         ConsoleEntry(
             entry=row.id,
@@ -434,9 +456,11 @@ def _console_entries(session: Session, event: Event) -> list[ConsoleEntry]:
             failures=row.failures,
             worker=row.worker if row.state == "verifying" else None,
             text=row.text,
+            claimed_at=row.claimed_at,
             prompt=row.prompt,
             seed=row.seed,
             duplicates=[duplicate.id for duplicate in by_claim[row.claim_digest] if duplicate.owner_id != row.owner_id],
+            alike=[name for owner, name in by_look[skeleton(row.name)].items() if owner != row.owner_id][:MAX_ALIKE],
             may_reinstate=may_reinstate(event, row),
         )
         for row in rows

@@ -29,7 +29,9 @@ class EventRules:
     grace_seconds: float = 900.0  # after closing, for tensors still on their way
     max_open: int = 3  # entries of one owner without a verdict
     max_claims: int = 20  # entries of one owner, all together
-    max_entries: int = 5_000  # of the event, all together
+    max_entries: int = 256  # owners with a verse in the event: each has a place in the bracket
+    check_seconds: float = 60.0  # of one processor core, that the check of a verse may take
+    check_memory: int = 1_280 * 2**20  # bytes that it may use: the large preset with 400 tokens takes 1,125 MiB
     prompt_characters: int = 60  # of a verse's prompt, at most
     reading_seconds: float = 0.0  # in which a match is shown before its vote begins
     match_seconds: float = 60.0  # of a first vote
@@ -102,6 +104,7 @@ class Job:
     worker: str
     bundle: str  # SHA-256 of the file: see `BundleStore.local_copy`
     size: int
+    cost: float  # seconds of one processor core, estimated
     lease_until: float
 
 
@@ -310,6 +313,7 @@ class StageView:
     next: MatchView | None  # the first that is ready
     rounds: list[RoundView]  # the last one has the third-place match, then the final
     champion: Side | None
+    champion_facts: dict[str, Any] | None  # of its bundle, as in `EntryView`
     second: Side | None
     third: Side | None
     log_number: int
@@ -361,9 +365,11 @@ class ConsoleEntry:
     failures: int  # checks that could not be done, one after another
     worker: str | None
     text: str
+    claimed_at: float
     prompt: str
     seed: int | None
     duplicates: list[str]  # entries of other owners with the same claim
+    alike: list[str]  # a few names of other owners that look the same
     may_reinstate: bool  # disqualified, and it can take part again
 
 

@@ -8,13 +8,14 @@ from typing import Any, cast
 from sqlalchemy import CursorResult, select, update
 from sqlalchemy.orm import Session
 
-from arena.errors import BadClaim, BytesLost, NotReceiving, PieceTooLarge, TensorsDiffer, WrongOffset
+from arena.errors import BadClaim, BytesLost, LittleSpace, NotReceiving, PieceTooLarge, TensorsDiffer, WrongOffset
 from arena.rules.lifecycle import is_grace_over
 from arena.services.entries import entry_status, make_receipt, own_entry, take_claim
 from arena.services.events import the_event
 from arena.services.identity import identify
 from arena.services.log import append, salted
 from arena.services.schemas import EntryStatus, Receipt
+from arena.services.verification import enqueue
 from arena.store.bundles import BundleStore
 from arena.store.schema import Entry
 from arena.store.spool import Spool
@@ -57,33 +58,34 @@ def take_piece(
         WrongOffset: It does not start where the stored bytes end.
         PieceTooLarge: It has too many bytes, or ends after the bundle's end.
         NotReceiving: The entry has all its bytes, or has left the event.
+        LittleSpace: The disk is nearly full.
         TensorsDiffer: All bytes are here, and they are not those of the claim.
         BytesLost: The disk lost the stored bytes.
     """
     if len(data) > PIECE_BYTES:
         raise PieceTooLarge(len(data), PIECE_BYTES)
-    with db.reading() as session:
-        identity = identify(session, secret)
-        event, entry = the_event(session), own_entry(session, entry_id, identity)
-        if entry.state != "receiving":
-            raise NotReceiving(entry.state)
-        if is_grace_over(event, now):
-            raise NotReceiving("expired")
-        if offset != entry.received:
-            raise WrongOffset(entry.received)
-        if offset + len(data) > entry.size:
-            raise PieceTooLarge(len(data), entry.size - offset)
-    try:
-        spool.write(entry_id, offset, data)
-    except FileNotFoundError:
-        return _after_lost_part(db, entry_id, secret, now)
-    if offset + len(data) == entry.size:
-        return _complete(db, bundles, spool, entry, secret, now)
-    with db.writing() as session:
-        count = _update(session, entry_id, Entry.received == offset, received=offset + len(data))
-        current = own_entry(session, entry_id, identity)
-        if not count and current.state == "receiving":  # the same piece, sent twice at once: one of them counts
-            raise WrongOffset(current.received)
+    with spool.lock(entry_id):  # a piece sent twice at once: the second finds another offset
+        with db.reading() as session:
+            identity = identify(session, secret)
+            event, entry = the_event(session), own_entry(session, entry_id, identity)
+            if entry.state != "receiving":
+                raise NotReceiving(entry.state)
+            if is_grace_over(event, now):
+                raise NotReceiving("expired")
+            if offset != entry.received:
+                raise WrongOffset(entry.received)
+            if offset + len(data) > entry.size:
+                raise PieceTooLarge(len(data), entry.size - offset)
+        _check_space(spool, len(data))
+        try:
+            spool.write(entry_id, offset, data)
+        except FileNotFoundError:
+            raise BytesLost from None
+        if offset + len(data) == entry.size:
+            _complete(db, bundles, spool, entry, now)
+        else:
+            with db.writing() as session:
+                _update(session, entry_id, received=offset + len(data), heard_at=now)
     return entry_status(db, entry_id, secret, now=now)
 
 
@@ -117,11 +119,12 @@ def take_file(
         BadSecret: The secret has the wrong form.
         BadName: The name is not one line of 1 to 40 characters.
         BadClaim: The header is not that of a bundle.
-        OverLimits: The verse is longer than the event allows, or empty.
+        OverLimits: The verse is longer than the event allows, or empty, or its check costs more than the event allows.
         SubmissionsNotOpen: Submissions are not open yet.
         SubmissionsClosed: Submissions are closed.
-        QuotaReached: The owner, or the event, has too many entries.
-        LittleSpace: The disk is nearly full.
+        OtherModel: Submissions are closed, and it is not the model of the undecided verse that it would replace.
+        QuotaReached: The owner has too many entries, or all places of the event are taken.
+        LittleSpace: The disk has no room that is not promised to others.
         TensorsDiffer: The tensors are not those of the claim.
         BytesLost: The disk lost the stored bytes.
     """
@@ -132,75 +135,94 @@ def take_file(
     with path.open("rb") as file:
         header = file.read(claim.header_bytes)
     receipt = take_claim(db, bundles, spool, header, secret, name, key=key, now=now)
-    if receipt.state == "receiving":
+    if receipt.state != "receiving":
+        return receipt
+    with spool.lock(receipt.entry):
         with db.reading() as session:
             entry = own_entry(session, receipt.entry, identify(session, secret))
-        try:
-            spool.fill(receipt.entry, path)
-        except FileNotFoundError:
-            _after_lost_part(db, receipt.entry, secret, now)
-        else:
-            _complete(db, bundles, spool, entry, secret, now)
-        with db.reading() as session:
-            return make_receipt(own_entry(session, receipt.entry, identify(session, secret)), receipt.repeated, key)
-    return receipt
+        if entry.state == "receiving":
+            _check_space(spool, entry.size - entry.received)
+            try:
+                spool.fill(receipt.entry, path)
+            except FileNotFoundError:
+                raise BytesLost from None
+            _complete(db, bundles, spool, entry, now)
+    with db.reading() as session:
+        return make_receipt(own_entry(session, receipt.entry, identify(session, secret)), receipt.repeated, key)
 
 
-def sweep_parts(db: Database, bundles: BundleStore, spool: Spool) -> int:
-    """Remove the files that a crash left. For a server's start.
+def clear_leftovers(db: Database, bundles: BundleStore, spool: Spool) -> None:
+    """Remove the files that a crash left, and reopen the uploads that it interrupted. For a server's start.
 
     Args:
         db: the event's database.
         bundles: the store of whole bundles.
         spool: where uploads are kept until they are complete.
+    """
+    for path in (*spool.leftovers(), *bundles.leftovers()):
+        path.unlink(missing_ok=True)
+    for entry_id in spool.complete_parts():  # their last piece has not counted, and is sent again
+        spool.reopen(entry_id)
+    drop_parts(db, spool)
+    with db.reading() as session:
+        known = set(session.scalars(select(Entry.id)))
+    for entry_id in spool.parts():
+        if entry_id not in known:
+            spool.drop(entry_id)
+
+
+def drop_parts(db: Database, spool: Spool) -> int:
+    """Remove the parts of entries that receive no more: withdrawn, disqualified and expired ones. Call it every second.
+
+    Args:
+        db: the event's database.
+        spool: where uploads are kept until they are complete.
 
     Returns:
-        The number of files removed.
+        The number of parts removed.
     """
+    parts = spool.parts()
+    gone = Entry.id.in_(parts) & (Entry.state != "receiving")
+    if not parts:
+        return 0
     with db.reading() as session:
-        receiving = set(session.scalars(select(Entry.id).where(Entry.state == "receiving")))
-    leftovers = [path for path in spool.parts() if path.stem not in receiving]
-    leftovers += [*spool.leftovers(), *bundles.leftovers()]
-    for path in leftovers:
-        path.unlink(missing_ok=True)
-    return len(leftovers)
+        if session.scalar(select(Entry.id).where(gone).limit(1)) is None:
+            return 0
+    with db.writing() as session:  # so that no claim begins the part of such an entry again meanwhile
+        dropped = session.scalars(select(Entry.id).where(gone)).all()
+        for entry_id in dropped:
+            spool.drop(entry_id)
+        return len(dropped)
 
 
-def _complete(db: Database, bundles: BundleStore, spool: Spool, entry: Entry, secret: str, now: float) -> EntryStatus:
+def _check_space(spool: Spool, size: int) -> None:
+    """Refuse bytes that the disk has no room for: other programs use it, too."""
+    if (free := spool.free_bytes()) < size:
+        raise LittleSpace(free, size)
+
+
+def _complete(db: Database, bundles: BundleStore, spool: Spool, entry: Entry, now: float) -> None:
     """Store the bundle of an entry whose bytes are all on the disk, and queue the entry for its check."""
     try:
         part = spool.complete(entry.id, entry.header_bytes, entry.size)
-        is_same = part.size == entry.size and part.tensors_sha256 == entry.tensors_sha256
-        if is_same:
-            bundles.put(part.path, part.digest)
     except FileNotFoundError:
-        return _after_lost_part(db, entry.id, secret, now)
-    with db.writing() as session:
-        if is_same:
-            values = {"received": entry.size, "bundle": part.digest, "state": "waiting", "queued_at": now}
-            if _update(session, entry.id, **values):
-                event = the_event(session)
-                data = {"entry": entry.id, "bundle": salted(event.salt, part.digest)}
-                append(session, "bundle-complete", data, now=now)
-        else:
+        raise BytesLost from None
+    if (part.size, part.tensors_sha256) != (entry.size, entry.tensors_sha256):
+        spool.reopen(entry.id)
+        with db.writing() as session:
             _update(session, entry.id, received=entry.header_bytes)
             append(session, "tensors-differ", {"entry": entry.id}, now=now)
-    if not is_same:
         raise TensorsDiffer(entry.header_bytes)
-    spool.drop(entry.id)
-    return entry_status(db, entry.id, secret, now=now)
+    bundles.put(part.path, part.digest)
+    with db.writing() as session:
+        if _update(session, entry.id, received=entry.size, bundle=part.digest):
+            data = {"entry": entry.id, "bundle": salted(the_event(session).salt, part.digest)}
+            append(session, "bundle-complete", data, now=now)
+            enqueue(session, session.get_one(Entry, entry.id), now=now)
 
 
-def _after_lost_part(db: Database, entry_id: str, secret: str, now: float) -> EntryStatus:
-    """Return the status of an entry without a part: the bundle is complete by now, or the part was lost."""
-    status = entry_status(db, entry_id, secret, now=now)
-    if status.state == "receiving":
-        raise BytesLost
-    return status
-
-
-def _update(session: Session, entry_id: str, *conditions: Any, **values: Any) -> int:
+def _update(session: Session, entry_id: str, **values: Any) -> int:
     """Change the row of an entry that is being received; return the number of rows changed."""
-    statement = update(Entry).where(Entry.id == entry_id, Entry.state == "receiving", *conditions).values(**values)
+    statement = update(Entry).where(Entry.id == entry_id, Entry.state == "receiving").values(**values)
     result = session.execute(statement.execution_options(synchronize_session=False))
     return cast("CursorResult[Any]", result).rowcount

@@ -1,7 +1,10 @@
-"""Verification: workers lease entries, one lease an attempt, and report verdicts.
+"""Verification: entries wait in a queue, workers lease them, one lease an attempt, and report verdicts.
 
 The entry's row says which attempt is under way, and only that attempt's verdict counts. If a worker dies, its lease
-ends, and another worker takes the entry.
+ends, and another worker takes the entry. Equal bytes have equal verdicts, so no bundle is checked twice.
+
+The queue is fair to owners: an entry's turn comes later, the more its own check and those of its owner cost. The turn
+is fixed when the entry begins to wait, so nobody is overtaken for ever.
 """
 
 from __future__ import annotations
@@ -9,37 +12,68 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import CursorResult, exists, func, or_, select, update
+from sqlalchemy.orm import Session, aliased
 
 from arena.services.log import append
 from arena.services.schemas import Job
 from arena.store.schema import Entry, Verification
 from arena.store.unit_of_work import Database
-from arena.verification.report import AMPLIFIED, Report
+from arena.verification.report import AMPLIFIED, Report, failed
 
 BACK_OFF = (1.0, 5.0, 20.0, 60.0)  # seconds before a failed check is tried again; the last one repeats
 OWN_LIMITS = ("memory", "time", "output")  # ERROR codes of a bundle that uses more than its header's model should need
 LIMIT_FAILURES = 3  # in a row, before the bundle is refused: the machine may have been busy
 MAX_REASON = 400  # characters
+DECISIVE = ("PASS", "FAIL", "UNDECIDED", "MALFORMED")  # verdicts about the bytes; ERROR is about the machine
+PATIENCE = 30.0  # seconds that an entry lets others pass for each second that its check costs
+LATELY = 600.0  # seconds for which an owner's checks count
+OVERRUN_SECONDS = 15.0  # after which a check that was called quick is none
+DEAR_SECONDS = 20.0  # what its next check counts for
+QUICK_SECONDS = 6.0  # of processor time: a quick check, as the large preset's; a worker keeps a place free for them
 
 
-def claim_next(db: Database, *, worker: str, lease_seconds: float, now: float) -> Job | None:
-    """Lease the oldest entry that waits, or whose lease has ended, to a worker.
+def enqueue(session: Session, entry: Entry, *, now: float) -> None:
+    """Let an entry with all its bytes wait for its check, or give it the verdict that its bytes have already.
+
+    Args:
+        session: a writing transaction.
+        entry: all its bytes are in the store.
+        now: seconds since the epoch.
+    """
+    entry.state, entry.turn_at = "waiting", now + PATIENCE * (entry.cost + _cost_of_owner(session, entry, now))
+    session.flush()
+    if (report := _known_report(session, entry.bundle)) is not None:
+        _decide(session, entry, report, now)
+
+
+def queue_places(session: Session) -> dict[str, int]:
+    """Return the place in the queue of every entry that waits: 1 is checked next."""
+    waiting = select(Entry.id).where(Entry.state == "waiting").order_by(Entry.turn_at, Entry.id)
+    return {entry_id: place for place, entry_id in enumerate(session.scalars(waiting), start=1)}
+
+
+def claim_next(
+    db: Database, *, worker: str, lease_seconds: float, memory: int | None = None, quick: bool = False, now: float
+) -> Job | None:
+    """Lease the entry whose turn it is, among those that wait or whose lease has ended, to a worker.
 
     Args:
         db: the event's database.
         worker: its name, for the organizer.
         lease_seconds: how long the worker may be silent.
+        memory: bytes that all checks under way may use, those of other workers included; None: any. An entry that
+            needs more by itself is leased when nothing else is checked.
+        quick: lease a quick check only.
         now: seconds since the epoch.
 
     Returns:
-        The job; None if no entry waits.
+        The job; None if no entry waits, or not enough memory is left for the one whose turn it is.
     """
-    if not _has_due(db, now):
+    if not _has_due(db, quick, now):
         return None  # without a write: workers ask again and again
     with db.writing() as session:
-        job = _lease(session, worker, lease_seconds, now)
+        job = _lease(session, worker, lease_seconds, memory, quick, now)
         if job is None:
             return None
         unfinished = update(Verification).where(Verification.entry_id == job.entry, Verification.ended_at.is_(None))
@@ -48,7 +82,9 @@ def claim_next(db: Database, *, worker: str, lease_seconds: float, now: float) -
         ).rowcount
         if lost_attempts:  # a sign for the organizer: an entry that may crash every worker
             session.execute(update(Entry).where(Entry.id == job.entry).values(failures=Entry.failures + 1))
-        session.add(Verification(entry_id=job.entry, attempt=job.attempt, worker=worker, started_at=now))
+        session.add(
+            Verification(entry_id=job.entry, attempt=job.attempt, worker=worker, bundle=job.bundle, started_at=now)
+        )
         append(session, "check-started", {"entry": job.entry, "attempt": job.attempt}, now=now)
         return job
 
@@ -94,22 +130,17 @@ def record_verdict(db: Database, job: Job, report: Report, *, now: float) -> boo
         _end_attempt(session, job, report, now)
         if entry is None:
             append(session, "verdict-late", {"entry": job.entry, "attempt": job.attempt}, now=now)
-            return False
-        if report.verdict == "ERROR":
-            over = report.code in OWN_LIMITS and _count_excesses(session, job.entry) >= LIMIT_FAILURES
-            if not over:
-                _requeue(session, entry, job, report.code or "error", report.reason, now)
-                return True
-        entry.verdict, entry.failures, entry.lease_until = report.verdict, 0, None
-        if report.verdict == "PASS" and report.text == entry.text:
-            entry.state, entry.code, entry.reason = "verified", None, None
-            session.flush()
-            _replace_earlier(session, entry, now)
+        elif report.verdict in DECISIVE or (
+            report.code in OWN_LIMITS and _count_excesses(session, job.entry) >= LIMIT_FAILURES
+        ):
+            _decide(session, entry, report, now)
         else:
-            entry.state, entry.code, entry.reason = "refused", report.code, reason_of_report(report)
-        data = {"entry": entry.id, "attempt": job.attempt, "verdict": report.verdict, "state": entry.state}
-        append(session, "verdict", data, now=now)
-        return True
+            _requeue(session, entry, job, report.code or "error", report.reason, now)
+        if report.verdict in DECISIVE:
+            same = select(Entry).where(Entry.state == "waiting", Entry.bundle == job.bundle)
+            for other in session.scalars(same.order_by(Entry.turn_at, Entry.id)).all():
+                _decide(session, other, report, now)
+        return entry is not None
 
 
 def release(db: Database, job: Job, reason: str, *, now: float) -> bool:
@@ -125,6 +156,23 @@ def release(db: Database, job: Job, reason: str, *, now: float) -> bool:
         False if the lease had ended.
     """
     return record_verdict(db, job, Report("ERROR", code="released", reason=reason[:MAX_REASON]), now=now)
+
+
+def postpone(db: Database, job: Job, *, now: float) -> None:
+    """Return an entry to the queue as a dear one: its check takes much longer than its header made expect.
+
+    Args:
+        db: the event's database.
+        job: the attempt, which was stopped.
+        now: seconds since the epoch.
+    """
+    with db.writing() as session:
+        entry = _leased(session, job)
+        _end_attempt(session, job, failed("time", f" ({OVERRUN_SECONDS:,.0f} seconds)"), now)
+        if entry is not None:
+            entry.cost, entry.lease_until = max(entry.cost, DEAR_SECONDS), None
+            append(session, "check-postponed", {"entry": entry.id, "attempt": job.attempt}, now=now)
+            enqueue(session, entry, now=now)
 
 
 def reason_of_report(report: Report) -> str:
@@ -153,32 +201,75 @@ def _quoted(text: str | None) -> str:
     return f"“{text or ''}”".replace("\n", "↵")
 
 
-def _due(now: float) -> Any:
-    return or_(
+def _due(now: float, quick: bool) -> Any:
+    """Return the condition of entries that may be checked now; of equal bundles, one at a time."""
+    other = aliased(Entry)
+    under_way = exists().where(
+        other.bundle == Entry.bundle, other.id != Entry.id, other.state == "verifying", other.lease_until >= now
+    )
+    due = or_(
         (Entry.state == "waiting") & (Entry.not_before <= now),
         (Entry.state == "verifying") & (Entry.lease_until < now),
     )
+    return due & ~under_way & (Entry.cost <= QUICK_SECONDS) if quick else due & ~under_way
 
 
-def _has_due(db: Database, now: float) -> bool:
+def _has_due(db: Database, quick: bool, now: float) -> bool:
     with db.reading() as session:
-        return session.scalar(select(Entry.id).where(_due(now)).limit(1)) is not None
+        return session.scalar(select(Entry.id).where(_due(now, quick)).limit(1)) is not None
 
 
-def _lease(session: Session, worker: str, lease_seconds: float, now: float) -> Job | None:
-    """Lease one entry, with one UPDATE ... RETURNING."""
-    oldest = select(Entry.id).where(_due(now)).order_by(Entry.queued_at, Entry.id).limit(1)
-    lease = (
-        update(Entry)
-        .where(Entry.id == oldest.scalar_subquery())
-        .values(state="verifying", attempt=Entry.attempt + 1, worker=worker, lease_until=now + lease_seconds)
-        .returning(Entry.id, Entry.attempt, Entry.bundle, Entry.size, Entry.lease_until)
-        .execution_options(synchronize_session=False)
-    )
-    row = session.execute(lease).first()
-    if row is None or row.bundle is None or row.lease_until is None:
+def _lease(
+    session: Session, worker: str, lease_seconds: float, memory: int | None, quick: bool, now: float
+) -> Job | None:
+    """Lease the first entry of the queue, if the memory is enough."""
+    first = session.scalars(select(Entry).where(_due(now, quick)).order_by(Entry.turn_at, Entry.id).limit(1)).first()
+    if first is None or first.bundle is None:
         return None
-    return Job(row.id, row.attempt, worker, row.bundle, row.size, row.lease_until)
+    used = session.scalar(
+        select(func.sum(Entry.memory)).where(Entry.state == "verifying", Entry.lease_until >= now, Entry.id != first.id)
+    )
+    if memory is not None and used and used + first.memory > memory:
+        return None
+    first.state, first.attempt = "verifying", first.attempt + 1
+    first.worker, first.lease_until = worker, now + lease_seconds
+    session.flush()
+    return Job(first.id, first.attempt, worker, first.bundle, first.size, first.cost, first.lease_until)
+
+
+def _cost_of_owner(session: Session, entry: Entry, now: float) -> float:
+    """Return the seconds that the owner's other checks cost: those begun lately, and those that wait."""
+    by_owner = select(func.sum(Entry.cost)).where(Entry.owner_id == entry.owner_id)
+    begun = by_owner.join(Verification, Verification.entry_id == Entry.id)
+    return sum(
+        session.scalar(query) or 0.0
+        for query in (
+            begun.where(Verification.started_at > now - LATELY),
+            by_owner.where(Entry.state == "waiting", Entry.id != entry.id),
+        )
+    )
+
+
+def _known_report(session: Session, bundle: str | None) -> Report | None:
+    """Return the report of an earlier check of the same bytes."""
+    query = select(Verification.report).where(Verification.bundle == bundle, Verification.verdict.in_(DECISIVE))
+    try:
+        return Report.from_dict(session.scalars(query.order_by(Verification.id.desc()).limit(1)).first())
+    except ValueError:  # there is none, or another version wrote it
+        return None
+
+
+def _decide(session: Session, entry: Entry, report: Report, now: float) -> None:
+    """Write what a report means for an entry."""
+    entry.verdict, entry.failures, entry.lease_until = report.verdict, 0, None
+    if report.verdict == "PASS" and report.text == entry.text:
+        entry.state, entry.code, entry.reason = "verified", None, None
+        session.flush()
+        replace_earlier(session, entry, now)
+    else:
+        entry.state, entry.code, entry.reason = "refused", report.code, reason_of_report(report)
+    data = {"entry": entry.id, "attempt": entry.attempt, "verdict": report.verdict, "state": entry.state}
+    append(session, "verdict", data, now=now)
 
 
 def _leased(session: Session, job: Job) -> Entry | None:
@@ -213,7 +304,7 @@ def _requeue(session: Session, entry: Entry, job: Job, code: str, reason: str | 
     append(session, "check-released", {"entry": entry.id, "attempt": job.attempt, "code": code}, now=now)
 
 
-def _replace_earlier(session: Session, entry: Entry, now: float) -> None:
+def replace_earlier(session: Session, entry: Entry, now: float) -> None:
     """Replace all verified entries of an owner but the one claimed last, whichever was checked first."""
     query = select(Entry).where(Entry.owner_id == entry.owner_id, Entry.state == "verified")
     ordered = sorted(session.scalars(query), key=lambda verified: (verified.claimed_at, verified.id))

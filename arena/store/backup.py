@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import secrets
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -22,7 +20,7 @@ from pathlib import Path
 from arena.errors import BackupDamaged, NoBackup, NotABackup
 from arena.rules.lifecycle import LIVE
 from trainer.verse import strictjson
-from trainer.verse.files import write_atomically
+from trainer.verse.files import rename, sync_file, temporary, write_atomically
 
 MANIFEST = "backup.json"
 DATABASE = "arena.sqlite3"
@@ -69,7 +67,7 @@ def copy_database(source: Path, target: Path) -> None:
         OSError: The copy cannot be written.
         sqlite3.Error: The database cannot be read.
     """
-    partial = _partial(target)
+    partial = temporary(target)
     try:
         with contextlib.ExitStack() as stack:
             database = stack.enter_context(contextlib.closing(sqlite3.connect(source)))
@@ -188,7 +186,7 @@ def check_database(path: Path) -> None:
 
 def _copy(source: Path, target: Path) -> str:
     """Copy a file durably, and return the SHA-256 of what was read."""
-    partial, digest = _partial(target), hashlib.sha256()
+    partial, digest = temporary(target), hashlib.sha256()
     try:
         with source.open("rb") as file, partial.open("xb") as copy:
             while chunk := file.read(CHUNK):
@@ -206,9 +204,5 @@ def _finish(partial: Path, target: Path) -> None:
     with contextlib.suppress(OSError):
         partial.chmod(0o600)
     with partial.open("rb+") as file:
-        os.fsync(file.fileno())
-    partial.replace(target)
-
-
-def _partial(target: Path) -> Path:
-    return target.with_name(f".{target.name[:12]}.{secrets.token_hex(6)}.part")
+        sync_file(file)
+    rename(partial, target)

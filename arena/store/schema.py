@@ -57,7 +57,9 @@ class Event(Base):
     grace_seconds: Mapped[float]
     max_open: Mapped[int]  # entries of one owner without a verdict
     max_claims: Mapped[int]  # entries of one owner, all together
-    max_entries: Mapped[int]  # of the event, all together
+    max_entries: Mapped[int]  # owners with a verse in the event
+    check_seconds: Mapped[float]  # of one processor core, for the check of one entry
+    check_memory: Mapped[int] = mapped_column(BigInteger)  # bytes for the check of one entry
     prompt_characters: Mapped[int] = mapped_column(default=60)  # of a prompt, at most
     reading_seconds: Mapped[float] = mapped_column(default=0.0)  # in which a match is shown before its vote begins
     match_seconds: Mapped[float]  # of a first vote, unless a match is opened for another time
@@ -79,8 +81,9 @@ class Entry(Base):
     __tablename__ = "entries"
     __table_args__ = (
         UniqueConstraint("owner_id", "claim_digest"),
-        Index(None, "state", "queued_at"),
+        Index(None, "state", "turn_at"),
         Index(None, "claim_digest"),
+        Index(None, "bundle"),
         _one_of("state", ENTRY_STATES),
         CheckConstraint("received <= size", name="received"),
     )
@@ -93,10 +96,13 @@ class Entry(Base):
     code: Mapped[str | None] = mapped_column(String(40))  # why it is in this state, for programs
     reason: Mapped[str | None] = mapped_column(Text)  # and for people: one sentence; may hold untrusted text
     claimed_at: Mapped[float]  # the claim was whole
-    queued_at: Mapped[float | None]  # the tensors were
+    turn_at: Mapped[float | None]  # place in the queue: see `services.verification`
+    cost: Mapped[float]  # seconds of one processor core, estimated, for the check
+    memory: Mapped[int] = mapped_column(BigInteger)  # bytes that the check may use
     size: Mapped[int]  # bytes of the whole bundle
     header_bytes: Mapped[int]
     received: Mapped[int]  # bytes, header included
+    heard_at: Mapped[float]  # the claim, or the latest piece, arrived
     tensors_sha256: Mapped[str] = mapped_column(String(64))
     bundle: Mapped[str | None] = mapped_column(String(64))  # SHA-256 of the whole file, once it is there
     text: Mapped[str] = mapped_column(Text)  # the verse; untrusted
@@ -115,12 +121,13 @@ class Verification(Base):
     """One attempt at checking one entry."""
 
     __tablename__ = "verifications"
-    __table_args__ = (UniqueConstraint("entry_id", "attempt"),)
+    __table_args__ = (UniqueConstraint("entry_id", "attempt"), Index(None, "bundle"))
 
     id: Mapped[int] = mapped_column(primary_key=True)
     entry_id: Mapped[str] = mapped_column(ForeignKey("entries.id"))
     attempt: Mapped[int]
     worker: Mapped[str] = mapped_column(Text)
+    bundle: Mapped[str | None] = mapped_column(String(64))  # SHA-256 of the file that was checked
     started_at: Mapped[float]
     ended_at: Mapped[float | None]
     verdict: Mapped[str | None] = mapped_column(String(12))  # as reported; ERROR: nothing about the verse

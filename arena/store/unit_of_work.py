@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session, sessionmaker
 
-from arena.errors import ArenaError, DatabaseUnusable
+from arena.errors import ArenaError, DatabaseUnusable, NoWriteAheadLog
 from arena.settings import SettingsError
 from arena.store.failures import explain
 from arena.store.schema import Version
@@ -246,7 +246,9 @@ def _writes(connection: Connection) -> bool:
 def _set_up_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # Python would begin with the first write, which is too late: see `_begin_sqlite`
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
+    mode = cursor.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+    if mode != "wal":
+        raise NoWriteAheadLog(cursor.execute("PRAGMA database_list").fetchone()[2], f"its mode stays {mode}")
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.execute(f"PRAGMA busy_timeout={int(BUSY_SECONDS * 1000)}")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from arena.verification.report import AMPLIFIED, DIFFERS, TOO_CLOSE, Report, Token, malformed, unreadable
-from trainer.verse.bundle import read_bundle
+from arena.verification.report import AMPLIFIED, DIFFERS, TOO_CLOSE, Report, Token, malformed
+from trainer.verse.bundle import parse_bundle
 from trainer.verse.claim import Claim
 from trainer.verse.decision import BOUND
 from trainer.verse.errors import BundleError
@@ -18,20 +17,18 @@ from trainer.verse.replay import Verdict, replay
 CONTEXT_CHARACTERS = 40  # of the verse, shown before a difference
 
 
-def check_bundle(path: Path, *, precise: bool = False) -> Report:
+def check_bundle(data: bytes, *, precise: bool = False) -> Report:
     """Read a whole bundle, replay its verse, and report.
 
     Args:
-        path: The bundle.
+        data: The bundle.
         precise: Decide in ball arithmetic what float64 leaves open; this needs python-flint.
     """
     try:
-        bundle = read_bundle(path)
+        bundle = parse_bundle(data)
         model = VerseModel(bundle.claim.config, bundle.weights)
     except BundleError as error:
         return malformed(error)
-    except OSError as error:
-        return unreadable(error)
     claim = bundle.claim
     verdict = replay(model, claim.recipe, claim.ids)
     if not precise or verdict.verdict != "UNDECIDED":

@@ -11,26 +11,25 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 from arena.processes import python_command
+from arena.verification.child import PRECISE, SIZE_BYTES
+from arena.verification.cost import MIN_MEMORY, estimate_cost
 from arena.verification.report import Report, failed, malformed, unreadable
 from arena.verification.sandbox import Ending, Limits, run_watched
-from trainer.verse.bundle import read_claim
+from trainer.verse.bundle import open_bundle, read_claim_from
 from trainer.verse.claim import Claim
 from trainer.verse.errors import BundleError
-from trainer.verse.replay import CHUNK, MAX_LOGITS
-from trainer.verse.rounding import COPIES
 
 MIB = 2**20
-MIN_MEMORY = 256 * MIB  # bytes; Python and NumPy take 40 to 60 MB
 MIN_SECONDS = 60.0  # a cold start on a slow disk, with every core busy
-SLOWEST_MACHINE = 2e8  # float64 operations a second: a tenth of one core of a small board
-SECONDS_PER_DIGEST = 2e-5  # noise: SHA-256 through Python takes 1e-6, one digest for four tokens of the vocabulary
+SLOWEST_MACHINE = 20.0  # times slower than the one that costs are estimated for: a tenth of a core of a small board
 WAIT_SECONDS = 0.2  # between two chances for Ctrl-C, which cannot interrupt a wait on Windows
-CHILD = "arena.verification.child:main"
-PRECISE = "--precise"  # an argument of the child
-SLOWEST_PRECISE = 2e4  # operations a second in ball arithmetic, on a very slow machine, all precisions together
+PRECISE_SECONDS = 500.0  # of ball arithmetic, in all precisions together, for one of float64
 PRECISE_BYTES = 400  # of a number, as a ball and an object of Python
+CHILD = "arena.verification.child:main"
+PROBE = "arena.verification.child:probe"
 CHILD_FLAGS = ("-I", "-B")  # isolated: no PYTHON* variables, no user site, no current folder; and it writes no bytecode
 
 
@@ -39,33 +38,20 @@ class Cancelled(Exception):
 
 
 def claim_limits(claim: Claim, *, precise: bool = False) -> Limits:
-    """Compute what the check of a claim may use: two to four times what it should need.
-
-    Memory: the bundle's bytes as read (2 a weight), the weights in float64 (8), a float16 temporary (2), keys and
-    values of every position, and one chunk's activations, attention and logits, for the three copies of a replay; half
-    as much again, and a minimum. Time: two operations a weight and position, the attention's, for three copies, and the
-    noise, on a very slow machine, and a minimum. A precise check does the same once more, in slow and large numbers.
+    """Compute what the check of a claim may use.
 
     Args:
         claim: The claim.
         precise: Whether what float64 leaves open is decided in ball arithmetic.
     """
-    config = claim.config
-    positions = len(claim.recipe.prompt_ids) + len(claim.ids)
-    rows = min(positions, CHUNK)
-    cache = 2 * config.n_layer * config.n_embd * positions
-    activations = rows * 20 * config.n_embd
-    attention = 2 * config.n_head * rows * positions
-    logits = 4 * config.vocab_size * min(len(claim.ids), max(1, MAX_LOGITS // config.vocab_size))
-    memory = 12 * config.n_params + 8 * COPIES * (cache + activations + attention) + 8 * logits
-    operations = 2 * config.n_params * positions + 4 * config.n_layer * config.n_embd * positions**2
-    digests = len(claim.ids) * config.vocab_size / 4
-    seconds = COPIES * operations / SLOWEST_MACHINE + digests * SECONDS_PER_DIGEST
+    cost = estimate_cost(claim)
+    memory, seconds = cost.memory, cost.seconds
     if precise:
-        largest = 4 * config.n_embd**2 + positions * (12 * config.n_embd + positions) + config.vocab_size * positions
-        memory += PRECISE_BYTES * largest
-        seconds += operations / SLOWEST_PRECISE
-    return Limits(memory=MIN_MEMORY + memory * 3 // 2, seconds=MIN_SECONDS + seconds)
+        positions, width = len(claim.recipe.prompt_ids) + len(claim.ids), claim.config.n_embd
+        numbers = 4 * width**2 + positions * (12 * width + positions + claim.config.vocab_size)
+        memory += PRECISE_BYTES * numbers
+        seconds *= PRECISE_SECONDS
+    return Limits(memory=memory, seconds=MIN_SECONDS + SLOWEST_MACHINE * seconds)
 
 
 def verify_file(path: Path, cancelled: threading.Event, *, precise: bool = False) -> Report:
@@ -80,34 +66,48 @@ def verify_file(path: Path, cancelled: threading.Event, *, precise: bool = False
         Cancelled: `cancelled` was set first.
     """
     try:
-        claim = read_claim(path)  # the header alone: weights are for the child
+        with open_bundle(path) as file:
+            claim = read_claim_from(file)  # the header alone: weights are for the child
+            file.seek(0)
+            report = check_in_child(file, claim.size, claim_limits(claim, precise=precise), cancelled, precise=precise)
     except BundleError as error:
         report = malformed(error)
     except OSError as error:
         report = unreadable(error)
-    else:
-        report = check_in_child(path, claim_limits(claim, precise=precise), cancelled, precise=precise)
     return replace(report, file=str(path))
 
 
-def check_in_child(path: Path, limits: Limits, cancelled: threading.Event, *, precise: bool = False) -> Report:
+def check_in_child(
+    file: BinaryIO, size: int, limits: Limits, cancelled: threading.Event, *, precise: bool = False
+) -> Report:
     """Check one bundle in a child process of its own.
 
     Args:
-        path: The bundle.
-        limits: What the child may use.
-        cancelled: Ends the child when it is set.
-        precise: Decide in ball arithmetic what float64 leaves open.
+        file: the bundle, from its first byte on.
+        size: its bytes.
+        limits: what the child may use.
+        cancelled: ends the child when it is set.
+        precise: decide in ball arithmetic what float64 leaves open.
 
     Raises:
         Cancelled: `cancelled` was set first.
     """
-    arguments = [str(path), PRECISE] if precise else [str(path)]
+    start = size.to_bytes(SIZE_BYTES)
     try:
-        ending = run_watched(python_command(CHILD, *arguments, flags=CHILD_FLAGS), limits, cancelled)
+        command = python_command(CHILD, *([PRECISE] if precise else []), flags=CHILD_FLAGS)
+        ending = run_watched(command, limits, cancelled, (start, file))
     except OSError as error:
         return failed("crash", f"no process could be started: {error.strerror}")
     return report_of(ending, limits)
+
+
+def unenforced_rights() -> list[str]:
+    """Return the rights that this system cannot take from a checking process."""
+    ending = run_watched(python_command(PROBE, flags=CHILD_FLAGS), Limits(MIN_MEMORY, MIN_SECONDS))
+    try:
+        return [str(right) for right in json.loads(ending.output)]
+    except ValueError:
+        return ["everything"]
 
 
 def report_of(ending: Ending, limits: Limits) -> Report:
@@ -163,6 +163,13 @@ def available_cores() -> int:
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def half_of_free_memory() -> int:
+    """Return half of the bytes of memory that are free now: what the checks of an event may use, unless it is set."""
+    import psutil
+
+    return int(psutil.virtual_memory().available) // 2
 
 
 def _describe_exit(status: int) -> str:

@@ -1,8 +1,9 @@
 """Runs a command as a watched child process with limits on its memory, its time and its output.
 
 The parent watches the child's clock and resident memory, on every system. On Linux the kernel enforces the limits too.
-The child's standard input is a pipe that nobody writes to. It closes when the parent ends, whatever ended the parent;
-then the child ends itself (`processes.end_with_parent`).
+The child's standard input is a pipe: the parent writes the child's input to it and then keeps it open. It closes when
+the parent ends, whatever ended the parent; then the child ends itself (`processes.end_with_parent`). The child runs in
+an empty folder of its own, and its environment holds what a process needs to start.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 if sys.platform == "linux":
     import resource
 
+CHUNK = 2**20  # bytes of the input written at once
 MAX_OUTPUT = 2**22  # bytes; an honest report of a verse is a few kilobytes
 POLL_SECONDS = 0.02  # between two looks at a child's memory, which grows by some 20 MB at most meanwhile
 ADDRESS_SPACE = 2**30  # bytes mapped but not resident: libraries, and what malloc reserves and does not use
@@ -53,33 +56,48 @@ class Ending:
     output: bytes
 
 
-def run_watched(argv: Sequence[str], limits: Limits, cancelled: threading.Event | None = None) -> Ending:
+def run_watched(
+    argv: Sequence[str],
+    limits: Limits,
+    cancelled: threading.Event | None = None,
+    feed: tuple[bytes, BinaryIO] | None = None,
+) -> Ending:
     """Run a command until it ends, or kill it.
 
     Args:
-        argv: the program and its arguments; its standard input stays open and empty.
+        argv: the program and its arguments.
         limits: the child is killed when it uses more.
         cancelled: the child is killed when it is set.
+        feed: what the child finds in its standard input, which then stays open: some bytes, and all of a file.
 
     Raises:
         OSError: The command cannot be started.
     """
     environment = {k: v for k, v in os.environ.items() if k.upper() in KEPT_ENVIRONMENT or k.startswith(KEPT_PREFIXES)}
     environment |= dict.fromkeys(ONE_THREAD, "1")
-    child = subprocess.Popen(
-        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
-    )
-    reader = _Reader(child.stdout)
-    try:
-        _set_kernel_limits(child.pid, limits)
-        how = _watch(child, limits, reader, cancelled or threading.Event())
-    finally:  # also when the watching itself is interrupted
-        child.kill()
-        status = child.wait()
-        reader.join()
-        for pipe in (child.stdin, child.stdout):
-            if pipe:
-                pipe.close()
+    with tempfile.TemporaryDirectory(prefix="check-", ignore_cleanup_errors=True) as folder:
+        child = subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            cwd=folder,
+            bufsize=0,
+        )
+        reader, writer = _Reader(child.stdout), threading.Thread(target=_write, args=(child.stdin, feed), daemon=True)
+        writer.start()
+        try:
+            _set_kernel_limits(child.pid, limits)
+            how = _watch(child, limits, reader, cancelled or threading.Event())
+        finally:  # also when the watching itself is interrupted
+            child.kill()
+            status = child.wait()
+            reader.join()
+            writer.join()
+            for pipe in (child.stdin, child.stdout):
+                if pipe:
+                    pipe.close()
     if how == "exited" and reader.overflow:
         how = "output"
     return Ending(how, status, bytes(reader.output))
@@ -109,6 +127,22 @@ def _watch(child: subprocess.Popen[bytes], limits: Limits, reader: _Reader, canc
     return "exited"
 
 
+def _write(pipe: Any, feed: tuple[bytes, BinaryIO] | None) -> None:
+    """Write a child's input. If the file cannot be read, close the input, so that the child ends."""
+    if feed is None:
+        return
+    start, file = feed
+    try:
+        pipe.write(start)
+        while chunk := file.read(CHUNK):
+            view = memoryview(chunk)
+            while view:
+                view = view[pipe.write(view) :]
+    except OSError:  # also if the child has ended
+        with contextlib.suppress(OSError):
+            pipe.close()
+
+
 class _Reader(threading.Thread):
     """Reads a child's output at once, so that the child never waits for a full pipe."""
 
@@ -121,7 +155,7 @@ class _Reader(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        while not self.overflow and (chunk := self.pipe.read1(2**16)):
+        while not self.overflow and (chunk := self.pipe.read(2**16)):
             self.output += chunk
             self.overflow = len(self.output) > MAX_OUTPUT
         self.at_end.set()

@@ -5,11 +5,15 @@ Every action is a POST that calls one service and leads back to the page. After 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from flask import Blueprint, current_app, redirect, render_template, request
 from werkzeug.wrappers import Response
 
 from arena.errors import ArenaError, BadSetting, DatabaseUnusable
-from arena.services import bracket, events, queries
+from arena.services import bracket, disqualification, events, queries
+from arena.services.entry_filter import EntryFilter, parse_moment
+from arena.services.schemas import ConsoleEntry
 from arena.web import security
 from arena.web.context import get_context
 from arena.web.errors import on_arena_error, status_of
@@ -156,14 +160,84 @@ def undo_match(match_id: str) -> Response:
 def disqualify(entry_id: str) -> Response:
     """Disqualify an entry."""
     reason = request.form.get("reason", "")
-    bracket.disqualify(get_context().db, entry_id, reason, seen=_seen(), now=get_context().now)
+    disqualification.disqualify(get_context().db, entry_id, reason, seen=_seen(), now=get_context().now)
+    return _back()
+
+
+@console.get("/entries")
+def choose_entries() -> str:
+    """Choose entries by owner, time and name, and show what disqualifying or reinstating them would change."""
+    ctx = get_context()
+    wanted = EntryFilter(
+        owner=request.args.get("owner", "").strip() or None,
+        since=_moment("since"),
+        until=_moment("until"),
+        name=request.args.get("name", "").strip() or None,
+    )
+    back = "reinstate" in request.args
+    chosen = []
+    if not wanted.is_empty:  # what is claimed after this page was made is not meant
+        wanted = replace(wanted, until=min(ctx.now, wanted.until or ctx.now))
+        chosen = _chosen(wanted, back)
+    return render_template("entries.html", wanted=wanted, chosen=chosen, back=back)
+
+
+@console.post("/entries/disqualify")
+def disqualify_chosen() -> Response:
+    """Disqualify the entries that `choose_entries` showed."""
+    ids = [entry.entry for entry in _chosen(_shown_filter(), False)]
+    disqualification.disqualify_all(get_context().db, ids, request.form.get("reason", ""), now=get_context().now)
+    return _back()
+
+
+@console.post("/entries/reinstate")
+def reinstate_chosen() -> Response:
+    """Reinstate the entries that `choose_entries` showed."""
+    ids = [entry.entry for entry in _chosen(_shown_filter(), True)]
+    disqualification.reinstate_all(get_context().db, ids, now=get_context().now)
+    return _back()
+
+
+def _shown_filter() -> EntryFilter:
+    """Return the filter of the page with this form, which says until when entries are meant."""
+    return EntryFilter(
+        owner=request.form.get("owner") or None,
+        since=_number("since", 0, 2**40) or None,
+        until=_number("until", 1, 2**40),
+        name=request.form.get("name") or None,
+    )
+
+
+def _chosen(wanted: EntryFilter, back: bool) -> list[ConsoleEntry]:
+    """Return the entries that can be disqualified, or reinstated, and that the filter means."""
+    states = disqualification.REINSTATABLE if back else disqualification.DISQUALIFIABLE
+    return wanted.choose(entry for entry in queries.list_entries(get_context().db) if entry.state in states)
+
+
+def _moment(name: str) -> float | None:
+    """Return a time of the query; None if the field is empty."""
+    text = request.args.get(name, "").strip()
+    return parse_moment(text, get_context().now) if text else None
+
+
+@console.post("/limits")
+def limits() -> Response:
+    """Set limits of entries."""
+    events.set_limits(
+        get_context().db,
+        max_entries=int(_number("entries", 1, 10_000)),
+        check_seconds=_number("check_seconds", 1, 86_400),
+        check_memory=int(_number("check_mib", 1, 2**20)) * 2**20,
+        seen=_seen(),
+        now=get_context().now,
+    )
     return _back()
 
 
 @console.post("/entries/<entry_id>/reinstate")
 def reinstate(entry_id: str) -> Response:
     """Reinstate an entry."""
-    bracket.reinstate(get_context().db, entry_id, seen=_seen(), now=get_context().now)
+    disqualification.reinstate(get_context().db, entry_id, seen=_seen(), now=get_context().now)
     return _back()
 
 
@@ -230,7 +304,7 @@ def _number(name: str, least: int, most: int) -> float:
     """
     text = request.form.get(name, "").strip() or "0"
     try:
-        value = float(text) if len(text) <= 12 else -1.0
+        value = float(text) if len(text) <= 24 else -1.0
     except ValueError:
         value = -1.0
     if not least <= value <= most:

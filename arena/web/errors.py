@@ -31,6 +31,7 @@ STATUSES: dict[type[ArenaError], int] = {
     errors.OverLimits: 422,
     errors.SubmissionsNotOpen: 409,
     errors.SubmissionsClosed: 409,
+    errors.OtherModel: 409,
     errors.QuotaReached: 429,
     errors.LittleSpace: 507,
     errors.EntryNotFound: 404,
@@ -69,6 +70,7 @@ STATUSES: dict[type[ArenaError], int] = {
     errors.DatabaseBusy: 503,
     errors.DatabaseReadOnly: 500,
     errors.DatabaseFull: 507,
+    errors.NoWriteAheadLog: 507,
     errors.DatabaseDamaged: 500,
     errors.DatabaseTooNew: 500,
 }

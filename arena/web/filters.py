@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import segno
 from markupsafe import Markup
 
+from trainer.verse.characters import cut
 from trainer.verse.text import replace_controls
 
 SPEAKER = re.compile(r"[A-Z][A-Z .'\-]{1,40}:")  # a line that names the speaker of a play
@@ -56,10 +57,10 @@ def first_words(text: str, prompt: str = "", length: int = 40) -> str:
     line = single_line(spoken[0])
     if len(line) <= length:
         return line
-    cut = line[: length - 1].rstrip()
-    if " " in cut and not line[length - 1 : length].isspace():
-        cut = cut.rsplit(" ", 1)[0]
-    return cut.rstrip(" ,;:-") + "…"
+    words = cut(line, length - 1).rstrip()
+    if " " in words and not line[length - 1 : length].isspace():
+        words = words.rsplit(" ", 1)[0]
+    return words.rstrip(" ,;:-") + "…"
 
 
 def single_line(text: str) -> str:

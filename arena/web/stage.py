@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, render_template
 
-from arena.services.schemas import MatchView, StageView
+from arena.services.schemas import MatchView, RoundView, StageView
 from arena.web import filters
 from arena.web.context import get_context
 from arena.web.public import phase_key, stage_of
@@ -35,7 +35,8 @@ def page() -> str:
         scene=scene,
         turn=turn,
         size=size,
-        rounds=view.rounds[first_round(view) :],
+        rounds=visible_rounds(view),
+        story=story_of(view),
         address=address,
         spoken=address.removeprefix("http://").removeprefix("https://"),
         digits=LOG_DIGITS,
@@ -61,18 +62,52 @@ def scene_of(view: StageView, now: float) -> tuple[str, float | None]:
     return "bracket", None
 
 
-def first_round(view: StageView) -> int:
-    """Return the index of the first round to show; larger rounds before it are left out."""
-    for index, column in enumerate(view.rounds):
-        if len(column.matches) <= WIDE_BRACKET:
-            return index
-    return 0
+def visible_rounds(view: StageView) -> list[RoundView]:
+    """Return the part of the bracket to show: all of it, or the matches around the one that is played.
+
+    At most `WIDE_BRACKET` matches of the first round that is not over, and what their winners can reach from there.
+    """
+    alive = next((i for i, column in enumerate(view.rounds) if any(m.state != "closed" for m in column.matches)), 0)
+    for first, column in enumerate(view.rounds):
+        count = sum(match.kind != "third" for match in column.matches)
+        if count <= WIDE_BRACKET:
+            return view.rounds[first:]
+        if first == alive:
+            break
+    else:
+        return []
+    focus = view.next or view.last
+    slots = [match.id for match in view.rounds[alive].matches]
+    block = slots.index(focus.id) // WIDE_BRACKET if focus and focus.id in slots else 0
+    shown = []
+    for depth, column in enumerate(view.rounds[alive:]):
+        width = WIDE_BRACKET >> depth
+        if width == 0:
+            break
+        part = [match for match in column.matches if match.kind != "third"][block * width : (block + 1) * width]
+        shown.append(RoundView(column.number, column.title, part))
+    return shown
+
+
+def story_of(view: StageView) -> str:
+    """Return what the champion's bundle tells of its model, in one line; "" where it tells nothing."""
+    facts = view.champion_facts or {}
+    recipe, provenance = facts.get("recipe") or {}, facts.get("provenance") or {}
+    minutes, loss = (provenance.get(name) if isinstance(provenance, dict) else None for name in ("minutes", "val_loss"))
+    parts = [
+        f"{facts['n_params']:,} weights" if facts.get("n_params") else "",
+        f"trained for {minutes:,.0f} minutes" if isinstance(minutes, int | float) and 1 <= minutes < 1e6 else "",
+        f"loss {loss:.2f}" if isinstance(loss, int | float) and 0 < loss < 100 else "",
+        f"seed {recipe['seed']}" if "seed" in recipe else "",
+    ]
+    return " · ".join(part for part in parts if part)
 
 
 def _texts(match: MatchView | None) -> list[str]:
     sides = (match.upper, match.lower) if match else ()
-    return [side.text for side in sides if side is not None and side.text is not None]
+    return [side.prompt + side.text for side in sides if side is not None and side.text is not None]
 
 
 def _champion(view: StageView) -> list[str]:
-    return [view.champion.text] if view.champion is not None and view.champion.text is not None else []
+    side = view.champion
+    return [side.prompt + side.text] if side is not None and side.text is not None else []

@@ -71,7 +71,7 @@ def test_an_event_goes_on_from_its_backup_to_the_champion(evening: Evening, tmp_
     assert (state.phase, state.epoch) == ("between", 1)
     assert other.decide("r1m1", authors[0].text).champion == authors[0].entry
     assert all(
-        other.bundles.has(entry.bundle)
+        other.bundles.is_whole(entry.bundle)
         for entry in [queries.entry_view(other.db, a.entry, now=other.now) for a in authors]
     )
     other.end()

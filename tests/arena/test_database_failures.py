@@ -25,7 +25,7 @@ from tests.support.pages import post, vote
 COMMANDS = [
     ("event", "show"),
     ("event", "open"),
-    ("event", "entries"),
+    ("entry", "list"),
     ("bracket", "show"),
     ("match", "open"),
     ("serve", "--port", "0"),

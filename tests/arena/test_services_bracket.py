@@ -34,14 +34,13 @@ from arena.rules.results import CastVotes, CountedPoll, compute_results
 from arena.services.bracket import (
     close_due,
     close_match,
-    disqualify,
     draw_bracket,
     open_match,
-    reinstate,
     set_match_time,
     undo_draw,
     undo_match,
 )
+from arena.services.disqualification import disqualify, reinstate
 from arena.services.events import (
     close_submissions,
     create_event,
@@ -208,7 +207,7 @@ def test_the_organizer_may_draw_without_unverified_entries_and_a_late_verdict_ch
     close_submissions(evening.db, now=evening.now)
     assert draw_bracket(evening.db, word=WORD, without_missing=True, now=evening.now).state == "drawn"
     assert job and not record_verdict(
-        evening.db, job, check_bundle(evening.bundles.local_copy(job.bundle)), now=evening.now
+        evening.db, job, check_bundle(evening.bundles.local_copy(job.bundle).read_bytes()), now=evening.now
     )
     assert console_view(evening.db, now=evening.now).counts["expired"] == 2
 

@@ -13,10 +13,9 @@ from arena.services.entries import entry_status
 from arena.services.events import close_submissions, publish
 from arena.services.log import verify_log
 from arena.services.verification import record_verdict
-from arena.verification.runner import check_in_child, claim_limits
+from arena.verification.runner import verify_file
 from tests.support.bundles import verses
 from tests.support.evening import START, WORD, Evening, secret_of
-from trainer.verse.bundle import read_claim
 
 
 def test_an_evening_from_the_first_claim_to_the_champion(evening: Evening) -> None:
@@ -24,8 +23,7 @@ def test_an_evening_from_the_first_claim_to_the_champion(evening: Evening) -> No
     ids = {f"poet{n}": evening.enter(f"poet{n}", bundle) for n, bundle in enumerate(verses(5))}
     assert queries.snapshot(evening.db, now=evening.now).entries.waiting == 5
     while job := evening.lease():  # as the worker does it: a watched child, limits from the header
-        path = evening.bundles.local_copy(job.bundle)
-        report = check_in_child(path, claim_limits(read_claim(path)), threading.Event())
+        report = verify_file(evening.bundles.local_copy(job.bundle), threading.Event())
         assert record_verdict(evening.db, job, report, now=evening.now)
     assert {entry_status(evening.db, i, secret_of(n), now=evening.now).state for n, i in ids.items()} == {"verified"}
     close_submissions(evening.db, now=evening.now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from arena.services.bracket import disqualify
+from arena.services.disqualification import disqualify
 from arena.services.entries import entries_of, withdraw
 from arena.services.queries import console_view
 from arena.services.schemas import EntryStatus, Job
@@ -29,7 +29,7 @@ def lease(evening: Evening, worker: str = "worker") -> Job:
 
 
 def passed(evening: Evening, job: Job) -> Report:
-    return check_bundle(evening.bundles.local_copy(job.bundle))
+    return check_bundle(evening.bundles.local_copy(job.bundle).read_bytes())
 
 
 def test_the_oldest_waiting_entry_is_leased_first(evening: Evening) -> None:

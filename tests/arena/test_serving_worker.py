@@ -7,9 +7,11 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from arena.processes import python_command
@@ -19,7 +21,7 @@ from arena.services import entries, events, queries
 from arena.services.schemas import ConsoleEntry
 from arena.verification.report import Report
 from arena.verification.runner import Cancelled, verify_file
-from arena.worker import LEASE_SECONDS, RENEW_EVERY, Worker
+from arena.worker import LEASE_SECONDS, RENEW_EVERY, Worker, run_worker
 from tests.support.bundles import forged_verse, verse
 from tests.support.evening import Evening, secret_of
 from tests.support.server import Process, within
@@ -157,7 +159,7 @@ def test_a_check_that_nobody_waits_for_is_stopped_and_the_next_entry_is_checked(
 def test_the_scheduler_closes_submissions_on_time_while_no_entry_waits(evening: Evening) -> None:
     events.set_closing_time(evening.db, evening.now + 60, now=evening.now)
     evening.now += 61
-    Scheduler(evening.db, clock=lambda: evening.now).step()
+    Scheduler(evening.db, evening.spool, clock=lambda: evening.now).step()
     assert events.current_event(evening.db).state == "closed"
 
 
@@ -173,7 +175,7 @@ def test_a_failing_database_does_not_end_the_worker(evening: Evening, caplog: py
 
 
 def test_a_failing_database_does_not_end_the_scheduler(evening: Evening, caplog: pytest.LogCaptureFixture) -> None:
-    scheduler = Scheduler(evening.db, clock=lambda: 1 / 0)
+    scheduler = Scheduler(evening.db, evening.spool, clock=lambda: 1 / 0)
     thread = threading.Thread(target=scheduler.run)
     thread.start()
     assert within(10, lambda: "tries again" in caplog.text)
@@ -211,3 +213,17 @@ def test_the_attached_worker_ends_when_its_input_closes(evening: Evening) -> Non
         assert process.popen.wait(10) in (0, 1)
     finally:
         process.end()
+
+
+def test_a_worker_checks_two_at_once_within_half_of_the_free_memory_or_what_is_set(evening: Evening) -> None:
+    made: list[Worker] = []
+
+    def ready(worker: Worker) -> None:
+        made.append(worker)
+        worker.stop()
+
+    run_worker(evening.settings, ready=ready)
+    run_worker(replace(evening.settings, check_memory_bytes=10**9), jobs=3, ready=ready)
+    half = psutil.virtual_memory().total / 2
+    assert made[0].jobs >= 2 and made[0].memory and 0 < made[0].memory <= half
+    assert (made[1].jobs, made[1].memory) == (3, 10**9)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -36,36 +35,19 @@ def test_a_part_grows_by_pieces_and_is_renamed_to_its_digest(store: BundleStore,
     part = spool.complete("e", 4, 11)
     assert part.digest == hashlib.sha256(b"headtensors").hexdigest()
     assert part.tensors_sha256 == hashlib.sha256(b"tensors").hexdigest() and part.size == 11
-    for _ in range(2):  # a crash before the row was written: taken again
-        store.put(spool.part("e"), part.digest)
+    store.put(part.path, part.digest)
     assert store.local_copy(part.digest).read_bytes() == b"headtensors"
-    spool.drop("e")
-    assert spool.parts() == [] and [path.name for path in store.local_copy("x").parent.iterdir()] == [
-        f"{part.digest}.verse"
-    ]
-
-
-def test_a_part_taken_by_several_at_once_is_one_bundle(store: BundleStore, spool: Spool) -> None:
-    spool.start("e", b"head")
-    with ThreadPoolExecutor(4) as pool:
-        for digest in map(str, range(100)):
-            together = threading.Barrier(4)
-
-            def take(digest: str = digest, together: threading.Barrier = together) -> None:
-                together.wait()
-                store.put(spool.part("e"), digest)
-
-            for taken in [pool.submit(take) for _ in range(4)]:
-                taken.result()
-    assert store.leftovers() == spool.leftovers() == []
-    assert all(store.local_copy(str(number)).read_bytes() == b"head" for number in range(100))
+    assert spool.parts() == spool.complete_parts() == [] and [
+        path.name for path in store.local_copy("x").parent.iterdir()
+    ] == [f"{part.digest}.verse"]
 
 
 def test_bytes_beyond_the_end_are_cut_off(store: BundleStore, spool: Spool) -> None:
     spool.start("e", b"head")
     spool.write("e", 4, b"tensors and more")
-    assert spool.complete("e", 4, 11).digest == hashlib.sha256(b"headtensors").hexdigest()
-    store.put(spool.part("e"), "d")
+    part = spool.complete("e", 4, 11)
+    assert part.digest == hashlib.sha256(b"headtensors").hexdigest()
+    store.put(part.path, "d")
     assert store.local_copy("d").read_bytes() == b"headtensors"
 
 
@@ -76,19 +58,34 @@ def test_a_part_begun_is_not_begun_again(store: BundleStore, spool: Spool) -> No
     assert spool.part("e").read_bytes() == b"headtensors"
 
 
-def test_a_bundle_is_copied_where_the_disk_has_no_hard_links(
+def test_a_stored_file_of_other_bytes_than_its_name_says_is_replaced(store: BundleStore, spool: Spool) -> None:
+    digest = hashlib.sha256(b"headtensors").hexdigest()
+    store.local_copy(digest).write_bytes(b"headtensorz")
+    assert not store.is_whole(digest)
+    for _ in range(2):
+        spool.start("e", b"headtensors")
+        store.put(spool.complete("e", 4, 11).path, digest)
+        assert store.is_whole(digest) and spool.complete_parts() == []
+    assert not store.is_whole("0" * 64)
+
+
+def test_a_bundle_is_copied_where_its_folder_is_on_another_disk(
     store: BundleStore, spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_links(*_: object) -> None:
-        raise OSError("this disk has none")
+    replace = os.replace
 
-    monkeypatch.setattr(os, "link", no_links)
+    def within_a_folder(source: Path, target: Path) -> None:
+        if Path(source).parent != Path(target).parent:
+            raise OSError(errno.EXDEV, "this is another disk")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", within_a_folder)
     spool.start("e", b"headtensors")
-    store.put(spool.part("e"), "d")
-    assert store.local_copy("d").read_bytes() == b"headtensors"
-    spool.drop("e")
+    part = spool.complete("e", 4, 11)
+    store.put(part.path, part.digest)
+    assert store.is_whole(part.digest) and spool.complete_parts() == store.leftovers() == []
     with pytest.raises(FileNotFoundError):
-        store.put(spool.part("e"), "f")
+        store.put(part.path, "f")
 
 
 def test_pieces_without_a_part_are_an_error(store: BundleStore, spool: Spool) -> None:

@@ -23,16 +23,20 @@ from sqlalchemy.orm import Session
 
 from arena.bootstrap import open_database
 from arena.cli import main
-from arena.errors import DatabaseBusy, DatabaseTooNew, DatabaseUnreachable
+from arena.errors import DatabaseBusy, DatabaseTooNew, DatabaseUnreachable, QuotaReached
 from arena.services.bracket import close_match
+from arena.services.disqualification import disqualify_all
+from arena.services.entries import expire_claims
 from arena.services.events import publish
 from arena.services.log import append, head, verify_log
 from arena.services.queries import results_view, snapshot
+from arena.services.schemas import EventRules
+from arena.services.verification import claim_next
 from arena.store import unit_of_work
 from arena.store.migrations import upgrade
 from arena.store.schema import Base, Entry, Match, Vote
 from arena.store.unit_of_work import create_database_engine
-from tests.support.bundles import verses
+from tests.support.bundles import verse, verses
 from tests.support.evening import Evening
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -275,3 +279,20 @@ def test_init_makes_an_event_in_postgresql_and_commands_use_it(url: str, tmp_pat
     again = arena("init", str(tmp_path / "other"), "--database-url", url)
     assert again.exit_code == 1 and "already holds the event 'Poets'" in again.output
     assert not (tmp_path / "other").exists()
+
+
+def test_places_promises_and_the_queue_hold_in_postgresql(evening: Evening) -> None:
+    evening.begin(EventRules(max_entries=3))
+    greedy = [evening.enter("eve", bundle) for bundle in verses(3)[:2]]
+    evening.now += 1
+    honest = evening.enter("ann", verse(3))
+    evening.claim("bob", verse(4))
+    with pytest.raises(QuotaReached):
+        evening.claim("carl", verse(5))
+    first = claim_next(evening.db, worker="one", lease_seconds=30.0, memory=300 * 2**20, now=evening.now)
+    assert first and first.entry == greedy[0]
+    assert claim_next(evening.db, worker="two", lease_seconds=30.0, memory=300 * 2**20, now=evening.now) is None
+    second = claim_next(evening.db, worker="two", lease_seconds=30.0, memory=600 * 2**20, now=evening.now)
+    assert second and second.entry == honest
+    assert evening.verify_all() == 1 and expire_claims(evening.db, now=evening.now + 1_000) == 1
+    assert disqualify_all(evening.db, [*greedy, honest], "a program", now=evening.now)

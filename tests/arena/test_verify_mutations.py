@@ -19,7 +19,7 @@ def test_a_damaged_bundle_never_passes_as_another_verse_and_never_breaks_the_che
     verdicts: Counter[str] = Counter()
     for number in range(1000):
         path.write_bytes(mutant(number))
-        report = check_bundle(path)
+        report = check_bundle(path.read_bytes())
         assert report.verdict != "ERROR", f"bundle {number}: {report.reason}"
         if report.verdict == "PASS" and report.recipe == whole.recipe.to_dict():
             assert (report.text, report.tensors_sha256) == (whole.text, whole.tensors_sha256), f"bundle {number}"

@@ -131,7 +131,9 @@ def test_a_broken_link_and_a_circle_of_links_are_unreadable(tmp_path: Path) -> N
 def test_a_limit_of_our_own_is_an_error_and_never_a_fail(
     kinds: Callable[[str], Path], limits: Limits, code: str
 ) -> None:
-    report = check_in_child(kinds("fail"), limits, threading.Event())
+    path = kinds("fail")
+    with path.open("rb") as file:
+        report = check_in_child(file, path.stat().st_size, limits, threading.Event())
     assert (report.verdict, report.code) == ("ERROR", code)
 
 
@@ -176,6 +178,7 @@ def test_many_files_are_reported_in_the_order_given(kinds: Callable[[str], Path]
 
 
 def test_who_enters_a_model_that_magnifies_rounding_reads_that_another_seed_does_not_help() -> None:
-    report = check_bundle(Path(trainer.verse.__file__).parent / "attacks" / "undecided-rounding-chooses.verse")
+    path = Path(trainer.verse.__file__).parent / "attacks" / "undecided-rounding-chooses.verse"
+    report = check_bundle(path.read_bytes())
     assert (report.verdict, report.code, report.bound) == ("UNDECIDED", "too-close", None)
     assert reason_of_report(report) == f"{AMPLIFIED}: enter a verse of another model"

@@ -11,10 +11,12 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from arena.demo.simulated_voters import Form
-from arena.services import bracket, events, voting
+from arena.rules.bracket import build_bracket
+from arena.services import bracket, disqualification, events, voting
 from arena.services.queries import console_view, get_next_match, results_view, stage_view
+from arena.services.schemas import MatchView, RoundView, StageView
 from arena.web.filters import PAIR, STAGE_SIZES, first_words, single_line, stage_size, verse_lines
-from arena.web.stage import REVEAL_SECONDS
+from arena.web.stage import REVEAL_SECONDS, visible_rounds
 from tests.support.evening import START, Evening, secret_of
 from tests.support.pages import Tags, hidden, post, token_of, vote
 
@@ -319,7 +321,7 @@ def test_an_old_tab_of_the_console_changes_no_event(evening: Evening) -> None:
     shown = other.get("/console").text
     entry = authors[0].entry
     assert act(one, f"entries/{entry}/disqualify", reason="copied").status_code == 303
-    bracket.reinstate(evening.db, entry, now=evening.now)
+    disqualification.reinstate(evening.db, entry, now=evening.now)
     assert act(other, f"entries/{entry}/disqualify", shown, reason="copied").status_code == 409
     assert console_view(evening.db, now=evening.now).counts["disqualified"] == 0
     act(one, "matches/r1m1/open", seconds="0")
@@ -373,3 +375,50 @@ def test_an_owner_finds_the_results_of_a_verse_after_its_last_match(evening: Eve
     assert f"{winner.name}" in phone.get(f"/entries/{winner.entry}").text
     bye = Tags(phone.get(f"/entries/{first.entry}").text).text
     assert ": a bye" in bye and results.champion and results.champion.entry == winner.entry
+
+
+def alive(view: StageView) -> list[list[str]]:
+    return [[match.id for match in column.matches] for column in visible_rounds(view)]
+
+
+def bracket_of(count: int, closed: int = 0) -> StageView:
+    """A bracket of so many entries, of which the first matches in the order of play are closed."""
+    planned = build_bracket(count)
+    blank = {"title": "", "upper": None, "lower": None, "ready": False, "poll_round": 0, "opens_at": None}
+    blank |= {"closes_at": None, "closed_at": None, "votes": None, "tallies": None, "decided_by": None, "winner": None}
+    matches = [
+        MatchView(id=m.id, round=m.round, kind=m.kind, state="closed" if number < closed else "pending", **blank)
+        for number, m in enumerate(planned)
+    ]
+    rounds = [
+        RoundView(number, "", [match for match in matches if match.round == number])
+        for number in range(1, max(match.round for match in matches) + 1)
+    ]
+    following = next((match for match in matches if match.state == "pending"), None)
+    unused = dict.fromkeys(
+        ("event", "phase", "counts", "open", "last", "champion", "champion_facts", "second", "third")
+    )
+    return StageView(**unused, next=following, rounds=rounds, log_number=1, log_hash="")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("count", [2, 3, 8, 9, 16])
+def test_a_small_bracket_is_shown_whole(count: int) -> None:
+    assert sum(map(len, alive(bracket_of(count)))) == len(build_bracket(count))
+
+
+def test_of_a_large_bracket_the_part_that_is_played_is_shown() -> None:
+    assert [len(column) for column in alive(bracket_of(1_024))] == [8, 4, 2, 1]
+    assert alive(bracket_of(40))[0] == [f"r1m{slot}" for slot in range(1, 9)]
+    later = alive(bracket_of(40, closed=9))
+    assert later[0] == [f"r1m{slot}" for slot in range(9, 17)] and later[1] == ["r2m5", "r2m6", "r2m7", "r2m8"]
+    assert later[3] == ["r4m2"], "where the winners of these meet"
+    quarter = alive(bracket_of(40, closed=32 + 16))
+    assert quarter[0][0] == "r3m1" and quarter[-1] == ["third", "r6m1"]
+
+
+def test_the_stage_tells_the_story_of_the_champion(evening: Evening) -> None:
+    author = evening.draw(2)[0]
+    evening.decide("r1m1", author.text)
+    evening.now += REVEAL_SECONDS + 1
+    page = evening.phone().get("/stage").text
+    assert re.search(r"[\d,]+ weights", page) and re.search(r"seed \d+", page)

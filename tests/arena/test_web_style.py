@@ -37,9 +37,16 @@ def palettes() -> list[dict[str, str]]:
 def test_text_has_enough_contrast_to_its_background(scheme: int) -> None:
     palette = palettes()[scheme]
     for ground in ("paper", "card", "wash"):
-        for text in ("ink", "soft", "mark", "good", "bad"):
+        for text in ("ink", "soft", "mark", "a", "b", "good", "bad"):
             assert contrast(palette[text], palette[ground]) >= AA, (text, ground)
-    assert contrast(palette["on-mark"], palette["mark"]) >= AA
+    for button in ("mark", "a", "b"):
+        assert contrast(palette["on-mark"], palette[button]) >= AA
+
+
+def test_the_two_typefaces_of_the_stage_are_small() -> None:
+    fonts = list(STATIC.glob("*.woff2"))
+    assert len(fonts) == 2 and sum(font.stat().st_size for font in fonts) <= 60_000
+    assert "SIL OPEN FONT LICENSE" in (STATIC / "garamond-OFL.txt").read_text(encoding="utf-8")
 
 
 def test_black_on_white_has_the_known_contrast() -> None:
@@ -54,7 +61,7 @@ def test_buttons_are_large_enough_for_a_thumb() -> None:
 
 
 def test_nothing_is_fetched_from_elsewhere() -> None:
-    for path in STATIC.iterdir():
+    for path in (path for path in STATIC.iterdir() if path.suffix in (".css", ".js", ".svg")):
         text = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
         for word in ("http:", "https:", "@import", "url(", "@font-face", "eval(", "innerHTML"):
             assert word not in text, (path.name, word)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from werkzeug.test import TestResponse
 
-from arena.services import bracket, events
+from arena.services import bracket, disqualification, events
 from arena.services.identity import identity_of
 from arena.services.schemas import MatchCounts, OpenMatch, Snapshot
 from arena.web.public import phase_key
@@ -234,7 +234,7 @@ def test_an_event_without_verses_says_so(evening: Evening) -> None:
 
 def test_when_every_verse_is_disqualified_the_pages_say_so(evening: Evening) -> None:
     for author in evening.draw(2):
-        bracket.disqualify(evening.db, author.entry, "copied", now=evening.now)
+        disqualification.disqualify(evening.db, author.entry, "copied", now=evening.now)
     for page in ("/", "/stage"):
         assert "Every verse was disqualified" in evening.phone().get(page).text
     assert "there is no champion" in evening.organizer().get("/console").text
@@ -242,7 +242,7 @@ def test_when_every_verse_is_disqualified_the_pages_say_so(evening: Evening) -> 
 
 def test_the_last_verse_that_takes_part_is_champion_by_walkover(evening: Evening) -> None:
     author, other = evening.draw(2)
-    bracket.disqualify(evening.db, other.entry, "copied", now=evening.now)
+    disqualification.disqualify(evening.db, other.entry, "copied", now=evening.now)
     assert author.name in evening.phone().get("/").text
     assert author.name in evening.phone().get("/stage").text
     assert evening.phone().get(f"/entries/{author.entry}").status_code == 200

@@ -7,6 +7,7 @@ NANOGPT=/path/to/checkout python -m tests.bench training
 BUSY=1 python -m tests.bench training    beside a process that keeps one core busy
 python -m tests.bench verse              writing and verifying verses
 python -m tests.bench serving            polls, votes, phones and stalled uploads, over loopback
+python -m tests.bench checks             what checks of dear bundles cost, and the memory of seven at once
 python -m tests.bench help               how long `--help` takes
 PEER=/path/to/python python -m tests.bench verse
                                          besides, transformers in that Python, alternating with ours
@@ -18,9 +19,15 @@ import os
 import platform
 import sys
 
-from tests.bench import serving, startup, training, verse
+from tests.bench import checks, serving, startup, training, verse
 
-BENCHES = {"training": training.main, "verse": verse.main, "serving": serving.main, "help": startup.main}
+BENCHES = {
+    "training": training.main,
+    "verse": verse.main,
+    "serving": serving.main,
+    "checks": checks.main,
+    "help": startup.main,
+}
 
 
 def main() -> None:

@@ -91,7 +91,7 @@ def test_the_stage_follows_a_match_by_itself(browser: Any, drawn: Evening) -> No
     hand.goto(f"{drawn.url}/")
     hand.locator("#vote-right").tap()
     hand.get_by_role("heading", name="Your vote is saved").wait_for(timeout=SOON)
-    page.locator(".cast b", has_text="1").wait_for(timeout=SOON)
+    page.locator(".votes b", has_text="1").wait_for(timeout=SOON)
     assert page.locator(".tally").count() == 0  # nobody sees who leads
 
     bracket.close_match(drawn.db, match.id, poll_round=0, now=time.time())
@@ -188,3 +188,41 @@ def test_a_phone_sends_its_vote_again_to_an_event_restored_from_an_older_backup(
     finally:
         context.close()
         other.end()
+
+
+VERSES = {
+    "six lines of forty letters": ["The morning has a hat of straw and rings"] * 6,
+    "eight lines of sixty letters": ["I learned to stand there and asked me if the thing I can lie,"] * 8,
+    "capitals": ["W" * 40] * 8,
+    "Chinese": ["\u6625\u7720\u4e0d\u89c9\u6653\uff0c\u5904\u5904\u95fb\u557c\u9e1f\u3002"] * 8,
+    "Hebrew": ["\u05d1\u05e8\u05d0\u05e9\u05d9\u05ea \u05d1\u05e8\u05d0 \u05d0\u05dc\u05d4\u05d9\u05dd"] * 8,
+    "emoji": ["\U0001f319 \U0001f30a \U0001f33f"] * 8,
+    "one word of 480 letters": ["a" * 480],
+}
+SHOW = """lines => {
+    for (const verse of document.querySelectorAll(".verse")) verse.replaceChildren(...lines.map(line => {
+        const span = document.createElement("span");
+        span.textContent = line;
+        return span;
+    }));
+    dispatchEvent(new Event("resize"));
+    const overflow = [...document.querySelectorAll(".box")].map(box => box.scrollHeight - box.clientHeight);
+    const size = parseFloat(getComputedStyle(document.querySelector(".verse")).fontSize);
+    return { overflow, share: innerHeight / size, page: document.documentElement.scrollHeight - innerHeight };
+}"""
+
+
+def test_any_two_verses_fit_on_any_stage_and_are_readable_from_the_last_row(browser: Any, drawn: Evening) -> None:
+    match = open_next(drawn)
+    assert within(10, lambda: state_shows(drawn, match.id))
+    page = browser.new_page()
+    for width, height in ((1920, 1080), (1024, 768), (2560, 1080)):
+        page.set_viewport_size({"width": width, "height": height})
+        page.goto(f"{drawn.url}/stage")
+        page.wait_for_function("document.querySelector('.verse') && document.querySelector('.verse').style.fontSize")
+        for kind, lines in VERSES.items():
+            shown = page.evaluate(SHOW, lines)
+            assert max(shown["overflow"]) <= 1 and shown["page"] <= 0, (kind, width, shown)
+            assert shown["share"] <= (22 if kind.startswith("six") and width > 1024 else 36), (kind, width, shown)
+    page.close()
+    bracket.undo_match(drawn.db, match.id, now=time.time())

@@ -51,6 +51,8 @@ def test_the_wheel_carries_the_folio_its_model_and_the_specification_and_no_test
         names = set(archive.namelist())
     assert {
         "trainer/data/folio.txt",
+        "trainer/data/haiku.txt",
+        "trainer/data/names.txt",
         "trainer/data/folio.verse",
         "trainer/verse/SPEC.md",
         "trainer/verse/golden.json",

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
+import numpy as np
+
 from tests.support.small_models import Weights, is_decided, random_weights
 from trainer.verse.bundle import pack
 from trainer.verse.claim import header_length
@@ -96,3 +98,20 @@ def undecided_verse() -> bytes:
         if not is_decided(written) and verse_text(VOCABULARY, written.recipe, written.ids).strip():
             return poet.pack(written)
     raise AssertionError("every prompt writes a decided verse")
+
+
+DEAR = ModelConfig("modern", n_layer=64, n_head=3, n_embd=24, block_size=1024, vocab_size=VOCABULARY.size)  # 1 MB
+LARGEST = ModelConfig("modern", n_layer=8, n_head=127, n_embd=1016, block_size=1024, vocab_size=VOCABULARY.size)
+
+
+def dear_verse(number: int, config: ModelConfig = DEAR, tokens: int = 1024) -> bytes:
+    """A bundle that is made at once and checked slowly: nothing is decided, so that all of it must be replayed."""
+    weights = {name: np.zeros(shape, np.float16) for name, shape in config.tensor_shapes().items()}
+    recipe = replace(RECIPE, prompt_ids=(2,) * 1024, temperature=0, seed=number, tokens=tokens)
+    return pack(config, VOCABULARY, weights, Written(recipe, (3,) * tokens, np.full(tokens, 1e-3)), {})
+
+
+@cache
+def verse_instead(number: int) -> bytes:
+    """A bundle of a decided verse by the model of `undecided_verse`."""
+    return _first_decided(torn_poet(Poet.random(1)), number)

@@ -142,7 +142,8 @@ class Evening:
         count = 0
         while job := self.lease():
             count += 1
-            assert record_verdict(self.db, job, check_bundle(self.bundles.local_copy(job.bundle)), now=self.now)
+            report = check_bundle(self.bundles.local_copy(job.bundle).read_bytes())
+            assert record_verdict(self.db, job, report, now=self.now)
         return count
 
     def wait_until_verified(self, count: int) -> None:

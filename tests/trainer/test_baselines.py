@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from trainer import metrics
 from trainer.corpus import load_corpus
 from trainer.metrics import Baselines
 from trainer.tokenizer import CharTokenizer
@@ -31,6 +32,14 @@ def test_the_baselines_of_the_folio_equal_those_counted_by_hand() -> None:
     by_hand = count_by_hand(corpus.text[: corpus.split], corpus.text[corpus.split :], 65)
     assert (marks.uniform, marks.unigram, marks.bigram) == pytest.approx(by_hand, abs=1e-9)
     assert (round(marks.uniform, 2), round(marks.unigram, 2), round(marks.bigram, 2)) == (4.17, 3.24, 2.36)
+
+
+def test_counting_in_chunks_of_any_size_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = np.random.default_rng(1).integers(0, 5, 1000, dtype=np.int32)
+    whole = Baselines.of(ids[:900], ids[900:], 6)
+    for size in (1, 2, 7, 899, 900, 901):
+        monkeypatch.setattr(metrics, "CHUNK", size)
+        assert Baselines.of(ids[:900], ids[900:], 6) == whole
 
 
 def test_a_token_that_the_training_split_lacks_has_a_high_but_finite_loss() -> None:

@@ -22,6 +22,17 @@ def test_any_text_comes_back_as_it_was(text: str) -> None:
     assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
+def test_a_long_text_is_encoded_in_pieces_as_it_is_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "banana bandana 🌙\n" * 5
+    tokenizer = CharTokenizer.of(text)
+    whole = tokenizer.encode(text).tolist()
+    monkeypatch.setattr("trainer.tokenizer.CHARACTERS", 7)
+    assert tokenizer.encode(text).tolist() == whole
+    with pytest.raises(UnknownCharacter) as unknown:
+        tokenizer.encode(text + "x")
+    assert (unknown.value.character, unknown.value.position) == ("x", len(text))
+
+
 def test_ids_go_by_the_order_of_the_characters() -> None:
     tokenizer = CharTokenizer.of("banana bandana\n")
     assert tokenizer.vocabulary.symbols == "\n abdn"

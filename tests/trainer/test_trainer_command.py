@@ -180,6 +180,7 @@ def test_impossible_options_are_one_line_that_says_why(
 def test_every_setting_of_train_that_is_given_is_the_run_s(trainer: RunCommand, tmp_path: Path) -> None:
     settings = {
         "corpus": str(text_file(tmp_path)),
+        "encoding": "cp1252",
         "preset": "tiny",
         "arch": "gpt2",
         "tokenizer": "bpe",
@@ -199,7 +200,9 @@ def test_every_setting_of_train_that_is_given_is_the_run_s(trainer: RunCommand, 
         "seed": 5,
     }
     taken = {parameter.name for parameter in cli.cli.commands["train"].params}
-    assert taken == settings.keys() | {"compile", "early_stop", "minutes", "steps", "out", "resume", "plan"}
+    assert taken == settings.keys() | {
+        *("compile", "early_stop", "minutes", "steps", "out", "resume", "plan", "strip_gutenberg")
+    }
     arguments = [text for name, value in settings.items() for text in (f"--{name.replace('_', '-')}", value)]
     code, _, err = trainer("train", *arguments, "--no-early-stop", "--steps", "4", "--out", "mine")
     assert (code, err) == (0, "")

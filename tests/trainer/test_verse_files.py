@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import shutil
 import signal
 import stat
@@ -14,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.bundle_parts import bundle
+from trainer.verse import files
 from trainer.verse.bundle import read_bundle, read_claim
-from trainer.verse.files import write_atomically
+from trainer.verse.files import write_atomically, write_new
 
 ROOT = Path(__file__).parents[2]
 READERS = pytest.mark.parametrize("read", [read_claim, read_bundle])
@@ -181,3 +184,127 @@ def test_a_killed_writer_leaves_the_old_file_whole(tmp_path: Path) -> None:
     )
     assert completed.returncode == -signal.SIGKILL
     assert path.read_bytes() == b"old"
+
+
+# --- disks that answer otherwise --------------------------------------------------------------------------------------
+
+
+@POSIX
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES])
+def test_a_folder_that_cannot_be_synced_holds_the_file_all_the_same(
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on SMB, vboxsf and some FUSE."""
+    sync_to_disk = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(code, os.strerror(code))
+        sync_to_disk(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_atomically(tmp_path / "a", b"one")
+    assert write_new(tmp_path / "b", b"two")
+    assert names(tmp_path) == ["a", "b"]
+
+
+@POSIX
+def test_a_failing_disk_under_a_folder_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match="Input/output"):
+        write_atomically(tmp_path / "a", b"one")
+
+
+class HeldFile:
+    """`os.replace` where a virus scanner holds the file for some attempts."""
+
+    def __init__(self, attempts: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.attempts, self.calls, self.replace = attempts, 0, os.replace
+        monkeypatch.setattr(os, "replace", self)
+
+    def __call__(self, source: Path, target: Path) -> None:
+        self.calls += 1
+        if self.calls <= self.attempts:
+            raise PermissionError(errno.EACCES, "Access is denied")  # WinError 5 and 32 are this error, too
+        self.replace(source, target)
+
+
+def test_a_rename_that_is_refused_for_a_moment_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").write_bytes(b"old")
+    held = HeldFile(3, monkeypatch)
+    write_atomically(tmp_path / "a", b"new")
+    assert held.calls == 4
+    assert (tmp_path / "a").read_bytes() == b"new"
+
+
+def test_a_rename_that_stays_refused_leaves_the_old_file_alone_and_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "RENAME_SECONDS", 0.1)
+    (tmp_path / "a").write_bytes(b"old")
+    HeldFile(10**6, monkeypatch)
+    with pytest.raises(PermissionError) as refused:
+        write_atomically(tmp_path / "a", b"new")
+    assert refused.value.filename == str(tmp_path / "a")
+    assert names(tmp_path) == ["a"] and (tmp_path / "a").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_new_file_never_replaces_one_also_where_there_are_no_hard_links(
+    has_links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not has_links:  # exFAT, and Windows' disks in WSL
+
+        def link(source: Path, target: Path) -> None:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+
+        monkeypatch.setattr(os, "link", link)
+    assert write_new(tmp_path / "a", b"one")
+    assert not write_new(tmp_path / "a", b"two")
+    assert names(tmp_path) == ["a"] and (tmp_path / "a").read_bytes() == b"one"
+    if os.name == "posix":
+        assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o600
+
+
+def test_a_disk_that_fills_while_a_new_file_is_written_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fsync(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match="No space left"):
+        write_new(tmp_path / "a", b"one")
+    assert names(tmp_path) == []
+
+
+def test_every_write_of_a_file_goes_through_the_one_module_that_knows_disks() -> None:
+    """Exceptions: records that grow, pieces at their places, copies of forms, and a program's own output."""
+    allowed = {
+        "trainer/verse/files.py": {"os.fsync", "os.link", "os.O_CREAT", ".replace("},
+        "trainer/runtime/run.py": {'open("ab"'},  # records that grow; a resumed run cuts what is not whole
+        "arena/store/spool.py": {'open("r+b")'},  # pieces, before their row
+        "arena/store/bundles.py": {"os.link", 'open("xb")'},  # a second name of a whole file, or a copy of it
+        "arena/store/backup.py": {'open("xb")', 'open("rb+")'},  # a copy under a temporary name, then synced
+        "arena/settings.py": {"os.O_CREAT"},  # asks the disk whether it keeps permissions
+        "arena/demo/demo.py": {'open("ab"'},  # the log of a demo's server
+        "arena/demo/entering.py": {"os.O_CREAT"},  # tickets of a demo, in a folder of its own
+        "arena/web/openapi.py": {"write_text"},  # the developers' command
+    }
+    writes = re.compile(
+        r"os\.fsync|os\.link|os\.O_CREAT|os\.replace|os\.rename|write_text|write_bytes|open\(\"[rwax]\+?b?\+?\"\)?"
+    )
+    found: dict[str, set[str]] = {}
+    for path in [*ROOT.glob("trainer/**/*.py"), *ROOT.glob("arena/**/*.py")]:
+        for match in writes.findall(path.read_text(encoding="utf-8")):
+            if match not in ('open("rb")', 'open("r")'):
+                found.setdefault(path.relative_to(ROOT).as_posix(), set()).add(match)
+    unexpected = {
+        path: {match for match in matches if not any(match.startswith(one) for one in allowed.get(path, ()))}
+        for path, matches in found.items()
+    }
+    assert not {path: matches for path, matches in unexpected.items() if matches}

@@ -28,7 +28,7 @@ def opening_message(state: TrainState, plan: Plan) -> str:
         f"corpus {sanitize(corpus.name)}: {len(corpus.text):,} characters, {_describe_tokens(state)}",
         f"{describe_steps(plan)} of {config.batch_size} x {config.block_size} tokens"
         f"{_describe_short_context(config, plan)}, products in {config.precision}, on {config.device}, "
-        f"into {state.run.path}",
+        f"into {sanitize(str(state.run.path))}",
     ]
     if state.step in plan.round_starts[1:]:
         lines.append(f"round {plan.round_starts.index(state.step) + 1} begins after step {state.step:,}")
@@ -97,8 +97,8 @@ def closing_message(state: TrainState, plan: Plan, columns: int | None = None) -
                 f"{state.best_step:,} of {plan.steps:,}. For comparison: {baselines}.\n"
                 f"{training_verdict(state, plan)}\n"
                 f"It can write verses of up to {tokens:,} tokens{limit}.\n"
-                f"In {run.path}: {run.best.name} (the best checkpoint), {run.curve.name}, {run.samples.name}, "
-                f"{run.metrics.name}, {run.plan.name}."
+                f"In {sanitize(str(run.path))}: {run.best.name} (the best checkpoint), {run.curve.name}, "
+                f"{run.samples.name}, {run.metrics.name}, {run.plan.name}."
             ),
             f"Next, write many verses and choose one: trainer audition --ckpt {shell_join([str(run.path)])}",
         ]

@@ -19,6 +19,7 @@ from trainer.runtime.clock import Clock, RunClock
 from trainer.runtime.compilation import MIN_SECONDS, CompileError, compilation_line, compile_model
 from trainer.runtime.distributed import SINGLE_PROCESS, Ranks
 from trainer.schedule import remaining_work
+from trainer.verse.text import sanitize
 
 MEASURING_SHARE = 0.01  # of the budget, spent on measuring steps of each context length, and a part of an evaluation
 MEASURING_SECONDS = 0.2  # the most of it: whoever watches waits for the first step, and the plan is revised later
@@ -192,7 +193,7 @@ def measure_timing(
             compiled_model = compile_model(model, config, dataset)
         except CompileError as error:
             if config.compile:
-                print(f"not compiled: {error}", flush=True)
+                print(f"not compiled: {sanitize(str(error))}", flush=True)
         else:
             seconds = budget.clock.read() - start
             eager, faster = compare_steps((model, compiled_model), optimizers, config, dataset, budget.clock.read)

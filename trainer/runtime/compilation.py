@@ -17,6 +17,7 @@ from trainer.config import TrainConfig
 from trainer.dataset import Dataset
 from trainer.loss import get_batch, mean_loss
 from trainer.model import GPT, new_model
+from trainer.verse.text import sanitize
 
 MIN_SECONDS = 540.0  # left of a run: a fifth of that pays twice for the compilation, see NOTES.md
 COMPILERS = {"Darwin": "clang++", "Windows": "cl"}  # as torch.compile chooses them; g++ elsewhere
@@ -69,7 +70,7 @@ def can_compile(config: TrainConfig, dataset: Dataset) -> bool:
     try:
         compile_model(new_model(dataset.model_config, dataset.key, config.dropout, config.precision), config, dataset)
     except CompileError as error:
-        print(f"not compiled: {error}", flush=True)
+        print(f"not compiled: {sanitize(str(error))}", flush=True)
         return False
     return True
 
@@ -85,7 +86,7 @@ def compile_again(model: GPT, config: TrainConfig, dataset: Dataset) -> nn.Modul
     try:
         return compile_model(model, config, dataset)
     except CompileError as error:
-        print(f"not compiled: {error}. The rest of the run will not be bit for bit the same", flush=True)
+        print(f"not compiled: {sanitize(str(error))}. The rest of the run will not be bit for bit the same", flush=True)
         return model
 
 

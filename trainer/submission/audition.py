@@ -16,6 +16,7 @@ from trainer.submission.candidates import Audition, AuditionRequest, write_candi
 from trainer.text import wrap
 from trainer.verse.files import write_atomically
 from trainer.verse.originality import MAX_SOURCE
+from trainer.verse.text import sanitize
 
 
 def run_audition(request: AuditionRequest, best: int, page: Path | None = None, *, as_json: bool = False) -> str:
@@ -44,14 +45,14 @@ def run_audition(request: AuditionRequest, best: int, page: Path | None = None, 
     try:
         corpus = find_corpus(checkpoint, request.ckpt)
     except (TrainerError, OSError) as error:
-        note = f"Known words and quotations are not checked: {error}."
+        note = f"Known words and quotations are not checked: {sanitize(str(error))}."
     audition = write_candidates(request, checkpoint, corpus, note)
     if as_json:
         return audition_json(audition)
     if page is None:
         return format_audition(audition, best)
     write_atomically(page, render_page(audition).encode())
-    return wrap(f"{audition.summary}\nOpen {page} in a browser to read and choose.")
+    return wrap(f"{audition.summary}\nOpen {sanitize(str(page))} in a browser to read and choose.")
 
 
 def format_audition(audition: Audition, best: int) -> str:
@@ -101,14 +102,15 @@ def find_corpus(checkpoint: Checkpoint, path: Path) -> Corpus:
     known = next((known for known in KNOWN_CORPORA if KNOWN_CORPORA[known].sha256 == digest), None)
     run = Run(path if path.is_dir() else path.parent)
     if known and (is_available(known) or not run.config.exists()):
-        source = known
+        source, encoding, strip_gutenberg = known, "", False
     elif run.config.exists():
-        source = read_config(run)[0].corpus
+        config = read_config(run)[0]
+        source, encoding, strip_gutenberg = config.corpus, config.encoding, config.strip_gutenberg
     else:
         raise CorpusError(f"only its run's folder says where the corpus {name!r} is")
     if source in KNOWN_CORPORA and not is_available(source):
         raise CorpusError(f"{source} is not on this computer: get it with trainer corpus fetch {source}")
-    corpus = load_corpus(source)
+    corpus = load_corpus(source, encoding, strip_gutenberg)
     if corpus.sha256 != digest:
         raise CorpusError(f"{source} is no longer the text that the model was trained on")
     if len(corpus.text) > MAX_SOURCE:

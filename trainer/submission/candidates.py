@@ -13,15 +13,17 @@ from tqdm import tqdm
 from trainer.checkpoint import Checkpoint
 from trainer.corpus import Corpus
 from trainer.errors import OptionError, SubmitError
+from trainer.prompt import prepare_prompt
 from trainer.sampling import DEFAULT_LINES, make_recipe, verse_model, write_verses
 from trainer.submission.eligibility import check_eligibility, check_rounding
 from trainer.submission.event import DEFAULT_LIMITS, Limits
 from trainer.submission.scoring import Scorer, VerseStats
 from trainer.text import pluralize, shell_join
+from trainer.verse.characters import clean
 from trainer.verse.generate import Written
 from trainer.verse.originality import REJECT
 from trainer.verse.recipe import MAX_SEED, Recipe
-from trainer.verse.text import verse_text
+from trainer.verse.text import sanitize, verse_text
 
 MAX_COUNT = 4096  # verses: more than anybody reads
 REPLAYED = 8  # the best verses, which are replayed; `trainer submit` replays whatever is chosen
@@ -44,6 +46,7 @@ class AuditionRequest:
     tokens: int | None  # of a verse, at most; None for the default
     lines: int  # of a verse
     limits: Limits = DEFAULT_LIMITS  # of the event
+    near: bool = False  # take the nearest characters that the model knows for those of a prompt that it does not
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prompts", tuple(dict.fromkeys(self.prompts)))
@@ -62,14 +65,15 @@ class AuditionRequest:
             )
 
     def recipes(self, checkpoint: Checkpoint) -> list[tuple[str, Recipe]]:
-        """Return all recipes, each with its prompt as it was typed.
+        """Return all recipes, each with its prompt in characters that the model knows.
 
         Raises:
             UnknownCharacter: A prompt holds a character that the model was not trained on.
-            OptionError: There is no prompt, and the model has no line feed.
+            OptionError: A prompt holds a control character, or there is none and the model has no line feed.
             RecipeError: A value is out of bounds, or too long for this model.
         """
-        combinations = list(product(self.prompts, self.temperatures))
+        prompts = dict.fromkeys(prepare_prompt(prompt, checkpoint.vocabulary, self.near) for prompt in self.prompts)
+        combinations = list(product(prompts, self.temperatures))
         recipes = []
         for index, (prompt, temperature) in enumerate(combinations):
             count = self.count // len(combinations) + (index < self.count % len(combinations))
@@ -173,4 +177,12 @@ def write_candidates(
     if not ranked:
         reasons = ", ".join(f"{number} {reason}" for reason, number in dropped.items())
         raise SubmitError(f"no verse is left ({reasons}): try another --temperature, --prompt or --seed")
-    return Audition(str(request.ckpt), [verse for verse, _ in ranked], len(recipes), dropped, scorer.criteria, note)
+    written_prompts = {prompt for prompt, _ in recipes}
+    changed = [prompt for prompt in request.prompts if clean(prompt).text not in written_prompts]
+    if changed:
+        replaced = "; ".join(
+            f"“{sanitize(p)}” as “{prepare_prompt(p, checkpoint.vocabulary, near=True)}”" for p in changed
+        )
+        note = f"{note or ''} Prompts with characters that the model does not know were taken {replaced}.".strip()
+    kept = [verse for verse, _ in ranked]
+    return Audition(sanitize(str(request.ckpt)), kept, len(recipes), dropped, scorer.criteria, note)

@@ -6,18 +6,22 @@ event keeps only digests of it, so a lost secret cannot be recovered.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import secrets
+import re
 from pathlib import Path
 from urllib.parse import quote
 
 import platformdirs
 
 from trainer.errors import TicketError
+from trainer.verse.characters import encoding_of_mark, is_invisible
+from trainer.verse.files import write_new
 from trainer.verse.identity import is_secret, new_secret
+from trainer.verse.text import sanitize
 
-MAX_TICKET_BYTES = 1_000  # a secret, and white space around it
+MAX_TICKET_BYTES = 1_000  # a secret or a link, and white space around it
+SECRET_CHARACTER = re.compile("[A-Za-z0-9_-]")
+LINK = re.compile(r"https?://[^\s/]+/mine/([^\s/?#]+)/?")
+QUOTES = [*zip("\"'`“„‘«<", "\"'`”“’»>", strict=True)]
 
 
 def secret_for(event: str, ticket_file: Path | None = None) -> str:
@@ -32,36 +36,52 @@ def secret_for(event: str, ticket_file: Path | None = None) -> str:
         OSError: The file cannot be read, or a new one cannot be written.
     """
     if ticket_file is not None:
-        return _read_secret(ticket_file)
+        return read_secret(ticket_file)
     path = (
         platformdirs.user_config_path("verse-arena", appauthor=False, roaming=True) / "secrets" / quote(event, safe="")
     )
     if not path.exists():
-        _write_new_secret(path)
-    return _read_secret(path)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_new(path, new_secret().encode() + b"\n")
+    return read_secret(path)
 
 
-def _read_secret(path: Path) -> str:
+def read_secret(path: Path) -> str:
+    """Read a secret from a file, as Notepad or PowerShell write it, too: with a byte order mark, quotes or spaces.
+
+    Raises:
+        TicketError: The file does not hold a secret.
+        OSError: It cannot be read.
+    """
     with path.open("rb") as file:
-        text = file.read(MAX_TICKET_BYTES).decode("ascii", errors="replace").strip()
-    if not is_secret(text):
-        raise TicketError(
-            f"{path} does not hold a secret: it must have 22 to 64 letters, digits, - or _, and nothing else"
-        )
-    return text
-
-
-def _write_new_secret(path: Path) -> None:
-    """Write a new secret atomically; of two programs at the same time, one writes it and both read it."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    partial = path.with_name(f".{secrets.token_hex(8)}.part")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        data = file.read(MAX_TICKET_BYTES + 1)
+    if len(data) > MAX_TICKET_BYTES:
+        raise TicketError(f"{path} does not hold a secret: it is longer than {MAX_TICKET_BYTES:,} bytes")
+    encoding = encoding_of_mark(data) or ("utf-16-le" if data[1:2] == b"\0" else "utf-8")
     try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(new_secret() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):
-            os.link(partial, path)  # unlike a rename, it never replaces an existing file
-    finally:
-        partial.unlink(missing_ok=True)
+        text = data.decode(encoding)
+    except UnicodeDecodeError:
+        raise TicketError(
+            f"{path} does not hold a secret: it is not text. Save it as UTF-8, with the secret alone"
+        ) from None
+    secret = "".join(c for c in text if not is_invisible(c)).strip()
+    if len(secret) > 1 and (secret[0], secret[-1]) in QUOTES:
+        secret = secret[1:-1].strip()
+    if link := LINK.fullmatch(secret):  # the receipt's link, pasted whole
+        secret = link[1]
+    if not is_secret(secret):
+        raise TicketError(f"{path} does not hold a secret: {_fault(secret)}")
+    return secret
+
+
+def _fault(text: str) -> str:
+    """Return what is wrong with the text of a ticket file."""
+    if not text:
+        return "it is empty"
+    if len(text.split()) > 1:
+        return f"it has {len(text.split())} words, and must have the secret alone"
+    if wrong := next((c for c in text if not SECRET_CHARACTER.fullmatch(c)), None):
+        return (
+            f"it has the character {sanitize(wrong)!r} (U+{ord(wrong):04X}), and a secret only letters, digits, - and _"
+        )
+    return f"it has {len(text)} characters, and a secret has 22 to 64"

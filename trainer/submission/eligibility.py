@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trainer.submission.event import Limits
+from trainer.verse.characters import appearance_fault, has_ink
 from trainer.verse.decision import BOUND
 from trainer.verse.errors import NotText
 from trainer.verse.generate import Written
@@ -51,8 +52,10 @@ def check_eligibility(vocabulary: Vocabulary, written: Written, limits: Limits) 
         )
     if (lines := sum(1 for line in text.split("\n") if line.strip(" "))) > limits.lines:
         return Rejection("too many lines", f"the verse has {lines} lines, and at most {limits.lines} are allowed")
-    if not text.strip():
-        return Rejection("empty", f"seed {seed} writes only spaces")
+    if not has_ink(text):
+        return Rejection("empty", f"seed {seed} writes nothing that can be seen")
+    if fault := appearance_fault(text, readable(vocabulary.decode(written.recipe.prompt_ids))):
+        return Rejection("not shown", f"the verse cannot be shown: {fault}")
     certificate = written.certificate
     if certificate.smallest_gap <= BOUND:
         return Rejection(

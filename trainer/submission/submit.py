@@ -21,7 +21,7 @@ from trainer.verse.files import write_atomically
 from trainer.verse.generate import MAX_BATCH, Written
 from trainer.verse.model import VerseModel, round_weights
 from trainer.verse.recipe import MAX_SEED, Recipe
-from trainer.verse.text import verse_text
+from trainer.verse.text import sanitize, verse_text
 from trainer.verse.vocabulary import Vocabulary
 
 FOLDER = Path("submissions")  # of bundles, each named by the digest of its content
@@ -134,7 +134,7 @@ def enter_event(
         EventRefused: The event refused the entry; the bundle is kept.
     """
     entry = send_bundle(bundle, client, name, event)
-    say(f"The upload is complete; the receipt, signed by the event, is {entry.receipt}")
+    say(f"The upload is complete; the receipt, signed by the event, is {sanitize(str(entry.receipt))}")
     say(f"Open this link on your phone to follow your entry; your phone then does not vote on it: {entry.link}")
     if wait:
         say(wait_for_verdict(entry.id, client, say=say))

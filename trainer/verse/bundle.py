@@ -91,8 +91,23 @@ def read_claim(path: Path) -> Claim:
         BundleError: The file breaks the format.
         OSError: It cannot be read, or is not a regular file.
     """
-    with _open(path) as file:
-        return _read_claim(file)
+    with open_bundle(path) as file:
+        return read_claim_from(file)
+
+
+def read_claim_from(file: BinaryIO) -> Claim:
+    """Read and check the header at the start of an open file, and the file's size.
+
+    Raises:
+        BundleError: The file breaks the format.
+        OSError: It cannot be read.
+    """
+    start = file.read(LENGTH_BYTES)  # before the size: a file that cannot be read is not an empty one
+    size = os.fstat(file.fileno()).st_size
+    _check_size(size)
+    claim = parse_claim(start + file.read(header_length(start) - LENGTH_BYTES))
+    _check_complete(claim, size)
+    return claim
 
 
 def read_bundle(path: Path) -> Bundle:
@@ -102,8 +117,8 @@ def read_bundle(path: Path) -> Bundle:
         BundleError: The file breaks the format.
         OSError: It cannot be read, or is not a regular file.
     """
-    with _open(path) as file:
-        claim = _read_claim(file)
+    with open_bundle(path) as file:
+        claim = read_claim_from(file)
         return _with_weights(claim, file.read(claim.size - claim.header_bytes + 1))
 
 
@@ -116,10 +131,20 @@ def parse_bundle(data: bytes) -> Bundle:
     _check_size(len(data))
     claim = parse_claim(data[: header_length(data[:LENGTH_BYTES])])
     _check_complete(claim, len(data))
-    return _with_weights(claim, data[claim.header_bytes :])
+    return _with_weights(claim, memoryview(data)[claim.header_bytes :])
 
 
-def _with_weights(claim: Claim, data: bytes) -> Bundle:
+def open_bundle(path: Path) -> BinaryIO:
+    """Open a regular file; anything else (a folder, a pipe that never ends) is an `OSError`."""
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "is a folder, not a bundle", str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "is not a regular file", str(path))
+    return path.open("rb")
+
+
+def _with_weights(claim: Claim, data: bytes | memoryview) -> Bundle:
     """Check the bytes after the header."""
     _check_complete(claim, claim.header_bytes + len(data))
     digest = hashlib.sha256(data).hexdigest()
@@ -137,15 +162,6 @@ def _with_weights(claim: Claim, data: bytes) -> Bundle:
     return Bundle(claim, weights)
 
 
-def _read_claim(file: BinaryIO) -> Claim:
-    start = file.read(LENGTH_BYTES)  # before the size: a file that cannot be read is not an empty one
-    size = os.fstat(file.fileno()).st_size
-    _check_size(size)
-    claim = parse_claim(start + file.read(header_length(start) - LENGTH_BYTES))
-    _check_complete(claim, size)
-    return claim
-
-
 def _check_size(size: int) -> None:
     if size == 0:
         raise BundleError("empty", "the file is empty")
@@ -160,13 +176,3 @@ def _check_complete(claim: Claim, size: int) -> None:
         raise BundleError(
             "trailing-bytes", f"the file has {size - claim.size:,} bytes more than the {claim.size:,} of its claim"
         )
-
-
-def _open(path: Path) -> BinaryIO:
-    """Open a regular file; anything else (a folder, a pipe that never ends) is an `OSError`."""
-    mode = path.stat().st_mode
-    if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, "is a folder, not a bundle", str(path))
-    if not stat.S_ISREG(mode):
-        raise OSError(errno.EINVAL, "is not a regular file", str(path))
-    return path.open("rb")

@@ -29,6 +29,10 @@ class WeightsError(VerseError):
     """Weights that are missing, not finite, too large or of the wrong shape."""
 
 
+class LineError(VerseError):
+    """A name that cannot be shown on one line. The message says what its characters must be."""
+
+
 class NotText(VerseError):
     """The chosen tokens spell bytes that are not text.
 

@@ -1,12 +1,21 @@
-"""Atomic file writes."""
+"""Durable file writes: whole or not at all, also on disks that know no folder syncs and no hard links."""
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 PARTIAL = ".part"  # the end of the names of temporary files
+BINARY: int = getattr(os, "O_BINARY", 0)  # without it, Windows would change line feeds
+RENAME_SECONDS = 1.0  # a virus scanner or an indexer keeps a new file open for a moment
+RENAME_PAUSE = 0.02  # seconds between two attempts
+# What file systems answer that cannot sync a folder (SMB, vboxsf, FUSE), or may not open one: the file is there.
+NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.ENOSYS, errno.EISDIR, errno.EACCES, errno.EPERM}
 
 
 def clear_partials(folder: Path) -> None:
@@ -23,22 +32,103 @@ def write_atomically(path: Path, *chunks: bytes) -> None:
     Raises:
         OSError: The disk is full, or the folder is missing or not writable; `path` is unchanged.
     """
-    partial = path.with_name(f".{path.name[:40]}.{secrets.token_hex(6)}{PARTIAL}")
+    partial = temporary(path)
     try:
-        with partial.open("xb") as file:
-            for chunk in chunks:
-                file.write(chunk)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        _write(partial, chunks, 0o666)
+        rename(partial, path)
     except BaseException as error:
         partial.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            error.filename = str(path)  # instead of the temporary name
+            error.filename, error.filename2 = str(path), None  # instead of the temporary name
         raise
-    if os.name == "posix":  # the new name itself must reach the disk; Windows cannot open a folder
-        folder = os.open(path.parent, os.O_RDONLY)
+
+
+def write_new(path: Path, data: bytes) -> bool:
+    """Write a new file that only its owner can read, from the moment it exists; never replace one.
+
+    Returns:
+        False if there is a file already; of two programs at the same time, one writes it.
+
+    Raises:
+        OSError: It cannot be written; no part of it is left.
+    """
+    partial = temporary(path)
+    try:
+        _write(partial, [data], 0o600)
         try:
-            os.fsync(folder)
+            os.link(partial, path)  # unlike a rename, it never replaces an existing file
+        except FileExistsError:
+            return False
+        except OSError:  # a disk without hard links: take the name first
+            try:
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            except FileExistsError:
+                return False
+            rename(partial, path)
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
+        raise
+    finally:
+        partial.unlink(missing_ok=True)
+    sync_folder(path.parent)
+    return True
+
+
+def temporary(path: Path) -> Path:
+    """Return a new temporary name in the folder of a file."""
+    return path.with_name(f".{path.name[:40]}.{secrets.token_hex(6)}{PARTIAL}")
+
+
+def rename(source: Path, target: Path) -> None:
+    """Give a written file its name, durably; where another program holds one of the two for a moment, try again.
+
+    Raises:
+        OSError: It cannot be renamed.
+    """
+    deadline = time.monotonic() + RENAME_SECONDS
+    while True:
+        try:
+            source.replace(target)
+            break
+        except OSError as error:
+            is_held = isinstance(error, PermissionError) or error.errno == errno.EBUSY
+            if not is_held or target.is_dir() or time.monotonic() > deadline:
+                raise
+            time.sleep(RENAME_PAUSE)
+    sync_folder(target.parent)
+
+
+def sync_file(file: BinaryIO) -> None:
+    """Let what was written to an open file reach the disk.
+
+    Raises:
+        OSError: It did not.
+    """
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Let new names in a folder reach the disk, where the system and the disk can do that.
+
+    Raises:
+        OSError: The disk failed.
+    """
+    if os.name != "posix":  # Windows cannot open a folder
+        return
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
         finally:
-            os.close(folder)
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in NO_FOLDER_SYNC:
+            raise
+
+
+def _write(path: Path, chunks: Iterable[bytes], mode: int) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY, mode), "wb") as file:
+        for chunk in chunks:
+            file.write(chunk)
+        sync_file(file)

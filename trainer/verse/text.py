@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from trainer.verse.characters import JOINERS, clean, cut
 from trainer.verse.errors import NotText
 from trainer.verse.recipe import Recipe
 from trainer.verse.vocabulary import Vocabulary
@@ -96,6 +97,8 @@ def is_control(character: str) -> bool:
 def sanitize(text: str, max_length: int | None = None) -> str:
     r"""Escape characters of untrusted text that do not print, or that reorder other text on a terminal.
 
+    Joiners stay where a script or an emoji needs them.
+
     >>> sanitize("a\x1b[2Jb")
     'a\\x1b[2Jb'
 
@@ -103,10 +106,21 @@ def sanitize(text: str, max_length: int | None = None) -> str:
         text: Any text.
         max_length: Most characters to return; a longer text ends in "…". None for no limit.
     """
-    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+    kept = "" if text.isprintable() else JOINERS if clean(text).text == text else ""
+    escaped = "".join(c if c.isprintable() or c in kept else escape(c) for c in text)
     if max_length is None or len(escaped) <= max_length:
         return escaped
-    return escaped[: max_length - 1] + "…"
+    return cut(escaped, max_length - 1) + "…"
+
+
+def escape(character: str) -> str:
+    """Return how Python writes a character that cannot be shown."""
+    return character.encode("unicode_escape", "surrogatepass").decode()
+
+
+def sanitize_lines(text: str) -> str:
+    """Escape as `sanitize` does, but keep line feeds: for messages that name files or quote other people's text."""
+    return "\n".join(map(sanitize, text.split("\n")))
 
 
 def pluralize(number: int, singular: str, plural: str = "") -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,12 @@ SLICES = 2  # with each number of threads, in turn: a wrong choice costs one pas
 EVERY_SECONDS = 1.0  # between two comparisons
 MAX_ROWS = 32  # of the products timed
 MIN_GAIN = 0.1  # a smaller gain is not worth a second core
+
+
+@functools.cache
+def find_libraries() -> list[Any]:
+    """Find the BLAS libraries of this process, once: it reads files, which a confined process cannot do later."""
+    return list(ThreadpoolController().select(user_api="blas").lib_controllers)
 
 
 class BlasThreads:
@@ -35,7 +42,7 @@ class BlasThreads:
 
     def __init__(self, config: ModelConfig, clock: Callable[[], float] = time.perf_counter) -> None:
         self.config, self.clock = config, clock
-        self.libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+        self.libraries = find_libraries()
         self.most = [library.get_num_threads() for library in self.libraries]
         self._compare_at = -np.inf
 

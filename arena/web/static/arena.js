@@ -61,6 +61,7 @@
     for (const id of open) { const element = document.getElementById(id); if (element) element.open = true; }
     if (main.dataset.now) setClock();
     tick();
+    document.dispatchEvent(new Event("fresh"));
     if (isNew) {
       if (main.dataset.top !== undefined) scrollTo(0, 0);
       const heading = main.querySelector("h1");
