@@ -41,13 +41,13 @@ def estimate_cost(claim: Claim) -> Cost:
         + n_params * 1.5e-8  # reading and converting the weights
         + COPIES * 2 * n_params * positions / 2.5e10  # products with the weights
         + COPIES * n_layer * positions * width * 1.5e-7  # norms and activation functions, and moves of the copies
-        + COPIES * n_layer * positions * keys * (12 + 7 * n_head) * 1e-9  # attention: the window's mask, and each head
+        + COPIES * n_layer * positions * keys * (12 + 11 * n_head) * 1e-9  # attention: the window's mask, and each head
         + tokens * (1e-4 + config.vocab_size * (1e-9 + 3.5e-7 * noise + 1e-7 * sorting))  # decisions
     )
     memory = (
         10 * n_params  # in float16 as read, and in float64
         + COPIES * 16 * n_layer * width * positions  # keys and values
-        + COPIES * 8 * rows * keys * (n_head + 4)  # attention
+        + 8 * rows * keys * ((COPIES + 5) * n_head + 4)  # attention, and the moves of its scores
         + COPIES * 8 * rows * width * 16  # activations
         + 24 * min(tokens * config.vocab_size, MAX_LOGITS)  # logits
         + 8 * 8 * config.vocab_size  # one decision

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.random import Generator, default_rng  # loaded now: a confined process opens no file later
 from numpy.typing import NDArray
 
 from trainer.verse.certificate import Certificate
@@ -15,7 +16,7 @@ from trainer.verse.recipe import Recipe
 from trainer.verse.rounding import COPIES, MovedModel
 from trainer.verse.threads import BlasThreads
 
-CHUNK = 256  # positions of one pass: bounds the attention matrix
+CHUNK = 96  # positions of one pass, of each copy: bounds the attention matrix
 MAX_LOGITS = 2**22  # numbers of one block of logits, 32 MiB: a vocabulary may be large
 
 
@@ -34,7 +35,7 @@ class Verdict:
     certificate: Certificate | None = None  # recomputed; None for FAIL, where there is no verse to certify
 
 
-def replay(model: VerseModel, recipe: Recipe, ids: Sequence[int], rng: np.random.Generator | None = None) -> Verdict:
+def replay(model: VerseModel, recipe: Recipe, ids: Sequence[int], rng: Generator | None = None) -> Verdict:
     """Check at each position of a claimed verse whether the recipe chooses the claimed token.
 
     The end of the verse (`text.length_of`) is not checked here; reading a bundle checks it.
@@ -49,7 +50,7 @@ def replay(model: VerseModel, recipe: Recipe, ids: Sequence[int], rng: np.random
         RecipeError: The recipe does not fit the model.
     """
     recipe.check_fits(model.config)
-    moved = MovedModel(model, rng or np.random.default_rng())
+    moved = MovedModel(model, rng or default_rng())
     with BlasThreads(model.config) as threads:
         return _replay(moved, recipe, ids, threads)
 
