@@ -41,7 +41,7 @@ def estimate_cost(claim: Claim) -> Cost:
         + n_params * 1.5e-8  # reading and converting the weights
         + COPIES * 2 * n_params * positions / 2.5e10  # products with the weights
         + COPIES * n_layer * positions * width * 1.5e-7  # norms and activation functions, and moves of the copies
-        + COPIES * n_layer * positions * keys * (12 + 11 * n_head) * 1e-9  # attention: the window's mask, and each head
+        + COPIES * n_layer * positions * keys * (12 + 14 * n_head) * 1e-9  # attention: the window's mask, and each head
         + tokens * (1e-4 + config.vocab_size * (1e-9 + 3.5e-7 * noise + 1e-7 * sorting))  # decisions
     )
     memory = (
