@@ -455,6 +455,17 @@ class OwnMatch(ArenaError):
         super().__init__("one of the two verses is yours: the others decide this match")
 
 
+class TooManyChanges(ArenaError):
+    """A vote that was changed too often."""
+
+    code = "vote-changes"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"you have changed this vote {limit} times, which is the most: the last one counts", limit=limit
+        )
+
+
 class BadSide(ArenaError):
     """A vote for something else than one of the two sides."""
 

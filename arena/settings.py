@@ -6,6 +6,7 @@ arena.sqlite3     the database, unless settings.json names another
 bundles/          complete bundles, each named by its SHA-256
 incoming/         bundles and request bodies that are still arriving; the next start removes what a crash left
 lock              held by the process that serves the event
+session-salt      random; logging out of the console replaces it
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ class Settings:
     name: str = "An evening of verses"  # the title of every page
     host: str = "127.0.0.1"  # the address that the server listens on
     port: int = 8000  # the port that the server listens on
+    console_host: str = "127.0.0.1"  # the address that the console listens on
+    console_port: int = 0  # the port that the console listens on; 0: the one after `port`
     public_url: str = ""  # the beginning of links and QR codes, without a slash at its end; "": http://host:port
     corpus: str = "folio"  # what models are trained on by default; a name that `trainer --corpus` knows
     corpus_sha256: str = "e283980c42f060a9ee4509ef63e65f3f423ebdd85f8b44b8a5d20f9a6f37e8b1"  # of the corpus file
@@ -77,7 +80,8 @@ class Settings:
     @property
     def console_url(self) -> str:
         """The address of the organizer's page, on this machine."""
-        return f"{self.local_url}/console"
+        host = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(self.console_host, self.console_host)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.console_port or self.port + 1}/console"
 
     @property
     def bundles(self) -> Path:
@@ -88,6 +92,11 @@ class Settings:
     def incoming(self) -> Path:
         """The folder of bundles and request bodies that are still arriving."""
         return self.dir / "incoming"
+
+    @property
+    def session_salt(self) -> Path:
+        """The file with the salt that the sessions of the console depend on."""
+        return self.dir / "session-salt"
 
     @property
     def lock(self) -> Path:
@@ -102,6 +111,8 @@ PUBLIC_FIELDS: dict[str, tuple[type, int, int]] = {
     "name": (str, 1, 80),
     "host": (str, 1, 1_000),
     "port": (int, 0, 65_535),
+    "console_host": (str, 1, 1_000),
+    "console_port": (int, 0, 65_535),
     "public_url": (str, 0, 1_000),
     "corpus": (str, 0, 1_000),
     "corpus_sha256": (str, 0, 1_000),

@@ -23,13 +23,22 @@ from arena.cli.options import folder_option, handle_errors, jobs_option
     help="The port to listen on; 0: any free port.  [default: from settings.json]",
 )
 @click.option("--public-url", default="", help="The address of a tunnel or proxy in front of this server.")
+@click.option(
+    "--console-port",
+    type=click.IntRange(0, 65_535),
+    help="The console's port on this machine; 0: any free port.  [default: from settings.json, or the next]",
+)
+@click.option(
+    "--console-host",
+    help="The address that the console listens on; in a container 0.0.0.0.  [default: from settings.json, 127.0.0.1]",
+)
 @jobs_option
 @click.option(
     "--standby",
     type=click.Path(path_type=Path, file_okay=False),
     help="Keep a backup up to date in this folder, such as one on a memory stick, for `arena restore`.",
 )
-@click.option("--console-remote", is_flag=True, help="Open the console to other machines; needs an https address.")
+@click.option("--console-remote", is_flag=True, help="Open the console to a proxy; needs an https address.")
 @folder_option
 @handle_errors
 def serve(
@@ -37,6 +46,8 @@ def serve(
     lan: str | None,
     port: int | None,
     public_url: str,
+    console_port: int | None,
+    console_host: str | None,
     jobs: int | None,
     standby: Path | None,
     console_remote: bool,
@@ -44,7 +55,7 @@ def serve(
     """Serve the event until Ctrl-C.
 
     Phones, projector and console open its pages, and the entries are verified. Without --lan and --public-url, only
-    this machine can open the pages.
+    this machine can open the pages. The console has a port of its own, on this machine only.
 
     \b
     Examples:
@@ -57,7 +68,14 @@ def serve(
     from arena.settings import load_settings, privacy_warning
     from trainer.verse.text import sanitize
 
-    settings = with_address(load_settings(folder), lan=lan, port=port, public_url=public_url)
+    settings = with_address(
+        load_settings(folder),
+        lan=lan,
+        port=port,
+        public_url=public_url,
+        console_host=console_host,
+        console_port=console_port,
+    )
     if warning := privacy_warning(settings):
         click.echo(sanitize(warning), err=True)
     run(

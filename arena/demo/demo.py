@@ -172,11 +172,12 @@ def new_folder(folder: Path | None) -> Path:
 
 
 def serve_as_child() -> None:
-    """Serve as the demo's child, until standard input ends. Arguments: folder, port, address in the LAN or ""."""
+    """Serve as the demo's child, until standard input ends. Arguments: folder, both ports, address in the LAN or ""."""
     end_with_parent(lambda: os.kill(os.getpid(), signal.SIGTERM), seconds=STOP_SECONDS)
     settings = load_settings(Path(sys.argv[1]))
     try:
-        serve(with_address(settings, port=int(sys.argv[2]), lan=sys.argv[3] or None), say=lambda line: None)
+        port, console_port, lan = int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] or None
+        serve(with_address(settings, port=port, lan=lan, console_port=console_port), say=lambda line: None)
     except PortTaken:
         sys.exit(PORT_TAKEN)
 
@@ -200,7 +201,7 @@ def _start_server(settings: Settings, lan: str | None, children: Children) -> tu
             served = with_address(settings, lan=lan)
         except PortTaken:
             served = with_address(settings, lan=lan, port=0)
-        command = python_command(SERVER, str(served.dir), str(served.port), lan or "")
+        command = python_command(SERVER, str(served.dir), str(served.port), str(served.console_port), lan or "")
         with (settings.dir / SERVER_LOG).open("ab") as log:  # a message while it ends would be a second last line
             child = children.start(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
         deadline = time.monotonic() + READY_SECONDS

@@ -1,24 +1,25 @@
 """A thin ASGI layer in front of Flask: it answers polls from memory and keeps slow clients away from threads.
 
-A poll (`web.routes.STATE`) costs a comparison of two strings. Any other request is read to its end, within limits of
-size and time (`request_body`); then a bounded executor calls Flask (`wsgi`), and the response is sent as fast as the
-client takes it.
+A poll (`web.routes.STATE`) costs a comparison of two strings. Any other request must first be admitted by its head
+(`web.admission`). Then its body is read to its end, within limits of size and time (`request_body`), a bounded executor
+calls Flask (`wsgi`), and the response is sent as fast as the client takes it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import html
+import io
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from arena.server.request_body import PATIENCE, BodyReader, Disconnected, Receive
+from arena.server.request_body import BodyReader, Receive
 from arena.server.snapshot import SnapshotKeeper
 from arena.server.wsgi import AppResponse, BoundedExecutor, WSGIApp, build_wsgi_environ, send_response
 from arena.services.schemas import to_json
-from arena.web.limits import request_limits
+from arena.web.admission import Admit
 from arena.web.refusal import Refusal
 from arena.web.routes import STATE
 from arena.web.schemas import ErrorResponse
@@ -30,22 +31,51 @@ log = logging.getLogger(__name__)
 
 # Threads, and requests at once, running or waiting. Votes have their own threads, so that no page or upload delays
 # them; many, because votes that wait together share a transaction. At 800 votes a second the last of 4,000 waits 5 s.
-EXECUTORS = {"votes": (32, 4_000), "pages": (6, 2_000), "uploads": (2, 64), "forms": (1, 8)}
+EXECUTORS = {
+    "votes": (32, 4_000),
+    "pages": (6, 2_000),
+    "questions": (2, 2_000),
+    "claims": (1, 64),
+    "uploads": (2, 64),
+    "bundles": (1, 8),
+}
+CONSOLE_EXECUTORS = {"console": (2, 64), "login": (1, 64)}
+
+
+class Companion(Protocol):
+    """What is served beside a gateway, in the same process."""
+
+    async def start(self) -> None:
+        """Start it."""
+
+    async def stop(self) -> None:
+        """Stop it."""
 
 
 class Gateway:
     """The ASGI application that the server runs."""
 
-    def __init__(self, app: WSGIApp, keeper: SnapshotKeeper, spool: Path, patience: float = PATIENCE) -> None:
+    def __init__(
+        self,
+        app: WSGIApp,
+        keeper: SnapshotKeeper,
+        spool: Path,
+        admit: Admit,
+        executors: Mapping[str, tuple[int, int]] = EXECUTORS,
+        companion: Companion | None = None,
+    ) -> None:
         """Make a gateway; the server starts it.
 
         Args:
             app: the Flask application.
             keeper: the keeper of snapshots; it is started and stopped with the server.
             spool: an existing folder for large bodies that are arriving.
-            patience: seconds that every body may take, however small.
+            admit: decides by a request's head whether the request is read.
+            executors: threads, and requests at once, of each executor.
+            companion: started and stopped with the server.
         """
-        self._app, self._keeper, self._spool, self._patience = app, keeper, spool, patience
+        self._app, self._keeper, self._spool, self._admit = app, keeper, spool, admit
+        self._sizes, self._companion = executors, companion
         self._executors: dict[str, BoundedExecutor] = {}
         self._bodies: BodyReader | None = None
         self._state_messages: tuple[object, dict[str, Any], dict[str, Any], dict[str, Any]] | None = None
@@ -62,21 +92,34 @@ class Gateway:
         else:
             await send({"type": "websocket.close", "code": 1000})
 
+    def start(self) -> None:
+        """Make threads ready for requests."""
+        self._executors = {name: BoundedExecutor(name, *sizes) for name, sizes in self._sizes.items()}
+        self._bodies = BodyReader(self._spool)
+
+    def stop(self) -> None:
+        """Start no request any more."""
+        for executor in self._executors.values():
+            executor.close()
+        if self._bodies is not None:
+            self._bodies.close()
+
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
-        self._executors = {name: BoundedExecutor(name, *sizes) for name, sizes in EXECUTORS.items()}
-        self._bodies = BodyReader(self._spool, self._patience)
+        self.start()
         try:
             await asyncio.to_thread(self._keeper.start)
+            if self._companion is not None:
+                await self._companion.start()
         except Exception as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        if self._companion is not None:
+            await self._companion.stop()
         await asyncio.to_thread(self._keeper.stop)
-        for executor in self._executors.values():
-            executor.close()
-        self._bodies.close()
+        self.stop()
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _state(self, scope: Mapping[str, Any], send: Send) -> None:
@@ -104,8 +147,6 @@ class Gateway:
             response, executor = await self._call_app(scope, receive)
         except Refusal as refusal:
             await _refuse(scope, refusal, send)
-        except Disconnected:
-            pass
         except Exception:
             log.exception("%s %s", scope["method"], scope["path"])
             await _refuse(scope, Refusal(500, "broken", "Something went wrong on the server: try again."), send)
@@ -116,12 +157,21 @@ class Gateway:
                 log.info("the client stopped reading %s", scope["path"])
 
     async def _call_app(self, scope: dict[str, Any], receive: Receive) -> tuple[AppResponse, BoundedExecutor]:
-        """Read the request to its end, and call the application."""
+        """Admit the request, read it to its end, and call the application."""
         if self._bodies is None:
             raise RuntimeError("the gateway was not started: it needs a server with ASGI's lifespan")
-        limits = request_limits(scope["method"], scope["path"])
-        executor = self._executors[limits.executor]
-        body, size = await self._bodies.read(limits, _content_length(scope["headers"]), receive)
+        headers = _headers(scope["headers"])
+        length = _content_length(headers)
+        try:
+            admission = self._admit(scope["method"], scope["path"], headers)
+            has_body = await self._bodies.check_size(admission.limits, length, receive)
+            if has_body and admission.question is not None:
+                await self._executors["questions"].run(admission.question)
+        except Refusal:
+            await self._bodies.drain(receive)
+            raise
+        executor = self._executors[admission.limits.executor]
+        body, size = (await self._bodies.read(admission, scope["path"], receive)) if has_body else (io.BytesIO(), 0)
         try:
             response = AppResponse()
             await executor.run(response.begin, self._app, build_wsgi_environ(scope, body, size))
@@ -133,21 +183,23 @@ class Gateway:
 NO_BODY = {"type": "http.response.body", "body": b""}
 
 
-def _content_length(headers: list[tuple[bytes, bytes]]) -> int | None:
+def _headers(pairs: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return the headers by name; of those that came twice the last one."""
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in pairs}
+
+
+def _content_length(headers: Mapping[str, str]) -> int | None:
     """Return the body's length by its header: 0 without one, None for a body in chunks.
 
     Raises:
         Refusal: The header is not a number.
     """
-    length = 0
-    for name, value in headers:
-        if name == b"transfer-encoding":
-            return None
-        if name == b"content-length":
-            if not (value.isdigit() and len(value) <= 15):
-                raise Refusal(400, "bad-length", "The header Content-Length of the request is not a number.")
-            length = int(value)
-    return length
+    if "transfer-encoding" in headers:
+        return None
+    length = headers.get("content-length", "0")
+    if not (length.isascii() and length.isdigit() and len(length) <= 15):
+        raise Refusal(400, "bad-length", "The header Content-Length of the request is not a number.")
+    return int(length)
 
 
 async def _refuse(scope: Mapping[str, Any], refusal: Refusal, send: Send) -> None:

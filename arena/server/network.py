@@ -15,6 +15,7 @@ from arena.settings import Settings, SettingsError, check_public_url
 RESERVED = 256  # descriptors for databases, bundles, libraries and a body each of uploads on their way to disk
 WITHOUT_LIMIT = 16_384  # connections where the system names no limit
 MAX_CONNECTIONS = 65_536  # beyond, memory is the limit
+MAX_HEAD_BYTES = 65_536  # of a request's head, and of a body that waits to be read: what a connection may hold
 HOLD_HOST = "127.0.0.1"  # whatever address an event listens on: one number, one event on this machine
 
 
@@ -24,13 +25,21 @@ class PortTaken(ArenaError):
     code = "port-taken"
 
     def __init__(self, host: str, port: int, reason: str) -> None:
-        super().__init__(f"cannot listen on {host} port {port} ({reason}): choose another with --port", port=port)
+        super().__init__(
+            f"cannot listen on {host} port {port} ({reason}): choose another with --port or --console-port", port=port
+        )
 
 
 def with_address(
-    settings: Settings, *, lan: str | None = None, port: int | None = None, public_url: str = ""
+    settings: Settings,
+    *,
+    lan: str | None = None,
+    port: int | None = None,
+    public_url: str = "",
+    console_host: str | None = None,
+    console_port: int | None = None,
 ) -> Settings:
-    """Return settings with an address to listen on and one for links.
+    """Return settings with an address to listen on, one for links and one for the console.
 
     Args:
         settings: the event's.
@@ -38,6 +47,9 @@ def with_address(
             address in the network. None: listen on this machine only.
         port: the port to listen on. None: the one that is set. 0: any free port.
         public_url: the outside address, of a tunnel or a proxy.
+        console_host: the address that the console listens on. None: the one that is set.
+        console_port: the console's port. None: the one that is set, else the one after `port`. 0: any free port, as
+            after a `port` of 0.
 
     Raises:
         SettingsError: An address has a wrong form, or this machine has none in the network.
@@ -54,7 +66,20 @@ def with_address(
     if public_url:
         settings = replace(settings, public_url=public_url.rstrip("/"))
     check_public_url(settings.public_url)
-    return settings
+    return _with_console(settings, console_host, 0 if port == 0 and console_port is None else console_port)
+
+
+def _with_console(settings: Settings, host: str | None, port: int | None) -> Settings:
+    """Return settings with an address for the console, whose other addresses are known."""
+    host = host or settings.console_host
+    if port is None:
+        port = settings.console_port or settings.port + 1
+    found = free_port(host, port)
+    while found == settings.port:
+        if port:
+            raise PortTaken(host, port, "the pages for everybody have it")
+        found = free_port(host, 0)
+    return replace(settings, console_host=host, console_port=found)
 
 
 def lan_address() -> str:

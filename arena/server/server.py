@@ -1,7 +1,7 @@
 """Serves an event: takes the lock, starts the web process and the verification process, and ends both with itself.
 
     main process          holds the lock, watches the other two and restarts them when they die; does no work of its own
-    web process           granian, started by the main process: the gateway, Flask, the snapshot
+    web process           granian, started by the main process: the gateway, Flask, the snapshot, the console
     verification process  `arena.worker`: checks bundles, each in a child process; closes what is due
 
 Both end at once when the main process dies, whatever killed it: the web process watches the pipe that multiprocessing
@@ -21,14 +21,14 @@ from typing import Any
 
 from arena.processes import end_with_parent
 from arena.server.lock import EventLock
-from arena.server.network import hold_port, raise_descriptor_limit
+from arena.server.network import MAX_HEAD_BYTES, hold_port, raise_descriptor_limit
 from arena.server.supervisor import Supervisor
 from arena.settings import Settings, SettingsError
 from trainer.verse import strictjson
 
 BACKLOG = 4_096  # connections that wait in the system while many phones arrive at once; most systems allow fewer
 CONNECTIONS_PER_PHONE = 2  # one that polls, and one more while a page is fetched
-HEAD_MS = 20_000  # a request's head, or silence between two requests; phones ask every 4 seconds
+HEAD_MS = 10_000  # a request's head, or silence between two requests; phones ask every 4 seconds
 STOP_SECONDS = 4  # that the web process may take to end
 READY_SECONDS = 30.0  # until the server answers
 ANSWER_SECONDS = 5.0  # that it may take for one answer
@@ -48,14 +48,14 @@ def serve(
     Args:
         settings: the event's, with an address from `network.with_address`.
         jobs: bundles checked at once; None: the number of cores, less one.
-        console_remote: let the console answer other machines, which needs TLS.
+        console_remote: let the console answer through a proxy with TLS.
         standby: a folder in which a backup is kept up to date; None: none.
         say: prints a line.
 
     Raises:
         EventHeld: Another process serves the event.
         PortTaken: Another program listens on the port.
-        SettingsError: The console is to answer other machines without TLS.
+        SettingsError: The console is to answer through a proxy without TLS.
         NoEvent: The database holds no event.
         DatabaseTooNew: A later version wrote the database.
         DatabaseUnusable: The database cannot be opened.
@@ -67,7 +67,11 @@ def serve(
 
     if console_remote and not settings.public_url.startswith("https:"):
         raise SettingsError("--console-remote needs an address with TLS: name it with --public-url https://...")
-    with EventLock(settings.lock, settings.base_url), hold_port(settings.host, settings.port):
+    with (
+        EventLock(settings.lock, settings.base_url),
+        hold_port(settings.host, settings.port),
+        hold_port(settings.console_host, settings.console_port),
+    ):
         event = open_event(settings)
         current_event(event.db)
         clear_leftovers(event.db, event.bundles, event.spool)
@@ -94,15 +98,31 @@ def serve(
 def load_gateway(settings: Settings, console_remote: bool = False) -> Any:
     """Make the application of the web process, inside that process."""
     from arena.bootstrap import open_event
-    from arena.server.gateway import Gateway
+    from arena.server.console import ConsoleListener
+    from arena.server.gateway import CONSOLE_EXECUTORS, Gateway
     from arena.server.snapshot import DatabaseSource, SnapshotKeeper
-    from arena.web.app import create_app
+    from arena.web.admission import ConsoleAdmission, PublicAdmission
+    from arena.web.app import create_app, create_console
+    from arena.web.cookies import ConsoleSessions
 
     end_with_main_process()
     event = open_event(settings)
     keeper = SnapshotKeeper(partial(DatabaseSource, event.db))
-    app = create_app(event, console_remote=console_remote, snapshot=keeper.snapshot)
-    return Gateway(app, keeper, settings.incoming)
+    sessions = ConsoleSessions(settings)
+    console = Gateway(
+        create_console(event, sessions=sessions, remote=console_remote),
+        keeper,
+        settings.incoming,
+        ConsoleAdmission(sessions),
+        CONSOLE_EXECUTORS,
+    )
+    return Gateway(
+        create_app(event, snapshot=keeper.snapshot),
+        keeper,
+        settings.incoming,
+        PublicAdmission(event, keeper.snapshot),
+        companion=ConsoleListener(console, settings.console_host, settings.console_port),
+    )
 
 
 def end_with_main_process() -> None:
@@ -141,7 +161,7 @@ def web_server(host: str, port: int, connections: int) -> Any:
         workers=1,
         loop=Loops.asyncio,
         http=HTTPModes.http1,
-        http1_settings=HTTP1Settings(header_read_timeout=HEAD_MS),
+        http1_settings=HTTP1Settings(header_read_timeout=HEAD_MS, max_buffer_size=MAX_HEAD_BYTES),
         websockets=False,
         backlog=BACKLOG,
         backpressure=connections,  # granian counts connections, not requests: at the limit the rest wait in the backlog

@@ -45,6 +45,7 @@ from arena.services.events import STATE_CHANGES, clean_name, close, move, requir
 from arena.services.log import append, require_unchanged
 from arena.services.queries import BracketView, read_podium
 from arena.services.schemas import EventView, MatchResult, MatchView
+from arena.services.voting import digest_of_votes
 from arena.store.schema import Entry, Event, Match, Vote
 from arena.store.unit_of_work import Database
 
@@ -363,7 +364,9 @@ def _count(session: Session, event: Event, match: Match, tally: Tally, now: floa
         raise MatchNotReady(match.id)
     match.tallies = [*(match.tallies or [])[: match.poll_round], [tally.upper, tally.lower]]
     data = {"match": match.id, "poll": match.poll, "poll_round": match.poll_round, **vars(tally)}
-    append(session, "votes-counted", data | {"outcome": outcome(tally, match.poll_round)}, now=now)
+    data |= {"outcome": outcome(tally, match.poll_round)}
+    data |= {"votes": digest_of_votes(session, event.salt, match.id, match.poll, match.poll_round)}
+    append(session, "votes-counted", data, now=now)
     tallies = [Tally(*pair) for pair in match.tallies]
     decision = decide(event.draw_digest, match.id, match.upper_id, match.lower_id, tallies)
     if decision is None:

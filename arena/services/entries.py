@@ -14,6 +14,7 @@ from arena.errors import (
     BadClaim,
     EntryNotFound,
     LittleSpace,
+    NotReceiving,
     OtherModel,
     OverLimits,
     QuotaReached,
@@ -43,6 +44,7 @@ from trainer.verse.text import pluralize
 MAX_AUTHOR = 40  # characters of a display name: one line on a phone
 IDLE_SECONDS = 900.0  # without bytes, until a claim expires while submissions are open
 MAX_PROVENANCE = 32 * 2**10  # bytes kept in the database; the bundle has all of it
+CHANGES_PER_CLAIM = 5  # of one owner, for each claim that the event allows: claims, new names, withdrawals
 TOO_CLOSE = "too-close"  # code of an UNDECIDED verdict, which is nobody's fault
 
 
@@ -83,21 +85,19 @@ def take_claim(
         SubmissionsNotOpen: Submissions are not open yet.
         SubmissionsClosed: Submissions are closed.
         OtherModel: Submissions are closed, and it is not the model of the undecided verse that it would replace.
-        QuotaReached: The owner has too many entries, or all places of the event are taken.
+        QuotaReached: The owner has too many entries or has changed them too often, or all places are taken.
         LittleSpace: The disk has no room that is not promised to others.
     """
+    name = clean_name(name, MAX_AUTHOR, "an author's name")
     digest = hashlib.sha256(header).hexdigest()
     with db.reading() as session:  # what can be refused without reading the header comes first
         owner = identify(session, secret).owner_id
         entry_id = entry_id_of(owner, digest)
         entry = session.get(Entry, entry_id)
-        if entry is None or entry.state in GIVEN_UP:
+        is_new = entry is None or entry.state in GIVEN_UP
+        if is_new:
             _check_owner(session, the_event(session), owner, entry, now)
-    name = clean_name(name, MAX_AUTHOR, "an author's name")
-    claim = _parse(header)
-    if fault := appearance_fault(claim.text, claim.prompt):  # before the transaction: a prompt may be long
-        raise OverLimits(f"the verse cannot be shown to an audience: {fault}; choose another verse")
-    cost = estimate_cost(claim)
+    examined = _examine(header) if is_new else None
     kept = entry.bundle if entry and entry.bundle and bundles.is_whole(entry.bundle) else None
     with spool.lock(entry_id):
         with db.writing() as session:
@@ -105,9 +105,11 @@ def take_claim(
             entry = session.get(Entry, entry_id)
             repeated = entry is not None
             if entry is None or entry.state in GIVEN_UP:
+                claim, cost = examined or _examine(header)  # it was given up meanwhile
                 _admit(session, spool, event, owner, claim, cost, entry, now)
                 entry = _enter(session, event, entry, owner, digest, name, claim, cost, kept, now)
             elif entry.name != name and allows(event.state, Action.RENAME_ENTRY):
+                _count_change(session, event, owner)
                 entry.name = name
                 append(session, "entry-renamed", {"entry": entry_id}, now=now)
             if entry.state == "receiving" and repeated:
@@ -118,6 +120,48 @@ def take_claim(
         if entry.state == "receiving":
             spool.start(entry_id, header)  # after the row: `uploads.drop_parts` removes parts that no row receives
     return receipt
+
+
+def check_sender(db: Database, secret: str, *, now: float) -> None:
+    """Refuse a claim, whatever it holds, of somebody who can send none now. Who owns an entry may send its claim again.
+
+    Args:
+        db: the event's database.
+        secret: that of the person who asks.
+        now: seconds since the epoch.
+
+    Raises:
+        BadSecret: The secret has the wrong form.
+        SubmissionsNotOpen: Submissions are not open yet.
+        SubmissionsClosed: Submissions are closed.
+    """
+    with db.reading() as session:
+        owner = identify(session, secret).owner_id
+        event = the_event(session)
+        if session.get(Owner, owner) is None:
+            _check_open(session, event, owner, now)
+
+
+def check_receiving(db: Database, entry_id: str, secret: str, *, now: float) -> None:
+    """Refuse a piece, whatever it holds, of an entry that takes none now.
+
+    Args:
+        db: the event's database.
+        entry_id: the entry.
+        secret: that of the person who asks.
+        now: seconds since the epoch.
+
+    Raises:
+        BadSecret: The secret has the wrong form.
+        EntryNotFound: There is none, or it is somebody else's.
+        NotReceiving: The entry has all its bytes, or has left the event.
+    """
+    with db.reading() as session:
+        entry = own_entry(session, entry_id, identify(session, secret))
+        if entry.state != "receiving":
+            raise NotReceiving(entry.state)
+        if is_grace_over(the_event(session), now):
+            raise NotReceiving("expired")
 
 
 def entry_status(db: Database, entry_id: str, secret: str, *, now: float) -> EntryStatus:
@@ -171,6 +215,7 @@ def withdraw(db: Database, entry_id: str, secret: str, *, now: float) -> EntrySt
     Raises:
         BadSecret: The secret has the wrong form.
         EntryNotFound: There is none, or it is somebody else's.
+        QuotaReached: The owner has changed entries too often.
         WrongState: The bracket is drawn, or the entry has left the event.
     """
     with db.writing() as session:
@@ -178,6 +223,7 @@ def withdraw(db: Database, entry_id: str, secret: str, *, now: float) -> EntrySt
         if entry.state != "withdrawn":
             if not _may_withdraw(event, entry):
                 raise WrongState(Action.WITHDRAW.value, event.state, "open or closed, and the verse still in")
+            _count_change(session, event, entry.owner_id)
             entry.state, entry.code, entry.reason, entry.lease_until = "withdrawn", None, None, None
             append(session, "entry-withdrawn", {"entry": entry_id}, now=now)
         return _status(session, event, entry, now)
@@ -275,6 +321,14 @@ def _parse(header: bytes) -> Claim:
         return parse_claim(header)
     except BundleError as error:
         raise BadClaim(error.code, str(error)) from None
+
+
+def _examine(header: bytes) -> tuple[Claim, Cost]:
+    """Read a claim, and estimate what its check costs. A long prompt takes time: not within a transaction."""
+    claim = _parse(header)
+    if fault := appearance_fault(claim.text, claim.prompt):
+        raise OverLimits(f"the verse cannot be shown to an audience: {fault}; choose another verse")
+    return claim, estimate_cost(claim)
 
 
 def _admit(
@@ -444,6 +498,7 @@ def _enter(
     if session.get(Owner, owner) is None:
         session.add(Owner(id=owner, created_at=now))
         session.flush()
+    _count_change(session, event, owner)
     if entry is None:
         entry = Entry(
             id=entry_id_of(owner, digest),
@@ -467,6 +522,17 @@ def _enter(
         entry.received = entry.size
         enqueue(session, entry, now=now)
     return entry
+
+
+def _count_change(session: Session, event: Event, owner_id: str) -> None:
+    """Count a claim, a new name or a withdrawal; refuse it when the owner has made too many of them."""
+    owner, limit = session.get_one(Owner, owner_id), CHANGES_PER_CLAIM * event.max_claims
+    if owner.changes >= limit:
+        raise QuotaReached(
+            f"you have changed your entries {limit:,} times, and no more is taken from one person: ask the organizer",
+            limit=limit,
+        )
+    owner.changes += 1
 
 
 def _facts(claim: Claim) -> dict[str, Any]:

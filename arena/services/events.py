@@ -245,7 +245,7 @@ def publish(db: Database, *, seen: int | None = None, now: float) -> EventView:
             raise AnotherMatchOpen(opened)
         if event.state == "closed":
             _check_nothing_to_draw(session, event)
-        check_results(session, event.draw_digest)
+        check_results(session, event)
         move(event, Action.PUBLISH, "published")
         append(session, "published", {"salt": event.salt}, now=now)
         return view_of(event)

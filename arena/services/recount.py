@@ -8,19 +8,26 @@ from sqlalchemy.orm import Session
 from arena.errors import ResultsDiffer
 from arena.rules.results import CastVotes, CountedPoll, compute_results
 from arena.rules.tally import POLL_ROUNDS
-from arena.store.schema import Entry, Match, Vote
+from arena.services.voting import digest_of_votes
+from arena.store.schema import Entry, Event, LogRecord, Match, Vote
+from trainer.verse import strictjson
 
 
-def check_results(session: Session, draw_digest: str) -> None:
+def check_results(session: Session, event: Event) -> None:
     """Compute every result again from the votes, and compare it with the one that the database holds.
 
     Args:
         session: any transaction.
-        draw_digest: of the event's draw.
+        event: its event.
 
     Raises:
-        ResultsDiffer: A match has another winner.
+        ResultsDiffer: A match has another winner, or its votes are not those that were counted.
     """
+    for record in session.scalars(select(LogRecord).where(LogRecord.kind == "votes-counted")):
+        data = strictjson.parse(record.data.encode())
+        match, poll, poll_round = data["match"], data["poll"], data["poll_round"]
+        if digest_of_votes(session, event.salt, match, poll, poll_round) != data["votes"]:
+            raise ResultsDiffer(match)
     matches = session.scalars(select(Match).order_by(Match.position)).all()
     entries = session.execute(select(Entry.id, Entry.state).where(Entry.seed.is_not(None)).order_by(Entry.seed)).all()
     group = (Vote.match_id, Vote.poll, Vote.poll_round, Vote.choice)
@@ -34,7 +41,7 @@ def check_results(session: Session, draw_digest: str) -> None:
         [entry.id for entry in entries],
         polls,
         votes,
-        draw_digest=draw_digest,
+        draw_digest=event.draw_digest,
         disqualified=[entry.id for entry in entries if entry.state == "disqualified"],
     )
     for row in matches:

@@ -218,7 +218,7 @@ class Snapshot:
     matches: MatchCounts
     champion: str | None  # entry id
     epoch: int  # how often the event was restored from a backup: what phones were told before may be unknown now
-    version: int  # number of the latest record of the log; grows with every change that anybody may see
+    version: int  # number of the latest record of the log; grows with every change but votes
 
 
 # The time

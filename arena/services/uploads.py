@@ -211,7 +211,6 @@ def _complete(db: Database, bundles: BundleStore, spool: Spool, entry: Entry, no
         spool.reopen(entry.id)
         with db.writing() as session:
             _update(session, entry.id, received=entry.header_bytes)
-            append(session, "tensors-differ", {"entry": entry.id}, now=now)
         raise TensorsDiffer(entry.header_bytes)
     bundles.put(part.path, part.digest)
     with db.writing() as session:

@@ -4,23 +4,33 @@ from __future__ import annotations
 
 from typing import Any, Literal, cast
 
-from sqlalchemy import Row, Select, Table, bindparam, select, true
+from sqlalchemy import Row, Select, Table, bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from arena.errors import BadSide, MatchClosed, MatchNotFound, MatchNotOpen, OwnMatch, PollRoundOver, VoteNotBegun
+from arena.errors import (
+    BadSide,
+    MatchClosed,
+    MatchNotFound,
+    MatchNotOpen,
+    OwnMatch,
+    PollRoundOver,
+    TooManyChanges,
+    VoteNotBegun,
+)
 from arena.rules.bracket import title_of
 from arena.rules.draw import left_side
 from arena.services.identity import identify
-from arena.services.log import append, salted
+from arena.services.log import salted
 from arena.services.schemas import Ballot, BallotSide, VoteReceipt
-from arena.store.schema import Entry, Event, Match, Vote
+from arena.store.schema import Entry, Match, Vote
 from arena.store.unit_of_work import Database
 
-_MATCH, _VOTE, _EVENT = (cast(Table, model.__table__) for model in (Match, Vote, Event))
+_MATCH, _VOTE = (cast(Table, model.__table__) for model in (Match, Vote))
 _UPPER, _LOWER = (cast(Table, Entry.__table__).alias(name) for name in ("upper", "lower"))
 _KEY = ("match_id", "poll", "poll_round", "voter_id")  # the database keeps it unique
 _VALUES = ("choice", "shown_left", "cast_at")
+MAX_CHANGES = 20  # of one vote: each is a commit, and nobody changes their mind more often
 
 
 def _match_query(*more: Any) -> Select[*tuple[Any, ...]]:
@@ -38,7 +48,7 @@ def _match_query(*more: Any) -> Select[*tuple[Any, ...]]:
                 for name in ("state", "round", "slot", "poll", "poll_round", "opened_at", "votes_from", "closes_at")
             ),
             *(_UPPER.c.owner_id.label("upper_owner"), _LOWER.c.owner_id.label("lower_owner")),
-            *(_VOTE.c.choice, _VOTE.c.cast_at),
+            *(_VOTE.c.choice, _VOTE.c.cast_at, _VOTE.c.changes),
             *more,
         )
         .select_from(_MATCH)
@@ -52,15 +62,14 @@ def _match_query(*more: Any) -> Select[*tuple[Any, ...]]:
 def _upsert(insert: Any) -> Any:
     """Build the statement that inserts a vote, or changes the one that is there."""
     statement = insert(_VOTE).values({name: bindparam(name) for name in (*_KEY, *_VALUES)})
-    return statement.on_conflict_do_update(
-        index_elements=list(_KEY), set_={name: statement.excluded[name] for name in _VALUES}
-    )
+    values = {name: statement.excluded[name] for name in _VALUES} | {"changes": _VOTE.c.changes + 1}
+    return statement.on_conflict_do_update(index_elements=list(_KEY), set_=values)
 
 
 _SHOW = _match_query(
     *(side.c[name].label(f"{side.name}_{name}") for side in (_UPPER, _LOWER) for name in ("text", "prompt"))
 )
-_CAST = _match_query(_EVENT.c.salt).join(_EVENT, true())
+_CAST = _match_query()
 _UPSERT_SQLITE, _UPSERT_POSTGRES = _upsert(sqlite.insert), _upsert(postgresql.insert)
 
 
@@ -102,6 +111,8 @@ def get_ballot(db: Database, match_id: str, secret: str, *, now: float) -> Ballo
 def cast_vote(db: Database, match_id: str, secret: str, side: str, poll_round: int, *, now: float) -> VoteReceipt:
     """Cast a vote, or change it, until the match closes. The same vote again changes nothing.
 
+    The log has no record of a vote: when the votes are counted, it gets a digest of all of them (`digest_of_votes`).
+
     Args:
         db: the event's database.
         match_id: the match.
@@ -122,6 +133,7 @@ def cast_vote(db: Database, match_id: str, secret: str, side: str, poll_round: i
         VoteNotBegun: It is still read before the vote.
         PollRoundOver: Another round is open.
         OwnMatch: One of the two verses is the voter's.
+        TooManyChanges: The vote was changed too often; it counts as it is.
     """
     if side not in ("left", "right"):
         raise BadSide
@@ -143,13 +155,12 @@ def cast_vote(db: Database, match_id: str, secret: str, side: str, poll_round: i
         if identity.owner_id in (row.upper_owner, row.lower_owner):
             raise OwnMatch
         if row.choice != choice:
+            if row.choice is not None and row.changes >= MAX_CHANGES:
+                raise TooManyChanges(MAX_CHANGES)
             vote = {"match_id": match_id, "poll": row.poll, "poll_round": poll_round, "voter_id": voter}
             values = vote | {"choice": choice, "shown_left": left, "cast_at": now}
             postgres = session.get_bind().dialect.name == "postgresql"
             session.execute(_UPSERT_POSTGRES if postgres else _UPSERT_SQLITE, values)
-            digest = salted(row.salt, match_id, row.poll, poll_round, voter, choice)
-            data = {"match": match_id, "poll": row.poll, "poll_round": poll_round, "voter": voter, "vote": digest}
-            append(session, "vote", data, now=now)
         return VoteReceipt(
             match=match_id,
             poll_round=poll_round,
@@ -160,6 +171,22 @@ def cast_vote(db: Database, match_id: str, secret: str, side: str, poll_round: i
         )
 
     return db.submit(count)
+
+
+def digest_of_votes(session: Session, salt: str, match_id: str, poll: int, poll_round: int) -> str:
+    """Compute a salted digest of all votes in one round of a poll, by which nobody can change one later.
+
+    Args:
+        session: any transaction.
+        salt: the event's.
+        match_id: the match.
+        poll: number of its poll.
+        poll_round: the round.
+    """
+    of_round = {"match_id": match_id, "poll": poll, "poll_round": poll_round}
+    query = select(_VOTE.c.voter_id, _VOTE.c.choice).order_by(_VOTE.c.voter_id)
+    votes = session.execute(query.where(*(_VOTE.c[name] == value for name, value in of_round.items())))
+    return salted(salt, match_id, poll, poll_round, [list(vote) for vote in votes])
 
 
 def _row(session: Session, query: Select[*tuple[Any, ...]], match_id: str, voter: str) -> Row[*tuple[Any, ...]]:

@@ -73,6 +73,7 @@ class Owner(Base):
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)  # SHA-256("verse-entry-1" | t)
     created_at: Mapped[float]
+    changes: Mapped[int] = mapped_column(default=0, server_default="0")  # of entries, each a record of the log
 
 
 class Entry(Base):
@@ -186,6 +187,7 @@ class Vote(Base):
     choice: Mapped[str] = mapped_column(String(5))  # upper or lower
     shown_left: Mapped[str] = mapped_column(String(5))  # the side this voter saw on the left
     cast_at: Mapped[float]  # of the latest change
+    changes: Mapped[int] = mapped_column(default=0, server_default="0")  # after the first choice
 
 
 class LogRecord(Base):

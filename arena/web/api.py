@@ -153,12 +153,11 @@ def _secret() -> str:
     Raises:
         Refusal: There is none, or a cookie without the token of a form.
     """
-    scheme, _, value = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and value.strip():
-        return value.strip()
+    if (secret := security.bearer(request.headers.get("Authorization", ""))) is not None:
+        return secret
     known = security.known_voter()
     token = request.headers.get(security.TOKEN_HEADER)
     if known is not None and token:
         security.check_form_token(token)
         return known
-    raise Refusal(401, "no-secret", "Say whose entry it is: send the header `Authorization: Bearer SECRET`.")
+    raise security.no_secret()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from flask import Flask, Response, abort, current_app, request
+from flask import Flask, Response, abort, redirect, request
 
 from arena.bootstrap import EventContext
 from arena.services import queries
@@ -14,10 +14,11 @@ from arena.services.uploads import PIECE_BYTES
 from arena.web import api, console, errors, filters, public, routes, security, stage
 from arena.web.assets import compress, read_assets
 from arena.web.context import AppContext, get_context
-from arena.web.limits import KIB, request_limits
+from arena.web.cookies import ConsoleSessions
+from arena.web.limits import KIB, public_limits
 from trainer.verse.text import pluralize
 
-DEFAULT_BODY = 64 * KIB  # bytes of a request, such as a vote or a login
+DEFAULT_BODY = 64 * KIB  # bytes of a request to the console
 FORM_MEMORY = 4 * DEFAULT_BODY  # bytes; Werkzeug counts the 64 KiB it reads of a file at a time, and some before them
 COMPRESSED = ("text/html", "application/json")
 MIN_COMPRESSED = 400  # bytes; a smaller body fits one packet anyway
@@ -28,24 +29,55 @@ def create_app(
     event: EventContext,
     *,
     clock: Callable[[], float] = time.time,
-    console_remote: bool = False,
     snapshot: Callable[[], Snapshot] | None = None,
 ) -> Flask:
-    """Make the application.
+    """Make the application for everybody: pages, stage and API. It has no page of the console.
 
     Args:
         event: its settings, database and files. Secrets of the settings sign cookies and forms.
         clock: seconds since the epoch.
-        console_remote: let the console answer other machines, which needs TLS.
         snapshot: returns the gateway's snapshot from memory; None: read the database each time.
 
     Returns:
         The application.
     """
+    snapshot = snapshot or (lambda: queries.snapshot(event.db, now=clock()))
+    app = _make_app(AppContext(event, clock, snapshot, read_assets()))
+    for blueprint in (public.pages, api.api, stage.stage):
+        app.register_blueprint(blueprint)
+    return app
+
+
+def create_console(
+    event: EventContext,
+    *,
+    clock: Callable[[], float] = time.time,
+    sessions: ConsoleSessions | None = None,
+    remote: bool = False,
+) -> Flask:
+    """Make the console's application, for a port of its own.
+
+    Args:
+        event: its settings, database and files. Secrets of the settings sign cookies and forms.
+        clock: seconds since the epoch.
+        sessions: those that the gateway reads, too; None: new ones.
+        remote: answer through a proxy, which needs TLS.
+
+    Returns:
+        The application.
+    """
+    sessions = sessions or ConsoleSessions(event.settings)
+    context = AppContext(event, clock, lambda: queries.snapshot(event.db, now=clock()), read_assets(), sessions, remote)
+    app = _make_app(context)
+    app.register_blueprint(console.console)
+    app.add_url_rule("/", "home", lambda: redirect("/console"))
+    return app
+
+
+def _make_app(context: AppContext) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=DEFAULT_BODY, MAX_FORM_MEMORY_SIZE=FORM_MEMORY)
-    snapshot = snapshot or (lambda: queries.snapshot(event.db, now=clock()))
-    app.extensions["arena"] = AppContext(event, clock, snapshot, read_assets(), console_remote)
+    app.extensions["arena"] = context
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(
@@ -66,10 +98,8 @@ def create_app(
         state_address=routes.STATE.path,
         entries_address=routes.ENTRIES,
         piece_bytes=PIECE_BYTES,
-        event_name=filters.single_line(event.settings.name),
+        event_name=filters.single_line(context.settings.name),
     )
-    for blueprint in (public.pages, api.api, stage.stage, console.console):
-        app.register_blueprint(blueprint)
     app.add_url_rule("/static/<name>", "static", _static)
     app.before_request(_before)
     app.after_request(_after)
@@ -86,11 +116,7 @@ def _static(name: str) -> Response:
     asset = get_context().static.get(name)
     if asset is None:
         abort(404)
-    compressed = request.accept_encodings.quality("gzip") > 0
-    response = current_app.response_class(asset.compressed if compressed else asset.data, mimetype=asset.mimetype)
-    if compressed:
-        response.headers["Content-Encoding"] = "gzip"
-    response.vary.add("Accept-Encoding")
+    response = asset.response(request)
     response.set_etag(asset.digest, weak=True)
     immutable = request.args.get("v") == asset.digest
     response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if immutable else "no-cache"
@@ -100,9 +126,10 @@ def _static(name: str) -> Response:
 
 def _before() -> None:
     """Check size, access to the console, and the token of every form. The API checks its own callers."""
-    request.max_content_length = request_limits(request.method, request.path).max_bytes  # as the gateway does
-    if security.in_console(request):
+    if get_context().is_console:
         security.guard_console()
+    else:
+        request.max_content_length = public_limits(request.method, request.path).max_bytes  # as the gateway
     if request.method not in SAFE and request.url_rule is not None and request.blueprint != "api":
         security.check_form_token(request.form.get(security.TOKEN_FIELD))
 

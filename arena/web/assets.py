@@ -1,4 +1,4 @@
-"""Static files in memory. Each has its digest in its address, so that browsers may cache it forever."""
+"""What is the same for everybody, in memory: static files, with digests in their addresses, and kept pages."""
 
 from __future__ import annotations
 
@@ -7,29 +7,40 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from flask import Request, Response, current_app
+
 STATIC = Path(__file__).parent / "static"
 STATIC_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".woff2": "font/woff2"}
 
 
 @dataclass(frozen=True)
 class Asset:
-    """A static file."""
+    """A static file, or a page that has nothing of one browser: no form, no cookie."""
 
     data: bytes
     compressed: bytes  # by gzip
     mimetype: str
-    digest: str  # part of its address
+    digest: str  # part of a static file's address
 
     @classmethod
-    def read(cls, path: Path) -> Asset:
-        """Read a file of a known type."""
-        data = path.read_bytes()
-        return cls(data, compress(data), STATIC_TYPES[path.suffix], hashlib.sha256(data).hexdigest()[:10])
+    def of(cls, data: bytes, mimetype: str) -> Asset:
+        """Compress some bytes."""
+        return cls(data, compress(data), mimetype, hashlib.sha256(data).hexdigest()[:10])
+
+    def response(self, request: Request) -> Response:
+        """Return the response in the form that the browser takes."""
+        compressed = request.accept_encodings.quality("gzip") > 0
+        response = current_app.response_class(self.compressed if compressed else self.data, mimetype=self.mimetype)
+        if compressed:
+            response.headers["Content-Encoding"] = "gzip"
+        response.vary.add("Accept-Encoding")
+        return response
 
 
 def read_assets() -> dict[str, Asset]:
     """Read all static files, by name."""
-    return {path.name: Asset.read(path) for path in sorted(STATIC.iterdir()) if path.suffix in STATIC_TYPES}
+    files = (path for path in sorted(STATIC.iterdir()) if path.suffix in STATIC_TYPES)
+    return {path.name: Asset.of(path.read_bytes(), STATIC_TYPES[path.suffix]) for path in files}
 
 
 def compress(data: bytes) -> bytes:

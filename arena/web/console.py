@@ -30,7 +30,7 @@ LOGIN_PAGES = ("console.login",)
 @console.before_request
 def _require_login() -> Response | str | None:
     """Lead to the login when the password was not entered; then a form does nothing."""
-    if request.endpoint in LOGIN_PAGES or security.console_session()["in"]:
+    if request.endpoint in LOGIN_PAGES or security.console_session().inside:
         return None
     return redirect("/console/login", 303)
 
@@ -49,22 +49,18 @@ def login() -> str | Response:
     """Show the login, or log in."""
     if request.method == "GET":
         return render_template("login.html", wrong=False)
-    ctx = get_context()
-    peer = request.remote_addr or ""
-    ctx.logins.check(peer, ctx.now)
     if not security.right_password(request.form.get("password", "")):
-        ctx.logins.failed(peer, ctx.now)
         response = current_app.make_response(render_template("login.html", wrong=True))
         response.status_code = 403
         return response
-    security.enter_console(inside=True)
+    security.log_in()
     return _back()
 
 
 @console.post("/logout")
 def logout() -> Response:
-    """Log out."""
-    security.enter_console(inside=False)
+    """Log out, in every browser."""
+    security.log_out()
     return redirect("/console/login", 303)
 
 
@@ -251,14 +247,13 @@ def publish() -> Response:
 def _page(problem: str | None = None) -> str:
     ctx = get_context()
     settings = ctx.settings
-    local = f"http://127.0.0.1:{settings.port}"
     view = queries.console_view(ctx.db, now=ctx.now)
     return render_template(
         "console.html",
         view=view,
         problem=problem,
         phones=settings.base_url,
-        stage=f"{settings.base_url if security.remote_console() else local}/stage",
+        stage=f"{settings.base_url if ctx.console_remote else settings.local_url}/stage",
         unreachable=any(name in settings.base_url for name in ("//127.", "//localhost", "//[::1]")),
         now=ctx.now,
         key=f"{view.log_number}",

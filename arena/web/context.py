@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -12,7 +14,7 @@ from arena.bootstrap import BundleStore, Database, EventContext, Spool
 from arena.services.schemas import Snapshot
 from arena.settings import Settings
 from arena.web.assets import Asset
-from arena.web.login_limit import LoginLimit
+from arena.web.cookies import ConsoleSessions
 
 T = TypeVar("T")
 
@@ -25,9 +27,15 @@ class AppContext:
     clock: Callable[[], float]  # seconds since the epoch
     snapshot: Callable[[], Snapshot]  # returns the same for all phones
     static: dict[str, Asset]  # by file name
-    console_remote: bool = False  # the console answers other machines
-    logins: LoginLimit = field(default_factory=LoginLimit)
+    sessions: ConsoleSessions | None = None  # of the console; None: the application for everybody
+    console_remote: bool = False  # the console answers through a proxy
     cache: dict[str, tuple[object, Any]] = field(default_factory=dict)  # see `cached`
+    computing: defaultdict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
+
+    @property
+    def is_console(self) -> bool:
+        """Whether this is the console's application."""
+        return self.sessions is not None
 
     @property
     def settings(self) -> Settings:
@@ -55,7 +63,7 @@ class AppContext:
         return self.clock()
 
     def cached(self, name: str, version: object, compute: Callable[[], T]) -> T:
-        """Compute a value that is the same for everybody, once for each version.
+        """Compute a value that is the same for everybody, once for each version, in one thread while others wait.
 
         Args:
             name: the value's name.
@@ -65,9 +73,10 @@ class AppContext:
         Returns:
             The value.
         """
-        entry = self.cache.get(name)
-        if entry is None or entry[0] != version:
-            entry = self.cache[name] = (version, compute())
+        with self.computing[name]:
+            entry = self.cache.get(name)
+            if entry is None or entry[0] != version:
+                entry = self.cache[name] = (version, compute())
         value: T = entry[1]
         return value
 

@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntit
 
 from arena import errors
 from arena.errors import ArenaError, DatabaseUnusable
-from arena.web import security
+from arena.web.context import get_context
 from arena.web.filters import sentence
 from arena.web.refusal import Refusal
 from arena.web.schemas import ErrorResponse
@@ -62,6 +62,7 @@ STATUSES: dict[type[ArenaError], int] = {
     errors.PollRoundOver: 409,
     errors.VoteNotBegun: 409,
     errors.OwnMatch: 403,
+    errors.TooManyChanges: 429,
     errors.BadSide: 422,
     errors.ResultsDiffer: 500,
     errors.LogBroken: 500,
@@ -93,7 +94,7 @@ def on_arena_error(error: ArenaError) -> Response:
     message = str(error)
     if isinstance(error, DatabaseUnusable):
         log.error(message)
-        if not security.in_console(request):
+        if not get_context().is_console:
             message = "the server cannot use its database now: try again in a moment, or tell the organizer"
     return error_response(status_of(error), error.code, message, error.facts)
 
@@ -159,4 +160,4 @@ def wants_json() -> bool:
 
 def home() -> str:
     """Return the address that the header and the error page lead to."""
-    return "/console" if security.in_console(request) else "/"
+    return "/console" if get_context().is_console else "/"

@@ -15,9 +15,10 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from arena.web.cookies import VOTER_COOKIE
 from arena.web.routes import ROUTES, Route
 from arena.web.schemas import ErrorResponse
-from arena.web.security import TOKEN_HEADER, VOTER_COOKIE
+from arena.web.security import TOKEN_HEADER
 
 FILE = Path(__file__).with_name("openapi.json")
 SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}

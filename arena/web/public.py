@@ -12,6 +12,7 @@ from arena.errors import MatchClosed, MatchNotFound, MatchNotOpen
 from arena.services import entries, events, queries, uploads, voting
 from arena.services.schemas import Ballot, EntryStatus, Snapshot, StageView
 from arena.web import security
+from arena.web.assets import Asset
 from arena.web.context import get_context
 from arena.web.refusal import Refusal
 
@@ -169,18 +170,33 @@ def withdraw() -> Response:
 
 
 @pages.get("/results")
-def results() -> str:
-    """Show every closed match."""
+def results() -> Response:
+    """Show every closed match. The page is the same for everybody, and kept until something but a vote changes it."""
     ctx = get_context()
     state = ctx.snapshot()
-    view = ctx.cached("results", (state.version, state.phase), lambda: queries.results_view(ctx.db, now=ctx.now))
-    return render_template("results.html", results=view, now=ctx.now, key=phase_key(state), follow=True)
+    key = phase_key(state)
+
+    def render() -> Asset:
+        view = queries.results_view(ctx.db, now=ctx.now)
+        page = render_template("results.html", results=view, now=ctx.now, key=key, follow=True)
+        return Asset.of(page.encode(), "text/html")
+
+    return ctx.cached("results", (state.version, key), render).response(request)
 
 
 @pages.get("/entries/<entry_id>")
 def entry(entry_id: str) -> str:
     """Show an entry after its last match."""
     return render_template("entry.html", entry=queries.entry_view(get_context().db, entry_id, now=get_context().now))
+
+
+@pages.get("/console")
+def console() -> Response:
+    """Say where the console is: this port never serves it."""
+    url = get_context().settings.console_url
+    raise Refusal(
+        404, "console-elsewhere", f"The console has a port of its own: open {url} on the organizer's machine."
+    )
 
 
 def link_of(secret: str) -> str:

@@ -2,30 +2,35 @@
 
 A phone has one cookie: the voter's secret, signed, so that nobody can invent one.
 A form has a token made from that cookie (double submit): a page of another site can send the form, but not the token.
-The console has a cookie of its own, for its own path, and only answers this machine.
+The console is an application of its own on a port of its own, with a cookie for its own path.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 import secrets
-from typing import Any
 
-from flask import Request, Response, g, request
-from itsdangerous import BadData, URLSafeSerializer, URLSafeTimedSerializer
+from flask import Response, g, request
+from itsdangerous import BadData
 
 from arena.web.context import get_context
+from arena.web.cookies import (
+    CONSOLE_COOKIE,
+    CONSOLE_SECONDS,
+    VOTER_COOKIE,
+    ConsoleSession,
+    ConsoleSessions,
+    read_voter,
+    serializer,
+)
 from arena.web.refusal import Refusal
 from trainer.verse.identity import new_secret
 
-VOTER_COOKIE = "t"
-CONSOLE_COOKIE = "console"
 TOKEN_FIELD = "token"
 TOKEN_HEADER = "X-Form-Token"
 YEAR = 365 * 86_400  # seconds
-CONSOLE_SECONDS = 12 * 3_600  # a login lasts an evening
-LOOPBACK = ("127.0.0.1", "::1")
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -67,11 +72,18 @@ def _new_voter() -> str:
 
 
 def _cookie_secret() -> str | None:
-    try:
-        value = _serializer("voter").loads(request.cookies.get(VOTER_COOKIE, ""))
-    except BadData:
-        return None
-    return value if isinstance(value, str) else None
+    return read_voter(get_context().settings, request.headers.get("Cookie", ""))
+
+
+def bearer(authorization: str) -> str | None:
+    """Return the secret in the header Authorization, if there is one."""
+    scheme, _, value = authorization.partition(" ")
+    return value.strip() or None if scheme.lower() == "bearer" else None
+
+
+def no_secret() -> Refusal:
+    """Return the refusal of a request that does not say whose it is."""
+    return Refusal(401, "no-secret", "Say whose entry it is: send the header `Authorization: Bearer SECRET`.")
 
 
 def set_cookies(response: Response) -> None:
@@ -80,7 +92,7 @@ def set_cookies(response: Response) -> None:
     if g.get("set_voter"):
         response.set_cookie(
             VOTER_COOKIE,
-            _serializer("voter").dumps(g.voter),
+            serializer(settings, "voter").dumps(g.voter),
             max_age=YEAR,
             httponly=True,
             samesite="Lax",
@@ -89,12 +101,12 @@ def set_cookies(response: Response) -> None:
     if "console" in g and g.get("set_console"):
         response.set_cookie(
             CONSOLE_COOKIE,
-            _console_serializer().dumps(g.console),
+            console_sessions().dump(g.console),
             path="/console",
             max_age=CONSOLE_SECONDS,
             httponly=True,
             samesite="Strict",
-            secure=remote_console(),  # on this machine the console is plain http
+            secure=get_context().console_remote,  # on this machine the console is plain http
         )
 
 
@@ -102,8 +114,11 @@ def set_cookies(response: Response) -> None:
 
 
 def form_token() -> str:
-    """Return a token for the forms of this page. It differs each time, so that compression does not reveal it."""
-    return str(_serializer("form").dumps([secrets.token_urlsafe(6), _token_owner()]))
+    """Return the token of this page's forms. It differs on each page, so that compression does not reveal it."""
+    if "form_token" not in g:
+        random = secrets.token_urlsafe(6)
+        g.form_token = serializer(get_context().settings, "form").dumps([random, _token_owner()])
+    return str(g.form_token)
 
 
 def check_form_token(sent: str | None) -> None:
@@ -113,93 +128,98 @@ def check_form_token(sent: str | None) -> None:
         Refusal: The token was not made for the browser that sends it.
     """
     try:
-        _, owner = _serializer("form").loads(sent or "")
+        _, owner = serializer(get_context().settings, "form").loads(sent or "")
     except (BadData, ValueError, TypeError):
         owner = None
     if not isinstance(owner, str) or not hmac.compare_digest(owner, _token_owner()):
-        raise Refusal(
-            403,
-            "form-token",
-            "This form was not made for this browser, or this browser saves no cookies: "
-            "allow cookies for this address, open the page again, and try once more.",
-        )
+        raise foreign_form()
+
+
+def foreign_form() -> Refusal:
+    """Return the refusal of a form that was not made for the browser that sends it."""
+    return Refusal(
+        403,
+        "form-token",
+        "This form was not made for this browser, or this browser saves no cookies: "
+        "allow cookies for this address, open the page again, and try once more.",
+    )
 
 
 def _token_owner() -> str:
-    """Return what a token is bound to: the console's cookie on its pages, the voter's cookie elsewhere."""
-    who = console_session()["id"] if in_console(request) else voter_secret()
+    """Return what a token is bound to: the console's cookie on its port, the voter's cookie elsewhere."""
+    who = console_session().id if get_context().is_console else voter_secret()
     return hashlib.sha256(f"verse-form-1|{who}".encode()).hexdigest()[:24]
 
 
 # The console
 
 
-def in_console(req: Request) -> bool:
-    """Return whether a request is for a page of the console."""
-    return req.path == "/console" or req.path.startswith("/console/")
-
-
 def guard_console() -> None:
-    """Check that a request for the console comes from this machine, or that the console answers other machines.
+    """Check that a request was meant for this machine, or that the console answers through a proxy.
 
-    A tunnel or proxy on this machine sends from 127.0.0.1 too. It is recognized by its headers or by the Host header.
+    The console listens on this machine, but a page of another site can ask a browser here for it under a name of its
+    own (DNS rebinding), and a tunnel can lead to it: both show in the headers.
 
     Raises:
         Refusal: The request comes from elsewhere.
     """
-    if remote_console():
+    ctx = get_context()
+    if ctx.console_remote:
         return
     forwarded = [name for name in ("Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via") if name in request.headers]
-    host = request.host.rsplit(":", 1)[0] if not request.host.endswith("]") else request.host
-    if request.remote_addr not in LOOPBACK or forwarded or host not in ("127.0.0.1", "localhost", "[::1]"):
+    host = (request.host.rsplit(":", 1)[0] if not request.host.endswith("]") else request.host).strip("[]")
+    foreign = _is_loopback(ctx.settings.console_host) and not _is_loopback(request.remote_addr or "")
+    if foreign or forwarded or not (_is_loopback(host) or host == ctx.settings.console_host):
         raise Refusal(
             403,
             "console-elsewhere",
-            f"The console only answers on the organizer's machine: open {get_context().settings.console_url} there.",
+            f"The console only answers on the organizer's machine: open {ctx.settings.console_url} there.",
         )
 
 
-def remote_console() -> bool:
-    """Return whether the console answers other machines."""
-    return get_context().console_remote
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
 
 
-def console_session() -> dict[str, Any]:
-    """Return the console cookie's content: its id, and whether the password was entered. New if missing or forged."""
+def console_sessions() -> ConsoleSessions:
+    """Return what signs and reads the console's cookie."""
+    sessions = get_context().sessions
+    assert sessions is not None, "only the console's application has sessions"
+    return sessions
+
+
+def console_session() -> ConsoleSession:
+    """Return the console's session: that of the cookie, or a new one if that is missing, forged or has ended."""
     if "console" not in g:
-        try:
-            value = _console_serializer().loads(request.cookies.get(CONSOLE_COOKIE, ""), max_age=CONSOLE_SECONDS)
-        except BadData:
-            value = None
-        if not isinstance(value, dict) or set(value) != {"id", "in"}:
-            value = {"id": secrets.token_urlsafe(16), "in": False}
+        session = console_sessions().read(request.headers.get("Cookie", ""))
+        if session is None:
+            session = console_sessions().start(inside=False)
             g.set_console = True
-        g.console = value
-    return dict(g.console)
+        g.console = session
+    session = g.console
+    assert isinstance(session, ConsoleSession)
+    return session
 
 
-def enter_console(inside: bool) -> None:
-    """Log in or out. The cookie is always a new one, so that no earlier cookie stays valid."""
-    g.console = {"id": secrets.token_urlsafe(16), "in": inside}
-    g.set_console = True
+def log_in() -> None:
+    """Begin a session inside the console."""
+    g.console, g.set_console = console_sessions().start(inside=True), True
+
+
+def log_out() -> None:
+    """End the session, and with it every other one."""
+    console_sessions().end_all()
+    g.console, g.set_console = console_sessions().start(inside=False), True
 
 
 def right_password(password: str) -> bool:
-    """Return whether this is the password of the console."""
+    """Return whether this is the password of the console.
+
+    Nobody is made to wait after wrong passwords: the right one has 80 random bits, and a limit would lock out the
+    organizer, who has the same address as every other user of the machine.
+    """
     digests = [hashlib.sha256(text.encode()).digest() for text in (password, get_context().settings.console_password)]
     return hmac.compare_digest(*digests)
-
-
-def _serializer(purpose: str) -> URLSafeSerializer:
-    return URLSafeSerializer(get_context().settings.secret_key, salt=f"verse-{purpose}-1", signer_kwargs=_SIGNER)
-
-
-def _console_serializer() -> URLSafeTimedSerializer:
-    """Return a serializer that is bound to the password: a new password logs everybody out."""
-    secret = hashlib.sha256(
-        (get_context().settings.secret_key + get_context().settings.console_password).encode()
-    ).hexdigest()
-    return URLSafeTimedSerializer(secret, salt="verse-console-1", signer_kwargs=_SIGNER)
-
-
-_SIGNER = {"digest_method": hashlib.sha256, "key_derivation": "hmac"}

@@ -103,7 +103,7 @@ def test_a_name_in_disguise_is_flagged_to_the_organizer_and_two_verses_of_one_pe
     assert sum(bool(names) for names in alike.values()) == 2
     page = evening.organizer().get("/console").text
     assert page.count("looks like the name of another person") == 2
-    listed = CliRunner().invoke(main, ["event", "entries", "--dir", str(evening.folder)]).output
+    listed = CliRunner().invoke(main, ["entry", "list", "--dir", str(evening.folder)]).output
     assert listed.count("another owner's name looks the same") == 2
     header = header_of(verse(4))  # by the first person
     spool = (evening.db, evening.bundles, evening.spool)

@@ -520,3 +520,15 @@ def test_an_event_is_not_published_if_its_votes_give_another_result(four: Four) 
     with evening.db.writing() as session:
         session.execute(turn)
     assert publish(evening.db, now=evening.now).state == "published"
+
+
+def test_a_vote_that_somebody_changed_after_the_count_is_found_though_the_winner_is_the_same(evening: Evening) -> None:
+    evening.begin()
+    first, _ = evening.drawn(verses(2))
+    texts = {entry.entry: entry.text for entry in console_view(evening.db, now=evening.now).entries}
+    evening.decide("r1m1", texts[first], voters=5)
+    with evening.db.writing() as session:
+        changed = session.scalars(select(Vote).limit(1)).one()
+        changed.choice = "lower" if changed.choice == "upper" else "upper"
+    with pytest.raises(ResultsDiffer):
+        publish(evening.db, now=evening.now)

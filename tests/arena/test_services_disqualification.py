@@ -116,7 +116,7 @@ def test_the_console_shows_what_would_change_and_then_changes_that(evening: Even
     assert answer.status_code == 303 and "disqualified" not in states(evening).values()
     for wrong in ({"since": "soon"}, {"until": "25:00"}):
         assert client.get("/console/entries", query_string=wrong).status_code == 422
-    assert evening.phone().get("/console/entries?name=*").status_code == 303  # to the login
+    assert evening.visitor().get("/console/entries?name=*").status_code == 303  # to the login
 
 
 def test_the_organizer_changes_the_limits_on_the_console(evening: Evening) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -64,7 +65,7 @@ def gone(child: psutil.Process) -> bool:
 def test_serve_prints_every_address_and_never_the_password(shared: Evening) -> None:
     lines = "\n".join(shared.server.lines)
     assert f"http://127.0.0.1:{shared.port}/stage" in lines
-    assert f"http://127.0.0.1:{shared.port}/console" in lines
+    assert f"http://127.0.0.1:{shared.server.console_port}/console" in lines
     assert "phones at once" in lines
     assert str(shared.folder / "secrets.json") in lines
     assert shared.settings.console_password not in lines
@@ -213,6 +214,28 @@ def test_lan_lets_the_network_in_and_links_name_its_address(tmp_path: Path) -> N
         assert "--lan 192.168.1.5" in str(error)
     else:
         assert not address.startswith("127.")
+
+
+def two_free_ports() -> int:
+    """The first of two free ports in a row, below those that the system gives to connections."""
+    for port in range(20_000, 30_000, 2):
+        with contextlib.suppress(PortTaken):
+            return free_port("127.0.0.1", free_port("127.0.0.1", port) + 1) - 1
+    raise AssertionError("every port is taken")
+
+
+def test_the_console_has_the_next_port_or_the_one_it_is_given(tmp_path: Path) -> None:
+    settings = create_event_folder(tmp_path / "event")
+    port, taken = two_free_ports(), free_port("127.0.0.1", 0)
+    assert with_address(settings, port=port).console_port == port + 1
+    assert with_address(settings, port=port, console_port=taken).console_port == taken
+    assert with_address(replace(settings, console_port=taken), port=port).console_port == taken
+    free = with_address(settings, port=0)
+    assert free.console_port not in (0, free.port)
+    with pytest.raises(PortTaken, match="--console-port"):
+        with_address(settings, port=port, console_port=port)
+    with hold_port("127.0.0.1", taken), pytest.raises(PortTaken, match="--console-port"):
+        with_address(settings, port=port, console_port=taken)
 
 
 def test_a_port_that_cannot_be_bound_is_an_error(tmp_path: Path) -> None:

@@ -96,6 +96,8 @@ def test_a_missing_file_of_secrets_refuses_to_start(tmp_path: Path) -> None:
         ("name", "two\nlines"),
         ("name", "n" * 81),
         ("host", 1),
+        ("console_host", ""),
+        ("console_port", 70_000),
         ("public_url", "verses.example.org"),
         ("public_url", "ftp://verses.example.org"),
         ("public_url", "https://verses.example.org/path"),
@@ -121,7 +123,7 @@ def test_settings_that_are_not_json_are_refused_with_the_name_of_the_file(tmp_pa
 def test_links_begin_with_the_outside_address(tmp_path: Path) -> None:
     made = create_event_folder(tmp_path / "event", public_url="https://verses.example.org/")
     assert made.base_url == "https://verses.example.org"
-    assert made.console_url == "http://127.0.0.1:8000/console"
+    assert made.console_url == "http://127.0.0.1:8001/console"
 
 
 def test_a_moved_folder_finds_its_own_database(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from arena.server.network import free_port
-from arena.web.limits import request_limits
+from arena.web.limits import public_limits
 from tests.support.server import Process, Wire, ask, within
 
 pytestmark = pytest.mark.slow
@@ -85,11 +85,11 @@ def test_stalled_uploads_stop_neither_polls_nor_pages_nor_votes(port: int, reque
             wire.close()
 
 
-def test_an_upload_beyond_the_free_slots_is_told_when_to_try_again(port: int) -> None:
-    places = request_limits("POST", "/enter").max_concurrent
+def test_the_slowest_of_too_many_uploads_is_told_when_to_try_again(port: int) -> None:
+    places = public_limits("POST", "/enter").max_concurrent
     stalled = [stall(port, "POST /enter", 1_000) for _ in range(places + 1)]
     try:
-        ready, _, _ = select.select([wire.socket for wire in stalled], [], [], 8)  # whichever came last
+        ready, _, _ = select.select([wire.socket for wire in stalled], [], [], 8)  # the oldest
         refused = next(wire for wire in stalled if wire.socket in ready)
         status, headers, _ = refused.answer()
         assert (status, headers["retry-after"]) == (503, "3")
@@ -111,7 +111,7 @@ def test_a_body_too_large_is_refused_while_it_is_still_being_sent(port: int) -> 
     wire = Wire(port).send(f"POST /vote HTTP/1.1\r\nHost: x\r\nContent-Length: {10 * MIB}\r\n\r\n")
     status, headers, body = wire.answer()
     assert (status, headers["connection"]) == (413, "close")
-    assert b"65,536 bytes" in body
+    assert b"4,096 bytes" in body
     assert wire.closed()
     wire.close()
 

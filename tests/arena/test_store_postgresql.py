@@ -122,7 +122,7 @@ def test_an_evening_runs_from_the_first_claim_to_the_published_results(evening: 
     assert state.phase == "published"
     results = results_view(evening.db, now=evening.now)
     assert results.champion and results.champion.entry == first
-    assert verify_log(evening.db) > 30
+    assert verify_log(evening.db) > 20
 
 
 def test_a_tie_is_voted_on_again_and_then_decided_by_lot(evening: Evening) -> None:
@@ -158,7 +158,7 @@ def test_twenty_voters_of_two_processes_each_count_once(evening: Evening, url: s
         list(pool.map(vote, range(20)))
     with evening.db.reading() as session:
         assert session.scalar(select(func.count()).select_from(Vote)) == 20
-    assert verify_log(evening.db) == before + 20
+    assert verify_log(evening.db) == before, "votes make no record before they are counted"
     other.end()
 
 

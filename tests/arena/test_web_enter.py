@@ -10,7 +10,8 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from arena.services import events
+from arena.services import entries, events
+from arena.services.queries import console_view
 from arena.services.receipts import public_key_of
 from tests.support.bundle_parts import edit_claim
 from tests.support.bundles import header_of, verse
@@ -252,3 +253,46 @@ def test_a_page_with_javascript_sends_pieces_with_its_cookie(evening: Evening) -
     )
     assert answer.json["state"] == "waiting"
     assert "Waiting to be checked" in phone.get("/mine").text
+
+
+def test_three_hundred_new_names_and_withdrawals_are_a_hundred_records(evening: Evening) -> None:
+    trainer, data = Trainer(evening), verse(10)
+    entry = trainer.claim(data).json["entry"]
+    before = console_view(evening.db, now=evening.now).log_number
+    statuses = [trainer.claim(data, f"Ada {number}").status_code for number in range(150)]
+    for _ in range(150):
+        gone = trainer.client.delete(f"/api/v1/entries/{entry}", headers=trainer.headers)
+        statuses += [gone.status_code, trainer.claim(data, "Ada").status_code]
+    assert statuses[:99] == [200] * 99 and set(statuses[99:]) == {429}
+    view = console_view(evening.db, now=evening.now)
+    assert view.log_number == before + 99
+    assert view.entries[0].name == "Ada 98", "the last name that was confirmed is kept"
+    refused = trainer.claim(data, "Eve").json
+    assert refused["error"] == "quota" and "changed your entries 100 times" in refused["message"]
+    assert trainer.claim(data, "Ada 98").status_code == 200, "the same claim again changes nothing, and is confirmed"
+
+
+def test_wrong_weights_sent_again_and_again_leave_no_record(evening: Evening) -> None:
+    trainer, data = Trainer(evening), verse(10)
+    claimed = trainer.claim(data).json
+    before = console_view(evening.db, now=evening.now).log_number
+    wrong = bytes(len(data) - claimed["offset"])
+    for _ in range(30):
+        assert trainer.piece(claimed["entry"], claimed["offset"], wrong).json["error"] == "tensors-differ"
+    assert console_view(evening.db, now=evening.now).log_number == before
+
+
+def test_a_claim_that_cannot_enter_is_refused_before_it_is_read(
+    evening: Evening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    parse = entries.parse_claim
+    monkeypatch.setattr(entries, "parse_claim", lambda header: read.append(len(header)) or parse(header))
+    trainer = Trainer(evening)
+    assert [trainer.claim(verse(number)).status_code for number in range(10, 14)] == [201, 201, 201, 429]
+    assert len(read) == 3, "the fourth has no place, whatever it holds"
+    assert trainer.claim(verse(10)).status_code == 200
+    assert len(read) == 3, "the same claim was read before"
+    events.close_submissions(evening.db, now=evening.now)
+    assert Trainer(evening).claim(verse(14)).status_code == 409
+    assert len(read) == 3

@@ -144,6 +144,7 @@ def test_a_real_server_answers_as_described(served: Evening) -> None:
     entry = claim["entry"]
     status, wrong = asked("PATCH", one, "", f"{own}\nUpload-Offset: 1", data[1:9], entry)
     assert (status, wrong["offset"]) == (409, claim["offset"])
+    assert asked("PATCH", one, "", own, b"x", entry)[0] == 400
     at = f"{own}\nUpload-Offset: {claim['offset']}"
     assert asked("PATCH", one, "", at, data[claim["offset"] :], entry)[0] == 200
     assert within(60, lambda: asked("GET", one, "", own, b"", entry)[1]["state"] == "verified")
@@ -151,5 +152,5 @@ def test_a_real_server_answers_as_described(served: Evening) -> None:
     assert asked("GET", one, "", own, b"", "no-such-entry")[0] == 404
     assert asked("POST", entries, "?name=Ada", "", start)[0] == 401
     assert asked("POST", entries, "?name=Ada", own, b"x" * 2**20 + b"x" * 9)[0] == 413
-    assert asked("PATCH", one, "", own, b"x", entry)[0] == 400
+    assert asked("PATCH", one, "", at, b"x", entry)[0] == 409
     assert json.loads(ask(served.port, f"GET {OPENAPI}")[2]) == openapi.describe()

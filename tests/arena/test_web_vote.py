@@ -7,11 +7,15 @@ import re
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from arena.services import bracket, disqualification, events
+from arena.services import bracket, disqualification, events, queries
 from arena.services.identity import identity_of
+from arena.services.queries import console_view
 from arena.services.schemas import MatchCounts, OpenMatch, Snapshot
+from arena.services.voting import MAX_CHANGES
+from arena.store.schema import Vote
 from arena.web.public import phase_key
 from tests.support.evening import START, WORD, Evening
 from tests.support.pages import Tags, hidden, post, token_of, vote
@@ -305,3 +309,45 @@ def test_pages_have_language_landmarks_and_names(evening: Evening) -> None:
         for tag, attributes in tags:
             if tag == "input" and attributes.get("type") != "hidden" and attributes.get("aria-hidden") != "true":
                 assert attributes.get("id") in labelled, address
+
+
+def test_three_hundred_changes_of_one_vote_are_twenty_and_no_record(evening: Evening) -> None:
+    evening.voting(2)
+    phone = evening.phone()
+    before = head(evening)
+    answers = [vote(phone, ("left", "right")[number % 2]) for number in range(300)]
+    assert [answer.status_code for answer in answers] == [303] * (1 + MAX_CHANGES) + [
+        429 if number % 2 else 303 for number in range(MAX_CHANGES + 1, 300)
+    ], "the same vote again is confirmed again"
+    assert f"changed this vote {MAX_CHANGES} times" in answers[-1].text and "last one counts" in answers[-1].text
+    assert head(evening) == before and cast(evening) == 1
+    with evening.db.reading() as session:
+        row = session.scalars(select(Vote)).one()
+    assert (row.choice == row.shown_left, row.changes) == (MAX_CHANGES % 2 == 0, MAX_CHANGES)
+    evening.now += 61
+    bracket.close_due(evening.db, now=evening.now)
+    assert "1 vote" in evening.phone().get("/results").text
+
+
+def head(evening: Evening) -> int:
+    return console_view(evening.db, now=evening.now).log_number
+
+
+def test_the_page_of_results_is_made_once_until_a_match_is_decided(
+    evening: Evening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evening.voting(4)
+    made: list[float] = []
+    view = queries.results_view
+    monkeypatch.setattr(queries, "results_view", lambda db, now: made.append(now) or view(db, now=now))
+    zipped = {"Accept-Encoding": "gzip"}
+    pages = set()
+    for _ in range(5):
+        vote(evening.phone(), "left")
+        pages.add(evening.phone().get("/results", headers=zipped).data)
+    assert (len(made), len(pages)) == (1, 1)
+    assert gzip.decompress(pages.pop()).decode() == evening.phone().get("/results").text
+    evening.now += 61
+    bracket.close_due(evening.db, now=evening.now)
+    shown = re.findall(r"(\d+) votes?", Tags(evening.phone().get("/results").text).text)
+    assert (sum(map(int, shown)), len(made)) == (5, 2)

@@ -239,21 +239,16 @@ def room(port: int, forms: list[bytes], count: int) -> None:
         )
 
 
-def stalled(port: int, count: int) -> None:
-    """Polls beside uploads whose bodies never come."""
-    print(f"polls beside {count:,} stalled uploads:")
-    for name, begin in (
-        ("none", ""),
-        ("votes", "POST /vote HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nx"),
-        (
-            "pieces",
-            "PATCH /api/v1/entries/0 HTTP/1.1\r\nHost: x\r\nUpload-Offset: 0\r\nContent-Length: 1000000\r\n\r\nx",
-        ),
-        ("forms", "POST /enter HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\nx"),
-    ):
-        holding = [Line(port) for _ in range(count if begin else 0)]
-        for line in holding:
-            line.send(begin.encode())
+def stalled(port: int, forms: list[bytes], count: int) -> None:
+    """Polls beside connections that send no more: nothing at all, half a head, or a vote without its last byte."""
+    print(f"polls beside {count:,} stalled connections:")
+    votes = [forms[number % len(forms)][:-1] for number in range(count)]
+    kinds = {"none": [], "silent": [b""] * count, "heads": [b"GET / HTTP/1.1\r\n"] * count, "votes": votes}
+    for name, begin in kinds.items():
+        holding = []
+        for sent in begin:
+            holding.append(Line(port))
+            holding[-1].send(sent)
         asking = lines(port, 20)
         plan = [Planned(i * 0.01, i, asking[i % 20], get("/api/v1/state"), "polls") for i in range(500)]
         outcome = by_the_clock(plan)["polls"]
@@ -295,5 +290,5 @@ def main() -> None:
             page_size(port)
             forms = votes(port, event, meter)
             room(port, forms, PHONES)
-            stalled(port, STALLED)
+            stalled(port, forms, STALLED)
         event.end()

@@ -145,7 +145,7 @@ def test_an_old_tab_of_the_console_says_so_and_follows_again(browser: Any, drawn
     match = open_next(drawn)
     context = browser.new_context()
     page = context.new_page()
-    page.goto(f"{drawn.url}/console/login")
+    page.goto(f"{drawn.console_url}/console/login")
     page.get_by_label("Password").fill(drawn.settings.console_password)
     page.get_by_role("button", name="Log in").click()
     page.evaluate("clearTimeout = setTimeout = () => 0")  # this tab stays as old as it is
@@ -153,7 +153,7 @@ def test_an_old_tab_of_the_console_says_so_and_follows_again(browser: Any, drawn
     bracket.close_match(drawn.db, match.id, poll_round=0, now=time.time())
     page.get_by_role("button", name=f"Close {match.title}").click()
     page.locator("#problem", has_text="Already done").wait_for(timeout=SOON)
-    assert page.url == f"{drawn.url}/console"
+    assert page.url == f"{drawn.console_url}/console"
     record = page.locator("main").get_attribute("data-key")
     bracket.undo_match(drawn.db, match.id, now=time.time())
     page.locator(f'main:not([data-key="{record}"])').wait_for(timeout=SOON)
@@ -219,7 +219,7 @@ def test_any_two_verses_fit_on_any_stage_and_are_readable_from_the_last_row(brow
     for width, height in ((1920, 1080), (1024, 768), (2560, 1080)):
         page.set_viewport_size({"width": width, "height": height})
         page.goto(f"{drawn.url}/stage")
-        page.wait_for_function("document.querySelector('.verse') && document.querySelector('.verse').style.fontSize")
+        page.locator('.verse[style*="font-size"]').first.wait_for(timeout=SOON)
         for kind, lines in VERSES.items():
             shown = page.evaluate(SHOW, lines)
             assert max(shown["overflow"]) <= 1 and shown["page"] <= 0, (kind, width, shown)

@@ -31,7 +31,7 @@ def final(tmp_path: Path) -> Iterator[Evening]:
 
 
 def test_two_taps_on_close_a_fifth_of_a_second_apart_count_once(final: Evening) -> None:
-    browser = SimulatedVoter(final.url)
+    browser = SimulatedVoter(final.console_url)
     login = Form(browser.get("/console/login"), "/console/login")
     page = browser.post("/console/login", {**login.fields, "password": final.settings.console_password})
     fields = Form(page, "/console/matches/r1m1/close").fields

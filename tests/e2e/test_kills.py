@@ -17,7 +17,6 @@ from typing import Any
 
 import psutil
 import pytest
-from itsdangerous import URLSafeSerializer
 from sqlalchemy import select
 
 from arena.demo.simulated_voters import Form, SimulatedVoter, VoterError
@@ -27,7 +26,7 @@ from arena.services.entries import entry_status
 from arena.services.identity import identity_of
 from arena.services.log import verify_log
 from arena.store.schema import Match, Vote
-from arena.web.security import _SIGNER
+from arena.web.cookies import serializer
 from tests.support.bundles import verses
 from tests.support.evening import WORD, Evening, secret_of
 from tests.support.server import within
@@ -219,7 +218,7 @@ def vote(phone: SimulatedVoter, voter: int, match: str, killer: Killer) -> str:
 def secret_in(phone: SimulatedVoter, served: Evening) -> str:
     """The secret of a phone, from its cookie."""
     [cookie] = [cookie for cookie in phone.cookies if cookie.name == "t"]
-    key = URLSafeSerializer(served.settings.secret_key, salt="verse-voter-1", signer_kwargs=_SIGNER)
+    key = serializer(served.settings, "voter")
     return str(key.loads(cookie.value or ""))
 
 

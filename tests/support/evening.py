@@ -205,11 +205,25 @@ class Evening:
     def app(self) -> Flask:
         return self.make_app()
 
+    @cached_property
+    def console(self) -> Flask:
+        return self.make_console()
+
+    @property
+    def event(self) -> EventContext:
+        return EventContext(self.settings, self.db, self.bundles, self.spool)
+
     def make_app(self, **options: Any) -> Flask:
         from arena.web.app import create_app
 
-        event = EventContext(self.settings, self.db, self.bundles, self.spool)
-        app = create_app(event, **{"clock": lambda: self.now} | options)
+        app = create_app(self.event, **{"clock": lambda: self.now} | options)
+        app.testing = True
+        return app
+
+    def make_console(self, **options: Any) -> Flask:
+        from arena.web.app import create_console
+
+        app = create_console(self.event, **{"clock": lambda: self.now} | options)
         app.testing = True
         return app
 
@@ -218,9 +232,14 @@ class Evening:
         client: FlaskClient = self.app.test_client()
         return client
 
+    def visitor(self) -> FlaskClient:
+        """A browser at the console's port that has not logged in."""
+        client: FlaskClient = self.console.test_client()
+        return client
+
     def organizer(self) -> FlaskClient:
         """A browser on the organizer's machine, logged in to the console."""
-        client = self.phone()
+        client = self.visitor()
         answer = post(client, "/console/login", "/console/login", password=self.settings.console_password)
         assert answer.status_code == 303
         return client
@@ -240,3 +259,9 @@ class Evening:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def console_url(self) -> str:
+        """The beginning of the console's addresses."""
+        assert self.server is not None
+        return f"http://127.0.0.1:{self.server.console_port}"

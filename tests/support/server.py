@@ -24,6 +24,7 @@ from arena.server.network import raise_descriptor_limit
 from arena.server.server import end_with_main_process, web_server
 from arena.server.snapshot import SnapshotKeeper
 from arena.services.schemas import EntryCounts, MatchCounts, Snapshot
+from arena.web.admission import admit_everybody
 
 ROOT = Path(__file__).resolve().parents[2]
 ARENA = [sys.executable, "-c", "from arena.cli import main; main()"]
@@ -126,7 +127,7 @@ def small_app() -> Flask:
 def small_gateway(spool: str) -> Gateway:
     """In a server of its own: what the processes of `small_server` load."""
     end_with_main_process()
-    return Gateway(small_app(), SnapshotKeeper(Notes), Path(spool))
+    return Gateway(small_app(), SnapshotKeeper(Notes), Path(spool), admit_everybody)
 
 
 def small_server(spool: str, port: int) -> None:
@@ -182,9 +183,10 @@ class ArenaServer(Process):
         if not within(START_WITHIN, lambda: self.said("Ctrl-C ends it")):
             self.end()
             raise AssertionError(self.lines)
-        address = self.said("phones ")
-        assert address is not None
-        self.port = int(address.rstrip("/").rpartition(":")[2])
+        stage, console = self.said("stage "), self.said("console ")
+        assert stage is not None and console is not None
+        self.port = int(stage.removesuffix("/stage").rpartition(":")[2])
+        self.console_port = int(console.removesuffix("/console").rpartition(":")[2])
 
     @property
     def children(self) -> dict[str, psutil.Process]:

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from collections import Counter
 from typing import Any
 
+NESTED = (dict, list)
 MAX_DEPTH = 64  # nested arrays and objects: far below Python's recursion limit
+
+# What a text must hold before a number in it can be beyond float64 or the integer -0, or half a surrogate pair be written as an escape.
+# Most texts hold neither, and are then parsed without asking Python about every number and string.
+_MANY_DIGITS = re.compile(r"(?<![0-9])[0-9]{200}")
+_LARGE_EXPONENT = re.compile(r"[eE]\+?[0-9]{3}")
+_MINUS_ZERO = re.compile(r"-0(?![.eE])")
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def parse(data: bytes) -> Any:
@@ -21,17 +31,19 @@ def parse(data: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise ValueError(f"invalid UTF-8 at byte {error.start}") from None
     try:
-        value = json.loads(
-            text, object_pairs_hook=_object, parse_int=_whole, parse_float=_finite, parse_constant=_finite
-        )
-        json.dumps(value, ensure_ascii=False).encode("utf-8")  # an escape can stand for half a surrogate pair
+        odd = _MANY_DIGITS.search(text) or _LARGE_EXPONENT.search(text) or _MINUS_ZERO.search(text)
+        whole, real = (_whole, _finite) if odd else (None, None)
+        value = json.loads(text, object_pairs_hook=_object, parse_int=whole, parse_float=real, parse_constant=_finite)
+        if _SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode("utf-8")  # raises for half a pair
     except json.JSONDecodeError as error:
         raise ValueError(f"{error.msg} at character {error.pos}") from None
     except UnicodeEncodeError:
         raise ValueError("half a surrogate pair in a string") from None
     except RecursionError:
         raise ValueError(f"nested more than {MAX_DEPTH} deep") from None
-    _check_depth(value)
+    if text.count("[") + text.count("{") > MAX_DEPTH:
+        _check_depth(value)
     return value
 
 
@@ -45,11 +57,12 @@ def dump(value: object) -> bytes:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in result:
-            raise ValueError(f"the key {key[:80]!r} stands twice")
-        result[key] = value
+    if not pairs:
+        return {}
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        key = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"the key {key[:80]!r} stands twice")
     return result
 
 
@@ -57,7 +70,7 @@ def _check_depth(value: object) -> None:
     """Refuse deep nesting by a fixed limit, since the interpreter's limit differs between machines."""
     level = [value]
     for _ in range(MAX_DEPTH + 1):
-        inner = [item for item in level if isinstance(item, dict | list)]
+        inner = [item for item in level if isinstance(item, NESTED)]
         if not inner:
             return
         level = [child for item in inner for child in (item.values() if isinstance(item, dict) else item)]

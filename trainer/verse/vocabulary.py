@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,7 +39,7 @@ class Vocabulary:
         if not 2 <= len(symbols) <= MAX_VOCAB_SIZE:
             raise VocabularyError(f"a character tokenizer has 2 to {MAX_VOCAB_SIZE:,} symbols, not {len(symbols):,}")
         if len(set(symbols)) != len(symbols):
-            repeated = next(symbol for i, symbol in enumerate(symbols) if symbol in symbols[:i])
+            repeated = Counter(symbols).most_common(1)[0][0]
             raise VocabularyError(f"the symbol {repeated!r} is repeated in the tokenizer")
         if any(0xD800 <= ord(symbol) <= 0xDFFF for symbol in symbols):
             raise VocabularyError("the tokenizer holds half a surrogate pair, which is not a character")
