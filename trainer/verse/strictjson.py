@@ -11,8 +11,8 @@ from typing import Any
 NESTED = (dict, list)
 MAX_DEPTH = 64  # nested arrays and objects: far below Python's recursion limit
 
-# What a text must hold before a number in it can be beyond float64 or the integer -0, or half a surrogate pair be written
-# as an escape. Most texts hold none, and are then parsed without asking Python about every number and string.
+# What a text must hold before a number in it can be beyond float64 or the integer -0, or half a surrogate pair be
+# written as an escape. Most texts hold none, and are then parsed without asking Python about every number and string.
 _MANY_DIGITS = re.compile(r"(?<![0-9])[0-9]{200}")
 _LARGE_EXPONENT = re.compile(r"[eE]\+?[0-9]{3}")
 _MINUS_ZERO = re.compile(r"-0(?![.eE])")
