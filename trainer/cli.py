@@ -113,17 +113,19 @@ def generate(
       trainer generate --ckpt runs/mine --prompt "The moon" --temperature 0.8 --seed 7
     """
     from trainer.checkpoint import read_checkpoint
-    from trainer.sampling import make_recipe, write_verses
+    from trainer.sampling import make_recipe, verse_model, write_verses
     from trainer.verse.recipe import hundredths
+    from trainer.verse.replay import replay
     from trainer.verse.text import verse_text
 
     checkpoint = read_checkpoint(ckpt)
     prompt = take_prompt(prompt, checkpoint.vocabulary, near)
     recipe = make_recipe(checkpoint, prompt, hundredths(temperature), seed, top_k, tokens, lines)
-    [written] = write_verses(checkpoint, [recipe], progress=True)
+    model = verse_model(checkpoint)
+    [written] = write_verses(model, checkpoint.vocabulary, [recipe], progress=True)
     text = verse_text(checkpoint.vocabulary, recipe, written.ids)
     click.echo(click.style(prompt, bold=True) + text)
-    if not written.decided:
+    if replay(model, recipe, written.ids).verdict != "PASS":
         click.echo("UNDECIDED: another machine may write another verse from this seed. Use another seed.", err=True)
 
 

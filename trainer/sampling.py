@@ -15,6 +15,7 @@ from trainer.verse.generate import Written, regenerate
 from trainer.verse.model import VerseModel, round_weights
 from trainer.verse.recipe import MAX_SEED, MAX_TOKENS, Recipe
 from trainer.verse.text import readable, verse_text
+from trainer.verse.vocabulary import Vocabulary
 
 DEFAULT_LINES = 8  # an event's usual limit
 DEFAULT_TOKENS = 400  # enough for eight lines; a longer verse is cut
@@ -63,22 +64,29 @@ def make_recipe(
     return recipe
 
 
-def write_verses(checkpoint: Checkpoint, recipes: Sequence[Recipe], progress: bool = False) -> list[Written]:
-    """Write one verse per recipe, in their order.
-
-    Args:
-        checkpoint: The model that writes.
-        recipes: What to write.
-        progress: Show a bar on a terminal if it takes more than a second.
+def verse_model(checkpoint: Checkpoint) -> VerseModel:
+    """Return the model that writes verses: with the weights as a bundle stores them.
 
     Raises:
         WeightsError: The weights cannot be stored as a bundle stores them.
-        NotFinite: The model computes a logit that is not finite.
     """
-    model = VerseModel(checkpoint.config, round_weights(checkpoint.config, checkpoint.weights))
+    return VerseModel(checkpoint.config, round_weights(checkpoint.config, checkpoint.weights))
+
+
+def write_verses(
+    model: VerseModel, vocabulary: Vocabulary, recipes: Sequence[Recipe], progress: bool = False
+) -> list[Written]:
+    """Write one verse per recipe, in their order.
+
+    Args:
+        model: The model that writes.
+        vocabulary: What its tokens spell.
+        recipes: What to write.
+        progress: Show a bar on a terminal if it takes more than a second.
+    """
     total = sum(recipe.tokens for recipe in recipes)
     with tqdm(total=total, unit="token", delay=1, leave=False, disable=None if progress else True) as bar:
-        return regenerate(model, checkpoint.vocabulary, recipes, bar.update)
+        return regenerate(model, vocabulary, recipes, bar.update)
 
 
 def write_sample(checkpoint: Checkpoint, seed: int) -> str:
@@ -91,7 +99,7 @@ def write_sample(checkpoint: Checkpoint, seed: int) -> str:
     prompt = "\n" if b"\n" in vocabulary.tokens else vocabulary.symbols[0]
     tokens = min(SAMPLE_TOKENS, max_verse_tokens(checkpoint.config))
     recipe = make_recipe(checkpoint, prompt, SAMPLE_TEMPERATURE, seed % (MAX_SEED + 1), 0, tokens, SAMPLE_LINES)
-    [written] = write_verses(checkpoint, [recipe])
+    [written] = write_verses(verse_model(checkpoint), vocabulary, [recipe])
     try:
         return verse_text(vocabulary, recipe, written.ids)
     except NotText:

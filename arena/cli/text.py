@@ -43,14 +43,15 @@ def report_lines(report: Report) -> Iterator[str]:
     """Write a report: a line with verdict, file and main fact, and indented lines with further facts."""
     head = f"{report.verdict:<{len(INDENT) - 1}} {printable(report.file)}"
     if report.verdict == "PASS":
-        yield f"{head}  {pluralize(report.tokens or 0, 'token')}, {_gap(report.certificate)}"
+        proof = f", proved with {report.precise_bits} bits" if report.precise_bits else ""
+        yield f"{head}  {pluralize(report.tokens or 0, 'token')}, {_gap(report.certificate)}{proof}"
     else:
         yield f"{head}  {printable(report.reason or '')}"
         if report.expected and report.got:
             yield INDENT + _difference(report, report.expected, report.got)
     if report.certificate_agrees is False:
-        claimed = _gap(report.claimed_certificate, "engine")
-        yield f"{INDENT}remark: the file's certificate says {claimed}; here it is {_gap(report.certificate, 'engine')}"
+        claimed = _gap(report.claimed_certificate)
+        yield f"{INDENT}remark: the file's certificate says {claimed}; here it is {_gap(report.certificate)}"
 
 
 def _difference(report: Report, expected: Token, got: Token) -> str:
@@ -65,11 +66,10 @@ def _quote(text: str | None) -> str:
     return printable(repr(text))
 
 
-def _gap(certificate: dict[str, Any] | None, *further_keys: str) -> str:
+def _gap(certificate: dict[str, Any] | None) -> str:
     if certificate is None:
         return "no gap"
-    text = f"smallest gap {certificate['smallest_gap']:.3g} at token {certificate['position']}"
-    return text + "".join(f" ({printable(str(certificate[key]))})" for key in further_keys)
+    return f"smallest gap {certificate['smallest_gap']:.3g} at token {certificate['position']}"
 
 
 # The event

@@ -31,7 +31,7 @@ class EventRules:
     max_claims: int = 20  # entries of one owner, all together
     max_entries: int = 256  # owners with a verse in the event: each has a place in the bracket
     check_seconds: float = 60.0  # of one processor core, that the check of a verse may take
-    check_memory: int = 1_280 * 2**20  # bytes that it may use: the large preset with 400 tokens takes 1,125 MiB
+    check_memory: int = 1_280 * 2**20  # bytes that it may use: the large preset with 400 tokens takes 1,274 MiB
     prompt_characters: int = 60  # of a verse's prompt, at most
     reading_seconds: float = 0.0  # in which a match is shown before its vote begins
     match_seconds: float = 60.0  # of a first vote

@@ -19,7 +19,7 @@ from arena.services.log import append
 from arena.services.schemas import Job
 from arena.store.schema import Entry, Verification
 from arena.store.unit_of_work import Database
-from arena.verification.report import Report, failed
+from arena.verification.report import AMPLIFIED, Report, failed
 
 BACK_OFF = (1.0, 5.0, 20.0, 60.0)  # seconds before a failed check is tried again; the last one repeats
 OWN_LIMITS = ("memory", "time", "output")  # ERROR codes of a bundle that uses more than its header's model should need
@@ -183,6 +183,8 @@ def reason_of_report(report: Report) -> str:
             f"the server wrote another verse: {where} this checkpoint and recipe write "
             f"{_quoted(report.expected['text'])}, and the bundle claims {_quoted(report.got['text'])}"
         )[:MAX_REASON]
+    if report.reason == AMPLIFIED:
+        return f"{AMPLIFIED}: enter a verse of another model"
     if report.verdict == "UNDECIDED":
         return (
             f"token {report.position} is decided so closely that two machines may differ on it, which is nobody's "

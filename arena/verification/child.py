@@ -15,6 +15,7 @@ from arena.processes import end_with_parent
 from arena.verification.confinement import confine
 
 SIZE_BYTES = 8  # of the bundle's length before its first byte, big-endian
+PRECISE = "--precise"  # the one argument: decide in ball arithmetic what float64 leaves open
 NICENESS = 10  # pages and votes come first
 
 
@@ -28,6 +29,9 @@ def main() -> None:
     from trainer.verse.threads import find_libraries
 
     find_libraries()
+    precise = PRECISE in sys.argv[1:]
+    if precise:
+        import arena.verification.precise  # noqa: F401  (its library is a file, too)
     confine()  # before the first byte that a stranger sent; no file can be opened any more
     try:
         size = int.from_bytes(sys.stdin.buffer.read(SIZE_BYTES))
@@ -35,7 +39,7 @@ def main() -> None:
         end_with_parent()  # from here on, the input ends with the parent
         if len(data) < size:
             sys.exit(1)
-        report = check_bundle(data)
+        report = check_bundle(data, precise=precise)
     except MemoryError:
         report = failed("memory")
     except Exception as error:  # a fault of this program, not of the bundle: it must not look like a verdict

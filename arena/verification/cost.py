@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from trainer.verse.claim import Claim
 from trainer.verse.replay import CHUNK, MAX_LOGITS
+from trainer.verse.rounding import COPIES
 
 MIB = 2**20
 BASE_MEMORY = 128 * MIB  # bytes: Python and NumPy take 60 MB, a header with 65,536 tokens 30 MB
@@ -38,16 +39,16 @@ def estimate_cost(claim: Claim) -> Cost:
     seconds = (
         START_SECONDS
         + n_params * 1.5e-8  # reading and converting the weights
-        + 2 * n_params * positions / 2.5e10  # products with the weights
-        + n_layer * positions * width * 1e-7  # norms and activation functions
-        + n_layer * positions * keys * (12 + 7 * n_head) * 1e-9  # attention: the window's mask, and each head
+        + COPIES * 2 * n_params * positions / 2.5e10  # products with the weights
+        + COPIES * n_layer * positions * width * 1.5e-7  # norms and activation functions, and moves of the copies
+        + COPIES * n_layer * positions * keys * (12 + 14 * n_head) * 1e-9  # attention: the window's mask, and each head
         + tokens * (1e-4 + config.vocab_size * (1e-9 + 3.5e-7 * noise + 1e-7 * sorting))  # decisions
     )
     memory = (
         10 * n_params  # in float16 as read, and in float64
-        + 16 * n_layer * width * positions  # keys and values
-        + 8 * rows * keys * (n_head + 4)  # attention
-        + 8 * rows * width * 16  # activations
+        + COPIES * 16 * n_layer * width * positions  # keys and values
+        + 8 * rows * keys * ((COPIES + 5) * n_head + 4)  # attention, and the moves of its scores
+        + COPIES * 8 * rows * width * 16  # activations
         + 24 * min(tokens * config.vocab_size, MAX_LOGITS)  # logits
         + 8 * 8 * config.vocab_size  # one decision
     )

@@ -12,6 +12,7 @@ Failure = Literal["missing", "folder", "unreadable", "memory", "time", "output",
 MAX_REASON = 400  # characters; a sentence
 DIFFERS = "this checkpoint and recipe write another verse"
 TOO_CLOSE = "one decision is too close for float64, so machines may differ on it"
+AMPLIFIED = "this model magnifies rounding errors so much that machines may differ on a decision"
 FAILURES: dict[Failure, str] = {
     "missing": "there is no such file",
     "folder": "this is a folder: name the bundles in it",
@@ -50,6 +51,8 @@ class Report:
     certificate: dict[str, Any] | None = None  # recomputed
     claimed_certificate: dict[str, Any] | None = None  # as in the file
     certificate_agrees: bool | None = None  # advisory: it never changes the verdict
+    bound: float | None = None  # what gaps had to exceed: 1e-06, or more; None if no gap is large enough
+    precise_bits: int | None = None  # bits of the ball arithmetic that decided, with --precise
     text: str | None = None  # the verse
     prompt: str | None = None
     recipe: dict[str, Any] | None = None

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from arena.processes import python_command
-from arena.verification.child import SIZE_BYTES
+from arena.verification.child import PRECISE, SIZE_BYTES
 from arena.verification.cost import MIN_MEMORY, estimate_cost
 from arena.verification.report import Report, failed, malformed, unreadable
 from arena.verification.sandbox import Ending, Limits, run_watched
@@ -26,6 +26,8 @@ MIB = 2**20
 MIN_SECONDS = 60.0  # a cold start on a slow disk, with every core busy
 SLOWEST_MACHINE = 20.0  # times slower than the one that costs are estimated for: a tenth of a core of a small board
 WAIT_SECONDS = 0.2  # between two chances for Ctrl-C, which cannot interrupt a wait on Windows
+PRECISE_SECONDS = 500.0  # of ball arithmetic, in all precisions together, for one of float64
+PRECISE_BYTES = 400  # of a number, as a ball and an object of Python
 CHILD = "arena.verification.child:main"
 PROBE = "arena.verification.child:probe"
 CHILD_FLAGS = ("-I", "-B")  # isolated: no PYTHON* variables, no user site, no current folder; and it writes no bytecode
@@ -35,14 +37,30 @@ class Cancelled(Exception):
     """The check was cancelled before there was a verdict."""
 
 
-def claim_limits(claim: Claim) -> Limits:
-    """Compute what the check of a claim may use."""
+def claim_limits(claim: Claim, *, precise: bool = False) -> Limits:
+    """Compute what the check of a claim may use.
+
+    Args:
+        claim: The claim.
+        precise: Whether what float64 leaves open is decided in ball arithmetic.
+    """
     cost = estimate_cost(claim)
-    return Limits(memory=cost.memory, seconds=MIN_SECONDS + SLOWEST_MACHINE * cost.seconds)
+    memory, seconds = cost.memory, cost.seconds
+    if precise:
+        positions, width = len(claim.recipe.prompt_ids) + len(claim.ids), claim.config.n_embd
+        numbers = 4 * width**2 + positions * (12 * width + positions + claim.config.vocab_size)
+        memory += PRECISE_BYTES * numbers
+        seconds *= PRECISE_SECONDS
+    return Limits(memory=memory, seconds=MIN_SECONDS + SLOWEST_MACHINE * seconds)
 
 
-def verify_file(path: Path, cancelled: threading.Event) -> Report:
+def verify_file(path: Path, cancelled: threading.Event, *, precise: bool = False) -> Report:
     """Verify one bundle. A check that cannot be done is an ERROR, never a FAIL.
+
+    Args:
+        path: The bundle.
+        cancelled: Ends the check when it is set.
+        precise: Decide in ball arithmetic what float64 leaves open.
 
     Raises:
         Cancelled: `cancelled` was set first.
@@ -51,7 +69,7 @@ def verify_file(path: Path, cancelled: threading.Event) -> Report:
         with open_bundle(path) as file:
             claim = read_claim_from(file)  # the header alone: weights are for the child
             file.seek(0)
-            report = check_in_child(file, claim.size, claim_limits(claim), cancelled)
+            report = check_in_child(file, claim.size, claim_limits(claim, precise=precise), cancelled, precise=precise)
     except BundleError as error:
         report = malformed(error)
     except OSError as error:
@@ -59,7 +77,9 @@ def verify_file(path: Path, cancelled: threading.Event) -> Report:
     return replace(report, file=str(path))
 
 
-def check_in_child(file: BinaryIO, size: int, limits: Limits, cancelled: threading.Event) -> Report:
+def check_in_child(
+    file: BinaryIO, size: int, limits: Limits, cancelled: threading.Event, *, precise: bool = False
+) -> Report:
     """Check one bundle in a child process of its own.
 
     Args:
@@ -67,13 +87,15 @@ def check_in_child(file: BinaryIO, size: int, limits: Limits, cancelled: threadi
         size: its bytes.
         limits: what the child may use.
         cancelled: ends the child when it is set.
+        precise: decide in ball arithmetic what float64 leaves open.
 
     Raises:
         Cancelled: `cancelled` was set first.
     """
     start = size.to_bytes(SIZE_BYTES)
     try:
-        ending = run_watched(python_command(CHILD, flags=CHILD_FLAGS), limits, cancelled, (start, file))
+        command = python_command(CHILD, *([PRECISE] if precise else []), flags=CHILD_FLAGS)
+        ending = run_watched(command, limits, cancelled, (start, file))
     except OSError as error:
         return failed("crash", f"no process could be started: {error.strerror}")
     return report_of(ending, limits)
@@ -112,14 +134,19 @@ def report_of(ending: Ending, limits: Limits) -> Report:
         return failed("crash", "the checking process printed no report")
 
 
-def verify_files(paths: Sequence[Path], jobs: int) -> Iterator[Report]:
+def verify_files(paths: Sequence[Path], jobs: int, *, precise: bool = False) -> Iterator[Report]:
     """Verify bundles, `jobs` at the same time, and yield the reports in the order of `paths`.
+
+    Args:
+        paths: The bundles.
+        jobs: How many are checked at the same time.
+        precise: Decide in ball arithmetic what float64 leaves open.
 
     Closing the iterator, or an interrupt while it waits, ends the children.
     """
     cancelled = threading.Event()
     with ThreadPoolExecutor(jobs) as pool:
-        futures = [pool.submit(verify_file, path, cancelled) for path in paths]
+        futures = [pool.submit(verify_file, path, cancelled, precise=precise) for path in paths]
         try:
             for future in futures:
                 while not wait([future], WAIT_SECONDS).done:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.bundles import RECIPE, Poet, torn_poet
 from tests.support.evening import Evening
+from tests.support.small_models import is_decided
 from trainer.verse.generate import Written
 
 
@@ -32,7 +33,7 @@ def other_seed(poet: Poet) -> tuple[Written, Written]:
     mine = poet.write()
     for seed in range(8, 200):
         other = poet.write(replace(RECIPE, seed=seed))
-        if other.ids != mine.ids and other.ids[0] == mine.ids[0] and other.decided:
+        if other.ids != mine.ids and other.ids[0] == mine.ids[0] and is_decided(other):
             return mine, other
     raise AssertionError("every seed writes the same verse")
 

@@ -150,6 +150,7 @@ def test_a_check_that_could_not_be_done_says_nothing_about_equal_bytes(evening: 
 def test_verses_that_cost_more_than_the_event_allows_are_refused_with_the_number(evening: Evening) -> None:
     owner, data = Trainer(evening, secret_of("eve")), dear_verse(1, LARGEST)
     cost = estimate_cost(claim_of(data))
+    set_limits(evening.db, check_seconds=600.0, now=evening.now)
     refused = owner.claim(data)
     assert refused.status_code == 422 and refused.json["error"] == "over-limits"
     assert f"takes {cost.memory // MIB:,} MiB" in refused.json["message"] and "1,280" in refused.json["message"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -19,11 +20,13 @@ from click.testing import CliRunner, Result
 from arena.cli import main
 from arena.cli.text import printable, report_lines
 from arena.verification.report import Report
+from tests.support.attack_models import VOCABULARY, attack_model, attack_recipe
 from tests.support.bundles import RECIPE, Poet
+from trainer.verse import strictjson
 from trainer.verse.bundle import pack
 from trainer.verse.config import ModelConfig
-from trainer.verse.generate import Written
-from trainer.verse.model import round_weights
+from trainer.verse.generate import Written, regenerate
+from trainer.verse.model import VerseModel, round_weights
 from trainer.verse.recipe import Recipe
 from trainer.verse.vocabulary import Vocabulary
 
@@ -181,3 +184,33 @@ def slow_bundle() -> bytes:
     weights = round_weights(config, {name: np.zeros(shape) for name, shape in config.tensor_shapes().items()})
     recipe = Recipe(prompt_ids=(0,), temperature=0, top_k=100, seed=0, tokens=1024, lines=0)
     return pack(config, vocabulary, weights, Written(recipe, (0,) * 1024, np.zeros(1024)), {})
+
+
+def test_precise_decides_by_proof_what_float64_leaves_open(tmp_path: Path, kinds: Callable[[str], Path]) -> None:
+    pytest.importorskip("flint", reason="python-flint is not installed")
+    for seed in range(2):
+        config, weights = attack_model("twin_rows", seed)
+        [written] = regenerate(VerseModel(config, weights), VOCABULARY, [attack_recipe(seed)])
+        path = tmp_path / f"{seed}.verse"
+        path.write_bytes(pack(config, VOCABULARY, weights, written, {}))
+        result = verify(path)
+        assert (result.exit_code, "magnifies rounding errors" in result.output) == (2, True)
+        result = verify("--precise", "--json", path)
+        [report] = strictjson.parse(result.output.encode())
+        assert report["precise_bits"] >= 128
+        assert report["bound"] is None, "nothing is decided in float64"
+        assert (report["verdict"], result.exit_code) in (("PASS", 0), ("FAIL", 1))
+        assert ("proved with" in verify("--precise", path).output) == (report["verdict"] == "PASS")
+    assert verify("--precise", kinds("pass")).exit_code == 0, "float64 was enough"
+    assert verify("--precise", kinds("undecided")).exit_code == 2, "an exact tie has no proof"
+
+
+def test_precise_without_its_library_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, kinds: Callable[[str], Path]
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    result = verify("--precise", kinds("pass"))
+    assert (result.exit_code, result.output.strip()) == (
+        2,
+        "--precise needs python-flint: pip install '.[precise]' in a clone of this repository",
+    )

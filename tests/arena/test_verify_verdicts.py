@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from arena.verification.report import Report
+import trainer.verse
+from arena.services.verification import reason_of_report
+from arena.verification.check import check_bundle
+from arena.verification.report import AMPLIFIED, Report
 from arena.verification.runner import Cancelled, check_in_child, claim_limits, report_of, verify_file, verify_files
 from arena.verification.sandbox import Ending, Limits
 from tests.support.bundle_parts import edit_claim
@@ -172,3 +175,10 @@ def test_many_files_are_reported_in_the_order_given(kinds: Callable[[str], Path]
     expected = {"missing": "ERROR", "folder": "ERROR"}
     assert [report.verdict for report in reports] == [expected.get(name, name.upper()) for name in names]
     assert [report.file for report in reports] == [str(paths[name]) for name in names]
+
+
+def test_who_enters_a_model_that_magnifies_rounding_reads_that_another_seed_does_not_help() -> None:
+    path = Path(trainer.verse.__file__).parent / "attacks" / "undecided-rounding-chooses.verse"
+    report = check_bundle(path.read_bytes())
+    assert (report.verdict, report.code, report.bound) == ("UNDECIDED", "too-close", None)
+    assert reason_of_report(report) == f"{AMPLIFIED}: enter a verse of another model"

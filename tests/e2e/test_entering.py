@@ -22,7 +22,7 @@ from arena.services.schemas import EventRules
 from tests.support.bundles import RECIPE, Poet, large_verse
 from tests.support.evening import Evening
 from tests.support.server import CuttingProxy
-from tests.support.small_models import small_checkpoint
+from tests.support.small_models import is_decided, small_checkpoint
 from trainer.checkpoint import write_checkpoint
 from trainer.cli import cli
 from trainer.errors import EventRefused, SubmitError, TicketError, UploadError
@@ -183,7 +183,7 @@ def test_a_forged_verse_comes_back_with_its_verdict_and_the_reason(served: Eveni
     other = next(
         written
         for written in (poet.write(replace(honest.recipe, seed=seed)) for seed in range(100, 200))
-        if written.decided and written.ids != honest.ids
+        if is_decided(written) and written.ids != honest.ids
     )
     path = tmp_path / "forged.verse"
     path.write_bytes(poet.pack(replace(other, recipe=honest.recipe)))  # another seed's verse under this seed's name

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.support.small_models import Weights, random_weights
+from tests.support.small_models import Weights, is_decided, random_weights
 from trainer.verse.bundle import pack
 from trainer.verse.claim import header_length
 from trainer.verse.config import ModelConfig
@@ -76,7 +76,7 @@ def large_verse(number: int) -> bytes:
 def _first_decided(poet: Poet, number: int) -> bytes:
     for seed in range(1_000 * number, 1_000 * (number + 1)):
         written = poet.write(replace(RECIPE, seed=seed, tokens=24, lines=8))
-        if written.decided and verse_text(VOCABULARY, written.recipe, written.ids).strip():
+        if is_decided(written) and verse_text(VOCABULARY, written.recipe, written.ids).strip():
             return poet.pack(written)
     raise AssertionError("no seed writes a verse")
 
@@ -95,7 +95,7 @@ def undecided_verse() -> bytes:
     poet = torn_poet(Poet.random(1))
     for prompt in range(VOCABULARY.size):
         written = poet.write(replace(RECIPE, prompt_ids=(prompt,), temperature=0, tokens=20, lines=8))
-        if not written.decided and verse_text(VOCABULARY, written.recipe, written.ids).strip():
+        if not is_decided(written) and verse_text(VOCABULARY, written.recipe, written.ids).strip():
             return poet.pack(written)
     raise AssertionError("every prompt writes a decided verse")
 

@@ -20,7 +20,7 @@ from arena.verification.report import Report
 def main() -> None:
     """Run the real child with this check in place of its own. Arguments: a secret file, a port on loopback."""
     secret, port = Path(sys.argv[1]), int(sys.argv[2])
-    check.check_bundle = lambda *_: Report("FAIL", code="attack", reason=json.dumps(_attack(secret, port)))
+    check.check_bundle = lambda *_, **__: Report("FAIL", code="attack", reason=json.dumps(_attack(secret, port)))
     child.main()
 
 

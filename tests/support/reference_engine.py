@@ -215,6 +215,49 @@ def write(
     return ids, gaps
 
 
+# --- section 6: verdicts ----------------------------------------------------------------------------------------------
+
+
+def step_verdict(z: Vector, top_k: int, temperature: int, g: Vector, claimed: int, estimate: float) -> str:
+    """PASS, FAIL or UNDECIDED for one claimed token."""
+    size = len(z)
+    k = top_k or size
+    bound = max(1e-6, 4 * estimate)
+    w, gap = decide(z, top_k, temperature, g)
+    if claimed == w:
+        return "PASS" if gap > bound else "UNDECIDED"
+    order = sorted(range(size), key=lambda j: (-z[j], j))
+    ahead = z[w] + temperature / 100 * g[w] - z[claimed] - temperature / 100 * g[claimed]
+    if k < size:
+        ahead = min(ahead, z[w] - z[order[k]])
+    beyond = claimed in order[k:] and z[order[k - 1]] - z[claimed] > bound
+    return "FAIL" if ahead > bound or beyond else "UNDECIDED"
+
+
+def verse_verdict(
+    config: Mapping[str, Any], weights: Mapping[str, Any], recipe: Mapping[str, Any], ids: Sequence[int]
+) -> tuple[str, int | None, int | None, int | None]:
+    """Verdict, position, expected and claimed token of a verse of a model that does not magnify rounding errors."""
+    prompt = recipe["prompt_ids"]
+    undecided: tuple[str, int | None, int | None, int | None] | None = None
+    rows = logits(config, weights, [*prompt, *ids[:-1]])[len(prompt) - 1 :]
+    for position, z in enumerate(rows):
+        g = [gumbel(noise_integer(recipe["seed"], position, j)) for j in range(config["vocab_size"])]
+        step = recipe["top_k"], recipe["temperature"], g
+        verdict = step_verdict(z, *step, ids[position], 0.0)
+        found = verdict, position, decide(z, *step).token, ids[position]
+        if verdict == "FAIL":
+            return found
+        if verdict == "UNDECIDED" and undecided is None:
+            undecided = found
+    return undecided or ("PASS", None, None, None)
+
+
+def closest(gaps: Vector) -> tuple[float, int]:
+    """The smallest gap, and the index of the first token that has it."""
+    return min(gaps), gaps.index(min(gaps))
+
+
 # --- section 7: the bundle --------------------------------------------------------------------------------------------
 
 
@@ -287,3 +330,177 @@ def bundle(
     header = json.dumps(outer, separators=(",", ":"), ensure_ascii=False).encode()
     header += b" " * (-len(header) % 8)
     return struct.pack("<Q", len(header)) + header + tensors
+
+
+class Refused(Exception):
+    """A file that is no bundle; its one argument is the code of the rule."""
+
+
+def strict_json(data: bytes, code: str) -> Any:
+    """JSON that has one meaning."""
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len({key for key, _ in items}) < len(items):
+            raise ValueError("a key twice")
+        return dict(items)
+
+    def number(text: str) -> Any:
+        value = float(text)
+        if text == "-0" or not math.isfinite(value):
+            raise ValueError(text)
+        return int(text) if text.lstrip("-").isdigit() else value
+
+    def depth(value: Any) -> int:
+        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+        return 0 if inner is None else 1 + max(map(depth, inner), default=0)
+
+    try:
+        text = data.decode("utf-8", "strict")
+        value = json.loads(text, object_pairs_hook=pairs, parse_int=number, parse_float=number, parse_constant=number)
+        json.dumps(value, ensure_ascii=False).encode("utf-8", "strict")
+        if depth(value) > 64:
+            raise ValueError("too deep")
+    except (ValueError, RecursionError):
+        raise Refused(code) from None
+    return value
+
+
+def is_integer(value: Any, low: int, high: int) -> bool:
+    return type(value) is int and low <= value <= high
+
+
+def has_keys(value: Any, *keys: str) -> bool:
+    return isinstance(value, dict) and set(value) == set(keys)
+
+
+def need(code: str, rule: object) -> None:
+    if not rule:
+        raise Refused(code)
+
+
+def check_config(config: Any) -> None:
+    need("config", has_keys(config, "arch", "n_layer", "n_head", "n_embd", "block_size", "vocab_size"))
+    need("config", config["arch"] in ("modern", "gpt2"))
+    need("config", is_integer(config["n_layer"], 1, 64) and is_integer(config["n_embd"], 8, 4096))
+    need("config", is_integer(config["n_head"], 1, 4096) and config["n_embd"] % config["n_head"] == 0)
+    need("config", config["n_embd"] // config["n_head"] in (8, 16, 32, 64, 128))
+    need("config", is_integer(config["block_size"], 1, 1024) and is_integer(config["vocab_size"], 2, 65_536))
+    need("config", 2 * sum(map(math.prod, shapes(config).values())) <= 190 * 2**20)
+
+
+def check_tokenizer(tokenizer: Any, size: int) -> None:
+    if has_keys(tokenizer, "kind", "symbols") and tokenizer["kind"] == "char":
+        symbols = tokenizer["symbols"]
+        need("tokenizer", isinstance(symbols, str) and len(set(symbols)) == len(symbols) == size)
+        return
+    need("tokenizer", has_keys(tokenizer, "kind", "merges") and tokenizer["kind"] == "bpe")
+    need("tokenizer", isinstance(tokenizer["merges"], list) and len(tokenizer["merges"]) == size - 256)
+    lengths = [1] * 256
+    for pair in tokenizer["merges"]:
+        need("tokenizer", isinstance(pair, list) and len(pair) == 2)
+        need("tokenizer", all(is_integer(token, 0, len(lengths) - 1) for token in pair))
+        lengths.append(lengths[pair[0]] + lengths[pair[1]])
+        need("tokenizer", lengths[-1] <= 16)
+
+
+def check_recipe(recipe: Any, config: Mapping[str, Any]) -> None:
+    size = config["vocab_size"]
+    need("recipe", has_keys(recipe, "prompt_ids", "temperature", "top_k", "seed", "tokens", "lines"))
+    prompt = recipe["prompt_ids"]
+    need("recipe", isinstance(prompt, list) and 1 <= len(prompt) <= 1024)
+    need("recipe", all(is_integer(token, 0, size - 1) for token in prompt))
+    need("recipe", is_integer(recipe["temperature"], 0, 200) and is_integer(recipe["top_k"], 0, size))
+    need("recipe", is_integer(recipe["seed"], 0, 2**32 - 1) and is_integer(recipe["tokens"], 1, 1024))
+    need("recipe", is_integer(recipe["lines"], 0, 64))
+    need("recipe", config["arch"] != "gpt2" or len(prompt) + recipe["tokens"] <= config["block_size"])
+
+
+def ends_after(tokenizer: Mapping[str, Any], recipe: Mapping[str, Any], ids: Sequence[int]) -> int | None:
+    """How many of the ids the verse has; None if it is longer."""
+    tokens = token_bytes(tokenizer)
+    for count in range(1, min(len(ids), recipe["tokens"]) + 1):
+        complete = cut(b"".join(tokens[i] for i in ids[:count]), recipe["lines"]) is not None
+        if complete or count == recipe["tokens"]:
+            return count
+    return None
+
+
+def check_claim(claim: Mapping[str, Any], entries: Mapping[str, Any]) -> int:
+    """Check a claim and the tensors' entries; return the length of the tensors."""
+    config = claim["config"]
+    check_config(config)
+    layout = shapes(config)
+    need("tensor-names", set(entries) == set(layout))
+    offset = 0
+    for name, shape in sorted(layout.items()):
+        entry = entries[name]
+        need("tensor-entry", has_keys(entry, "dtype", "shape", "data_offsets"))
+        need("tensor-dtype", entry["dtype"] == "F16")
+        need("tensor-shape", json.dumps(entry["shape"]) == json.dumps(shape))
+        end = offset + 2 * math.prod(shape)
+        need("tensor-layout", json.dumps(entry["data_offsets"]) == json.dumps([offset, end]))
+        offset = end
+    check_tokenizer(claim["tokenizer"], config["vocab_size"])
+    check_recipe(claim["recipe"], config)
+    verse, tokenizer, recipe = claim["verse"], claim["tokenizer"], claim["recipe"]
+    need("verse", has_keys(verse, "ids", "text") and isinstance(verse["ids"], list))
+    ids = verse["ids"]
+    need("verse", all(is_integer(token, 0, config["vocab_size"] - 1) for token in ids))
+    need("verse-length", ends_after(tokenizer, recipe, ids) == len(ids))
+    text = text_of(tokenizer, ids, recipe["lines"])
+    need("not-text", text is not None)
+    need("text", verse["text"] == text)
+    certificate = claim["certificate"]
+    need("certificate", has_keys(certificate, "smallest_gap", "position", "tokens", "ids_sha256", "engine"))
+    gap = certificate["smallest_gap"]
+    need("certificate", type(gap) in (int, float) and gap >= 0)
+    need("certificate", is_integer(certificate["tokens"], len(ids), len(ids)))
+    need("certificate", is_integer(certificate["position"], 0, len(ids) - 1))
+    need("certificate", certificate["ids_sha256"] == ids_sha256(ids) and certificate["engine"] == "verse-1")
+    need("provenance", isinstance(claim["provenance"], dict))
+    curve = claim["provenance"].get("loss_curve", [])
+    need("provenance", isinstance(curve, list) and len(curve) <= 200)
+    digest = claim["tensors_sha256"]
+    need("digest", isinstance(digest, str) and len(digest) == 64 and not set(digest) - set("0123456789abcdef"))
+    return offset
+
+
+def read(data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Section 7: a claim and its weights as lists of numbers; or `Refused`."""
+    need("empty", data)
+    need("too-large", len(data) <= 192 * 2**20)
+    need("too-short", len(data) >= 8)
+    (length,) = struct.unpack("<Q", data[:8])
+    need("header-length", 2 <= length <= 2**20)
+    need("truncated", len(data) >= 8 + length)
+    header = strict_json(data[8 : 8 + length], "header-json")
+    need("no-claim", isinstance(header, dict) and has_keys(header.get("__metadata__"), "verse"))
+    text = header.pop("__metadata__")["verse"]
+    need("no-claim", isinstance(text, str))
+    claim = strict_json(text.encode(), "claim-json")
+    need("claim-json", isinstance(claim, dict))
+    need("format", is_integer(claim.get("format"), 1, 1))
+    keys = ("format", "config", "tokenizer", "recipe", "verse", "certificate", "provenance", "tensors_sha256")
+    need("claim-keys", has_keys(claim, *keys))
+    size = check_claim(claim, header)
+    tensors = data[8 + length :]
+    need("truncated", len(tensors) >= size)
+    need("trailing-bytes", len(tensors) <= size)
+    need("digest", hashlib.sha256(tensors).hexdigest() == claim["tensors_sha256"])
+    weights: dict[str, Any] = {}
+    for name, shape in shapes(claim["config"]).items():
+        start, stop = header[name]["data_offsets"]
+        numbers = struct.unpack(f"<{math.prod(shape)}e", tensors[start:stop])
+        need("weights", all(math.isfinite(number) and abs(number) <= 1000 for number in numbers))
+        rows = [list(numbers[at : at + shape[-1]]) for at in range(0, len(numbers), shape[-1])]
+        weights[name] = rows if len(shape) == 2 else rows[0]
+    return claim, weights
+
+
+def judge(data: bytes) -> str:
+    """The code of the first broken rule, or the verdict."""
+    try:
+        claim, weights = read(data)
+    except Refused as refused:
+        return str(refused)
+    return verse_verdict(claim["config"], weights, claim["recipe"], claim["verse"]["ids"])[0]

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from tests.support import reference_engine as reference
 from trainer.checkpoint import Checkpoint
 from trainer.verse.config import ModelConfig
+from trainer.verse.decision import BOUND
+from trainer.verse.generate import Written
 from trainer.verse.model import VerseModel, round_weights
 from trainer.verse.recipe import Recipe
 from trainer.verse.vocabulary import Vocabulary
@@ -74,6 +76,11 @@ def all_logits(model: VerseModel, ids: list[int], chunk: int) -> NDArray[np.floa
     cache = model.new_cache(1, len(ids))
     parts = [model.logits(model.hidden(np.array([ids[at : at + chunk]]), cache)[0]) for at in range(0, len(ids), chunk)]
     return np.concatenate(parts)
+
+
+def is_decided(written: Written) -> bool:
+    """Whether all gaps are above the bound of an honest model."""
+    return written.certificate.smallest_gap > BOUND
 
 
 def make_recipe(**changes: Any) -> Recipe:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from tests.support.small_models import Weights
+from tests.support.small_models import Weights, is_decided
 from trainer.verse.config import ModelConfig
 from trainer.verse.generate import Written, regenerate
 from trainer.verse.model import VerseModel
@@ -91,7 +91,7 @@ def recipes_of(checkpoint: Checkpoint, first: int, count: int) -> list[Recipe]:
 def summary(written: Written) -> list[Any]:
     """What must be the same, and what may differ by rounding alone."""
     certificate = written.certificate
-    return [certificate.ids_sha256, certificate.smallest_gap, written.decided]
+    return [certificate.ids_sha256, certificate.smallest_gap, is_decided(written)]
 
 
 def differences(ours: list[list[Any]], theirs: list[list[Any]]) -> list[str]:

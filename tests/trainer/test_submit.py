@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from tests.support.small_models import small_checkpoint
+from tests.support.attack_models import VOCABULARY, attack_model
+from tests.support.small_models import is_decided, small_checkpoint
 from trainer.checkpoint import write_checkpoint
 from trainer.cli import cli
 from trainer.errors import SubmitError
@@ -41,7 +44,7 @@ def test_an_undecided_verse_is_refused_and_the_seeds_offered_are_decided() -> No
     recipe = make_recipe(author, "A", 1, 0, tokens=480, lines=0)
     model = VerseModel(author.config, round_weights(author.config, author.weights))
     tried = regenerate(model, author.vocabulary, [replace(recipe, seed=seed) for seed in range(128)])
-    doubtful = {each.recipe.seed for each in tried if not each.decided}
+    doubtful = {each.recipe.seed for each in tried if not is_decided(each)}
     assert 0 < len(doubtful) < 64
     seed = min(doubtful)
     with pytest.raises(SubmitError, match=rf"seed {seed} is UNDECIDED.*Nothing was written; try --seed") as refused:
@@ -49,7 +52,7 @@ def test_an_undecided_verse_is_refused_and_the_seeds_offered_are_decided() -> No
     offered = [int(word) for word in str(refused.value).split("--seed ")[1].split(" or ")]
     assert offered
     assert not doubtful & set(offered)
-    assert make_submission(author, replace(recipe, seed=offered[0])).written.decided
+    assert is_decided(make_submission(author, replace(recipe, seed=offered[0])).written)
 
 
 def test_a_model_whose_verses_are_all_undecided_is_refused_with_other_advice() -> None:
@@ -110,3 +113,19 @@ def test_a_missing_folder_is_an_error_and_nothing_is_written(tmp_path: Path) -> 
     with pytest.raises(FileNotFoundError):
         save_bundle(submission, tmp_path / "nowhere" / "a.verse")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_magnifies_rounding_errors_cannot_submit_and_its_verses_are_not_auditioned(tmp_path: Path) -> None:
+    config, weights = attack_model("zero_row", 0)
+    single = {name: weight.astype(np.float32) for name, weight in weights.items()}
+    ckpt = str(tmp_path / "a.safetensors")
+    write_checkpoint(Path(ckpt), replace(small_checkpoint(vocabulary=VOCABULARY), config=config, weights=single))
+    out = tmp_path / "a.verse"
+    recipe = ["--ckpt", ckpt, "--prompt", "na", "--tokens", "40"]
+    result = CliRunner().invoke(cli, ["submit", *recipe, "--seed", "3", "--out", str(out)])
+    assert re.search(r"magnifies rounding errors.*Nothing was written; try another prompt", str(result.exception))
+    assert not out.exists()
+    result = CliRunner().invoke(cli, ["audition", *recipe, "--count", "6"])
+    assert re.search(r"no verse is left \(.*undecided", str(result.exception))
+    result = CliRunner().invoke(cli, ["generate", *recipe])
+    assert (result.exit_code, "UNDECIDED: another machine may write another verse" in result.output) == (0, True)

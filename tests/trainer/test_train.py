@@ -28,7 +28,7 @@ from trainer.plan import Plan, Revision, read_plan
 from trainer.runtime import state as progress
 from trainer.runtime.budget import CLOSING_SECONDS
 from trainer.runtime.run import Run, read_config, read_metrics
-from trainer.sampling import make_recipe, write_verses
+from trainer.sampling import make_recipe, verse_model, write_verses
 from trainer.tokenizer import CharTokenizer
 from trainer.train import SAVE_SECONDS, resume, train
 from trainer.verse import bundle
@@ -89,7 +89,7 @@ def test_samples_are_what_the_verse_engine_writes(whole: Run) -> None:
     text = whole.samples.read_text(encoding="utf-8")
     assert text.count("--- step") == 3
     recipe = make_recipe(best, "\n", 80, 1337, 0, 200, 4)
-    [sample] = write_verses(best, [recipe])
+    [sample] = write_verses(verse_model(best), best.vocabulary, [recipe])
     assert text.endswith(verse_text(best.vocabulary, recipe, sample.ids) + "\n\n")
 
 
@@ -103,7 +103,7 @@ def test_the_record_of_the_training_is_enough_for_a_bundle(whole: Run, tmp_path:
     assert provenance["device"] == "cpu"
     assert provenance["versions"]["torch"] == str(torch.__version__)
     assert str(tmp_path.parent) not in json.dumps(provenance)  # no path of this machine
-    [written] = write_verses(best, [make_recipe(best, "", 80, 1)])
+    [written] = write_verses(verse_model(best), best.vocabulary, [make_recipe(best, "", 80, 1)])
     data = bundle.pack(best.config, best.vocabulary, round_weights(best.config, best.weights), written, best.provenance)
     (tmp_path / "a.verse").write_bytes(data)
     assert bundle.read_bundle(tmp_path / "a.verse").claim.provenance == provenance

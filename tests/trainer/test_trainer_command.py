@@ -21,7 +21,7 @@ from trainer.checkpoint import read_checkpoint, write_checkpoint
 from trainer.config import DEFAULT_MINUTES, TrainConfig
 from trainer.plan import Plan, Revision, read_plan, write_plan
 from trainer.runtime.run import Run, read_config
-from trainer.sampling import make_recipe, write_verses
+from trainer.sampling import make_recipe, verse_model, write_verses
 from trainer.train import train
 from trainer.verse.bundle import pack
 from trainer.verse.model import VerseModel, round_weights
@@ -72,7 +72,7 @@ def test_what_generate_writes_the_verse_engine_replays(trainer: RunCommand, done
     )
     checkpoint = read_checkpoint(done.path)
     recipe = make_recipe(checkpoint, "", 50, 4, top_k=5, lines=2)
-    [written] = write_verses(checkpoint, [recipe])
+    [written] = write_verses(verse_model(checkpoint), checkpoint.vocabulary, [recipe])
     text = verse_text(checkpoint.vocabulary, recipe, written.ids)
     assert (code, out) == (0, text + "\n")
     model = VerseModel(checkpoint.config, round_weights(checkpoint.config, checkpoint.weights))
@@ -103,7 +103,7 @@ def test_an_impossible_option_of_generate_is_one_line_that_says_why(
 def test_info_on_a_bundle_shows_its_claim(trainer: RunCommand, done: Run, tmp_path: Path) -> None:
     checkpoint = read_checkpoint(done.path)
     recipe = make_recipe(checkpoint, "The", 80, 5)
-    [written] = write_verses(checkpoint, [recipe])
+    [written] = write_verses(verse_model(checkpoint), checkpoint.vocabulary, [recipe])
     text = verse_text(checkpoint.vocabulary, recipe, written.ids)
     weights = round_weights(checkpoint.config, checkpoint.weights)
     (tmp_path / "a.verse").write_bytes(

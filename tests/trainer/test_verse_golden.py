@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from pathlib import Path
+import sys
 from typing import Any
 
 import numpy as np
 import pytest
 
-import trainer.verse
 from tests.support import reference_engine as reference
-from tests.support.small_models import golden_weights, plain
+from tests.support.golden_checks import ATTACKS, FOLDER, GOLDEN, attack
+from tests.support.small_models import golden_weights, is_decided, plain
 from trainer.verse.bundle import pack, parse_bundle
-from trainer.verse.certificate import ENGINE, ids_digest
+from trainer.verse.certificate import ENGINE, Certificate, ids_digest
 from trainer.verse.claim import FORMAT
 from trainer.verse.config import ModelConfig
-from trainer.verse.decision import decide
-from trainer.verse.errors import NotText
+from trainer.verse.decision import BOUND, bound_of, decide, judge
+from trainer.verse.errors import BundleError, NotText
 from trainer.verse.generate import Written, regenerate
 from trainer.verse.model import VerseModel
-from trainer.verse.noise import gumbel_of, noise_integers
+from trainer.verse.noise import gumbel, gumbel_of, noise_integers
 from trainer.verse.recipe import Recipe
 from trainer.verse.replay import replay
-from trainer.verse.text import LineEnd, verse_text
+from trainer.verse.text import LineEnd, is_control, verse_text
 from trainer.verse.vocabulary import Vocabulary
 
-GOLDEN = json.loads((Path(trainer.verse.__file__).parent / "golden.json").read_text(encoding="utf-8"))
 TOLERANCE = 1e-9
 
 
@@ -53,6 +51,66 @@ def test_golden_decision(entry: dict[str, Any]) -> None:
     assert (token, gap) == (entry["token"], pytest.approx(entry["gap"], abs=TOLERANCE))
 
 
+@pytest.mark.parametrize(("n", "g"), GOLDEN["gumbel"])
+def test_golden_gumbel(n: int, g: float) -> None:
+    assert gumbel(np.array([n], np.uint64))[0] == pytest.approx(g, abs=TOLERANCE)
+
+
+@pytest.mark.parametrize("entry", GOLDEN["verdicts"], ids=about)
+def test_golden_verdict(entry: dict[str, Any]) -> None:
+    recipe = Recipe((0,), entry["temperature"], entry["top_k"], entry["seed"], 1024, 0)
+    bound = bound_of(entry["estimate"])
+    verdict, _ = judge(np.array(entry["logits"]), recipe, entry["position"], entry["claimed"], bound)
+    assert verdict == entry["verdict"]
+
+
+@pytest.mark.parametrize("entry", GOLDEN["replays"], ids=about)
+def test_golden_replay(entry: dict[str, Any]) -> None:
+    verse = GOLDEN["verses"][entry["verse"]]
+    config = ModelConfig.from_dict(verse["config"])
+    ids = list(verse["ids"])
+    if entry["at"] is not None:
+        ids[entry["at"]] = entry["by"]
+    found = replay(VerseModel(config, golden_weights(config, verse["weights"])), Recipe.from_dict(verse["recipe"]), ids)
+    assert found.bound == BOUND
+    assert [found.verdict, found.position, found.expected, found.got] == [
+        entry[key] for key in ("verdict", "position", "expected", "claimed")
+    ]
+
+
+@pytest.mark.parametrize("entry", GOLDEN["certificates"], ids=about)
+def test_golden_certificate(entry: dict[str, Any]) -> None:
+    certificate = Certificate.of([0] * len(entry["gaps"]), np.array(entry["gaps"]))
+    assert (certificate.smallest_gap, certificate.position) == (entry["smallest_gap"], entry["position"])
+
+
+def test_golden_characters() -> None:
+    forbidden, allowed = GOLDEN["characters"]["forbidden"], GOLDEN["characters"]["allowed"]
+    everything = (code for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000)
+    assert [code for code in everything if is_control(chr(code))] == forbidden
+    assert not set(allowed) & set(forbidden)
+
+
+@pytest.mark.parametrize("name", sorted(ATTACKS))
+def test_every_attack_is_answered_as_its_index_says(name: str) -> None:
+    [(kind, expected)] = ATTACKS[name].items()
+    if kind == "code":
+        with pytest.raises(BundleError) as caught:
+            parse_bundle(attack(name))
+        assert caught.value.code == expected
+    else:
+        read = parse_bundle(attack(name))
+        model = VerseModel(read.claim.config, read.weights)
+        assert replay(model, read.claim.recipe, read.claim.ids).verdict == expected
+
+
+def test_the_attacks_break_most_rules_and_are_small() -> None:
+    codes = {expected for entry in ATTACKS.values() for kind, expected in entry.items() if kind == "code"}
+    assert len(codes) >= 20
+    assert {path.name for path in FOLDER.joinpath("attacks").glob("*.verse")} == ATTACKS.keys()
+    assert all(len(attack(name)) < 30_000 for name in ATTACKS)
+
+
 @pytest.mark.parametrize("entry", GOLDEN["texts"], ids=about)
 def test_golden_text(entry: dict[str, Any]) -> None:
     vocabulary = Vocabulary.from_dict(entry["tokenizer"])
@@ -76,7 +134,7 @@ def test_golden_verse(entry: dict[str, Any]) -> None:
     vocabulary, recipe = Vocabulary.from_dict(entry["tokenizer"]), Recipe.from_dict(entry["recipe"])
     [written] = regenerate(model, vocabulary, [recipe])
     assert list(written.ids) == entry["ids"]
-    assert written.decided
+    assert is_decided(written)
     certificate = replay(model, recipe, written.ids).certificate
     for found in (written.certificate, certificate):
         assert found is not None

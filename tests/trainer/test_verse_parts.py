@@ -263,7 +263,7 @@ def test_symbols_that_are_no_tokenizer_are_refused(symbols: str) -> None:
 def test_the_largest_vocabularies_are_taken() -> None:
     assert Vocabulary.chars("".join(map(chr, range(0x10000, 0x20000)))).size == 65_536
     assert Vocabulary.bpe([(i % 256, 1) for i in range(65_280)]).size == 65_536
-    longest = Vocabulary.bpe([(97, 97), *[(255 + i, 255 + i) for i in range(1, 8)]])
+    longest = Vocabulary.bpe([(97, 97), *[(255 + i, 255 + i) for i in range(1, 4)]])
     assert longest.tokens[-1] == b"a" * MAX_TOKEN_BYTES
 
 
@@ -273,10 +273,10 @@ def test_the_largest_vocabularies_are_taken() -> None:
         [(256, 0)],
         [(0, -1)],
         [(0, True)],
-        [(97, 97), *[(255 + i, 255 + i) for i in range(1, 8)], (263, 0)],
+        [(97, 97), *[(255 + i, 255 + i) for i in range(1, 4)], (259, 0)],
         [(0, 1)] * 65_281,
     ],
-    ids=["itself", "negative", "true", "257 bytes", "too many"],
+    ids=["itself", "negative", "true", "17 bytes", "too many"],
 )
 def test_merges_that_are_no_tokenizer_are_refused(merges: list[tuple[int, int]]) -> None:
     with pytest.raises(VocabularyError):
@@ -333,6 +333,7 @@ def test_strict_json_parses_any_bytes_or_gives_a_reason(data: bytes) -> None:
         (b'\xff\xfe"\x00"\x00', "invalid UTF-8 at byte 0"),
         (b"", "character 0"),
         (b"01", "character 1"),
+        (b"[-0]", "-0 is not an integer"),
         (b"1 1", "character 2"),
         (b"[1,]", "character"),
         (b"{'a': 1}", "character 1"),
@@ -386,7 +387,6 @@ def test_two_certificates_agree_within_a_billionth_and_on_everything_else() -> N
         {"smallest_gap": 0.25 + 2e-9},
         {"tokens": 3},
         {"ids_sha256": ids_digest([2, 1])},
-        {"engine": "verse-2"},
     ):
         assert not one.agrees_with(other(**change))
 
@@ -396,7 +396,7 @@ def test_two_certificates_agree_within_a_billionth_and_on_everything_else() -> N
     [{"smallest_gap": value} for value in (-1e-300, math.nan, math.inf, True, None, "0.1")]
     + [{"position": value} for value in (-1, 2, 0.0, True)]
     + [{"tokens": value} for value in (0, 2.0)]
-    + [{"ids_sha256": 1}, {"engine": None}, {"more": 1}],
+    + [{"ids_sha256": 1}, {"engine": None}, {"engine": "verse-2"}, {"more": 1}],
 )
 def test_a_certificate_that_no_verse_has_cannot_be_made(odd: dict[str, Any]) -> None:
     with pytest.raises(VerseError):

@@ -14,17 +14,19 @@ from trainer.checkpoint import Checkpoint
 from trainer.corpus import Corpus
 from trainer.errors import OptionError, SubmitError
 from trainer.prompt import prepare_prompt
-from trainer.sampling import DEFAULT_LINES, make_recipe, write_verses
-from trainer.submission.eligibility import check_eligibility
+from trainer.sampling import DEFAULT_LINES, make_recipe, verse_model, write_verses
+from trainer.submission.eligibility import check_eligibility, check_rounding
 from trainer.submission.event import DEFAULT_LIMITS, Limits
 from trainer.submission.scoring import Scorer, VerseStats
 from trainer.text import pluralize, shell_join
 from trainer.verse.characters import clean
+from trainer.verse.generate import Written
 from trainer.verse.originality import REJECT
 from trainer.verse.recipe import MAX_SEED, Recipe
 from trainer.verse.text import sanitize, verse_text
 
 MAX_COUNT = 4096  # verses: more than anybody reads
+REPLAYED = 8  # the best verses, which are replayed; `trainer submit` replays whatever is chosen
 
 
 @dataclass(frozen=True)
@@ -145,16 +147,17 @@ def write_candidates(
         RecipeError: A value is out of bounds, or too long for this model.
     """
     recipes = request.recipes(checkpoint)
-    verses = write_verses(checkpoint, [recipe for _, recipe in recipes], progress=True)
+    model, vocabulary = verse_model(checkpoint), checkpoint.vocabulary
+    verses = write_verses(model, vocabulary, [recipe for _, recipe in recipes], progress=True)
     scorer = Scorer(corpus)
-    candidates: dict[str, Candidate] = {}  # by text
+    candidates: dict[str, tuple[Candidate, Written]] = {}  # by text
     dropped: Counter[str] = Counter()
     pairs = zip(recipes, verses, strict=True)
     for (prompt, recipe), written in tqdm(pairs, total=len(recipes), unit="verse", delay=1, leave=False, disable=None):
-        if rejection := check_eligibility(checkpoint.vocabulary, written, request.limits):
+        if rejection := check_eligibility(vocabulary, written, request.limits):
             dropped[rejection.kind] += 1
             continue
-        text = verse_text(checkpoint.vocabulary, recipe, written.ids)
+        text = verse_text(vocabulary, recipe, written.ids)
         if text in candidates:
             dropped["duplicate"] += 1
             continue
@@ -163,13 +166,17 @@ def write_candidates(
             dropped[f"quoting {REJECT} or more characters of {scorer.corpus_name}"] += 1
             continue
         command = request.submit_command(prompt, recipe)
-        candidates[text] = Candidate(prompt, recipe, text, stats, scorer.describe(stats), command)
-    if not candidates:
+        candidates[text] = Candidate(prompt, recipe, text, stats, scorer.describe(stats), command), written
+    ranked = sorted(
+        candidates.values(), key=lambda pair: (-pair[0].stats.score, -pair[0].stats.words)
+    )  # ties keep their order
+    replayed = [pair for pair in ranked[:REPLAYED] if check_rounding(model, pair[1]) is None]
+    if lost := len(ranked[:REPLAYED]) - len(replayed):
+        dropped["undecided"] += lost
+    ranked = replayed + ranked[REPLAYED:]
+    if not ranked:
         reasons = ", ".join(f"{number} {reason}" for reason, number in dropped.items())
         raise SubmitError(f"no verse is left ({reasons}): try another --temperature, --prompt or --seed")
-    ranked = sorted(
-        candidates.values(), key=lambda verse: (-verse.stats.score, -verse.stats.words)
-    )  # ties keep their order
     written_prompts = {prompt for prompt, _ in recipes}
     changed = [prompt for prompt in request.prompts if clean(prompt).text not in written_prompts]
     if changed:
@@ -177,4 +184,5 @@ def write_candidates(
             f"“{sanitize(p)}” as “{prepare_prompt(p, checkpoint.vocabulary, near=True)}”" for p in changed
         )
         note = f"{note or ''} Prompts with characters that the model does not know were taken {replaced}.".strip()
-    return Audition(sanitize(str(request.ckpt)), ranked, len(recipes), dropped, scorer.criteria, note)
+    kept = [verse for verse, _ in ranked]
+    return Audition(sanitize(str(request.ckpt)), kept, len(recipes), dropped, scorer.criteria, note)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from trainer.checkpoint import Checkpoint
 from trainer.errors import SubmitError
-from trainer.sampling import write_verses
-from trainer.submission.eligibility import check_eligibility
+from trainer.sampling import verse_model, write_verses
+from trainer.submission.eligibility import check_eligibility, check_rounding
 from trainer.submission.event import DEFAULT_LIMITS, Event, Limits
 from trainer.submission.http_client import EventClient
 from trainer.submission.upload import send_bundle, wait_for_verdict
@@ -18,9 +19,10 @@ from trainer.text import shell_join
 from trainer.verse.bundle import pack
 from trainer.verse.files import write_atomically
 from trainer.verse.generate import MAX_BATCH, Written
-from trainer.verse.model import round_weights
+from trainer.verse.model import VerseModel, round_weights
 from trainer.verse.recipe import MAX_SEED, Recipe
 from trainer.verse.text import sanitize, verse_text
+from trainer.verse.vocabulary import Vocabulary
 
 FOLDER = Path("submissions")  # of bundles, each named by the digest of its content
 OFFERED_SEEDS = 5  # instead of one that cannot be submitted
@@ -52,16 +54,16 @@ def make_submission(checkpoint: Checkpoint, recipe: Recipe, limits: Limits = DEF
         SubmitError: The verse cannot be submitted; the message offers other seeds.
         RecipeError: The recipe does not fit the model.
         WeightsError: The weights cannot be stored as a bundle stores them.
-        NotFinite: The model computes a logit that is not finite.
     """
-    [written] = write_verses(checkpoint, [recipe], progress=True)
-    if rejection := check_eligibility(checkpoint.vocabulary, written, limits):
-        seeds = _find_eligible_seeds(checkpoint, recipe, limits)
+    model, vocabulary = verse_model(checkpoint), checkpoint.vocabulary
+    [written] = write_verses(model, vocabulary, [recipe], progress=True)
+    if rejection := check_eligibility(vocabulary, written, limits) or check_rounding(model, written):
+        seeds = _find_eligible_seeds(model, vocabulary, recipe, limits)
         advice = f"try --seed {' or '.join(map(str, seeds))}" if seeds else "try another prompt or temperature"
         raise SubmitError(f"{rejection.reason}. Nothing was written; {advice}")
     weights = round_weights(checkpoint.config, checkpoint.weights)
-    data = pack(checkpoint.config, checkpoint.vocabulary, weights, written, checkpoint.provenance)
-    return Submission(data, written, verse_text(checkpoint.vocabulary, recipe, written.ids))
+    data = pack(checkpoint.config, vocabulary, weights, written, checkpoint.provenance)
+    return Submission(data, written, verse_text(vocabulary, recipe, written.ids))
 
 
 def save_bundle(submission: Submission, out: Path | None = None) -> Path:
@@ -77,12 +79,23 @@ def save_bundle(submission: Submission, out: Path | None = None) -> Path:
     return out
 
 
-def _find_eligible_seeds(checkpoint: Checkpoint, recipe: Recipe, limits: Limits) -> list[int]:
-    """Return the first few seeds after the recipe's that write a verse which can be submitted."""
+def _find_eligible_seeds(model: VerseModel, vocabulary: Vocabulary, recipe: Recipe, limits: Limits) -> list[int]:
+    """Return the first few seeds after the recipe's that write a verse which can be submitted.
+
+    Args:
+        model: The model that writes.
+        vocabulary: What its tokens spell.
+        recipe: The one whose verse cannot be submitted.
+        limits: The event's.
+    """
     seeds = [(recipe.seed + step) % (MAX_SEED + 1) for step in range(1, MAX_BATCH + 1)]
-    verses = write_verses(checkpoint, [replace(recipe, seed=seed) for seed in seeds])
-    eligible = [written for written in verses if check_eligibility(checkpoint.vocabulary, written, limits) is None]
-    return [written.recipe.seed for written in eligible[:OFFERED_SEEDS]]
+    verses = write_verses(model, vocabulary, [replace(recipe, seed=seed) for seed in seeds])
+    eligible = (
+        written
+        for written in verses
+        if check_eligibility(vocabulary, written, limits) is None and check_rounding(model, written) is None
+    )
+    return [written.recipe.seed for written in islice(eligible, OFFERED_SEEDS)]
 
 
 def submission_message(submission: Submission, prompt: str, path: Path) -> str:

@@ -29,7 +29,7 @@ class Certificate:
     position: int  # index of the token with this gap, from 0
     tokens: int  # length of the verse
     ids_sha256: str  # of the ids as unsigned 32-bit big-endian numbers
-    engine: str  # e.g. "verse-1"
+    engine: str  # the definition by which the verse was written, ENGINE
 
     def __post_init__(self) -> None:
         number = isinstance(self.smallest_gap, int | float) and not isinstance(self.smallest_gap, bool)
@@ -41,8 +41,10 @@ class Certificate:
             raise VerseError(
                 f"a certificate's position {short(self.position)} must lie within its {short(self.tokens)} tokens"
             )
-        if not isinstance(self.ids_sha256, str) or not isinstance(self.engine, str):
-            raise VerseError("a certificate's ids_sha256 and engine must be strings")
+        if not isinstance(self.ids_sha256, str):
+            raise VerseError("a certificate's ids_sha256 must be a string")
+        if self.engine != ENGINE:
+            raise VerseError(f"the certificate is of engine {short(self.engine)}; this program knows {ENGINE!r}")
 
     @classmethod
     def of(cls, ids: Sequence[int], gaps: NDArray[np.float64]) -> Certificate:
@@ -52,9 +54,8 @@ class Certificate:
 
     def agrees_with(self, other: Certificate) -> bool:
         """Whether both are about the same verse and gap. Positions may differ if two gaps are equal."""
-        return (self.tokens, self.ids_sha256, self.engine) == (other.tokens, other.ids_sha256, other.engine) and abs(
-            self.smallest_gap - other.smallest_gap
-        ) <= GAP_TOLERANCE
+        same_verse = (self.tokens, self.ids_sha256) == (other.tokens, other.ids_sha256)
+        return same_verse and abs(self.smallest_gap - other.smallest_gap) <= GAP_TOLERANCE
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, as a bundle stores it."""

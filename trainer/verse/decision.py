@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 from trainer.verse.noise import gumbel_all, gumbel_of
 from trainer.verse.recipe import Recipe
 
-BOUND = 1e-6  # a larger gap cannot be closed by float64 rounding, which changes logits by 4e-15 to 2e-13
+BOUND = 1e-6  # the least bound: rounding changes logits of trained models by 4e-15 to 2e-13
+SAFETY = 4.0  # two moves close a gap; and twice that, since the estimate is of one sample of moves
+
+StepVerdict = Literal["PASS", "FAIL", "UNDECIDED"]
 
 
 class Decision(NamedTuple):
@@ -18,6 +21,11 @@ class Decision(NamedTuple):
 
     token: int  # the winner w
     gap: float  # the smallest d for which changing every logit by at most d/2 can change the token
+
+
+def bound_of(estimate: float) -> float:
+    """Return what a gap must exceed, from the estimate of what rounding does to the logits (see `rounding`)."""
+    return max(BOUND, SAFETY * estimate)
 
 
 def decide(z: NDArray[np.float64], recipe: Recipe, position: int) -> Decision:
@@ -47,8 +55,28 @@ def decide(z: NDArray[np.float64], recipe: Recipe, position: int) -> Decision:
     return Decision(w, gap)
 
 
-def refutes(z: NDArray[np.float64], recipe: Recipe, position: int, winner: int, claimed: int) -> bool:
-    """Whether this step does not choose `claimed`, by more than `BOUND`.
+def judge(
+    z: NDArray[np.float64], recipe: Recipe, position: int, claimed: int, bound: float
+) -> tuple[StepVerdict, Decision]:
+    """Judge a claimed token, and return the decision of the step.
+
+    Args:
+        z: Finite logits, (V,).
+        recipe: Gives seed, temperature and top_k.
+        position: Index of the generated token, from 0.
+        claimed: The token that the verse has.
+        bound: What gaps and differences must exceed, as `bound_of` returns it.
+    """
+    decision = decide(z, recipe, position)
+    if claimed == decision.token:
+        return "PASS" if decision.gap > bound else "UNDECIDED", decision
+    return "FAIL" if refutes(z, recipe, position, decision.token, claimed, bound) else "UNDECIDED", decision
+
+
+def refutes(
+    z: NDArray[np.float64], recipe: Recipe, position: int, winner: int, claimed: int, bound: float = BOUND
+) -> bool:
+    """Whether this step does not choose `claimed`, by more than the bound.
 
     It is so if the winner stays in the top k and ahead of it, or if it stays outside the top k.
 
@@ -58,16 +86,17 @@ def refutes(z: NDArray[np.float64], recipe: Recipe, position: int, winner: int, 
         position: Index of the generated token, from 0.
         winner: The token that the step chooses.
         claimed: The token that the verse has.
+        bound: What differences must exceed.
     """
     k = recipe.top_k
     s = _scores(z[[winner, claimed]], recipe, position, np.array([winner, claimed]))
     ahead = float(s[0] - s[1])
     if k == 0 or k >= len(z):
-        return ahead > BOUND
+        return ahead > bound
     inside, outside = _split(z, k)
-    if min(ahead, float(z[winner] - z[outside[0]])) > BOUND:
+    if min(ahead, float(z[winner] - z[outside[0]])) > bound:
         return True
-    return claimed in outside and float(z[inside].min() - z[claimed]) > BOUND
+    return claimed in outside and float(z[inside].min() - z[claimed]) > bound
 
 
 def _scores(

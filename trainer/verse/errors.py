@@ -46,18 +46,6 @@ class NotText(VerseError):
         self.reason, self.offset = reason, offset
 
 
-class NotFinite(VerseError):
-    """The model computes a logit that is not finite, so it cannot write a verse.
-
-    Attributes:
-        position: Index of the generated token, from 0.
-    """
-
-    def __init__(self, position: int) -> None:
-        super().__init__(f"the model's logits are not finite at token {position}: its weights are broken, train again")
-        self.position = position
-
-
 class BundleError(VerseError):
     """A file that is not a bundle, or a bundle that breaks the format.
 

@@ -1,8 +1,8 @@
 """The one sampler: it writes verses token by token, in float64, many at once.
 
 For a single verse of a large model, most of the time is spent on reading the weights. So float32 drafts some tokens,
-and float64 then decides all of them in one pass. The result is exact: a draft only says which tokens to read together,
-and everything after a wrong guess is discarded.
+and float64 then decides all of them in one pass. A draft decides nothing: it only says which tokens to read together,
+and everything after a wrong guess is discarded. Whether rounding decided something, `replay.replay` says.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.verse.certificate import Certificate
-from trainer.verse.decision import BOUND, Decision, decide
-from trainer.verse.errors import NotFinite
+from trainer.verse.decision import Decision, decide
 from trainer.verse.model import VerseModel
 from trainer.verse.recipe import Recipe
 from trainer.verse.text import LineEnd
@@ -40,11 +39,6 @@ class Written:
         """The closest decision and the digest of the tokens."""
         return Certificate.of(self.ids, self.gaps)
 
-    @property
-    def decided(self) -> bool:
-        """Whether every machine makes the same decisions. If not, the verse is UNDECIDED."""
-        return bool((self.gaps > BOUND).all())
-
 
 def regenerate(
     model: VerseModel,
@@ -65,7 +59,6 @@ def regenerate(
 
     Raises:
         RecipeError: A recipe does not fit the model.
-        NotFinite: The model computes a logit that is not finite.
     """
     for recipe in recipes:
         recipe.check_fits(model.config)
@@ -161,16 +154,10 @@ class _Batch:
 
         Returns:
             B lists of n decisions.
-
-        Raises:
-            NotFinite: A logit is not finite.
         """
         hidden = self.model.hidden(tokens[:, self.cache.length :], self.cache)
         z = self.model.logits(hidden[:, -n:]).astype(np.float64, copy=False)  # (B, n, V)
         first = tokens.shape[1] - self.prompt_length - n + 1  # index of the generated token chosen first
-        finite = np.isfinite(z).all(axis=(0, 2))
-        if not finite.all():
-            raise NotFinite(first + int(finite.argmin()))
         return [[decide(z[row, t], recipe, first + t) for t in range(n)] for row, recipe in enumerate(recipes)]
 
     def guess(self, tokens: NDArray[np.integer], recipes: Sequence[Recipe], n: int) -> NDArray[np.integer]:

@@ -164,10 +164,9 @@ class VerseModel:
             self._extend_rotary(stop)
         for layer in range(self.config.n_layer):
             h = f"h.{layer}."
-            x += self._attention(self._norm(x, h + "ln_1"), layer, cache)
+            x = self._add(x, self._attention(self._norm(x, h + "ln_1"), layer, cache))
             up = self._linear(self._norm(x, h + "ln_2"), h + "mlp.c_fc")  # (B, T, 4C)
-            up = gelu_tanh(up) if gpt2 else np.square(np.maximum(up, 0.0))
-            x += self._linear(up, h + "mlp.c_proj")
+            x = self._add(x, self._linear(self._activate(up), h + "mlp.c_proj"))
         cache.length = stop
         return self._norm(x, "ln_f")
 
@@ -175,9 +174,8 @@ class VerseModel:
         """Return logits: (..., n_embd) after the last norm -> (..., vocab_size)."""
         with np.errstate(all="ignore"):
             if self.config.arch == "gpt2":
-                tied: Array = hidden @ self.weights["wte.weight"].T
-                return tied
-            z: Array = hidden @ self.weights["lm_head.weight"].T
+                return self._linear(hidden, "wte")
+            z = self._linear(hidden, "lm_head")
             z /= SOFT_CAP
             np.tanh(z, out=z)
             z *= SOFT_CAP
@@ -199,7 +197,7 @@ class VerseModel:
         cache.values[layer][:, :, start:stop] = v
         keys, values = cache.keys[layer][:, :, first:stop], cache.values[layer][:, :, first:stop]  # (B, H, S, D)
 
-        scores = (q * D**-0.5) @ keys.swapaxes(2, 3)  # (B, H, T, S)
+        scores = self._scores(q * D**-0.5, keys)  # (B, H, T, S)
         if T > 1:
             distance = np.arange(start, stop)[:, None] - np.arange(first, stop)[None, :]  # (T, S): to each key before
             in_window = (distance >= 0) & (distance < self.config.block_size)
@@ -207,8 +205,25 @@ class VerseModel:
         scores -= scores.max(axis=-1, keepdims=True)
         np.exp(scores, out=scores)
         scores /= scores.sum(axis=-1, keepdims=True)
-        y = (scores @ values).swapaxes(1, 2).reshape(B, T, C)
+        y = self._weighted_sum(scores, values).swapaxes(1, 2).reshape(B, T, C)
         return self._linear(y, h + "c_proj")
+
+    # Each operation that rounds is a method of its own, so that `rounding.MovedModel` can move its result.
+
+    def _add(self, x: Array, y: Array) -> Array:
+        x += y
+        return x
+
+    def _activate(self, x: Array) -> Array:
+        return gelu_tanh(x) if self.config.arch == "gpt2" else np.square(np.maximum(x, 0.0))
+
+    def _scores(self, q: Array, keys: Array) -> Array:
+        scores: Array = q @ keys.swapaxes(2, 3)
+        return scores
+
+    def _weighted_sum(self, scores: Array, values: Array) -> Array:
+        y: Array = scores @ values
+        return y
 
     def _linear(self, x: Array, name: str) -> Array:
         """Return x W^T (+ b), as one matrix product over all leading axes."""
@@ -221,15 +236,21 @@ class VerseModel:
     def _norm(self, x: Array, name: str) -> Array:
         """Return LayerNorm if there is a bias (gpt2), RMSNorm if there is none (modern)."""
         bias = self.weights.get(name + ".bias")
+        y = self._normalize(x if bias is None else x - self._mean(x))
+        y *= self.weights[name + ".weight"]
         if bias is not None:
-            x = x - x.mean(axis=-1, keepdims=True)
+            y += bias
+        return y
+
+    def _mean(self, x: Array) -> Array:
+        mean: Array = x.mean(axis=-1, keepdims=True)
+        return mean
+
+    def _normalize(self, x: Array) -> Array:
         scale = np.square(x).mean(axis=-1, keepdims=True)
         scale += EPS
         np.sqrt(scale, out=scale)
         y: Array = x / scale
-        y *= self.weights[name + ".weight"]
-        if bias is not None:
-            y += bias
         return y
 
     def _rotate(self, x: Array, start: int, stop: int) -> Array:

@@ -11,10 +11,11 @@ from typing import Any
 NESTED = (dict, list)
 MAX_DEPTH = 64  # nested arrays and objects: far below Python's recursion limit
 
-# What a text must hold before a number in it can be beyond float64, or half a surrogate pair be written as an escape.
-# Most texts hold neither, and are then parsed without asking Python about every number and string.
+# What a text must hold before a number in it can be beyond float64 or the integer -0, or half a surrogate pair be
+# written as an escape. Most texts hold none, and are then parsed without asking Python about every number and string.
 _MANY_DIGITS = re.compile(r"(?<![0-9])[0-9]{200}")
 _LARGE_EXPONENT = re.compile(r"[eE]\+?[0-9]{3}")
+_MINUS_ZERO = re.compile(r"-0(?![.eE])")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -22,16 +23,16 @@ def parse(data: bytes) -> Any:
     """Parse UTF-8 JSON strictly.
 
     Raises:
-        ValueError: It has invalid UTF-8 or JSON, a repeated key, a number beyond float64, half a surrogate pair, or
-            too deep nesting; the message says which.
+        ValueError: It has invalid UTF-8 or JSON, a repeated key, a number beyond float64, the integer -0, half a
+            surrogate pair, or too deep nesting; the message says which.
     """
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(f"invalid UTF-8 at byte {error.start}") from None
     try:
-        large = _MANY_DIGITS.search(text) or _LARGE_EXPONENT.search(text)
-        whole, real = (_whole, _finite) if large else (None, None)
+        odd = _MANY_DIGITS.search(text) or _LARGE_EXPONENT.search(text) or _MINUS_ZERO.search(text)
+        whole, real = (_whole, _finite) if odd else (None, None)
         value = json.loads(text, object_pairs_hook=_object, parse_int=whole, parse_float=real, parse_constant=_finite)
         if _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode("utf-8")  # raises for half a pair
@@ -84,5 +85,7 @@ def _finite(text: str) -> float:
 
 
 def _whole(text: str) -> int:
+    if text == "-0":
+        raise ValueError("-0 is not an integer: some programs read it as 0, some as -0.0")
     _finite(text)  # Python's limit on the digits of an integer can be configured
     return int(text)

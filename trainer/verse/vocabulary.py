@@ -11,7 +11,7 @@ from typing import Any
 from trainer.verse.config import MAX_VOCAB_SIZE
 from trainer.verse.errors import VocabularyError, short
 
-MAX_TOKEN_BYTES = 256  # a merge may double a token's length; no word needs more
+MAX_TOKEN_BYTES = 16  # long enough for words; a token is never a whole line of somebody's poem
 N_BYTES = 256  # a byte-level vocabulary starts with every byte
 
 
