@@ -19,7 +19,7 @@ STACKS = ["a" + "\u0301" * 430, "a" + "\u0489" * 430, "\u0e01" + "\u0e49" * 430,
 def show(browser: Any, evening: Evening, path: str, screen: dict[str, Any]) -> Any:
     """A page of the application in the browser, without a server between them."""
     context = browser.new_context(java_script_enabled=False, **screen)
-    client = evening.organizer()
+    client = evening.organizer() if path == "/console" else evening.phone()
 
     def answer(route: Any) -> None:
         response = client.get(route.request.url.removeprefix("http://verses.test"))
