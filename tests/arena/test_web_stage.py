@@ -107,6 +107,7 @@ def test_an_evening_is_run_from_the_console(evening: Evening) -> None:
     assert act(client, "draw").status_code == 303, "the word stays"
     page = client.get("/console").text
     assert all(author.name in page for author in authors)
+    assert not any(author.name in page[: page.index('<details id="all">')] for author in authors), "a mirrored screen"
     for match_id in re.findall(r"/console/matches/(\w+)/open", page)[:1]:
         assert act(client, f"matches/{match_id}/open", seconds="30").status_code == 303
         vote(evening.phone(), "left")
