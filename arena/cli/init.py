@@ -7,9 +7,7 @@ from pathlib import Path
 import click
 
 from arena.cli.options import folder_option, handle_errors
-from arena.services.schemas import EventRules
-
-READING_SECONDS = 15.0  # in which a room reads two verses of some lines
+from arena.services.schemas import READING_SECONDS, EventRules
 
 
 @click.command()

@@ -6,7 +6,7 @@ import click
 
 from arena.cli.options import handle_errors
 from arena.cli.text import echo_lines, plan_lines
-from arena.services.schemas import EventRules
+from arena.services.schemas import READING_SECONDS, EventRules
 
 
 @click.command()
@@ -20,12 +20,21 @@ from arena.services.schemas import EventRules
     help="Seconds that a vote stays open.",
 )
 @click.option(
+    "--reading-seconds",
+    type=click.FloatRange(0, 3_600),
+    default=READING_SECONDS,
+    show_default=True,
+    help="Seconds in which two verses are read before their vote begins.",
+)
+@click.option(
     "--pause",
     type=click.FloatRange(0, 600),
-    help="Seconds between two votes, for the result and a word.  [default: 30]",
+    help="Seconds between two matches, for the result and a word.  [default: 30]",
 )
 @handle_errors
-def plan(entries: int, minutes: float | None, match_seconds: float, pause: float | None) -> None:
+def plan(
+    entries: int, minutes: float | None, match_seconds: float, reading_seconds: float, pause: float | None
+) -> None:
     """Say how long the voting takes, and what fits into the time there is.
 
     \b
@@ -34,4 +43,5 @@ def plan(entries: int, minutes: float | None, match_seconds: float, pause: float
     """
     from arena.services.queries import plan_voting
 
-    echo_lines(plan_lines(plan_voting(entries, match_seconds, pause_seconds=pause, minutes=minutes), match_seconds))
+    voting = plan_voting(entries, match_seconds, reading_seconds=reading_seconds, pause_seconds=pause, minutes=minutes)
+    echo_lines(plan_lines(voting, match_seconds))

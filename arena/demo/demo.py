@@ -38,6 +38,7 @@ from arena.server.network import PortTaken, with_address
 from arena.server.server import is_answering, serve
 from arena.services import bracket, events, queries
 from arena.services.log import verify_log
+from arena.services.schemas import READING_SECONDS, EventRules
 from arena.settings import SETTINGS_FILE, Settings, load_settings
 from arena.verification.runner import available_cores
 from trainer.verse.text import sanitize
@@ -110,7 +111,8 @@ def _run_event(
     Raises:
         ArenaError: A part failed; the message says which.
     """
-    settings = make_event(folder, name="A demonstration", now=time.time())
+    rules = EventRules(reading_seconds=0 if options.headless else READING_SECONDS)
+    settings = make_event(folder, name="A demonstration", rules=rules, now=time.time())
     say(f"The demonstration is in {folder}")
     if options.train:
         models = train_models(folder, options.minutes, options.steps, children, say)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from arena.rules.bracket import MAX_PLACES, MIN_ENTRIES
 
-PAUSE_SECONDS = 30.0  # between two votes: the result is shown, and somebody says a word
+PAUSE_SECONDS = 30.0  # between two matches: the result is shown, and somebody says a word
 SHORTEST_VOTE = 20.0  # seconds; two verses of eight lines are hardly read in less
 
 
@@ -34,7 +34,7 @@ def compute_timetable(entries: int, match_seconds: float, pause_seconds: float =
     Args:
         entries: that take part.
         match_seconds: of a vote.
-        pause_seconds: between two votes.
+        pause_seconds: between two votes, the time of reading included.
 
     >>> compute_timetable(40, 60).seconds / 60
     60.0
@@ -49,7 +49,7 @@ def fitting_entries(seconds: float, match_seconds: float, pause_seconds: float =
     Args:
         seconds: the time.
         match_seconds: of a vote.
-        pause_seconds: between two votes.
+        pause_seconds: between two votes, the time of reading included.
 
     >>> fitting_entries(3600, 60), fitting_entries(90, 60), fitting_entries(60, 60)
     (40, 2, 0)
@@ -64,7 +64,7 @@ def fitting_match_seconds(entries: int, seconds: float, pause_seconds: float = P
     Args:
         entries: that take part, at least two.
         seconds: the time.
-        pause_seconds: between two votes.
+        pause_seconds: between two votes, the time of reading included.
 
     >>> fitting_match_seconds(40, 3000), fitting_match_seconds(40, 1000)
     (45.0, None)

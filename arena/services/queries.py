@@ -191,7 +191,11 @@ def console_view(db: Database, *, now: float) -> ConsoleView:
             next=bracket_view.next,
             champion=bracket_view.champion,
             third=bracket_view.third,
-            voting=plan_voting(counts["verified"], bracket_view.event.match_seconds),
+            voting=plan_voting(
+                counts["verified"],
+                bracket_view.event.match_seconds,
+                reading_seconds=bracket_view.event.reading_seconds,
+            ),
             voted=session.scalar(select(Vote.match_id).limit(1)) is not None,
             log_number=number,
             log_hash=digest,
@@ -251,17 +255,23 @@ def latest_record(db: Database) -> int:
 
 
 def plan_voting(
-    entries: int, match_seconds: float, *, pause_seconds: float | None = None, minutes: float | None = None
+    entries: int,
+    match_seconds: float,
+    *,
+    reading_seconds: float,
+    pause_seconds: float | None = None,
+    minutes: float | None = None,
 ) -> VotingPlan:
     """Plan the time of the voting.
 
     Args:
         entries: that take part.
         match_seconds: of a vote.
-        pause_seconds: between two votes; None: as usual.
+        reading_seconds: before each vote.
+        pause_seconds: between two matches; None: as usual.
         minutes: the time there is; None: unknown.
     """
-    pause = PAUSE_SECONDS if pause_seconds is None else pause_seconds
+    pause = reading_seconds + (PAUSE_SECONDS if pause_seconds is None else pause_seconds)
     whole = compute_timetable(entries, match_seconds, pause)
     if minutes is None:
         return VotingPlan(entries, whole.matches, whole.seconds)

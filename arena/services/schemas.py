@@ -20,6 +20,9 @@ def to_json(value: Any) -> bytes:
     return strictjson.dump(asdict(value))
 
 
+READING_SECONDS = 15.0  # in which a room reads two verses of some lines
+
+
 @dataclass(frozen=True)
 class EventRules:
     """Rules that the organizer sets when the event is created."""

@@ -256,10 +256,12 @@ def test_one_is_written_in_the_singular(desk: Desk) -> None:
 
 
 def test_the_plan_says_what_fits_into_the_time() -> None:
-    said = CliRunner().invoke(main, ["plan", "--entries", "40", "--minutes", "45"])
+    said = CliRunner().invoke(main, ["plan", "--entries", "40", "--minutes", "45", "--reading-seconds", "0"])
     assert said.exit_code == 0
     assert "40 matches, 60 minutes" in said.output and "votes of 37 s" in said.output and "30 verses fit" in said.output
     said = CliRunner().invoke(main, ["plan", "--entries", "400", "--minutes", "45"])
     assert "do not fit" in said.output
+    said = CliRunner().invoke(main, ["plan", "--entries", "40"])
+    assert "70 minutes" in said.output, "they are read for 15 s each"
     said = CliRunner().invoke(main, ["plan", "--entries", "3"])
     assert said.output.count("\n") == 1 and "3 matches" in said.output
