@@ -249,6 +249,15 @@ class EntriesPending(ArenaError):
         super().__init__(f"{missing} no verdict yet: wait, or draw the bracket without what is missing", count=count)
 
 
+class NotDisqualified(ArenaError):
+    """The reinstating of an entry that is not disqualified."""
+
+    code = "not-disqualified"
+
+    def __init__(self) -> None:
+        super().__init__("this verse is not disqualified, so there is nothing to reverse")
+
+
 class TooFewEntries(ArenaError):
     """A draw with fewer than two verified entries."""
 

@@ -103,7 +103,8 @@ def state_lines(view: EventView) -> Iterator[str]:
 def entry_lines(entries: Sequence[ConsoleEntry]) -> Iterator[str]:
     """Write every entry: a line with its facts and its first line, and one with the reason of an unusual state."""
     for entry in entries:
-        first_line = next((line for line in entry.text.splitlines() if line.strip()), "")
+        poem = entry.prompt + entry.text
+        first_line = next((line for line in poem.splitlines() if line.strip()), "")
         duplicate = "  (another owner has entered the same verse)" if entry.duplicates else ""
         author = printable(entry.name)
         duplicate += "  (another owner's name looks the same)" if entry.alike else ""
@@ -125,7 +126,8 @@ def limit_lines(view: EventView) -> Iterator[str]:
 
 
 def _time_lines(view: EventView) -> Iterator[str]:
-    for title, moment in (("closes", view.closes_at), ("grace time ends", view.grace_ends_at)):
+    closes_at = view.closes_at if view.state in ("draft", "open") else None
+    for title, moment in (("closes", closes_at), ("grace time ends", view.grace_ends_at)):
         if moment is not None and view.state in ("draft", "open", "closed"):
             yield f"{title} at {_clock(moment)}"
 
@@ -137,7 +139,8 @@ def _clock(moment: float) -> str:
 def plan_lines(plan: VotingPlan, match_seconds: float) -> Iterator[str]:
     """Write how long the voting takes, and what would fit into the time there is."""
     yield (
-        f"{plan.entries} verses: {pluralize(plan.matches, 'match', 'matches')}, "
+        f"{plan.entries} verses: {pluralize(plan.matches, 'match', 'matches')}"
+        f"{', one of them for the third place' if plan.matches == plan.entries else ''}, "
         f"{pluralize(round(plan.seconds / 60), 'minute')} with votes of {match_seconds:g} s. A tie adds a second vote."
     )
     if plan.fitting_entries is None or plan.fitting_entries >= plan.entries:
@@ -171,7 +174,7 @@ def match_line(match: MatchView) -> str:
         result = f"  ({round_name}{pluralize(match.votes or 0, 'vote')}{until})"
     elif match.decided_by is not None:
         tallies = _tallies(match.tallies or [])
-        result = f"  ({match.decided_by}{' ' + tallies if tallies else ''})"
+        result = f"  ({_decided(match.decided_by)}{' ' + tallies if tallies else ''})"
     return f"{match.id:<6} {match.state:<8} {_side(match.upper)} | {_side(match.lower)}{result}"
 
 
@@ -183,9 +186,14 @@ def result_lines(result: MatchResult) -> Iterator[str]:
         yield f"{result.match} is a tie ({tallies}): the second vote is open{until}"
     else:
         winner = short_id(result.winner or "?")
-        yield f"{result.match} is closed ({tallies}): entry {winner} wins, by {result.decided_by}"
+        yield f"{result.match} is closed ({tallies}): entry {winner} wins, by {_decided(result.decided_by)}"
     if result.champion is not None:
         yield f"the champion is entry {short_id(result.champion)}"
+
+
+def _decided(by: str | None) -> str:
+    """Return what decided a match; the lot is called a lot, since a draw may also be a tie or that of the bracket."""
+    return {"draw": "lot", "revote": "second vote"}.get(by or "", by or "")
 
 
 def _tallies(tallies: Sequence[Sequence[int]]) -> str:

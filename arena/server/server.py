@@ -187,6 +187,11 @@ def _announce(settings: Settings, connections: int, say: Callable[[str], None], 
         f"  stage    {local}/stage",
         f"  console  {settings.console_url}",
         f'           its password is the "console_password" in {settings.dir / "secrets.json"}',
+        *(
+            ["           only this machine reaches them: for phones in the room, start with --lan"]
+            if any(name in settings.base_url for name in ("//127.", "//localhost", "//[::1]"))
+            else []
+        ),
         f"  carries {connections // CONNECTIONS_PER_PHONE:,} phones at once ({connections:,} connections)",
         *(f"  warning: a check keeps its access to {right}: this system cannot take it away" for right in kept),
         "Ctrl-C ends it; everything that was confirmed is saved.",

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from sqlalchemy.orm import Session
 
-from arena.errors import EntryNotFound, QuotaReached, WrongState
+from arena.errors import EntryNotFound, NotDisqualified, QuotaReached, WrongState
 from arena.rules.lifecycle import LIVE, Action, is_drawn
 from arena.services.bracket import settle
 from arena.services.entries import check_place, may_reinstate
@@ -101,8 +101,9 @@ def reinstate(db: Database, entry_id: str, *, seen: int | None = None, now: floa
     Raises:
         AlreadyDone: The entry has changed since the caller was shown it.
         EntryNotFound: There is none.
+        NotDisqualified: It is not disqualified.
         QuotaReached: All places of the event are taken.
-        WrongState: It is not disqualified, or the bracket was drawn without it.
+        WrongState: The bracket was drawn without it, or the event is over.
     """
     with db.writing() as session:
         event, entry = _entry(session, entry_id, Action.REINSTATE, seen)
@@ -135,7 +136,7 @@ def reinstate_all(db: Database, entry_ids: Iterable[str], *, now: float) -> list
                 if entry is not None:
                     _reinstate(session, event, entry, now)
                     done.append(entry_id)
-            except (WrongState, QuotaReached):
+            except (NotDisqualified, WrongState, QuotaReached):
                 continue
         settle(session, event, Action.REINSTATE, now)
         return done
@@ -159,6 +160,8 @@ def _disqualify(session: Session, entry: Entry, reason: str, now: float) -> None
 
 def _reinstate(session: Session, event: Event, entry: Entry, now: float) -> None:
     """Reinstate an entry, or raise before anything is written."""
+    if entry.state != "disqualified":
+        raise NotDisqualified
     if not may_reinstate(event, entry):
         raise WrongState("reinstating this verse", event.state, "one whose bracket has it, or has none yet")
     drawn = is_drawn(event.state)

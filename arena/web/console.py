@@ -297,7 +297,7 @@ def _number(name: str, least: int, most: int) -> float:
     Raises:
         BadSetting: It is not a number, or out of bounds.
     """
-    text = request.form.get(name, "").strip() or "0"
+    text = request.form.get(name, "").strip().replace(",", ".") or "0"
     try:
         value = float(text) if len(text) <= 24 else -1.0
     except ValueError:

@@ -43,6 +43,7 @@ STATUSES: dict[type[ArenaError], int] = {
     errors.TensorsDiffer: 422,
     errors.EntriesPending: 409,
     errors.TooManyEntries: 409,
+    errors.NotDisqualified: 409,
     errors.TooFewEntries: 409,
     errors.WordMissing: 400,
     errors.WordTaken: 409,

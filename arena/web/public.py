@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import secrets
 
-from flask import Blueprint, redirect, render_template, request, url_for
+from flask import Blueprint, redirect, render_template, request, send_file, url_for
 from werkzeug.datastructures import FileStorage
 from werkzeug.wrappers import Response
 
-from arena.errors import MatchClosed, MatchNotFound, MatchNotOpen
+from arena.errors import EntryNotFound, MatchClosed, MatchNotFound, MatchNotOpen
 from arena.services import entries, events, queries, uploads, voting
 from arena.services.schemas import Ballot, EntryStatus, Snapshot, StageView
 from arena.web import security
@@ -129,6 +129,7 @@ def mine() -> str:
     return render_template(
         "mine.html",
         entries=owned,
+        state=ctx.snapshot(),
         finished={side.entry for side in sides if side.name is not None},  # names are public after the last match
         now=ctx.now,
         key=_entries_key(owned),
@@ -198,6 +199,18 @@ def console() -> Response:
     raise Refusal(
         404, "console-elsewhere", f"The console has a port of its own: open {url} on the organizer's machine."
     )
+
+
+@pages.get("/entries/<entry_id>/bundle")
+def bundle(entry_id: str) -> Response:
+    """Send the bundle of an entry, once the event is published: whoever doubts the verse verifies it."""
+    ctx = get_context()
+    view = queries.entry_view(ctx.db, entry_id, now=ctx.now)
+    path = ctx.bundles.local_copy(view.bundle)
+    if not view.published or not path.exists():
+        raise EntryNotFound
+    name = f"{view.bundle[:16]}.verse"
+    return send_file(path, mimetype="application/octet-stream", as_attachment=True, download_name=name)
 
 
 def link_of(secret: str) -> str:

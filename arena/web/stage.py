@@ -38,6 +38,7 @@ def page() -> str:
         rounds=visible_rounds(view),
         story=story_of(view),
         address=address,
+        reachable=not is_loopback(address),
         spoken=address.removeprefix("http://").removeprefix("https://"),
         digits=LOG_DIGITS,
         state=state,
@@ -45,6 +46,11 @@ def page() -> str:
         now=now,
         follow=True,
     )
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine reaches an address."""
+    return any(name in address for name in ("//127.", "//localhost", "//[::1]"))
 
 
 def scene_of(view: StageView, now: float) -> tuple[str, float | None]:

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from arena.cli import main
-from arena.errors import BadSetting, QuotaReached, WrongState
+from arena.errors import BadSetting, NotDisqualified, QuotaReached
 from arena.services.disqualification import disqualify, disqualify_all, reinstate, reinstate_all
 from arena.services.entries import withdraw
 from arena.services.entry_filter import EntryFilter, parse_moment
@@ -146,7 +146,7 @@ def test_what_is_reinstated_goes_on_where_it_was(evening: Evening) -> None:
     assert reinstate(evening.db, verified, now=evening.now) == "verified"
     assert reinstate(evening.db, waiting, now=evening.now) == "waiting"
     assert evening.verify_all() == 1
-    with pytest.raises(WrongState):
+    with pytest.raises(NotDisqualified):
         reinstate(evening.db, waiting, now=evening.now)
 
 

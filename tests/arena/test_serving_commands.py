@@ -127,7 +127,7 @@ def test_an_evening_is_played_from_the_terminal(desk: Desk) -> None:
     desk.does("match", "open", "r1m2", "--seconds", "0")
     desk.evening.tie("r1m2")
     assert "is a tie (1:1): the second vote is open" in desk.does("match", "close")
-    assert "by draw" in desk.does("match", "close", "r1m2", "--revote")
+    assert "by lot" in desk.does("match", "close", "r1m2", "--revote")
     assert "Undo r1m2" in desk.does("match", "undo", "r1m2", answer="y\n")
     desk.does("match", "open", "r1m2")
     desk.vote("lower")
@@ -206,7 +206,7 @@ def test_closing_by_command_after_the_clock_leaves_the_second_vote_open(desk: De
     assert "the second vote is open" in desk.does("match", "close")
     match = queries.console_view(event.db, now=time.time()).open
     assert match and match.poll_round == 1
-    assert "by draw" in desk.does("match", "close", "--revote")
+    assert "by lot" in desk.does("match", "close", "--revote")
     assert "is closed" in desk.does("match", "close", "r1m1")  # again, by name: as it is
 
 
@@ -258,7 +258,11 @@ def test_one_is_written_in_the_singular(desk: Desk) -> None:
 def test_the_plan_says_what_fits_into_the_time() -> None:
     said = CliRunner().invoke(main, ["plan", "--entries", "40", "--minutes", "45", "--reading-seconds", "0"])
     assert said.exit_code == 0
-    assert "40 matches, 60 minutes" in said.output and "votes of 37 s" in said.output and "30 verses fit" in said.output
+    assert (
+        "40 matches, one of them for the third place, 60 minutes" in said.output
+        and "votes of 37 s" in said.output
+        and "30 verses fit" in said.output
+    )
     said = CliRunner().invoke(main, ["plan", "--entries", "400", "--minutes", "45"])
     assert "do not fit" in said.output
     said = CliRunner().invoke(main, ["plan", "--entries", "40"])

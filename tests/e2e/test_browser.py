@@ -226,3 +226,39 @@ def test_any_two_verses_fit_on_any_stage_and_are_readable_from_the_last_row(brow
             assert shown["share"] <= (22 if kind.startswith("six") and width > 1024 else 36), (kind, width, shown)
     page.close()
     bracket.undo_match(drawn.db, match.id, now=time.time())
+
+
+def test_a_vote_made_while_the_server_is_away_is_sent_when_it_is_back(browser: Any, tmp_path: Path) -> None:
+    served = Evening(tmp_path / "event", now=None).begin()
+    served.drawn(verses(2))
+    served.serve()
+    open_next(served)
+    context = browser.new_context(**PHONE)
+    page = context.new_page()
+    page.goto(f"{served.url}/")
+    assert served.server is not None
+    served.server.end()
+    page.locator("#vote-left").tap()
+    page.get_by_text("Your vote is not sent yet").wait_for(timeout=SOON)
+    assert page.locator(".verse").count() == 2, "the page stays"
+    served.serve()
+    page.get_by_role("heading", name="Your vote is saved").wait_for(timeout=SOON)
+    assert within(10, lambda: b'"votes":1' in ask(served.port, "GET /api/v1/state")[2])
+    context.close()
+    served.end()
+
+
+def test_two_tabs_of_a_phone_show_the_same_vote(browser: Any, drawn: Evening) -> None:
+    match = open_next(drawn)
+    assert within(10, lambda: state_shows(drawn, match.id))
+    context = browser.new_context(**PHONE)
+    first, second = context.new_page(), context.new_page()
+    for page in (first, second):
+        page.goto(f"{drawn.url}/")
+    first.locator("#vote-left").tap()
+    first.locator("article.mine:first-of-type").wait_for(timeout=SOON)
+    second.locator("article.mine:first-of-type").wait_for(timeout=SOON)
+    second.locator("#vote-right").tap()
+    first.locator("article.mine:last-of-type").wait_for(timeout=SOON)
+    context.close()
+    bracket.undo_match(drawn.db, match.id, now=time.time())

@@ -32,6 +32,10 @@
     for (const element of main.querySelectorAll("[data-until]")) {
       const left = Number(element.dataset.until) - (Date.now() + skew) / 1000;
       element.textContent = left > 0 ? duration(left) : element.dataset.over || "0:00";
+      if (left <= 0 && !element.dataset.passed) { // a vote begins or ends: look soon, not all at once
+        element.dataset.passed = "1";
+        if (left > -5) { clearTimeout(timer); timer = setTimeout(poll, 200 + Math.random() * 800); }
+      }
     }
   }
 
@@ -87,6 +91,31 @@
     } catch { /* the voter can tap again: the page shows that there is no vote */ }
   }
 
+  // A vote is sent without leaving the page, and again and again while the network is away.
+  async function vote(form, side) {
+    form.dataset.busy = "1"; // the page stays
+    const data = new URLSearchParams(new FormData(form));
+    data.set("side", side);
+    for (let pause = 1000; ; pause = Math.min(8000, 2 * pause)) {
+      try {
+        const response = await fetch(form.action, { method: "POST", body: data, signal: within(15000) });
+        if (response.status < 500) {
+          delete form.dataset.busy;
+          if (response.ok) { say(""); await refresh(); } else sendPlainly(form, side); // the page says why it was refused
+          return;
+        }
+      } catch { /* no network */ }
+      say("Your vote is not sent yet. This page keeps trying.");
+      await new Promise((done) => setTimeout(done, jitter(pause)));
+    }
+  }
+  function sendPlainly(form, side) {
+    const field = document.createElement("input");
+    Object.assign(field, { type: "hidden", name: "side", value: side });
+    form.append(field);
+    form.submit();
+  }
+
   async function poll() {
     if (!main.dataset.now) return; // a page that never changes
     let wait = EVERY;
@@ -133,9 +162,14 @@
     const form = event.target;
     if (event.defaultPrevented) return;
     if (form.dataset.sent) event.preventDefault();
+    else if (event.submitter && event.submitter.name === "side") {
+      event.preventDefault();
+      vote(form, event.submitter.value);
+    }
     form.dataset.sent = "1";
     setTimeout(() => { delete form.dataset.sent; }, 3000);
   });
+  addEventListener("storage", (event) => { if (event.key === "vote" && main.dataset.ballot) refresh().catch(() => {}); });
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 
   if (main.dataset.page) history.replaceState(null, "", main.dataset.page); // after a POST, ask the page itself again
