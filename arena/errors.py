@@ -130,6 +130,20 @@ class SubmissionsClosed(ArenaError):
         super().__init__("submissions are closed: this verse came too late to enter", closed_at=closed_at)
 
 
+class OtherName(ArenaError):
+    """A verse of an owner who has entered one under another name."""
+
+    code = "other-name"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"this computer or browser has entered a verse as {name!r}, which this one would replace: if that was "
+            "somebody else, use --ticket-file FILE with a file of your own, or another browser; if it was you, enter "
+            "with the same name, or with --replace",
+            name=name,
+        )
+
+
 class OtherModel(ArenaError):
     """Another model than that of the undecided verse that is replaced after submissions have closed."""
 

@@ -202,8 +202,10 @@ def audition(
     "--ticket-file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="File with your secret.  [default: one is made and kept for each event]",
+    help="File with your secret, made if it is missing; one for each person at this computer.  [default: one that is "
+    "kept for each event's address]",
 )
+@click.option("--replace", is_flag=True, help="Replace your verse although it was entered under another name.")
 @click.option("--no-wait", is_flag=True, help="Do not wait for the verdict.")
 def submit(
     ckpt: Path,
@@ -218,6 +220,7 @@ def submit(
     to: str | None,
     name: str | None,
     ticket_file: Path | None,
+    replace: bool,
     no_wait: bool,
 ) -> None:
     """Pack a verse into a bundle, with everything needed to write it again.
@@ -238,8 +241,8 @@ def submit(
     from trainer.submission.submit import corpus_note, enter_event, make_submission, save_bundle, submission_message
     from trainer.verse.recipe import hundredths
 
-    if (to is None) != (name is None) or (to is None and (ticket_file or no_wait)):
-        raise click.UsageError("--to and --name go together; --ticket-file and --no-wait need them")
+    if (to is None) != (name is None) or (to is None and (ticket_file or replace or no_wait)):
+        raise click.UsageError("--to and --name go together; --ticket-file, --replace and --no-wait need them")
     address = Address.parse(to) if to is not None else None
     checkpoint = read_checkpoint(ckpt)
     prompt = take_prompt(prompt, checkpoint.vocabulary, near)
@@ -256,7 +259,7 @@ def submit(
     path = save_bundle(submission, out)
     click.echo(sanitize_lines(submission_message(submission, prompt, path)))
     if client is not None and event is not None and name is not None:
-        enter_event(path, client, event, name, wait=not no_wait, say=click.echo)
+        enter_event(path, client, event, name, replace=replace, wait=not no_wait, say=click.echo)
 
 
 @cli.command()

@@ -16,6 +16,7 @@ from arena.errors import (
     LittleSpace,
     NotReceiving,
     OtherModel,
+    OtherName,
     OverLimits,
     QuotaReached,
     SubmissionsClosed,
@@ -56,6 +57,7 @@ def take_claim(
     secret: str,
     name: str,
     *,
+    replace: bool = False,
     key: str,
     now: float,
 ) -> Receipt:
@@ -70,6 +72,7 @@ def take_claim(
         header: the bundle's bytes up to the first tensor.
         secret: the owner's.
         name: the author's name, as people will read it; untrusted.
+        replace: whether it may replace a verse that the owner has entered under another name.
         key: the private key that signs the receipt (`receipts`).
         now: when the claim had arrived whole, seconds since the epoch.
 
@@ -84,6 +87,7 @@ def take_claim(
             event allows.
         SubmissionsNotOpen: Submissions are not open yet.
         SubmissionsClosed: Submissions are closed.
+        OtherName: The owner has entered a verse under another name, and may be another person at the same computer.
         OtherModel: Submissions are closed, and it is not the model of the undecided verse that it would replace.
         QuotaReached: The owner has too many entries or has changed them too often, or all places are taken.
         LittleSpace: The disk has no room that is not promised to others.
@@ -97,6 +101,8 @@ def take_claim(
         is_new = entry is None or entry.state in GIVEN_UP
         if is_new:
             _check_owner(session, the_event(session), owner, entry, now)
+            if not replace:
+                _check_name(session, owner, name)
     examined = _examine(header) if is_new else None
     kept = entry.bundle if entry and entry.bundle and bundles.is_whole(entry.bundle) else None
     with spool.lock(entry_id):
@@ -431,6 +437,13 @@ def check_place(session: Session, event: Event, owner: str) -> None:
             f"all {limit:,} places of this event are taken: ask the organizer, who can allow up to {MAX_PLACES:,}",
             limit=limit,
         )
+
+
+def _check_name(session: Session, owner: str, name: str) -> None:
+    """Refuse a verse that would silently replace the one that another person entered at the same computer."""
+    names = session.scalars(select(Entry.name).where(Entry.owner_id == owner, Entry.state.in_(LIVE))).all()
+    if names and name not in names:
+        raise OtherName(names[0])
 
 
 def _is_open(event: Event, now: float) -> bool:

@@ -47,9 +47,18 @@ def enter() -> Response:
     """Take a claim."""
     ctx = get_context()
     secret = _secret()
-    claim = ClaimRequest(header=request.get_data(), name=request.args.get("name", ""))
+    arguments = {name: request.args.get(name, "") for name in ("name", "replace")}
+    claim = ClaimRequest(header=request.get_data(), **arguments)
     receipt = entries.take_claim(
-        ctx.db, ctx.bundles, ctx.spool, claim.header, secret, claim.name, key=ctx.settings.receipt_key, now=ctx.now
+        ctx.db,
+        ctx.bundles,
+        ctx.spool,
+        claim.header,
+        secret,
+        claim.name,
+        replace=claim.replace == "1",
+        key=ctx.settings.receipt_key,
+        now=ctx.now,
     )
     response = ClaimResponse(
         entry=receipt.entry,

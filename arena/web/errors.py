@@ -32,6 +32,7 @@ STATUSES: dict[type[ArenaError], int] = {
     errors.SubmissionsNotOpen: 409,
     errors.SubmissionsClosed: 409,
     errors.OtherModel: 409,
+    errors.OtherName: 409,
     errors.QuotaReached: 429,
     errors.LittleSpace: 507,
     errors.EntryNotFound: 404,

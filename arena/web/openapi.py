@@ -81,7 +81,7 @@ def _request(kind: type) -> dict[str, Any]:
                 {
                     "name": field.metadata.get("name", field.name),
                     "in": field.metadata["in"],
-                    "required": True,
+                    "required": field.metadata.get("required", True),
                     "description": comments.get(field.name, ""),
                     "schema": _schema(types_[field.name], {}),
                 }

@@ -14,6 +14,7 @@ class ClaimRequest:
 
     header: bytes = field(metadata={"in": "body"})  # the bundle's bytes up to the first tensor
     name: str = field(metadata={"in": "query"})  # of the author, as the room will read it
+    replace: str = field(default="", metadata={"in": "query", "required": False})  # "1": also a verse of another name
 
 
 @dataclass(frozen=True)

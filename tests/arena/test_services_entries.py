@@ -18,6 +18,7 @@ from arena.errors import (
     EntryNotFound,
     LittleSpace,
     NotReceiving,
+    OtherName,
     OverLimits,
     PieceTooLarge,
     QuotaReached,
@@ -517,3 +518,23 @@ def test_what_was_logged_holds_no_name_verse_or_secret(evening: Evening, bundle:
     for private in ("ann", secret_of("ann"), identity_of(secret_of("ann")).owner_id, digest, "thimble"):
         assert private not in log
     assert verify_log(evening.db) > 4
+
+
+def test_a_second_person_at_the_same_computer_does_not_replace_the_first_without_a_word(evening: Evening) -> None:
+    evening.begin()
+    first, second, third = verses(3)
+    secret = secret_of("the laptop of the workshop")
+
+    def claim(bundle: bytes, name: str, *, replace: bool = False) -> str:
+        spool, header = evening.spool, header_of(bundle)
+        receipt = take_claim(
+            evening.db, evening.bundles, spool, header, secret, name, replace=replace, key=evening.key, now=evening.now
+        )
+        return receipt.state
+
+    assert claim(first, "Ada") == "receiving"
+    with pytest.raises(OtherName, match=r"'Ada'.*--ticket-file"):
+        claim(second, "Ben")
+    assert claim(second, "Ada") == "receiving", "the same person, another verse"
+    assert claim(first, "Ada Lovelace") == "receiving", "the same verse: a new name"
+    assert claim(third, "Countess", replace=True) == "receiving"

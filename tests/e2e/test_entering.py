@@ -292,6 +292,13 @@ def test_a_ticket_file_is_read_and_one_without_a_secret_refused(tmp_path: Path) 
             secret_for("http://a:1", ticket)
 
 
+def test_a_ticket_file_that_is_missing_is_made_and_read_again(tmp_path: Path) -> None:
+    made = secret_for("http://a:1", tmp_path / "ticket")
+    assert len(made) == 22 and secret_for("http://b:1", tmp_path / "ticket") == made
+    if os.name == "posix":
+        assert stat.S_IMODE((tmp_path / "ticket").stat().st_mode) == 0o600
+
+
 def test_the_command_enters_what_it_wrote_and_says_how_it_went(
     served: Evening, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,23 +25,22 @@ QUOTES = [*zip("\"'`“„‘«<", "\"'`”“’»>", strict=True)]
 
 
 def secret_for(event: str, ticket_file: Path | None = None) -> str:
-    """Return the secret for an event: from a file, or the one kept before, or a new one.
+    """Return the secret for an event: from a file, or the one kept before, or a new one that is kept there.
 
     Args:
         event: The event's address, as `trainer.submission.http_client.Address.url` writes it.
-        ticket_file: A file that holds a secret and nothing else; None for the one kept for this event.
+        ticket_file: A file that holds a secret and nothing else, or will; None for the one kept for this event.
 
     Raises:
         TicketError: The file does not hold a secret.
         OSError: The file cannot be read, or a new one cannot be written.
     """
-    if ticket_file is not None:
-        return read_secret(ticket_file)
-    path = (
-        platformdirs.user_config_path("verse-arena", appauthor=False, roaming=True) / "secrets" / quote(event, safe="")
-    )
+    path = ticket_file
+    if path is None:
+        folder = platformdirs.user_config_path("verse-arena", appauthor=False, roaming=True) / "secrets"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = folder / quote(event, safe="")
     if not path.exists():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_new(path, new_secret().encode() + b"\n")
     return read_secret(path)
 

@@ -117,7 +117,14 @@ def submission_message(submission: Submission, prompt: str, path: Path) -> str:
 
 
 def enter_event(
-    bundle: Path, client: EventClient, event: Event, name: str, *, wait: bool, say: Callable[[str], None]
+    bundle: Path,
+    client: EventClient,
+    event: Event,
+    name: str,
+    *,
+    replace: bool,
+    wait: bool,
+    say: Callable[[str], None],
 ) -> None:
     """Send a saved bundle to an event, and report its verdict.
 
@@ -126,6 +133,7 @@ def enter_event(
         client: A client of the event, with the participant's secret.
         event: The event's description.
         name: The author's, as the audience will read it.
+        replace: Whether it may replace a verse that was entered under another name with the same secret.
         wait: Wait for the verdict.
         say: Prints a line.
 
@@ -133,7 +141,7 @@ def enter_event(
         UploadError: The event cannot be reached; the bundle is kept.
         EventRefused: The event refused the entry; the bundle is kept.
     """
-    entry = send_bundle(bundle, client, name, event)
+    entry = send_bundle(bundle, client, name, event, replace=replace)
     say(f"The upload is complete; the receipt, signed by the event, is {sanitize(str(entry.receipt))}")
     say(f"Open this link on your phone to follow your entry; your phone then does not vote on it: {entry.link}")
     if wait:

@@ -41,7 +41,7 @@ class SubmittedEntry:
     receipt: Path  # the file
 
 
-def send_bundle(bundle: Path, client: EventClient, name: str, event: Event) -> SubmittedEntry:
+def send_bundle(bundle: Path, client: EventClient, name: str, event: Event, *, replace: bool = False) -> SubmittedEntry:
     """Enter a bundle, or resume its upload; with a progress bar on a terminal.
 
     Args:
@@ -49,6 +49,7 @@ def send_bundle(bundle: Path, client: EventClient, name: str, event: Event) -> S
         client: A client of the event.
         name: The author's, as the audience will read it.
         event: The event's description.
+        replace: Whether it may replace a verse that was entered under another name with the same secret.
 
     Raises:
         BundleError: The file is not a bundle.
@@ -56,10 +57,11 @@ def send_bundle(bundle: Path, client: EventClient, name: str, event: Event) -> S
         UploadError: The event cannot be reached, or its response is invalid.
     """
     claim = read_claim(bundle)
+    query = f"name={quote(name, safe='', errors='replace')}{'&replace=1' if replace else ''}"
     with bundle.open("rb") as file:
         header = file.read(claim.header_bytes)
         for _ in range(MAX_ROUNDS):
-            entry, offset, state = _send_claim(bundle, client, name, event, header, claim.size)
+            entry, offset, state = _send_claim(bundle, client, query, event, header, claim.size)
             piece_bytes = min(event.limits.piece_bytes, MAX_PIECE_BYTES)
             if state != "receiving" or _send_pieces(file, client, entry.id, offset, claim.size, piece_bytes):
                 return entry
@@ -101,10 +103,10 @@ def wait_for_verdict(
 
 
 def _send_claim(
-    bundle: Path, client: EventClient, name: str, event: Event, header: bytes, size: int
+    bundle: Path, client: EventClient, query: str, event: Event, header: bytes, size: int
 ) -> tuple[SubmittedEntry, int, str]:
     """Send the claim and keep its receipt; return the entry, the offset to continue at, and the entry's state."""
-    path = f"/api/v1/entries?name={quote(name, safe='', errors='replace')}"
+    path = f"/api/v1/entries?{query}"
     response = client.request("POST", path, header, BINARY)
     if response.status not in (200, 201):
         raise refusal_error(response)
