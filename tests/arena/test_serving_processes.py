@@ -261,7 +261,10 @@ def test_two_events_started_at_once_on_one_port_are_one_server_and_one_error(tmp
     for folder in folders:
         Evening(folder).create().end()
     port = free_port("127.0.0.1", 0)
-    starts = [Process([*ARENA, "serve", "--dir", str(folder), "--port", str(port)]) for folder in folders]
+    words = ["--port", str(port), "--console-port"]
+    starts = [
+        Process([*ARENA, "serve", "--dir", str(folder), *words, str(free_port("127.0.0.1", 0))]) for folder in folders
+    ]
     try:
         settled = ("Ctrl-C ends it", "choose another with --port")
         assert within(START_WITHIN, lambda: all(any(map(start.said, settled)) for start in starts))
