@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from arena.errors import BackupDamaged, EventExists
+from arena.errors import EventExists
 from arena.services import events
 from arena.services.log import verify_log
 from arena.services.schemas import EventRules
@@ -28,6 +28,7 @@ from arena.store.backup import (
     copy_bundles,
     copy_database,
     copy_file,
+    read_database,
     read_manifest,
 )
 from arena.store.bundles import BundleStore
@@ -142,10 +143,8 @@ def restore_event(backup: Path, folder: Path, *, now: float) -> Settings:
         (staging / BUNDLES).mkdir(parents=True)
         staging.chmod(0o700)
         copy_database(backup / DATABASE, staging / DATABASE)
-        digests = [path.stem for path in sorted((backup / BUNDLES).glob("*.verse"))]
-        if len(digests) < manifest.bundles:
-            raise BackupDamaged(str(backup / BUNDLES), f"it holds {len(digests)} bundles of {manifest.bundles}")
-        copy_bundles(digests, backup / BUNDLES, staging / BUNDLES)
+        held = {path.stem for path in (backup / BUNDLES).glob("*.verse")}
+        copy_bundles(held.union(read_database(staging / DATABASE).needed), backup / BUNDLES, staging / BUNDLES)
         for name in (SECRETS_FILE, SETTINGS_FILE):
             copy_file(backup / name, staging / name)
         with contextlib.closing(open_event(load_settings(staging))) as event:

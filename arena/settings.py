@@ -73,6 +73,11 @@ class Settings:
         return self.public_url or f"http://{host}:{self.port}"
 
     @property
+    def is_local(self) -> bool:
+        """Whether only this machine reaches the pages."""
+        return any(name in self.base_url for name in ("//127.", "//localhost", "//[::1]"))
+
+    @property
     def local_url(self) -> str:
         """The server's address on this machine, without a slash at its end."""
         return f"http://127.0.0.1:{self.port}"

@@ -53,13 +53,13 @@ def open_match(ctx: EventContext, match_id: str | None, seconds: float | None) -
 @match.command("close")
 @click.argument("match_id", metavar="[MATCH]", required=False)
 @click.option("--revote", is_flag=True, help="Close the second vote, which follows a tie.")
-@click.option("--by-lot", is_flag=True, help="Let the draw decide, if nobody has voted.")
+@click.option("--by-lot", is_flag=True, help="Let the lot decide, if nobody has voted.")
 @with_event
 def close_match(ctx: EventContext, match_id: str | None, revote: bool, by_lot: bool) -> None:
     """Close the open match now and count the votes.
 
-    A tie opens a short second vote; after another tie the draw word decides. Only --revote closes the second vote,
-    because the first one may have ended by itself while you typed. A match without votes stays open.
+    A tie opens a short second vote; after another tie the lot decides, by the word of the draw. Only --revote closes
+    the second vote, because the first one may have ended by itself while you typed. A match without votes stays open.
 
     \b
     Examples:

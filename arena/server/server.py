@@ -189,7 +189,7 @@ def _announce(settings: Settings, connections: int, say: Callable[[str], None], 
         f'           its password is the "console_password" in {settings.dir / "secrets.json"}',
         *(
             ["           only this machine reaches them: for phones in the room, start with --lan"]
-            if any(name in settings.base_url for name in ("//127.", "//localhost", "//[::1]"))
+            if settings.is_local
             else []
         ),
         f"  carries {connections // CONNECTIONS_PER_PHONE:,} phones at once ({connections:,} connections)",

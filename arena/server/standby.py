@@ -43,7 +43,7 @@ class Standby:
             ArenaError: The backup is not possible.
             OSError: The folder cannot be written.
         """
-        self._back_up()
+        self._back_up_if_due()
         self._thread.start()
 
     def stop(self) -> None:
@@ -68,9 +68,11 @@ class Standby:
             self._report("")
 
     def _back_up_if_due(self) -> None:
+        if not self._written:
+            return
         state = queries.snapshot(self._event.db, now=self._clock())
         phase = (state.phase, state.match and (state.match.id, state.match.poll_round), state.matches)
-        if phase != self._phase or (self._written and self._clock() >= self._due):
+        if phase != self._phase or self._clock() >= self._due:
             self._back_up()
             self._phase = phase
 

@@ -10,7 +10,7 @@ from arena.services.schemas import BackupReport
 from arena.settings import SECRETS_FILE, SETTINGS_FILE, Settings, settings_with
 from arena.store import backup
 from arena.store.unit_of_work import Database
-from trainer.verse.files import write_atomically
+from trainer.verse.files import rename, write_atomically
 
 
 def back_up(db: Database, settings: Settings, folder: Path, *, now: float) -> BackupReport:
@@ -34,14 +34,16 @@ def back_up(db: Database, settings: Settings, folder: Path, *, now: float) -> Ba
     backup.prepare_backup(folder)
     backup.remove_partials(folder)
     try:
-        backup.copy_database(Path(db.engine.url.database), folder / backup.DATABASE)
-        copied = backup.read_database(folder / backup.DATABASE)
+        copy = folder / ".database.part"  # it gets its name after the bundles are there: a backup is never half one
+        backup.copy_database(Path(db.engine.url.database), copy)
+        copied = backup.read_database(copy)
     except sqlite3.Error as error:
         raise DatabaseUnusable(db.engine.url.database, str(error)) from None
     here, there = settings.bundles, folder / backup.BUNDLES
     kept = [digest for digest in copied.others if (here / f"{digest}.verse").exists()]
     bundles = (*copied.needed, *kept)
     n_copied = backup.copy_bundles(bundles, here, there)
+    rename(copy, folder / backup.DATABASE)
     backup.copy_file(settings.dir / SECRETS_FILE, folder / SECRETS_FILE)
     write_atomically(folder / SETTINGS_FILE, settings_with(settings.dir / SETTINGS_FILE, database_url=None))
     manifest = backup.Manifest(backup.FORMAT, copied.event, now, copied.record, copied.hash, len(bundles))

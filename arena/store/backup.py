@@ -49,7 +49,8 @@ def prepare_backup(folder: Path) -> None:
         OSError: It cannot be made.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not (folder / MANIFEST).exists() and any(not path.name.endswith(".part") for path in folder.iterdir()):
+    begun = (path.name == BUNDLES or path.name.endswith(".part") for path in folder.iterdir())  # and interrupted
+    if not (folder / MANIFEST).exists() and not all(begun):
         raise NotABackup(str(folder))
     (folder / BUNDLES).mkdir(mode=0o700, exist_ok=True)
 

@@ -38,7 +38,7 @@ def page() -> str:
         rounds=visible_rounds(view),
         story=story_of(view),
         address=address,
-        reachable=not is_loopback(address),
+        reachable=not ctx.settings.is_local,
         spoken=address.removeprefix("http://").removeprefix("https://"),
         digits=LOG_DIGITS,
         state=state,
@@ -46,11 +46,6 @@ def page() -> str:
         now=now,
         follow=True,
     )
-
-
-def is_loopback(address: str) -> bool:
-    """Whether only this machine reaches an address."""
-    return any(name in address for name in ("//127.", "//localhost", "//[::1]"))
 
 
 def scene_of(view: StageView, now: float) -> tuple[str, float | None]:

@@ -160,6 +160,29 @@ def test_a_bundle_that_the_event_has_lost_is_named(evening: Evening, tmp_path: P
     assert author.entry and not (tmp_path / "backup" / "backup.json").exists()
 
 
+def test_an_interrupted_backup_leaves_the_earlier_one_whole_and_is_taken_up(evening: Evening, tmp_path: Path) -> None:
+    evening.create().authors(1)
+    evening.verify_all()
+    copy(evening, tmp_path / "stick")
+    late = evening.author("Late", 7)
+    evening.verify_all()
+    [digest] = [
+        path
+        for path in evening.bundles.folder.glob("*.verse")
+        if not (tmp_path / "stick" / "bundles" / path.name).exists()
+    ]
+    kept = digest.read_bytes()
+    digest.unlink()  # as if the stick had been pulled out before this bundle
+    for folder in ("stick", "new"):
+        with pytest.raises(BackupDamaged):
+            copy(evening, tmp_path / folder)
+    other = restored(evening, tmp_path / "stick", tmp_path / "restored")
+    assert late.entry not in {entry.entry for entry in queries.list_entries(other.db)}
+    other.end()
+    bundle.write_bytes(kept)
+    assert [copy(evening, tmp_path / folder).bundles for folder in ("stick", "new")] == [2, 2]
+
+
 def test_both_commands_say_what_they_did(evening: Evening, tmp_path: Path) -> None:
     evening.create().authors(1)
     said = CliRunner().invoke(main, ["backup", str(tmp_path / "b"), "--dir", str(evening.folder)], prog_name="arena")
