@@ -166,13 +166,10 @@ def test_an_interrupted_backup_leaves_the_earlier_one_whole_and_is_taken_up(even
     copy(evening, tmp_path / "stick")
     late = evening.author("Late", 7)
     evening.verify_all()
-    [digest] = [
-        path
-        for path in evening.bundles.folder.glob("*.verse")
-        if not (tmp_path / "stick" / "bundles" / path.name).exists()
-    ]
-    kept = digest.read_bytes()
-    digest.unlink()  # as if the stick had been pulled out before this bundle
+    copied = {path.name for path in (tmp_path / "stick" / "bundles").iterdir()}
+    [bundle] = [path for path in evening.bundles.folder.glob("*.verse") if path.name not in copied]
+    kept = bundle.read_bytes()
+    bundle.unlink()  # as if the stick had been pulled out before this bundle
     for folder in ("stick", "new"):
         with pytest.raises(BackupDamaged):
             copy(evening, tmp_path / folder)
