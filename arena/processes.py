@@ -11,22 +11,26 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 CODE_FOLDER = str(Path(__file__).resolve().parents[1])  # holds the packages `arena` and `trainer`
+IGNORE_INTERRUPT = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "
 START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from {module} import {function}; {function}()"
 
 
-def python_command(target: str, *arguments: str, flags: Sequence[str] = ("-P",)) -> list[str]:
+def python_command(
+    target: str, *arguments: str, flags: Sequence[str] = ("-P",), ignore_interrupt: bool = False
+) -> list[str]:
     """Build the command line of a Python process that calls one function of this code, installed or not.
 
     Args:
         target: the module and the function, such as "arena.worker:run_as_child".
         arguments: what the child finds in `sys.argv[1:]`.
         flags: options of the interpreter. -P keeps the current folder off the child's path.
+        ignore_interrupt: from its first moment on, the child ignores Ctrl-C, which reaches every process of a terminal.
 
     Returns:
         The program and its arguments.
     """
     module, _, function = target.partition(":")
-    code = START.format(module=module, function=function)
+    code = IGNORE_INTERRUPT * ignore_interrupt + START.format(module=module, function=function)
     return [sys.executable, *flags, "-c", code, CODE_FOLDER, *arguments]
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
 import sys
 import threading
@@ -223,7 +222,6 @@ def run_worker(
 def run_as_child() -> None:
     """Run the worker that `arena serve` starts, until its standard input ends. Arguments: folder, jobs."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; the parent decides
     jobs = int(sys.argv[2]) or None
     try:
         settings = load_settings(Path(sys.argv[1]))

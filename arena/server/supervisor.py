@@ -20,7 +20,7 @@ class Supervisor:
     """Starts the verification process, restarts it when it dies, and ends it."""
 
     def __init__(self, settings: Settings, jobs: int | None) -> None:
-        self._command = python_command(WORKER, str(settings.dir), str(jobs or 0))
+        self._command = python_command(WORKER, str(settings.dir), str(jobs or 0), ignore_interrupt=True)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
 
