@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from arena.cli.options import folder_option, handle_errors, jobs_option
+from arena.cli.options import folder_option, handle_errors, jobs_option, log_option
 
 
 @click.command()
@@ -39,6 +39,7 @@ from arena.cli.options import folder_option, handle_errors, jobs_option
     help="Keep a backup up to date in this folder, such as one on a memory stick, for `arena restore`.",
 )
 @click.option("--console-remote", is_flag=True, help="Open the console to a proxy; needs an https address.")
+@log_option
 @folder_option
 @handle_errors
 def serve(
@@ -51,6 +52,7 @@ def serve(
     jobs: int | None,
     standby: Path | None,
     console_remote: bool,
+    log_format: str,
 ) -> None:
     """Serve the event until Ctrl-C.
 
@@ -63,11 +65,13 @@ def serve(
       arena serve --lan
       arena serve --public-url https://verses.example.org
     """
+    from arena import logs
     from arena.server.network import with_address
     from arena.server.server import serve as run
     from arena.settings import load_settings, privacy_warning
     from trainer.verse.text import sanitize
 
+    logs.choose(log_format)
     settings = with_address(
         load_settings(folder),
         lan=lan,
@@ -89,18 +93,22 @@ def serve(
 
 @click.command()
 @jobs_option
+@log_option
 @folder_option
 @handle_errors
-def worker(folder: Path, jobs: int | None) -> None:
+def worker(folder: Path, jobs: int | None, log_format: str) -> None:
     """Verify waiting entries until Ctrl-C. It runs beside the server, which has a worker of its own.
 
     \b
     Example:
       arena worker --jobs 4
     """
+    from arena import logs
     from arena.settings import load_settings
     from arena.worker import run_worker
 
+    logs.choose(log_format)
+    logs.configure()
     try:
         run_worker(load_settings(folder), jobs)
     except KeyboardInterrupt:

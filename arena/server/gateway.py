@@ -10,11 +10,15 @@ from __future__ import annotations
 import asyncio
 import html
 import io
+import json
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from arena.server.health import Health
+from arena.server.metrics import Metrics
 from arena.server.request_body import BodyReader, Receive
 from arena.server.snapshot import SnapshotKeeper
 from arena.server.wsgi import AppResponse, BoundedExecutor, WSGIApp, build_wsgi_environ, send_response
@@ -27,6 +31,7 @@ from arena.web.schemas import ErrorResponse
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 CHUNK_PATIENCE = 60.0  # seconds that a client may take for one chunk of a response
 COMMON_HEADERS = [(b"cache-control", b"no-cache"), (b"x-content-type-options", b"nosniff")]
+KIND = "arena.kind"  # in the scope of a request that was admitted: its class, for the metrics
 log = logging.getLogger(__name__)
 
 # Threads, and requests at once, running or waiting. Votes have their own threads, so that no page or upload delays
@@ -39,6 +44,7 @@ EXECUTORS = {
     "uploads": (2, 64),
     "bundles": (1, 8),
 }
+LIVE, READY = "/healthz", "/readyz"  # addresses of health checks: the process answers; it can also do its work
 CONSOLE_EXECUTORS = {"console": (2, 64), "login": (1, 64)}
 
 
@@ -63,6 +69,8 @@ class Gateway:
         admit: Admit,
         executors: Mapping[str, tuple[int, int]] = EXECUTORS,
         companion: Companion | None = None,
+        health: Health | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         """Make a gateway; the server starts it.
 
@@ -73,9 +81,12 @@ class Gateway:
             admit: decides by a request's head whether the request is read.
             executors: threads, and requests at once, of each executor.
             companion: started and stopped with the server.
+            health: answers health checks; None: their addresses go to the application.
+            metrics: counts requests; None: nobody does.
         """
         self._app, self._keeper, self._spool, self._admit = app, keeper, spool, admit
         self._sizes, self._companion = executors, companion
+        self._health, self._metrics = health, metrics
         self._executors: dict[str, BoundedExecutor] = {}
         self._bodies: BodyReader | None = None
         self._state_messages: tuple[object, dict[str, Any], dict[str, Any], dict[str, Any]] | None = None
@@ -85,6 +96,8 @@ class Gateway:
         if scope["type"] == "http":
             if scope["path"] == STATE.path and scope["method"] == STATE.method:
                 await self._state(scope, send)
+            elif self._health is not None and scope["path"] in (LIVE, READY):
+                await self._answer_health(scope["path"], send)
             else:
                 await self._request(scope, receive, send)
         elif scope["type"] == "lifespan":
@@ -95,6 +108,9 @@ class Gateway:
     def start(self) -> None:
         """Make threads ready for requests."""
         self._executors = {name: BoundedExecutor(name, *sizes) for name, sizes in self._sizes.items()}
+        if self._metrics is not None:
+            for name, executor in self._executors.items():
+                self._metrics.watch(name, executor.count)
         self._bodies = BodyReader(self._spool)
 
     def stop(self) -> None:
@@ -122,7 +138,19 @@ class Gateway:
         self.stop()
         await send({"type": "lifespan.shutdown.complete"})
 
+    async def _answer_health(self, path: str, send: Send) -> None:
+        assert self._health is not None
+        parts = self._health.parts() if path == READY else {}
+        status = 200 if all(parts.values()) else 503
+        body = json.dumps({"ready" if path == READY else "live": status == 200, **parts}).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        headers += [(b"cache-control", b"no-store"), COMMON_HEADERS[1]]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
     async def _state(self, scope: Mapping[str, Any], send: Send) -> None:
+        if self._metrics is not None:
+            self._metrics.polls.inc()
         latest = self._keeper.latest
         if self._state_messages is None or self._state_messages[0] is not latest:
             etag = (b"etag", latest.etag)
@@ -143,9 +171,13 @@ class Gateway:
         await send(body)
 
     async def _request(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        started = time.monotonic()
+        status = 500
         try:
             response, executor = await self._call_app(scope, receive)
+            status = response.status
         except Refusal as refusal:
+            status = refusal.status
             await _refuse(scope, refusal, send)
         except Exception:
             log.exception("%s %s", scope["method"], scope["path"])
@@ -155,6 +187,9 @@ class Gateway:
                 await send_response(response, executor, send, CHUNK_PATIENCE)
             except TimeoutError:
                 log.info("the client stopped reading %s", scope["path"])
+        finally:
+            if self._metrics is not None:
+                self._metrics.request(scope.get(KIND, "refused"), status, time.monotonic() - started)
 
     async def _call_app(self, scope: dict[str, Any], receive: Receive) -> tuple[AppResponse, BoundedExecutor]:
         """Admit the request, read it to its end, and call the application."""
@@ -164,6 +199,7 @@ class Gateway:
         length = _content_length(headers)
         try:
             admission = self._admit(scope["method"], scope["path"], headers)
+            scope[KIND] = admission.limits.name
             has_body = await self._bodies.check_size(admission.limits, length, receive)
             if has_body and admission.question is not None:
                 await self._executors["questions"].run(admission.question)

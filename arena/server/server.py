@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from arena import logs
 from arena.processes import end_with_parent
 from arena.server.lock import EventLock
 from arena.server.network import MAX_HEAD_BYTES, hold_port, raise_descriptor_limit
@@ -65,6 +66,7 @@ def serve(
     from arena.services.events import current_event
     from arena.services.uploads import clear_leftovers
 
+    logs.configure()
     if console_remote and not settings.public_url.startswith("https:"):
         raise SettingsError("--console-remote needs an address with TLS: name it with --public-url https://...")
     with (
@@ -100,6 +102,8 @@ def load_gateway(settings: Settings, console_remote: bool = False) -> Any:
     from arena.bootstrap import open_event
     from arena.server.console import ConsoleListener
     from arena.server.gateway import CONSOLE_EXECUTORS, Gateway
+    from arena.server.health import Health
+    from arena.server.metrics import Metrics
     from arena.server.snapshot import DatabaseSource, SnapshotKeeper
     from arena.web.admission import ConsoleAdmission, PublicAdmission
     from arena.web.app import create_app, create_console
@@ -108,13 +112,22 @@ def load_gateway(settings: Settings, console_remote: bool = False) -> Any:
     end_with_main_process()
     event = open_event(settings)
     keeper = SnapshotKeeper(partial(DatabaseSource, event.db))
+    health = Health(keeper, settings.heartbeat)
+    metrics = Metrics(keeper, health)
     sessions = ConsoleSessions(settings)
     console = Gateway(
-        create_console(event, sessions=sessions, remote=console_remote),
+        create_console(
+            event,
+            sessions=sessions,
+            remote=console_remote,
+            metrics=metrics.render,
+            warning=health.worker_problem,
+        ),
         keeper,
         settings.incoming,
         ConsoleAdmission(sessions),
         CONSOLE_EXECUTORS,
+        metrics=metrics,
     )
     return Gateway(
         create_app(event, snapshot=keeper.snapshot),
@@ -122,6 +135,8 @@ def load_gateway(settings: Settings, console_remote: bool = False) -> Any:
         settings.incoming,
         PublicAdmission(event, keeper.snapshot),
         companion=ConsoleListener(console, settings.console_host, settings.console_port),
+        health=health,
+        metrics=metrics,
     )
 
 
@@ -168,6 +183,7 @@ def web_server(host: str, port: int, connections: int) -> Any:
         respawn_failed_workers=True,
         workers_kill_timeout=STOP_SECONDS,
         log_level=LogLevels.warning,
+        log_dictconfig=logs.config(),
     )
 
 

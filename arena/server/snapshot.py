@@ -87,6 +87,7 @@ class SnapshotKeeper:
         self._ready = threading.Event()
         self._error: BaseException | None = None
         self._latest: EncodedSnapshot | None = None
+        self._looked_at = 0.0  # when the source last answered, on the monotonic clock
         self._thread = threading.Thread(target=self._run, name="snapshot", daemon=True)
 
     @property
@@ -99,6 +100,10 @@ class SnapshotKeeper:
     def snapshot(self) -> Snapshot:
         """Return the latest snapshot."""
         return self.latest.snapshot
+
+    def silence(self) -> float:
+        """Return the seconds since the source last answered."""
+        return time.monotonic() - self._looked_at
 
     def start(self) -> None:
         """Build the first snapshot, and start the thread that rebuilds it.
@@ -136,6 +141,7 @@ class SnapshotKeeper:
         while not self._stop.wait(POLL_SECONDS):
             try:
                 outdated = source.changed() or outdated
+                self._looked_at = time.monotonic()
                 if outdated or self.latest.stale(self._clock()):
                     self._build(source)
                     outdated = False
@@ -145,6 +151,7 @@ class SnapshotKeeper:
     def _build(self, source: SnapshotSource) -> None:
         now = self._clock()
         self._latest = EncodedSnapshot.of(source.build(now), now)
+        self._looked_at = time.monotonic()
 
 
 def _times(value: object) -> Iterator[float]:

@@ -54,6 +54,8 @@ def create_console(
     clock: Callable[[], float] = time.time,
     sessions: ConsoleSessions | None = None,
     remote: bool = False,
+    metrics: Callable[[], bytes] = bytes,
+    warning: Callable[[], str] = str,
 ) -> Flask:
     """Make the console's application, for a port of its own.
 
@@ -62,15 +64,27 @@ def create_console(
         clock: seconds since the epoch.
         sessions: those that the gateway reads, too; None: new ones.
         remote: answer through a proxy, which needs TLS.
+        metrics: returns the server's metrics, in the format of Prometheus.
+        warning: returns what the organizer must know of the server's other parts, or "".
 
     Returns:
         The application.
     """
     sessions = sessions or ConsoleSessions(event.settings)
-    context = AppContext(event, clock, lambda: queries.snapshot(event.db, now=clock()), read_assets(), sessions, remote)
+    context = AppContext(
+        event,
+        clock,
+        lambda: queries.snapshot(event.db, now=clock()),
+        read_assets(),
+        sessions,
+        remote,
+        metrics,
+        warning,
+    )
     app = _make_app(context)
     app.register_blueprint(console.console)
     app.add_url_rule("/", "home", lambda: redirect("/console"))
+    app.add_url_rule("/metrics", "metrics", _metrics)
     return app
 
 
@@ -110,6 +124,11 @@ def _make_app(context: AppContext) -> Flask:
 def static_address(name: str) -> str:
     """Return the address of a static file, with its digest."""
     return f"/static/{name}?v={get_context().static[name].digest}"
+
+
+def _metrics() -> Response:
+    """Show the server's metrics, without a login: numbers only, and only on this machine."""
+    return Response(get_context().metrics(), content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def _static(name: str) -> Response:

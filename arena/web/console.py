@@ -252,6 +252,7 @@ def _page(problem: str | None = None) -> str:
         "console.html",
         view=view,
         problem=problem,
+        warning=sentence(warning) if (warning := ctx.warning()) else "",
         phones=settings.base_url,
         stage=f"{settings.base_url if ctx.console_remote else settings.local_url}/stage",
         unreachable=settings.is_local,

@@ -29,6 +29,8 @@ class AppContext:
     static: dict[str, Asset]  # by file name
     sessions: ConsoleSessions | None = None  # of the console; None: the application for everybody
     console_remote: bool = False  # the console answers through a proxy
+    metrics: Callable[[], bytes] = bytes  # returns the server's metrics, for the console's application
+    warning: Callable[[], str] = str  # returns what the organizer must know of the server's other parts, or ""
     cache: dict[str, tuple[object, Any]] = field(default_factory=dict)  # see `cached`
     computing: defaultdict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
 
