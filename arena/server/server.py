@@ -11,6 +11,7 @@ keeps to its parent, the verification process its standard input.
 from __future__ import annotations
 
 import http.client
+import math
 import multiprocessing
 import threading
 import time
@@ -18,8 +19,10 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from arena import logs
+from arena.addresses import list_addresses
 from arena.processes import end_with_parent
 from arena.server.lock import EventLock
 from arena.server.network import MAX_HEAD_BYTES, hold_port, raise_descriptor_limit
@@ -31,7 +34,7 @@ BACKLOG = 4_096  # connections that wait in the system while many phones arrive 
 CONNECTIONS_PER_PHONE = 2  # one that polls, and one more while a page is fetched
 HEAD_MS = 10_000  # a request's head, or silence between two requests; phones ask every 4 seconds
 STOP_SECONDS = 4  # that the web process may take to end
-READY_SECONDS = 30.0  # until the server answers
+READY_SECONDS = 30.0  # until the server is said to start slowly
 ANSWER_SECONDS = 5.0  # that it may take for one answer
 MAX_ANSWER_BYTES = 65_536  # of it; the description of an event has some 500
 
@@ -63,7 +66,8 @@ def serve(
     """
     from arena.bootstrap import open_event
     from arena.server.standby import Standby
-    from arena.services.events import current_event
+    from arena.services.events import current_event, start_address
+    from arena.services.timing import start_clock
     from arena.services.uploads import clear_leftovers
 
     logs.configure()
@@ -76,6 +80,8 @@ def serve(
     ):
         event = open_event(settings)
         current_event(event.db)
+        start_clock(event.db, event.clock)
+        start_address(event.db, settings.base_url)
         clear_leftovers(event.db, event.bundles, event.spool)
         for path in settings.incoming.glob("form-*"):  # copies of forms that a crash left behind
             path.unlink(missing_ok=True)
@@ -85,7 +91,7 @@ def serve(
         threading.Thread(
             target=_announce, args=(settings, connections, say, web.main_loop_interrupt), daemon=True
         ).start()
-        keeper = Standby(event, standby) if standby else None
+        keeper = Standby(event, standby, event.clock) if standby else None
         if keeper:
             keeper.start()
         supervisor.start()
@@ -111,7 +117,7 @@ def load_gateway(settings: Settings, console_remote: bool = False) -> Any:
 
     end_with_main_process()
     event = open_event(settings)
-    keeper = SnapshotKeeper(partial(DatabaseSource, event.db))
+    keeper = SnapshotKeeper(partial(DatabaseSource, event.db), event.clock)
     health = Health(keeper, settings.heartbeat)
     metrics = Metrics(keeper, health)
     sessions = ConsoleSessions(settings)
@@ -133,7 +139,7 @@ def load_gateway(settings: Settings, console_remote: bool = False) -> Any:
         create_app(event, snapshot=keeper.snapshot),
         keeper,
         settings.incoming,
-        PublicAdmission(event, keeper.snapshot),
+        PublicAdmission(event, keeper.snapshot, event.clock),
         companion=ConsoleListener(console, settings.console_host, settings.console_port),
         health=health,
         metrics=metrics,
@@ -191,10 +197,13 @@ def _announce(settings: Settings, connections: int, say: Callable[[str], None], 
     """Print the addresses as soon as the server answers."""
     from arena.verification import runner
 
-    deadline = time.monotonic() + READY_SECONDS
+    late = time.monotonic() + READY_SECONDS
     while not is_answering(settings):
-        if stop.wait(0.05) or time.monotonic() > deadline:
+        if stop.wait(0.05):
             return
+        if time.monotonic() > late:
+            say("the server does not answer yet: this computer is busy, or something is wrong; see the messages above")
+            late = math.inf
     local = f"http://127.0.0.1:{settings.port}"
     kept = runner.unenforced_rights()
     for line in (
@@ -203,6 +212,7 @@ def _announce(settings: Settings, connections: int, say: Callable[[str], None], 
         f"  stage    {local}/stage",
         f"  console  {settings.console_url}",
         f'           its password is the "console_password" in {settings.dir / "secrets.json"}',
+        *_others(settings),
         *(
             ["           only this machine reaches them: for phones in the room, start with --lan"]
             if settings.is_local
@@ -213,6 +223,16 @@ def _announce(settings: Settings, connections: int, say: Callable[[str], None], 
         "Ctrl-C ends it; everything that was confirmed is saved.",
     ):
         say(line)
+
+
+def _others(settings: Settings) -> list[str]:
+    """Name the other addresses of this computer, where phones may reach it by several."""
+    shown = urlsplit(settings.base_url).hostname
+    others = [one for one in list_addresses() if one.address != shown]
+    if settings.is_local or not others or settings.host not in ("0.0.0.0", "::"):
+        return []
+    names = ", ".join(f"{one.address} ({one.kind}, {one.interface})" for one in others)
+    return [f"           other addresses of this computer: {names}; to change: `arena event address ADDRESS`"]
 
 
 def is_answering(settings: Settings) -> bool:
