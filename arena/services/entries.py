@@ -25,6 +25,7 @@ from arena.errors import (
 )
 from arena.rules.bracket import MAX_PLACES
 from arena.rules.lifecycle import GIVEN_UP, LIVE, UNDECIDED, Action, allows, is_drawn, is_grace_over, state_at
+from arena.services.coauthors import add_coauthors, find_coauthors
 from arena.services.events import clean_name, the_event
 from arena.services.identity import Identity, identify
 from arena.services.log import append, salted
@@ -58,6 +59,7 @@ def take_claim(
     name: str,
     *,
     replace: bool = False,
+    authors: Sequence[str] = (),
     key: str,
     now: float,
 ) -> Receipt:
@@ -73,6 +75,7 @@ def take_claim(
         secret: the owner's.
         name: the author's name, as people will read it; untrusted.
         replace: whether it may replace a verse that the owner has entered under another name.
+        authors: the secrets of further authors, who do not vote on it either.
         key: the private key that signs the receipt (`receipts`).
         now: when the claim had arrived whole, seconds since the epoch.
 
@@ -85,6 +88,7 @@ def take_claim(
         BadClaim: The header is not that of a bundle.
         OverLimits: The verse is longer than the event allows, empty, cannot be shown, or its check costs more than the
             event allows.
+        TicketNeeded, TicketUnknown, TicketVoid, TicketSpare: The owner, or a further author, has no valid ticket.
         SubmissionsNotOpen: Submissions are not open yet.
         SubmissionsClosed: Submissions are closed.
         OtherName: The owner has entered a verse under another name, and may be another person at the same computer.
@@ -95,11 +99,14 @@ def take_claim(
     name = clean_name(name, MAX_AUTHOR, "an author's name")
     digest = hashlib.sha256(header).hexdigest()
     with db.reading() as session:  # what can be refused without reading the header comes first
-        owner = identify(session, secret).owner_id
+        identity = identify(session, secret)
+        owner = identity.owner_id
+        coauthors = find_coauthors(session, identity, authors)
         entry_id = entry_id_of(owner, digest)
         entry = session.get(Entry, entry_id)
         is_new = entry is None or entry.state in GIVEN_UP
         if is_new:
+            identity.require_entry()
             _check_owner(session, the_event(session), owner, entry, now)
             if not replace:
                 _check_name(session, owner, name)
@@ -122,6 +129,7 @@ def take_claim(
                 entry.heard_at = now
                 if spool.size(entry_id) < entry.received:
                     entry.received = entry.header_bytes  # the disk lost some: start again
+            add_coauthors(session, entry_id, coauthors, now=now)
             receipt = make_receipt(entry, repeated, key)
         if entry.state == "receiving":
             spool.start(entry_id, header)  # after the row: `uploads.drop_parts` removes parts that no row receives
@@ -138,14 +146,16 @@ def check_sender(db: Database, secret: str, *, now: float) -> None:
 
     Raises:
         BadSecret: The secret has the wrong form.
+        TicketNeeded, TicketUnknown, TicketVoid, TicketSpare: The event takes tickets, and this is no valid one.
         SubmissionsNotOpen: Submissions are not open yet.
         SubmissionsClosed: Submissions are closed.
     """
     with db.reading() as session:
-        owner = identify(session, secret).owner_id
+        identity = identify(session, secret)
         event = the_event(session)
-        if session.get(Owner, owner) is None:
-            _check_open(session, event, owner, now)
+        if session.get(Owner, identity.owner_id) is None:
+            identity.require_entry()
+            _check_open(session, event, identity.owner_id, now)
 
 
 def check_receiving(db: Database, entry_id: str, secret: str, *, now: float) -> None:

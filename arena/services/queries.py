@@ -38,8 +38,9 @@ from arena.services.schemas import (
     StageView,
     VotingPlan,
 )
+from arena.services.tickets import count_tickets
 from arena.services.verification import queue_places
-from arena.store.schema import Entry, Event, LogRecord, Match, Vote
+from arena.store.schema import Entry, Event, LogRecord, Match, PinVoter, Vote
 from arena.store.unit_of_work import Database
 from trainer.verse import strictjson
 
@@ -89,6 +90,7 @@ def snapshot(db: Database, *, now: float) -> Snapshot:
             event=event.name,
             state=event.state,
             phase=phase_at(event, now, voting=opened is not None),
+            admission=event.admission,
             closes_at=event.closes_at,
             grace_ends_at=event.grace_ends_at,
             match=match,
@@ -111,6 +113,7 @@ def stage_view(db: Database, *, now: float) -> StageView:
             event=view_of(bracket_view.event),
             phase=phase_at(bracket_view.event, now, voting=bracket_view.open is not None),
             counts=_counts(session),
+            voters=_voters(session, bracket_view.event),
             open=bracket_view.open,
             last=max(bracket_view.voted, key=lambda match: match.closed_at or 0.0, default=None),
             next=bracket_view.next,
@@ -133,6 +136,7 @@ def results_view(db: Database, *, now: float) -> ResultsView:
         return ResultsView(
             event=view_of(bracket_view.event),
             phase=phase_at(bracket_view.event, now, voting=bracket_view.open is not None),
+            voters=_voters(session, bracket_view.event),
             matches=sorted(closed, key=lambda match: match.closed_at or 0.0, reverse=True),
             champion=bracket_view.champion,
             second=bracket_view.second,
@@ -198,6 +202,8 @@ def console_view(db: Database, *, now: float) -> ConsoleView:
                 reading_seconds=bracket_view.event.reading_seconds,
             ),
             voted=session.scalar(select(Vote.match_id).limit(1)) is not None,
+            tickets=count_tickets(session),
+            begun=session.scalar(select(Match.id).where(Match.opened_at.is_not(None)).limit(1)) is not None,
             log_number=number,
             log_hash=digest,
             recent=[
@@ -402,6 +408,15 @@ class BracketView:
         """Return the side of an entry in its last match."""
         sides = (side for match in reversed(self.matches) for side in (match.upper, match.lower))
         return next((side for side in sides if side and side.entry == entry_id), None)
+
+
+def _voters(session: Session, event: Event) -> int | None:
+    """Count who may vote; None: everybody."""
+    if event.admission == "tickets":
+        return count_tickets(session).valid
+    if event.admission == "pin":
+        return session.scalar(select(func.count()).select_from(PinVoter)) or 0
+    return None
 
 
 def _facts_of(session: Session, side: Side | None) -> dict[str, Any] | None:

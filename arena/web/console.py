@@ -11,11 +11,12 @@ from flask import Blueprint, current_app, redirect, render_template, request
 from werkzeug.wrappers import Response
 
 from arena.errors import ArenaError, BadSetting, DatabaseUnusable
-from arena.services import bracket, disqualification, events, queries
+from arena.services import admission, bracket, disqualification, events, queries, tickets
 from arena.services.entry_filter import EntryFilter, parse_moment
 from arena.services.schemas import ConsoleEntry
 from arena.web import security
 from arena.web.context import get_context
+from arena.web.cookies import stage_address
 from arena.web.errors import on_arena_error, status_of
 from arena.web.filters import sentence
 
@@ -244,7 +245,40 @@ def publish() -> Response:
     return _back()
 
 
-def _page(problem: str | None = None) -> str:
+@console.post("/admission")
+def set_admission() -> Response:
+    """Choose who may vote."""
+    admission.set_admission(get_context().db, request.form.get("mode", "")[:20], seen=_seen(), now=get_context().now)
+    return _back()
+
+
+@console.post("/tickets/replace")
+def replace_ticket() -> Response:
+    """Replace a lost card by a spare one."""
+    by = int(_number("by", 0, tickets.MAX_TICKETS)) or None
+    number = tickets.replace(get_context().db, _card(), by, seen=_seen(), now=get_context().now)
+    return current_app.make_response(_page(done=f"Hand out card {number}. The lost one is void."))
+
+
+@console.post("/tickets/activate")
+def activate_ticket() -> Response:
+    """Make a spare card valid."""
+    tickets.activate(get_context().db, [_card()], seen=_seen(), now=get_context().now)
+    return _back()
+
+
+@console.post("/tickets/void")
+def void_ticket() -> Response:
+    """Declare a card void."""
+    tickets.void(get_context().db, [_card()], seen=_seen(), now=get_context().now)
+    return _back()
+
+
+def _card() -> int:
+    return int(_number("number", 1, tickets.MAX_TICKETS))
+
+
+def _page(problem: str | None = None, done: str | None = None) -> str:
     ctx = get_context()
     settings = ctx.settings
     view = queries.console_view(ctx.db, now=ctx.now)
@@ -252,8 +286,11 @@ def _page(problem: str | None = None) -> str:
         "console.html",
         view=view,
         problem=problem,
+        done=done,
         phones=settings.base_url,
-        stage=f"{settings.base_url if ctx.console_remote else settings.local_url}/stage",
+        stage=stage_address(
+            settings, view.event.admission, settings.base_url if ctx.console_remote else settings.local_url
+        ),
         unreachable=settings.is_local,
         now=ctx.now,
         key=f"{view.log_number}",
