@@ -130,12 +130,12 @@ def set_admission(ctx: EventContext, mode: str | None) -> None:
     Example:
       arena event admission tickets
     """
-    from arena.services import admission, events, queries
+    from arena.services import events, queries, voters
 
     if mode is None:
         view = events.current_event(ctx.db)
     else:
-        view = admission.set_admission(ctx.db, mode, seen=queries.latest_record(ctx.db), now=time.time())
+        view = voters.set_admission(ctx.db, mode, seen=queries.latest_record(ctx.db), now=time.time())
     echo_lines(admission_lines(view))
     if view.admission == "pin":
         from arena.web.cookies import stage_address

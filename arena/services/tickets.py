@@ -16,11 +16,11 @@ from sqlalchemy.orm import Session
 from arena.errors import BadSetting, NoSpareTicket, NoSuchTicket
 from arena.rules.lifecycle import TICKET_STATES, Action
 from arena.rules.voters import voters_digest
-from arena.services.admission import require_before_matches
 from arena.services.events import require, the_event
 from arena.services.identity import identity_of, ticket_id_of
 from arena.services.log import append, require_unchanged
 from arena.services.schemas import TicketCounts
+from arena.services.voters import require_before_matches
 from arena.store.schema import IssuedVoter, Ticket
 from arena.store.unit_of_work import Database
 from trainer.verse.ticket import new_ticket

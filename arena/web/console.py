@@ -11,7 +11,7 @@ from flask import Blueprint, current_app, redirect, render_template, request
 from werkzeug.wrappers import Response
 
 from arena.errors import ArenaError, BadSetting, DatabaseUnusable
-from arena.services import admission, bracket, disqualification, events, queries, tickets
+from arena.services import bracket, disqualification, events, queries, tickets, voters
 from arena.services.entry_filter import EntryFilter, parse_moment
 from arena.services.schemas import ConsoleEntry
 from arena.web import security
@@ -248,7 +248,7 @@ def publish() -> Response:
 @console.post("/admission")
 def set_admission() -> Response:
     """Choose who may vote."""
-    admission.set_admission(get_context().db, request.form.get("mode", "")[:20], seen=_seen(), now=get_context().now)
+    voters.set_admission(get_context().db, request.form.get("mode", "")[:20], seen=_seen(), now=get_context().now)
     return _back()
 
 

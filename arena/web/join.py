@@ -10,7 +10,7 @@ from flask import Blueprint, current_app, redirect, render_template, request
 from werkzeug.wrappers import Response
 
 from arena.errors import ArenaError, PinWrong, TicketFaulty, TicketUnknown
-from arena.services import admission
+from arena.services import voters
 from arena.web import security
 from arena.web.context import get_context
 from arena.web.errors import guess_refusal, status_of
@@ -50,7 +50,7 @@ def take() -> Response:
 
 def _page(problem: str | None = None) -> str:
     ctx = get_context()
-    identity = admission.who_is(ctx.db, security.voter_secret())
+    identity = voters.who_is(ctx.db, security.voter_secret())
     return render_template("join.html", identity=identity, problem=problem)
 
 
@@ -60,7 +60,7 @@ def _take_ticket(text: str) -> None:
         code = read_ticket(text)
     except TicketFault as fault:
         raise TicketFaulty(str(fault)) from None
-    admission.who_is(get_context().db, code).require_vote()
+    voters.who_is(get_context().db, code).require_vote()
     security.use_secret(code)
 
 
@@ -68,18 +68,18 @@ def _take_pin(text: str) -> None:
     """Let the browser vote that has typed the PIN."""
     ctx = get_context()
     secret = security.voter_secret()
-    if admission.who_is(ctx.db, secret).refusal is None:
+    if voters.who_is(ctx.db, secret).refusal is None:
         return
     if seconds := ctx.guesses.wait(request.remote_addr, ctx.now):
         raise _wait("there were many wrong PINs from this address", seconds)
     try:
-        admission.check_pin(text, ctx.settings.secret_key, now=ctx.now)
+        voters.check_pin(text, ctx.settings.secret_key, now=ctx.now)
     except PinWrong:
         ctx.guesses.take(request.remote_addr, ctx.now)
         raise
     if seconds := ctx.joins.take(request.remote_addr, ctx.now):
         raise _wait("many phones have just joined from this address", seconds)
-    admission.admit(ctx.db, secret, now=ctx.now)
+    voters.admit(ctx.db, secret, now=ctx.now)
 
 
 def _wait(reason: str, seconds: int) -> Refusal:

@@ -9,7 +9,7 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.wrappers import Response
 
 from arena.errors import EntryNotFound, MatchClosed, MatchNotFound, MatchNotOpen
-from arena.services import admission, entries, events, queries, uploads, voting
+from arena.services import claims, entries, events, queries, uploads, voters, voting
 from arena.services.schemas import Ballot, EntryStatus, Snapshot, StageView
 from arena.web import security
 from arena.web.assets import Asset
@@ -54,7 +54,7 @@ def index() -> str:
         ballot = _ballot(state.match.id, secret, now)
         if ballot is not None:
             return render_template("vote.html", ballot=ballot, **common)
-    refusal = None if state.admission == "open" else admission.who_is(ctx.db, secret).refusal
+    refusal = None if state.admission == "open" else voters.who_is(ctx.db, secret).refusal
     shown: StageView | None = None
     if state.phase in ("between", "voting", "champion", "published"):
         shown = stage_of(state)
@@ -104,7 +104,7 @@ def enter() -> str | Response:
         _take_upload(upload, secret, request.form.get("name", ""))
         return _see_other("public.mine")
     event = events.current_event(ctx.db)
-    return render_template("enter.html", event=event, now=ctx.now, max_author=entries.MAX_AUTHOR)
+    return render_template("enter.html", event=event, now=ctx.now, max_author=claims.MAX_AUTHOR)
 
 
 def _take_upload(upload: FileStorage, secret: str, name: str) -> None:

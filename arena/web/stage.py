@@ -8,7 +8,7 @@ from flask import Blueprint, redirect, render_template, request
 from itsdangerous import BadData
 from werkzeug.wrappers import Response
 
-from arena.services import admission
+from arena.services import voters
 from arena.services.schemas import MatchView, RoundView, StageView
 from arena.web import filters
 from arena.web.context import get_context
@@ -39,7 +39,7 @@ def page() -> str | Response:
     address = ctx.settings.base_url
     pin = None
     if state.admission == "pin" and _shows_pin():
-        pin, until = admission.room_pin(ctx.settings.secret_key, now=now)
+        pin, until = voters.room_pin(ctx.settings.secret_key, now=now)
         turn = until if turn is None else min(turn, until)
     return render_template(
         "stage.html",
