@@ -24,11 +24,15 @@ if TYPE_CHECKING:
 class TicketGroup(click.Group):
     """Subcommands, and `issue` where a number stands in their place: `arena tickets 200`."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the arguments."""
-        if args and args[0].isdigit():
-            args = ["issue", *args]
-        return super().parse_args(ctx, args)
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a subcommand."""
+        return super().get_command(ctx, "issue" if cmd_name.isdigit() else cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return a subcommand and its arguments."""
+        return super().resolve_command(ctx, ["issue", *args] if args[0].isdigit() else args)
 
 
 @click.group(cls=TicketGroup)

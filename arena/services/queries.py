@@ -40,7 +40,7 @@ from arena.services.schemas import (
 )
 from arena.services.tickets import count_tickets
 from arena.services.verification import queue_places
-from arena.store.schema import Entry, Event, LogRecord, Match, PinVoter, Vote
+from arena.store.schema import CoAuthor, Entry, Event, LogRecord, Match, PinVoter, Vote
 from arena.store.unit_of_work import Database
 from trainer.verse import strictjson
 
@@ -468,6 +468,7 @@ def _console_entries(session: Session, event: Event) -> list[ConsoleEntry]:
         if len(others) <= MAX_ALIKE:
             others[row.owner_id] = row.name
     places = queue_places(session)
+    coauthors = dict(session.execute(select(CoAuthor.entry_id, func.count()).group_by(CoAuthor.entry_id)).all())
     return [
         ConsoleEntry(
             entry=row.id,
@@ -488,6 +489,7 @@ def _console_entries(session: Session, event: Event) -> list[ConsoleEntry]:
             duplicates=[duplicate.id for duplicate in by_claim[row.claim_digest] if duplicate.owner_id != row.owner_id],
             alike=[name for owner, name in by_look[skeleton(row.name)].items() if owner != row.owner_id][:MAX_ALIKE],
             may_reinstate=may_reinstate(event, row),
+            coauthors=coauthors.get(row.id, 0),
         )
         for row in rows
     ]

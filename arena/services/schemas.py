@@ -389,6 +389,7 @@ class ConsoleEntry:
     duplicates: list[str]  # entries of other owners with the same claim
     alike: list[str]  # a few names of other owners that look the same
     may_reinstate: bool  # disqualified, and it can take part again
+    coauthors: int  # further authors, who do not vote on it either
 
 
 @dataclass(frozen=True)
