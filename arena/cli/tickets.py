@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import secrets
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,12 +69,13 @@ def issue(ctx: EventContext, count: int, spare: int, address: str, output: Path 
     Example:
       arena tickets issue 200 --spare 10
     """
-    from arena.server.network import lan_address
+    from arena.addresses import lan_address
+    from arena.services import queries
     from arena.services import tickets as service
     from arena.settings import check_public_url
     from trainer.verse.files import write_new
 
-    base = address or ctx.settings.public_url
+    base = address or queries.snapshot(ctx.db, now=ctx.clock()).address or ctx.settings.public_url
     if not base:
         base = f"http://{lan_address()}:{ctx.settings.port}"
         click.echo(f"the cards lead to {base}, this machine's address now: name another with --address")
@@ -83,7 +83,7 @@ def issue(ctx: EventContext, count: int, spare: int, address: str, output: Path 
     path = output or _free_name(ctx.settings.dir)
     if path.exists():
         raise click.ClickException(f"{path} exists, and may hold the codes of cards: name another file")
-    cards = service.issue(ctx.db, count, spare, now=time.time())
+    cards = service.issue(ctx.db, count, spare, now=ctx.clock())
     try:
         is_written = write_new(path, _sheet(ctx, cards, base).encode())
     except BaseException:
@@ -91,7 +91,7 @@ def issue(ctx: EventContext, count: int, spare: int, address: str, output: Path 
         raise
     finally:
         if not is_written:  # nobody can have their codes
-            service.void(ctx.db, [card.number for card in cards], now=time.time())
+            service.void(ctx.db, [card.number for card in cards], now=ctx.clock())
     if not is_written:
         raise click.ClickException(f"{path} was made meanwhile: name another file")
     numbers = f"{cards[0].number} to {cards[-1].number}" if len(cards) > 1 else str(cards[0].number)
@@ -111,7 +111,7 @@ def list_cards(ctx: EventContext, every: bool) -> None:
     from arena.services import queries
     from arena.services import tickets as service
 
-    echo_lines(ticket_lines(queries.console_view(ctx.db, now=time.time()).tickets))
+    echo_lines(ticket_lines(queries.console_view(ctx.db, now=ctx.clock()).tickets))
     for number, batch, state in service.list_tickets(ctx.db):
         if every or state != "valid":
             click.echo(f"card {number:<6} {state:<6} batch {batch}")
@@ -137,11 +137,11 @@ def void(ctx: EventContext, cards: tuple[str, ...], batch: int | None, yes: bool
     seen = queries.latest_record(ctx.db)
     if batch is not None:
         confirm(f"Declare all cards of batch {batch} void?", yes=yes)
-        done = service.void_batch(ctx.db, batch, now=time.time())
+        done = service.void_batch(ctx.db, batch, now=ctx.clock())
     else:
         numbers = [_number(ctx, card) for card in cards]
         confirm(f"Declare {pluralize(len(numbers), 'card')} void?", yes=yes)
-        done = service.void(ctx.db, numbers, seen=seen, now=time.time())
+        done = service.void(ctx.db, numbers, seen=seen, now=ctx.clock())
     click.echo(f"{pluralize(done, 'card is', 'cards are')} void now")
 
 
@@ -157,7 +157,7 @@ def activate(ctx: EventContext, cards: tuple[str, ...]) -> None:
     """
     from arena.services import tickets as service
 
-    done = service.activate(ctx.db, [_number(ctx, card) for card in cards], now=time.time())
+    done = service.activate(ctx.db, [_number(ctx, card) for card in cards], now=ctx.clock())
     click.echo(f"{pluralize(done, 'card is', 'cards are')} valid now")
 
 
@@ -178,7 +178,7 @@ def replace(ctx: EventContext, card: str, by: str | None) -> None:
     from arena.services import tickets as service
 
     spare = _number(ctx, by) if by else None
-    number = service.replace(ctx.db, _number(ctx, card), spare, now=time.time())
+    number = service.replace(ctx.db, _number(ctx, card), spare, now=ctx.clock())
     click.echo(f"hand out card {number}: the lost one is void")
 
 

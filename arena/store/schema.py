@@ -52,6 +52,7 @@ class Event(Base):
     grace_ends_at: Mapped[float | None]  # when tensors are no longer accepted
     drawn_at: Mapped[float | None]
     admission: Mapped[str] = mapped_column(String(8), default="open", server_default="open")  # tickets, pin or open
+    address: Mapped[str] = mapped_column(Text, default="", server_default="")  # the beginning of links; "": as served
     epoch: Mapped[int] = mapped_column(default=0)  # how often the event was restored from a backup
     lines: Mapped[int]  # non-empty lines of a verse, at most
     characters: Mapped[int]  # of a verse, at most

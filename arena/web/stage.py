@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response
 
 from arena.services import voters
 from arena.services.schemas import MatchView, RoundView, StageView
+from arena.settings import is_local_url
 from arena.web import filters
 from arena.web.context import get_context
 from arena.web.cookies import STAGE_COOKIE, serializer, stage_key
@@ -36,7 +37,7 @@ def page() -> str | Response:
         size = filters.stage_size(_champion(view), filters.ALONE)
     else:
         size = filters.stage_size(_texts(view.open if scene == "vote" else view.last))
-    address = ctx.settings.base_url
+    address = ctx.base_url
     pin = None
     if state.admission == "pin" and _shows_pin():
         pin, until = voters.room_pin(ctx.settings.secret_key, now=now)
@@ -51,7 +52,7 @@ def page() -> str | Response:
         rounds=visible_rounds(view),
         story=story_of(view),
         address=address,
-        reachable=not ctx.settings.is_local,
+        reachable=not is_local_url(address),
         spoken=address.removeprefix("http://").removeprefix("https://"),
         digits=LOG_DIGITS,
         state=state,
@@ -67,7 +68,7 @@ def _with_key(key: str) -> Response:
     response = redirect("/stage", 303)
     if hmac.compare_digest(key.encode(), stage_key(ctx.settings).encode()):
         value = serializer(ctx.settings, "stage").dumps(STAGE_COOKIE)
-        secure = ctx.settings.base_url.startswith("https:")
+        secure = ctx.base_url.startswith("https:")
         response.set_cookie(STAGE_COOKIE, value, path="/stage", httponly=True, samesite="Lax", secure=secure)
     return response
 
