@@ -96,7 +96,7 @@ def draw_bracket(
             waited_for = [entry for entry in pending if not (late and entry.state == "receiving")]
             if waited_for:
                 raise EntriesPending(len(waited_for))
-        verified = session.scalars(select(Entry).where(Entry.state == "verified")).all()
+        verified = session.scalars(select(Entry).where(Entry.state == "verified", Entry.held.is_(False))).all()
         if len(verified) < MIN_ENTRIES:
             raise TooFewEntries(len(verified))
         if len(verified) > MAX_PLACES:

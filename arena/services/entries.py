@@ -198,6 +198,8 @@ def reason_of(entry: Entry, place: int | None) -> str:
             )
         case "verifying":
             return "the server writes the verse again and compares the two texts"
+        case "verified" if entry.held:
+            return "the server wrote exactly the same verse; the organizer holds it back: ask there"
         case "verified":
             return "the server wrote exactly the same verse"
         case "expired":

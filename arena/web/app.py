@@ -7,6 +7,7 @@ from collections.abc import Callable
 from flask import Flask, Response, abort, redirect, request
 
 from arena.bootstrap import EventContext
+from arena.errors import ArenaError
 from arena.services import queries
 from arena.services.schemas import Snapshot
 from arena.services.uploads import PIECE_BYTES
@@ -99,8 +100,8 @@ def _make_app(context: AppContext) -> Flask:
         state_address=routes.STATE.path,
         entries_address=routes.ENTRIES,
         piece_bytes=PIECE_BYTES,
-        event_name=filters.single_line(context.settings.name),
     )
+    app.context_processor(_event_name)
     app.add_url_rule("/static/<name>", "static", _static)
     app.before_request(_before)
     app.after_request(_after)
@@ -111,6 +112,16 @@ def _make_app(context: AppContext) -> Flask:
 def static_address(name: str) -> str:
     """Return the address of a static file, with its digest."""
     return f"/static/{name}?v={get_context().static[name].digest}"
+
+
+def _event_name() -> dict[str, str]:
+    """Return the title of every page; also of a page that says that the database cannot be read."""
+    ctx = get_context()
+    try:
+        name = ctx.snapshot().event
+    except ArenaError:
+        name = ctx.settings.name
+    return {"event_name": filters.single_line(name)}
 
 
 def _static(name: str) -> Response:

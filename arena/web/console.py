@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response
 
 from arena.addresses import address_url, list_addresses
 from arena.errors import ArenaError, BadSetting, DatabaseUnusable
-from arena.services import bracket, disqualification, events, queries, tickets, timing, voters
+from arena.services import bracket, disqualification, editing, events, queries, tickets, timing, voters
 from arena.services.entry_filter import EntryFilter, parse_moment
 from arena.services.schemas import ConsoleEntry
 from arena.settings import is_local_url
@@ -27,6 +27,18 @@ console = Blueprint("console", __name__, url_prefix="/console")
 REFRESH_SECONDS = 3  # between two updates of the page
 MAX_MINUTES = 7 * 24 * 60  # until submissions close
 MAX_SECONDS = 3_600  # of a vote
+RULES = {  # fields of the form for rules: a factor to what the rule counts in, and bounds of what is typed
+    "lines": (1, 1, 64),
+    "characters": (1, 1, 10_000),
+    "prompt_characters": (1, 1, 65_536),
+    "max_entries": (1, 1, 10_000),
+    "max_claims": (1, 1, 10_000),
+    "check_seconds": (1, 1, 86_400),
+    "check_memory": (2**20, 1, 2**20),
+    "reading_seconds": (1, 0, 3_600),
+    "match_seconds": (1, 0, 86_400),
+    "revote_seconds": (1, 0, 86_400),
+}
 LOGIN_PAGES = ("console.login",)
 
 
@@ -219,17 +231,40 @@ def _moment(name: str) -> float | None:
     return parse_moment(text, get_context().now) if text else None
 
 
-@console.post("/limits")
-def limits() -> Response:
-    """Set limits of entries."""
-    events.set_limits(
-        get_context().db,
-        max_entries=int(_number("entries", 1, 10_000)),
-        check_seconds=_number("check_seconds", 1, 86_400),
-        check_memory=int(_number("check_mib", 1, 2**20)) * 2**20,
-        seen=_seen(),
-        now=get_context().now,
-    )
+@console.post("/rules")
+def set_rules() -> Response:
+    """Set the title, the rules and the limits that the form has."""
+    changes = {
+        rule: factor * _number(rule, least, most)
+        for rule, (factor, least, most) in RULES.items()
+        if rule in request.form
+    }
+    whole = {rule: int(value) if value == int(value) else value for rule, value in changes.items()}
+    name = request.form.get("name")
+    events.set_rules(get_context().db, name=name, seen=_seen(), now=get_context().now, **whole)
+    return _back()
+
+
+@console.post("/entries/<entry_id>/name")
+def set_name(entry_id: str) -> Response:
+    """Give an entry another name."""
+    editing.set_name(get_context().db, entry_id, request.form.get("name", ""), seen=_seen(), now=get_context().now)
+    return _back()
+
+
+@console.post("/entries/<entry_id>/mask")
+def mask_name(entry_id: str) -> Response:
+    """Mask the name of an entry, or show it again."""
+    masked = "off" not in request.form
+    editing.set_masked(get_context().db, entry_id, masked, seen=_seen(), now=get_context().now)
+    return _back()
+
+
+@console.post("/entries/<entry_id>/hold")
+def hold(entry_id: str) -> Response:
+    """Hold an entry back from the draw, or release it."""
+    held = "off" not in request.form
+    editing.set_held(get_context().db, entry_id, held, seen=_seen(), now=get_context().now)
     return _back()
 
 
