@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from arena.cli import backup, bracket, demo, entry, event, init, match, plan, serve, verify
+from arena.cli import backup, bracket, demo, entry, event, heats, init, match, plan, serve, verify
 from trainer.verse.text import sanitize_lines
 
 
@@ -43,6 +43,7 @@ for command in (
     serve.worker,
     event.event,
     entry.entry,
+    heats.heats,
     bracket.bracket,
     match.match,
     backup.backup,

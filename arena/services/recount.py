@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from arena.errors import ResultsDiffer
 from arena.rules.results import CastVotes, CountedPoll, compute_results
 from arena.rules.tally import POLL_ROUNDS
+from arena.services.judgements import digest_of_judgements, read_ranking
 from arena.services.voting import digest_of_votes
 from arena.store.schema import Entry, Event, LogRecord, Match, Vote
 from trainer.verse import strictjson
@@ -28,6 +29,7 @@ def check_results(session: Session, event: Event) -> None:
         match, poll, poll_round = data["match"], data["poll"], data["poll_round"]
         if digest_of_votes(session, event.salt, match, poll, poll_round) != data["votes"]:
             raise ResultsDiffer(match)
+    _check_heats(session, event)
     matches = session.scalars(select(Match).order_by(Match.position)).all()
     entries = session.execute(select(Entry.id, Entry.state).where(Entry.seed.is_not(None)).order_by(Entry.seed)).all()
     group = (Vote.match_id, Vote.poll, Vote.poll_round, Vote.choice)
@@ -47,3 +49,21 @@ def check_results(session: Session, event: Event) -> None:
     for row in matches:
         if (results.standings[row.id].winner or None) != row.winner_id:
             raise ResultsDiffer(row.id)
+
+
+def _check_heats(session: Session, event: Event) -> None:
+    """Check that the judgements of the heats are those that were counted.
+
+    Raises:
+        ResultsDiffer: They are not.
+    """
+    query = select(LogRecord).where(LogRecord.kind == "heats-closed").order_by(LogRecord.number.desc()).limit(1)
+    record = session.scalars(query).first()
+    if record is None or event.heats != "closed":
+        return
+    counted = strictjson.parse(record.data.encode())
+    places = dict(session.execute(select(Entry.id, Entry.heat_place).where(Entry.heat_place.is_not(None))).all())
+    ranking = [[verse.entry, verse.place] for verse in read_ranking(session, list(places)).ranked]
+    same = digest_of_judgements(session, event.salt) == counted["judgements"]
+    if not same or ranking != counted["ranking"]:
+        raise ResultsDiffer("the heats")

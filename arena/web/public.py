@@ -37,6 +37,7 @@ def phase_key(state: Snapshot) -> str:
         state.next,
         state.closes_at,
         state.epoch,
+        "heats" if state.heats else None,
     ]
     return "|".join("" if part is None else str(int(part) if isinstance(part, float) else part) for part in parts)
 
