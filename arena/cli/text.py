@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         MatchResult,
         MatchView,
         Side,
+        TicketCounts,
         VotingPlan,
     )
     from arena.verification.report import Report, Token
@@ -90,6 +91,9 @@ def event_lines(view: ConsoleView) -> Iterator[str]:
     yield from _time_lines(view.event)
     counts = [f"{count} {state}" for state, count in view.counts.items() if count]
     yield "entries: " + (", ".join(counts) or "none")
+    yield from admission_lines(view.event)
+    if any(vars(view.tickets).values()):
+        yield from ticket_lines(view.tickets)
     if view.matches:
         played = [match for match in view.matches if match.decided_by != "bye"]
         yield f"matches: {sum(match.state == 'closed' for match in played)} of {len(played)} closed"
@@ -122,6 +126,23 @@ def entry_lines(entries: Sequence[ConsoleEntry]) -> Iterator[str]:
             yield f"{'':<{SHORT_ID}}  {'':<12} {printable(entry.reason)}"
     if not entries:
         yield "no entries yet"
+
+
+ADMISSIONS = {
+    "tickets": "voting by ticket: one vote a card",
+    "pin": "voting by the room's PIN: one vote a browser",
+    "open": "open voting: one vote a browser",
+}
+
+
+def admission_lines(view: EventView) -> Iterator[str]:
+    """Write who may vote."""
+    yield ADMISSIONS[view.admission]
+
+
+def ticket_lines(counts: TicketCounts) -> Iterator[str]:
+    """Write how many cards there are."""
+    yield f"{pluralize(counts.valid, 'valid card')}, {counts.spare} spare, {counts.void} void"
 
 
 def limit_lines(view: EventView) -> Iterator[str]:

@@ -45,6 +45,7 @@ BLANK = Snapshot(
     event="test",
     state="draft",
     phase="before",
+    admission="open",
     closes_at=None,
     grace_ends_at=None,
     match=None,
