@@ -587,6 +587,61 @@ class OwnMatch(ArenaError):
         super().__init__("one of the two verses is yours: the others decide this match")
 
 
+class HeatsNotOpen(ArenaError):
+    """A judgement of a pair, or the end of the heats, while no heats are open."""
+
+    code = "heats-not-open"
+
+    def __init__(self) -> None:
+        super().__init__("no pairs of verses are judged now: the heats are not open")
+
+
+class HeatsOpen(ArenaError):
+    """A draw while the heats are open."""
+
+    code = "heats-open"
+
+    def __init__(self) -> None:
+        super().__init__("the heats are still open: close them first, and then draw the bracket")
+
+
+class NotRanked(ArenaError):
+    """A draw by heats of verses that the heats have not ranked."""
+
+    code = "not-ranked"
+
+    def __init__(self, count: int) -> None:
+        verses = pluralize(count, "verse has", "verses have")
+        super().__init__(
+            f"{verses} no place in the heats: open the heats and close them again, or draw the bracket by lot",
+            count=count,
+        )
+
+
+class PairGone(ArenaError):
+    """A judgement of a pair that was not dealt to this voter, or of a verse that has left the event."""
+
+    code = "pair-gone"
+
+    def __init__(self) -> None:
+        super().__init__("these two verses are not yours to judge now: go on with the next two")
+
+
+class JudgedTooSoon(ArenaError):
+    """A judgement faster than anybody reads."""
+
+    code = "judged-too-soon"
+
+    def __init__(self) -> None:
+        super().__init__("nobody reads two verses so fast: read both, then choose")
+
+
+class BadSeeding(ArenaError):
+    """Seeds by hand that do not name each verified verse once, or a number of places that no seeding has."""
+
+    code = "bad-seeding"
+
+
 class TooManyChanges(ArenaError):
     """A vote that was changed too often."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from arena.cli import backup, bracket, demo, entry, event, init, match, plan, serve, tickets, verify
+from arena.cli import backup, bracket, demo, entry, event, heats, init, match, plan, serve, tickets, verify
 from trainer.verse.text import sanitize_lines
 
 
@@ -44,6 +44,7 @@ for command in (
     event.event,
     tickets.tickets,
     entry.entry,
+    heats.heats,
     bracket.bracket,
     match.match,
     backup.backup,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         ConsoleEntry,
         ConsoleView,
         EventView,
+        HeatsView,
         MatchResult,
         MatchView,
         Side,
@@ -121,7 +122,6 @@ def entry_lines(entries: Sequence[ConsoleEntry], *, verses: bool = False) -> Ite
     """
     for entry in entries:
         poem = entry.prompt + entry.text
-        first_line = next((line for line in poem.splitlines() if line.strip()), "")
         remarks = "  (another owner has entered the same verse)" if entry.duplicates else ""
         author = printable(entry.name)
         remarks += "  (another owner's name looks the same)" if entry.alike else ""
@@ -129,7 +129,7 @@ def entry_lines(entries: Sequence[ConsoleEntry], *, verses: bool = False) -> Ite
         remarks += "  (name masked)" if entry.masked else ""
         remarks += "  (held back)" if entry.held else ""
         owner, claimed = short_id(entry.owner), _clock(entry.claimed_at)
-        verse = f"{author}: {printable(first_line)}{remarks}"
+        verse = f"{author}: {printable(first_line(poem))}{remarks}"
         yield f"{short_id(entry.entry)}  {entry.state:<12} {claimed}  owner {owner}  {verse}"
         if entry.state not in ("verified", "waiting", "verifying"):
             yield f"{'':<{SHORT_ID}}  {'':<12} {printable(entry.reason)}"
@@ -215,6 +215,35 @@ def plan_lines(plan: VotingPlan, match_seconds: float) -> Iterator[str]:
     else:
         yield "They do not fit into the time: votes would be too short to read two verses."
     yield f"With votes of {match_seconds:g} s, {plan.fitting_entries} verses fit."
+
+
+def heats_lines(view: HeatsView) -> Iterator[str]:
+    """Write how many judgements there are, and whether it is clear who goes on."""
+    yield f"the heats are {view.state}" if view.state != "none" else "there are no heats: `arena heats open` opens them"
+    voters = pluralize(view.voters, "person", "people")
+    each = f"{view.least}" if view.least == view.most else f"{view.least} to {view.most}"
+    yield f"{pluralize(view.judgements, 'judgement')} by {voters}, {each} of each of {view.entries} verses"
+    for cut in view.cuts:
+        if cut.clear:
+            clear = "it is clear who goes on"
+        elif cut.needed is not None and view.judgements:
+            clear = f"not clear yet who goes on; about {cut.needed:,} more judgements would tell"
+        else:
+            clear = "not clear who goes on: the verses at the cut are about equal"
+        yield f"{cut.places} places: {clear}"
+
+
+def ranking_lines(view: HeatsView) -> Iterator[str]:
+    """Write the ranking: how often each verse is preferred to an average one, with its interval."""
+    for verse in view.ranking:
+        share = f"{100 * verse.share:.0f} % ({100 * verse.low:.0f} to {100 * verse.high:.0f})"
+        words = printable(first_line(verse.prompt + verse.text))
+        yield f"{verse.place:>5}. {short_id(verse.entry)}  {share:<16} {words}"
+
+
+def first_line(poem: str) -> str:
+    """Return the first line of a poem that is not empty."""
+    return next((line for line in poem.splitlines() if line.strip()), "")
 
 
 # The bracket and its matches

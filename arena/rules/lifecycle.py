@@ -41,6 +41,9 @@ class Action(Enum):
     WITHDRAW = "withdrawing this verse"
     DISQUALIFY = "disqualifying"
     REINSTATE = "reinstating"
+    OPEN_HEATS = "opening the heats"
+    CLOSE_HEATS = "closing the heats"
+    JUDGE_PAIR = "judging a pair"
     DRAW_BRACKET = "drawing the bracket"
     UNDO_DRAW = "taking the draw back"
     OPEN_MATCH = "opening a match"
@@ -54,6 +57,7 @@ _PLAYED: Mapping[EventState, tuple[EventState, ...]] = {
     "drawn": ("drawn", "champion"),
     "champion": ("drawn", "champion"),
 }
+_BEFORE_DRAW: Mapping[EventState, tuple[EventState, ...]] = {"open": ("open",), "closed": ("closed",)}
 _PUT_OUT: Mapping[EventState, tuple[EventState, ...]] = {"open": ("open",), "closed": ("closed",), **_PLAYED}
 
 _UNPLAYED: Mapping[EventState, tuple[EventState, ...]] = {
@@ -82,6 +86,9 @@ TRANSITIONS: Mapping[Action, Mapping[EventState, tuple[EventState, ...]]] = {
     Action.WITHDRAW: {"open": ("open",), "closed": ("closed",)},
     Action.DISQUALIFY: _PUT_OUT,
     Action.REINSTATE: _PUT_OUT,
+    Action.OPEN_HEATS: _BEFORE_DRAW,
+    Action.CLOSE_HEATS: _BEFORE_DRAW,
+    Action.JUDGE_PAIR: _BEFORE_DRAW,
     Action.DRAW_BRACKET: {"closed": ("drawn",)},
     Action.UNDO_DRAW: {"drawn": ("closed",), "champion": ("closed",)},  # before the first vote
     Action.OPEN_MATCH: {"drawn": ("drawn",), "champion": ("champion",)},

@@ -18,12 +18,14 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from arena.rules.lifecycle import ENTRY_STATES, EVENT_STATES, MATCH_STATES, TICKET_STATES
 
 THE_EVENT = 1  # the one row of `events`
+_WHERE_DEALT: Any = {f"{dialect}_where": text("choice IS NULL") for dialect in ("sqlite", "postgresql")}
 
 
 def _one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
@@ -78,6 +80,8 @@ class Event(Base):
     reading_seconds: Mapped[float] = mapped_column(default=0.0)  # in which a match is shown before its vote begins
     match_seconds: Mapped[float]  # of a first vote, unless a match is opened for another time
     revote_seconds: Mapped[float]  # of a vote after a tie
+    heats: Mapped[str] = mapped_column(String(8), default="none", server_default="none")  # none, open, closed
+    seeding: Mapped[str] = mapped_column(String(8), default="lot", server_default="lot")  # lot, heats, hand
 
 
 class Owner(Base):
@@ -133,6 +137,15 @@ class Entry(Base):
     failures: Mapped[int] = mapped_column(default=0)  # failed checks in a row
     verdict: Mapped[str | None] = mapped_column(String(12))  # PASS, FAIL, UNDECIDED, MALFORMED
     seed: Mapped[int | None]  # number in the draw, from 1
+    dealt: Mapped[int] = mapped_column(default=0, server_default="0")  # how often it was dealt in the heats
+    heat_place: Mapped[int | None]  # in the heats, from 1; equal verses share one
+    heat_strength: Mapped[float | None]  # by `rules.ranking`, and the ends of its interval
+    heat_low: Mapped[float | None]
+    heat_high: Mapped[float | None]
+    heat_judgements: Mapped[int | None]  # of pairs with it
+
+
+TAKING_PART = (Entry.state == "verified") & Entry.held.is_(False)  # what is drawn, and judged in the heats
 
 
 class CoAuthor(Base):
@@ -246,6 +259,28 @@ class Vote(Base):
     shown_left: Mapped[str] = mapped_column(String(5))  # the side this voter saw on the left
     cast_at: Mapped[float]  # of the latest change
     changes: Mapped[int] = mapped_column(default=0, server_default="0")  # after the first choice
+
+
+class Judgement(Base):
+    """A pair of verses dealt to a voter in the heats, and the voter's choice."""
+
+    __tablename__ = "judgements"
+    __table_args__ = (
+        UniqueConstraint("voter_id", "upper_id", "lower_id"),
+        Index("ix_judgements_dealt", "voter_id", unique=True, **_WHERE_DEALT),  # one pair at a time
+        Index(None, "upper_id"),
+        Index(None, "lower_id"),
+        _one_of("choice", ("upper", "lower")),
+        CheckConstraint("upper_id < lower_id", name="order"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    voter_id: Mapped[str] = mapped_column(String(64))  # SHA-256("verse-voter-1" | t)
+    upper_id: Mapped[str] = mapped_column(ForeignKey("entries.id"))  # the lesser of the two ids
+    lower_id: Mapped[str] = mapped_column(ForeignKey("entries.id"))
+    choice: Mapped[str | None] = mapped_column(String(5))  # upper or lower, once judged
+    dealt_at: Mapped[float]
+    judged_at: Mapped[float | None]
 
 
 class LogRecord(Base):

@@ -7,11 +7,22 @@ from collections.abc import Callable
 from flask import Flask, Response, abort, redirect, request
 
 from arena.bootstrap import EventContext
-from arena.errors import ArenaError
 from arena.services import queries
 from arena.services.schemas import Snapshot
 from arena.services.uploads import PIECE_BYTES
-from arena.web import api, console, errors, filters, join, public, routes, security, stage
+from arena.web import (
+    api,
+    console_editing,
+    console_voting,
+    errors,
+    filters,
+    heats,
+    join,
+    public,
+    routes,
+    security,
+    stage,
+)
 from arena.web.assets import compress, read_assets
 from arena.web.context import AppContext, get_context
 from arena.web.cookies import ConsoleSessions
@@ -44,7 +55,7 @@ def create_app(
     clock = clock or event.clock
     snapshot = snapshot or (lambda: queries.snapshot(event.db, now=clock()))
     app = _make_app(AppContext(event, clock, snapshot, read_assets()))
-    for blueprint in (public.pages, join.join, api.api, stage.stage):
+    for blueprint in (public.pages, heats.heats, join.join, api.api, stage.stage):
         app.register_blueprint(blueprint)
     return app
 
@@ -71,7 +82,8 @@ def create_console(
     sessions = sessions or ConsoleSessions(event.settings)
     context = AppContext(event, clock, lambda: queries.snapshot(event.db, now=clock()), read_assets(), sessions, remote)
     app = _make_app(context)
-    app.register_blueprint(console.console)
+    [blueprint] = {console_editing.console, console_voting.console}  # one, with the routes of both files
+    app.register_blueprint(blueprint)
     app.add_url_rule("/", "home", lambda: redirect("/console"))
     return app
 
@@ -115,11 +127,11 @@ def static_address(name: str) -> str:
 
 
 def _event_name() -> dict[str, str]:
-    """Return the title of every page; also of a page that says that the database cannot be read."""
+    """Return the title of every page."""
     ctx = get_context()
     try:
         name = ctx.snapshot().event
-    except ArenaError:
+    except Exception:  # the page may be the one that says so
         name = ctx.settings.name
     return {"event_name": filters.single_line(name)}
 

@@ -40,6 +40,7 @@ def phase_key(state: Snapshot) -> str:
         state.edits,
         state.admission,
         state.address,
+        "heats" if state.heats else None,
     ]
     return "|".join("" if part is None else str(int(part) if isinstance(part, float) else part) for part in parts)
 

@@ -49,6 +49,7 @@ BLANK = Snapshot(
     closes_at=None,
     grace_ends_at=None,
     match=None,
+    heats=None,
     last=None,
     next=None,
     entries=EntryCounts(*[0] * 9),
