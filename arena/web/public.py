@@ -47,12 +47,21 @@ def index() -> str:
     ctx = get_context()
     secret = security.voter_secret()
     state = ctx.snapshot()
-    now = ctx.now
+    ballot = _ballot(state.match.id, secret, ctx.now) if state.match is not None else None
+    return index_page(state, ballot, ctx.now)
+
+
+def index_page(state: Snapshot, ballot: Ballot | None, now: float) -> str:
+    """Return the page of a state of the event.
+
+    Args:
+        state: of the event.
+        ballot: of the voter who sees it, while a match is open.
+        now: seconds since the epoch.
+    """
     common = {"state": state, "key": phase_key(state), "now": now, "follow": True, "spread": SPREAD_MS}
-    if state.match is not None:
-        ballot = _ballot(state.match.id, secret, now)
-        if ballot is not None:
-            return render_template("vote.html", ballot=ballot, **common)
+    if ballot is not None:
+        return render_template("vote.html", ballot=ballot, **common)
     shown: StageView | None = None
     if state.phase in ("between", "voting", "champion", "published"):
         shown = stage_of(state)
