@@ -8,7 +8,7 @@ from flask import Blueprint, redirect, render_template, request, send_file, url_
 from werkzeug.datastructures import FileStorage
 from werkzeug.wrappers import Response
 
-from arena.errors import EntryNotFound, MatchClosed, MatchNotFound, MatchNotOpen
+from arena.errors import ArenaError, EntryNotFound, MatchClosed, MatchNotFound, MatchNotOpen
 from arena.services import claims, entries, events, queries, uploads, voters, voting
 from arena.services.schemas import Ballot, EntryStatus, Snapshot, StageView
 from arena.web import security
@@ -51,13 +51,23 @@ def index() -> str:
     ctx = get_context()
     secret = security.voter_secret()
     state = ctx.snapshot()
-    now = ctx.now
+    ballot = _ballot(state.match.id, secret, ctx.now) if state.match is not None else None
+    asked = ballot is None and state.admission != "open"
+    return index_page(state, ballot, voters.who_is(ctx.db, secret).refusal if asked else None, ctx.now)
+
+
+def index_page(state: Snapshot, ballot: Ballot | None, refusal: ArenaError | None, now: float) -> str:
+    """Return the page of a state of the event.
+
+    Args:
+        state: of the event.
+        ballot: of the voter who sees it, while a match is open.
+        refusal: why the voter may not vote; None: nothing is in the way, or a ballot says it.
+        now: seconds since the epoch.
+    """
     common = {"state": state, "key": phase_key(state), "now": now, "follow": True, "spread": SPREAD_MS}
-    if state.match is not None:
-        ballot = _ballot(state.match.id, secret, now)
-        if ballot is not None:
-            return render_template("vote.html", ballot=ballot, **common)
-    refusal = None if state.admission == "open" else voters.who_is(ctx.db, secret).refusal
+    if ballot is not None:
+        return render_template("vote.html", ballot=ballot, **common)
     shown: StageView | None = None
     if state.phase in ("between", "voting", "champion", "published"):
         shown = stage_of(state)
