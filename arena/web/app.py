@@ -114,7 +114,7 @@ def _make_app(context: AppContext) -> Flask:
         entries_address=routes.ENTRIES,
         piece_bytes=PIECE_BYTES,
     )
-    app.context_processor(_event_name)
+    app.context_processor(lambda: {"event_name": filters.single_line(context.title)})
     app.add_url_rule("/static/<name>", "static", _static)
     app.before_request(_before)
     app.after_request(_after)
@@ -125,16 +125,6 @@ def _make_app(context: AppContext) -> Flask:
 def static_address(name: str) -> str:
     """Return the address of a static file, with its digest."""
     return f"/static/{name}?v={get_context().static[name].digest}"
-
-
-def _event_name() -> dict[str, str]:
-    """Return the title of every page."""
-    ctx = get_context()
-    try:
-        name = ctx.snapshot().event
-    except Exception:  # the page may be the one that says so
-        name = ctx.settings.name
-    return {"event_name": filters.single_line(name)}
 
 
 def _static(name: str) -> Response:
