@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from arena.cli import backup, bracket, demo, entry, event, init, match, plan, serve, verify
+from arena.cli import backup, bracket, demo, entry, event, init, match, plan, results, serve, verify
 from trainer.verse.text import sanitize_lines
 
 
@@ -45,6 +45,7 @@ for command in (
     entry.entry,
     bracket.bracket,
     match.match,
+    results.results,
     backup.backup,
     backup.restore,
     demo.demo,

@@ -148,6 +148,8 @@ def tidy(ctx: EventContext, yes: bool) -> None:
 def publish(ctx: EventContext, yes: bool) -> None:
     """End the event and make everything about it public. This cannot be undone.
 
+    `arena results FOLDER` then writes the results as files for any web host.
+
     \b
     Example:
       arena event publish
