@@ -7,7 +7,7 @@ from collections.abc import Callable
 from flask import Blueprint, Response, request
 
 from arena.errors import EntryNotFound
-from arena.services.ranking import read_ranking
+from arena.services.places import read_ranking
 from arena.services.schemas import Ranking
 from arena.web import drawings, exports, site
 from arena.web.assets import Asset

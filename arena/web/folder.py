@@ -8,7 +8,7 @@ from pathlib import Path
 
 from arena.bootstrap import EventContext
 from arena.errors import ArenaError
-from arena.services.ranking import read_ranking
+from arena.services.places import read_ranking
 from arena.web.app import create_app
 from arena.web.site import MARK, site_files
 from trainer.verse.files import write_atomically

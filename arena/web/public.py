@@ -9,7 +9,7 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.wrappers import Response
 
 from arena.errors import EntryNotFound, MatchClosed, MatchNotFound, MatchNotOpen
-from arena.services import entries, events, queries, ranking, uploads, voting
+from arena.services import entries, events, places, queries, uploads, voting
 from arena.services.schemas import Ballot, EntryStatus, Snapshot, StageView
 from arena.web import security
 from arena.web.assets import Asset
@@ -188,13 +188,13 @@ def results() -> Response:
     key = phase_key(state)
 
     def render() -> Asset:
-        places = ranking.read_ranking(ctx.db, now=ctx.now)
+        shown = places.read_ranking(ctx.db, now=ctx.now)
         page = render_template(
             "results.html",
             results=queries.results_view(ctx.db, now=ctx.now),
-            ranking=places,
+            ranking=shown,
             coming=state.next,
-            page_of={entry.entry: f"/entries/{entry.entry}" for entry in places.entries},
+            page_of={entry.entry: f"/entries/{entry.entry}" for entry in shown.entries},
             now=ctx.now,
             key=key,
             follow=True,

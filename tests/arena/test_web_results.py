@@ -13,10 +13,10 @@ from xml.etree import ElementTree
 import pytest
 from sqlalchemy import update
 
-from arena.rules.ranking import Place, Played, rank
+from arena.rules.places import Place, Played, rank
 from arena.services import disqualification, events
 from arena.services.queries import get_next_match
-from arena.services.ranking import read_ranking
+from arena.services.places import read_ranking
 from arena.store.schema import Entry
 from arena.web import drawings, exports
 from arena.web.folder import FolderTaken, NoResults, write_site

@@ -6,7 +6,7 @@ from collections import Counter
 
 from sqlalchemy import select
 
-from arena.rules.ranking import Played, rank
+from arena.rules.places import Played, rank
 from arena.services.events import view_of
 from arena.services.log import head
 from arena.services.queries import BracketView
