@@ -8,8 +8,9 @@ from sqlalchemy.orm import Session
 
 from arena.errors import EntryNotFound, NotDisqualified, QuotaReached, WrongState
 from arena.rules.lifecycle import LIVE, Action, is_drawn
+from arena.services.admission import check_place
 from arena.services.bracket import settle
-from arena.services.entries import check_place, may_reinstate
+from arena.services.entries import may_reinstate
 from arena.services.events import clean_name, require, the_event
 from arena.services.log import append, require_unchanged
 from arena.services.verification import enqueue, replace_earlier

@@ -8,9 +8,9 @@ from typing import Any, cast
 from sqlalchemy import CursorResult, select, update
 from sqlalchemy.orm import Session
 
-from arena.errors import BadClaim, BytesLost, LittleSpace, NotReceiving, PieceTooLarge, TensorsDiffer, WrongOffset
-from arena.rules.lifecycle import is_grace_over
-from arena.services.entries import entry_status, make_receipt, own_entry, take_claim
+from arena.errors import BadClaim, BytesLost, LittleSpace, PieceTooLarge, TensorsDiffer, WrongOffset
+from arena.services.claims import make_receipt, take_claim
+from arena.services.entries import entry_status, own_entry, own_receiving
 from arena.services.events import the_event
 from arena.services.identity import identify
 from arena.services.log import append, salted
@@ -66,12 +66,7 @@ def take_piece(
         raise PieceTooLarge(len(data), PIECE_BYTES)
     with spool.lock(entry_id):  # a piece sent twice at once: the second finds another offset
         with db.reading() as session:
-            identity = identify(session, secret)
-            event, entry = the_event(session), own_entry(session, entry_id, identity)
-            if entry.state != "receiving":
-                raise NotReceiving(entry.state)
-            if is_grace_over(event, now):
-                raise NotReceiving("expired")
+            entry = own_receiving(session, entry_id, identify(session, secret), now)
             if offset != entry.received:
                 raise WrongOffset(entry.received)
             if offset + len(data) > entry.size:

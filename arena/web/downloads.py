@@ -8,6 +8,7 @@ from flask import Blueprint, Response, request
 
 from arena.errors import EntryNotFound
 from arena.services.places import read_ranking
+from arena.services.queries import results_view
 from arena.services.schemas import Ranking
 from arena.web import drawings, exports, site
 from arena.web.assets import Asset
@@ -57,10 +58,15 @@ def champion() -> Response:
     return _kept("champion.svg", card, SVG)
 
 
+def _everything(ranking: Ranking, _: str) -> bytes:
+    ctx = get_context()
+    return exports.results_json(ranking, results_view(ctx.db, now=ctx.now).heats)
+
+
 @downloads.get("/results/results.json")
 def results() -> Response:
     """Send everything that is public."""
-    return _kept("results.json", lambda ranking, _: exports.results_json(ranking), JSON)
+    return _kept("results.json", _everything, JSON)
 
 
 @downloads.get("/results/ranking.csv")

@@ -6,16 +6,17 @@ import csv
 import io
 import json
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
-from arena.services.schemas import MatchView, RankedEntry, Ranking, Side
+from arena.services.schemas import MatchView, RankedEntry, RankedView, Ranking, Side
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # a spreadsheet computes these
 RANKING_COLUMNS = ("place", "last_place", "name", "votes", "weights", "prompt", "verse", "bundle", "entry")
 MATCH_COLUMNS = ("match", "title", "upper", "lower", "votes_upper", "votes_lower", "winner", "decided_by")
 
 
-def results_json(ranking: Ranking) -> bytes:
+def results_json(ranking: Ranking, heats: list[RankedView]) -> bytes:
     """Return everything that is public as JSON."""
     facts = {"config", "recipe", "certificate", "provenance", "n_params"}
     data = {
@@ -39,6 +40,7 @@ def results_json(ranking: Ranking) -> bytes:
             }
             for entry in ranking.entries
         ],
+        "heats": [asdict(verse) for verse in heats],
         "matches": [_match(match) for match in ranking.matches if match.state == "closed"],
     }
     return json.dumps(data, ensure_ascii=False, indent=1).encode() + b"\n"

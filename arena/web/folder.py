@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from arena.bootstrap import EventContext
 from arena.errors import ArenaError
 from arena.services.places import read_ranking
+from arena.services.queries import results_view
 from arena.web.app import create_app
 from arena.web.site import MARK, site_files
 from trainer.verse.files import write_atomically
@@ -26,13 +26,13 @@ class FolderTaken(ArenaError):
     code = "folder-taken"
 
 
-def write_site(event: EventContext, folder: Path, clock: Callable[[], float] = time.time) -> list[Path]:
+def write_site(event: EventContext, folder: Path, clock: Callable[[], float] | None = None) -> list[Path]:
     """Write the results into a folder.
 
     Args:
         event: the event, whose champion is known.
         folder: new, empty, or written by this function before; a file that is no longer needed stays.
-        clock: seconds since the epoch.
+        clock: seconds since the epoch; None: the event's clock.
 
     Returns:
         The files, in the order of writing.
@@ -42,6 +42,7 @@ def write_site(event: EventContext, folder: Path, clock: Callable[[], float] = t
         FolderTaken: The folder holds files of somebody else.
         OSError: A file cannot be written.
     """
+    clock = clock or event.clock
     ranking = read_ranking(event.db, now=clock())
     if ranking.event.state not in ("champion", "published"):
         raise NoResults("the champion is not known yet: run this after the last match")
@@ -50,7 +51,7 @@ def write_site(event: EventContext, folder: Path, clock: Callable[[], float] = t
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     with create_app(event, clock=clock).test_request_context("/"):
-        for name, data in site_files(ranking, event.settings.name):
+        for name, data in site_files(ranking, results_view(event.db, now=clock()), event.settings.name):
             write_atomically(folder / name, data)
             written.append(folder / name)
     return written

@@ -8,8 +8,8 @@ from flask import Blueprint, redirect, render_template, request, send_file, url_
 from werkzeug.datastructures import FileStorage
 from werkzeug.wrappers import Response
 
-from arena.errors import EntryNotFound, MatchClosed, MatchNotFound, MatchNotOpen
-from arena.services import entries, events, places, queries, uploads, voting
+from arena.errors import ArenaError, EntryNotFound, MatchClosed, MatchNotFound, MatchNotOpen
+from arena.services import claims, entries, events, places, queries, uploads, voters, voting
 from arena.services.schemas import Ballot, EntryStatus, Snapshot, StageView
 from arena.web import security
 from arena.web.assets import Asset
@@ -37,6 +37,9 @@ def phase_key(state: Snapshot) -> str:
         state.next,
         state.closes_at,
         state.epoch,
+        state.admission,
+        state.address,
+        "heats" if state.heats else None,
     ]
     return "|".join("" if part is None else str(int(part) if isinstance(part, float) else part) for part in parts)
 
@@ -48,15 +51,17 @@ def index() -> str:
     secret = security.voter_secret()
     state = ctx.snapshot()
     ballot = _ballot(state.match.id, secret, ctx.now) if state.match is not None else None
-    return index_page(state, ballot, ctx.now)
+    asked = ballot is None and state.admission != "open"
+    return index_page(state, ballot, voters.who_is(ctx.db, secret).refusal if asked else None, ctx.now)
 
 
-def index_page(state: Snapshot, ballot: Ballot | None, now: float) -> str:
+def index_page(state: Snapshot, ballot: Ballot | None, refusal: ArenaError | None, now: float) -> str:
     """Return the page of a state of the event.
 
     Args:
         state: of the event.
         ballot: of the voter who sees it, while a match is open.
+        refusal: why the voter may not vote; None: nothing is in the way, or a ballot says it.
         now: seconds since the epoch.
     """
     common = {"state": state, "key": phase_key(state), "now": now, "follow": True, "spread": SPREAD_MS}
@@ -65,7 +70,7 @@ def index_page(state: Snapshot, ballot: Ballot | None, now: float) -> str:
     shown: StageView | None = None
     if state.phase in ("between", "voting", "champion", "published"):
         shown = stage_of(state)
-    return render_template("wait.html", shown=shown, **common)
+    return render_template("wait.html", shown=shown, refusal=refusal, **common)
 
 
 def stage_of(state: Snapshot) -> StageView:
@@ -111,7 +116,7 @@ def enter() -> str | Response:
         _take_upload(upload, secret, request.form.get("name", ""))
         return _see_other("public.mine")
     event = events.current_event(ctx.db)
-    return render_template("enter.html", event=event, now=ctx.now, max_author=entries.MAX_AUTHOR)
+    return render_template("enter.html", event=event, now=ctx.now, max_author=claims.MAX_AUTHOR)
 
 
 def _take_upload(upload: FileStorage, secret: str, name: str) -> None:
@@ -188,13 +193,14 @@ def results() -> Response:
     key = phase_key(state)
 
     def render() -> Asset:
-        shown = places.read_ranking(ctx.db, now=ctx.now)
+        view, shown = queries.results_view(ctx.db, now=ctx.now), places.read_ranking(ctx.db, now=ctx.now)
+        linked = {entry.entry for entry in shown.entries} | {verse.entry for verse in view.heats if verse.name}
         page = render_template(
             "results.html",
-            results=queries.results_view(ctx.db, now=ctx.now),
+            results=view,
             ranking=shown,
             coming=state.next,
-            page_of={entry.entry: f"/entries/{entry.entry}" for entry in shown.entries},
+            page_of={entry: f"/entries/{entry}" for entry in linked},
             now=ctx.now,
             key=key,
             follow=True,
@@ -235,7 +241,7 @@ def bundle(entry_id: str) -> Response:
 
 def link_of(secret: str) -> str:
     """Return the address that links a phone to the entries of a secret."""
-    return f"{get_context().settings.base_url}/mine/{secret}"
+    return f"{get_context().base_url}/mine/{secret}"
 
 
 def _see_other(endpoint: str) -> Response:

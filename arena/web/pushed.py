@@ -1,7 +1,8 @@
 """The part of a phone's page that a change of the event brings, made once for everybody.
 
 While nothing is open it is the same for all. During a vote there are four: two orders of the verses, each with buttons
-for those who may vote, and without for the two authors. A form's token is not in it: the page has one already.
+for those who may vote, and without for the authors. A form's token is not in it: the page has one already. A phone
+that may not vote, since it has no ticket or PIN, asks for its own page instead.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class PushedPage:
     same: bytes = b""  # for everybody, where nothing is voted on
     match: str = ""  # id of the open match; "": there is none
     owners: frozenset[str] = frozenset()  # ids of the authors of its verses
-    ballots: Mapping[tuple[voting.Side, bool], bytes] = field(
+    ballots: Mapping[tuple[voting.Choice, bool], bytes] = field(
         default_factory=dict
     )  # by the verse on the left, and whether mine
 
@@ -48,7 +49,7 @@ class PushedPage:
         """Return the event for one voter."""
         if not self.match:
             return self.same
-        return self.ballots[voting.side_on_the_left(voter, self.match), voter.owner_id in self.owners]
+        return self.ballots[voting.choice_on_the_left(voter, self.match), voter.owner_id in self.owners]
 
 
 class PushedPages:
@@ -79,13 +80,13 @@ class PushedPages:
         with self._app.test_request_context("/"):
             g.form_token = ""
             if snapshot.match is None:
-                return PushedPage(same=_event(index_page(snapshot, None, now)))
+                return PushedPage(same=_event(index_page(snapshot, None, None, now)))
             poll = voting.open_poll(get_context().db, snapshot.match.id, now=now)
             if poll is None:
-                return PushedPage(same=_event(index_page(snapshot, None, now)))
+                return PushedPage(same=_event(index_page(snapshot, None, None, now)))
             ballots = {
-                (left, mine): _event(index_page(snapshot, poll.ballot(left, mine), now))
-                for left in voting.SIDES
+                (left, mine): _event(index_page(snapshot, poll.ballot(left, mine), None, now))
+                for left in voting.CHOICES
                 for mine in (False, True)
             }
             return PushedPage(match=snapshot.match.id, owners=poll.owners, ballots=ballots)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from flask import render_template
 
-from arena.services.schemas import RankedEntry, Ranking
+from arena.services.schemas import RankedEntry, Ranking, ResultsView
 from arena.web import drawings, exports
 from arena.web.assets import STATIC
 
@@ -17,17 +17,18 @@ MARK = "results.json"  # a folder with this file may be written again
 STYLE = ("arena.css", "site.css", "garamond-regular.woff2", "garamond-italic.woff2", "garamond-OFL.txt")
 
 
-def site_files(ranking: Ranking, event: str) -> Iterator[tuple[str, bytes]]:
+def site_files(ranking: Ranking, results: ResultsView, event: str) -> Iterator[tuple[str, bytes]]:
     """Make the files.
 
     Args:
-        ranking: what is public.
+        ranking: the bracket and the places.
+        results: the closed matches and the heats.
         event: its name.
 
     Yields:
         The name of a file, and its bytes.
     """
-    yield MARK, exports.results_json(ranking)
+    yield MARK, exports.results_json(ranking, results.heats)
     yield "ranking.csv", exports.ranking_csv(ranking)
     yield "matches.csv", exports.matches_csv(ranking)
     for name in STYLE:
@@ -40,12 +41,11 @@ def site_files(ranking: Ranking, event: str) -> Iterator[tuple[str, bytes]]:
         yield certificate_name(entry), certificate(entry, event).encode()
         page = render_template("site/author.html", entry=entry, ranking=ranking, place=place_of(entry))
         yield page_name(entry), page.encode()
-    closed = [match for match in ranking.matches if match.state == "closed" and match.upper and match.lower]
     page = render_template(
         "site/index.html",
         ranking=ranking,
         champion=champion,
-        matches=sorted(closed, key=lambda match: match.closed_at or 0.0, reverse=True),
+        results=results,
         page_of={entry.entry: page_name(entry) for entry in ranking.entries},
     )
     yield "index.html", page.encode()

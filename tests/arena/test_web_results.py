@@ -15,8 +15,8 @@ from sqlalchemy import update
 
 from arena.rules.places import Place, Played, rank
 from arena.services import disqualification, events
-from arena.services.queries import get_next_match
 from arena.services.places import read_ranking
+from arena.services.queries import get_next_match
 from arena.store.schema import Entry
 from arena.web import drawings, exports
 from arena.web.folder import FolderTaken, NoResults, write_site
