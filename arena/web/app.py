@@ -14,6 +14,7 @@ from arena.web import (
     api,
     console_editing,
     console_voting,
+    downloads,
     errors,
     filters,
     heats,
@@ -55,7 +56,7 @@ def create_app(
     clock = clock or event.clock
     snapshot = snapshot or (lambda: queries.snapshot(event.db, now=clock()))
     app = _make_app(AppContext(event, clock, snapshot, read_assets()))
-    for blueprint in (public.pages, heats.heats, join.join, api.api, stage.stage):
+    for blueprint in (public.pages, downloads.downloads, heats.heats, join.join, api.api, stage.stage):
         app.register_blueprint(blueprint)
     return app
 
