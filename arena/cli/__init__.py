@@ -6,7 +6,21 @@ from typing import Any
 
 import click
 
-from arena.cli import backup, bracket, demo, entry, event, init, match, plan, serve, verify
+from arena.cli import (
+    backup,
+    bracket,
+    demo,
+    entry,
+    event,
+    heats,
+    init,
+    match,
+    plan,
+    results,
+    serve,
+    tickets,
+    verify,
+)
 from trainer.verse.text import sanitize_lines
 
 
@@ -42,9 +56,12 @@ for command in (
     serve.serve,
     serve.worker,
     event.event,
+    tickets.tickets,
     entry.entry,
+    heats.heats,
     bracket.bracket,
     match.match,
+    results.results,
     backup.backup,
     backup.restore,
     demo.demo,

@@ -88,6 +88,7 @@ class SnapshotKeeper:
         self._error: BaseException | None = None
         self._latest: EncodedSnapshot | None = None
         self._looked_at = 0.0  # when the source last answered, on the monotonic clock
+        self._followers: list[Callable[[EncodedSnapshot], None]] = []
         self._thread = threading.Thread(target=self._run, name="snapshot", daemon=True)
 
     @property
@@ -104,6 +105,10 @@ class SnapshotKeeper:
     def silence(self) -> float:
         """Return the seconds since the source last answered."""
         return time.monotonic() - self._looked_at
+
+    def follow(self, follower: Callable[[EncodedSnapshot], None]) -> None:
+        """Call `follower` with every snapshot, in the thread that builds them; before `start`."""
+        self._followers.append(follower)
 
     def start(self) -> None:
         """Build the first snapshot, and start the thread that rebuilds it.
@@ -150,8 +155,11 @@ class SnapshotKeeper:
 
     def _build(self, source: SnapshotSource) -> None:
         now = self._clock()
-        self._latest = EncodedSnapshot.of(source.build(now), now)
+        before, self._latest = self._latest, EncodedSnapshot.of(source.build(now), now)
         self._looked_at = time.monotonic()
+        if before is None or before.etag != self._latest.etag:
+            for follower in self._followers:
+                follower(self._latest)
 
 
 def _times(value: object) -> Iterator[float]:

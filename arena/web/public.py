@@ -8,8 +8,8 @@ from flask import Blueprint, redirect, render_template, request, send_file, url_
 from werkzeug.datastructures import FileStorage
 from werkzeug.wrappers import Response
 
-from arena.errors import EntryNotFound, MatchClosed, MatchNotFound, MatchNotOpen
-from arena.services import claims, entries, events, queries, uploads, voting
+from arena.errors import ArenaError, EntryNotFound, MatchClosed, MatchNotFound, MatchNotOpen
+from arena.services import claims, entries, events, places, queries, uploads, voters, voting
 from arena.services.schemas import Ballot, EntryStatus, Snapshot, StageView
 from arena.web import security
 from arena.web.assets import Asset
@@ -37,7 +37,10 @@ def phase_key(state: Snapshot) -> str:
         state.next,
         state.closes_at,
         state.epoch,
+        state.edits,
+        state.admission,
         state.address,
+        "heats" if state.heats else None,
     ]
     return "|".join("" if part is None else str(int(part) if isinstance(part, float) else part) for part in parts)
 
@@ -48,16 +51,27 @@ def index() -> str:
     ctx = get_context()
     secret = security.voter_secret()
     state = ctx.snapshot()
-    now = ctx.now
+    ballot = _ballot(state.match.id, secret, ctx.now) if state.match is not None else None
+    asked = ballot is None and state.admission != "open"
+    return index_page(state, ballot, voters.who_is(ctx.db, secret).refusal if asked else None, ctx.now)
+
+
+def index_page(state: Snapshot, ballot: Ballot | None, refusal: ArenaError | None, now: float) -> str:
+    """Return the page of a state of the event.
+
+    Args:
+        state: of the event.
+        ballot: of the voter who sees it, while a match is open.
+        refusal: why the voter may not vote; None: nothing is in the way, or a ballot says it.
+        now: seconds since the epoch.
+    """
     common = {"state": state, "key": phase_key(state), "now": now, "follow": True, "spread": SPREAD_MS}
-    if state.match is not None:
-        ballot = _ballot(state.match.id, secret, now)
-        if ballot is not None:
-            return render_template("vote.html", ballot=ballot, **common)
+    if ballot is not None:
+        return render_template("vote.html", ballot=ballot, **common)
     shown: StageView | None = None
     if state.phase in ("between", "voting", "champion", "published"):
         shown = stage_of(state)
-    return render_template("wait.html", shown=shown, **common)
+    return render_template("wait.html", shown=shown, refusal=refusal, **common)
 
 
 def stage_of(state: Snapshot) -> StageView:
@@ -180,8 +194,18 @@ def results() -> Response:
     key = phase_key(state)
 
     def render() -> Asset:
-        view = queries.results_view(ctx.db, now=ctx.now)
-        page = render_template("results.html", results=view, now=ctx.now, key=key, follow=True)
+        view, shown = queries.results_view(ctx.db, now=ctx.now), places.read_ranking(ctx.db, now=ctx.now)
+        linked = {entry.entry for entry in shown.entries} | {verse.entry for verse in view.heats if verse.name}
+        page = render_template(
+            "results.html",
+            results=view,
+            ranking=shown,
+            coming=state.next,
+            page_of={entry: f"/entries/{entry}" for entry in linked},
+            now=ctx.now,
+            key=key,
+            follow=True,
+        )
         return Asset.of(page.encode(), "text/html")
 
     return ctx.cached("results", (state.version, key), render).response(request)
@@ -190,7 +214,9 @@ def results() -> Response:
 @pages.get("/entries/<entry_id>")
 def entry(entry_id: str) -> str:
     """Show an entry after its last match."""
-    return render_template("entry.html", entry=queries.entry_view(get_context().db, entry_id, now=get_context().now))
+    ctx = get_context()
+    certified = ctx.snapshot().phase in ("champion", "published")
+    return render_template("entry.html", entry=queries.entry_view(ctx.db, entry_id, now=ctx.now), certified=certified)
 
 
 @pages.get("/console")

@@ -397,9 +397,8 @@ def bracket_of(count: int, closed: int = 0) -> StageView:
         for number in range(1, max(match.round for match in matches) + 1)
     ]
     following = next((match for match in matches if match.state == "pending"), None)
-    unused = dict.fromkeys(
-        ("event", "phase", "counts", "open", "last", "champion", "champion_facts", "second", "third")
-    )
+    names = ("event", "phase", "counts", "playing", "voters", "open", "last")
+    unused = dict.fromkeys((*names, "champion", "champion_facts", "second", "third"))
     return StageView(**unused, next=following, rounds=rounds, log_number=1, log_hash="")  # type: ignore[arg-type]
 
 
