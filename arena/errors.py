@@ -501,15 +501,15 @@ class BadSide(ArenaError):
 # The log and the database
 
 
-class ResultsDiffer(ArenaError):
-    """The votes do not give the result that the database holds."""
+class TablesDiffer(ArenaError):
+    """The database holds something that does not follow from its log."""
 
-    code = "results-differ"
+    code = "tables-differ"
 
-    def __init__(self, match_id: str) -> None:
+    def __init__(self, difference: str) -> None:
         super().__init__(
-            f"the votes do not give the result of {match_id}: somebody changed the database; compare it with a backup",
-            match=match_id,
+            f"somebody changed the database: {difference}. `arena audit` lists everything; compare it with a backup",
+            difference=difference,
         )
 
 

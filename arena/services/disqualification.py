@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from sqlalchemy.orm import Session
 
 from arena.errors import EntryNotFound, NotDisqualified, QuotaReached, WrongState
+from arena.rules.chain import entry_key, reason_digest
 from arena.rules.lifecycle import LIVE, Action, is_drawn
 from arena.services.bracket import settle
 from arena.services.entries import check_place, may_reinstate
@@ -155,7 +156,8 @@ def _entry(session: Session, entry_id: str, action: Action, seen: int | None) ->
 
 def _disqualify(session: Session, entry: Entry, reason: str, now: float) -> None:
     entry.state, entry.code, entry.reason, entry.lease_until = "disqualified", "disqualified", reason, None
-    append(session, "entry-disqualified", {"entry": entry.id}, now=now)
+    digest = reason_digest(entry_key(the_event(session).salt, entry.id), reason)
+    append(session, "entry-disqualified", {"entry": entry.id, "reason": digest}, now=now)
 
 
 def _reinstate(session: Session, event: Event, entry: Entry, now: float) -> None:
@@ -168,14 +170,15 @@ def _reinstate(session: Session, event: Event, entry: Entry, now: float) -> None
     if not drawn:
         check_place(session, event, entry.owner_id)
     entry.code = entry.reason = None
-    append(session, "entry-reinstated", {"entry": entry.id}, now=now)
-    if entry.verdict == "PASS":
-        entry.state = "verified"
+    state = "verified" if entry.verdict == "PASS" else "receiving" if entry.bundle is None else "waiting"
+    append(session, "entry-reinstated", {"entry": entry.id, "state": state}, now=now)
+    if state == "verified":
+        entry.state = state
         session.flush()
         if not drawn:
             replace_earlier(session, entry, now)
-    elif entry.bundle is not None:
+    elif state == "waiting":
         enqueue(session, entry, now=now)
     else:
-        entry.state, entry.received, entry.heard_at = "receiving", entry.header_bytes, now  # its part was removed
+        entry.state, entry.received, entry.heard_at = state, entry.header_bytes, now  # its part was removed
     session.flush()

@@ -24,10 +24,20 @@ from arena.errors import (
     WrongState,
 )
 from arena.rules.bracket import MAX_PLACES
+from arena.rules.chain import (
+    bundle_digest,
+    compute_entry_id,
+    entry_key,
+    log_salt,
+    name_digest,
+    reason_digest,
+    salted,
+    verse_digest,
+)
 from arena.rules.lifecycle import GIVEN_UP, LIVE, UNDECIDED, Action, allows, is_drawn, is_grace_over, state_at
 from arena.services.events import clean_name, the_event
 from arena.services.identity import Identity, identify
-from arena.services.log import append, salted
+from arena.services.log import append
 from arena.services.receipts import sign
 from arena.services.schemas import EntryStatus, Receipt
 from arena.services.verification import enqueue, queue_places
@@ -96,7 +106,7 @@ def take_claim(
     digest = hashlib.sha256(header).hexdigest()
     with db.reading() as session:  # what can be refused without reading the header comes first
         owner = identify(session, secret).owner_id
-        entry_id = entry_id_of(owner, digest)
+        entry_id = compute_entry_id(owner, digest)
         entry = session.get(Entry, entry_id)
         is_new = entry is None or entry.state in GIVEN_UP
         if is_new:
@@ -117,7 +127,8 @@ def take_claim(
             elif entry.name != name and allows(event.state, Action.RENAME_ENTRY):
                 _count_change(session, event, owner)
                 entry.name = name
-                append(session, "entry-renamed", {"entry": entry_id}, now=now)
+                digest_of_name = name_digest(entry_key(event.salt, entry_id), name)
+                append(session, "entry-renamed", {"entry": entry_id, "name": digest_of_name}, now=now)
             if entry.state == "receiving" and repeated:
                 entry.heard_at = now
                 if spool.size(entry_id) < entry.received:
@@ -231,7 +242,7 @@ def withdraw(db: Database, entry_id: str, secret: str, *, now: float) -> EntrySt
                 raise WrongState(Action.WITHDRAW.value, event.state, "open or closed, and the verse still in")
             _count_change(session, event, entry.owner_id)
             entry.state, entry.code, entry.reason, entry.lease_until = "withdrawn", None, None, None
-            append(session, "entry-withdrawn", {"entry": entry_id}, now=now)
+            append(session, "entry-withdrawn", {"entry": entry_id, "reason": None}, now=now)
         return _status(session, event, entry, now)
 
 
@@ -273,16 +284,9 @@ def expire(session: Session, entries: Sequence[Entry], *, now: float) -> int:
     """
     for entry in entries:
         entry.state, entry.lease_until = "expired", None
-        append(session, "entry-expired", {"entry": entry.id, "received": entry.received}, now=now)
+        reason = reason_digest(entry_key(the_event(session).salt, entry.id), entry.reason)
+        append(session, "entry-expired", {"entry": entry.id, "received": entry.received, "reason": reason}, now=now)
     return len(entries)
-
-
-def entry_id_of(owner: str, claim_digest: str) -> str:
-    """Compute an entry's id: 32 hexadecimal digits of SHA-256("verse-entry-id-1" | owner | claim digest).
-
-    It depends on nothing else, so the same event played again has the same draw.
-    """
-    return hashlib.sha256(b"verse-entry-id-1" + owner.encode() + claim_digest.encode()).hexdigest()[:32]
 
 
 def may_reinstate(event: Event, entry: Entry) -> bool:
@@ -514,7 +518,7 @@ def _enter(
     _count_change(session, event, owner)
     if entry is None:
         entry = Entry(
-            id=entry_id_of(owner, digest),
+            id=compute_entry_id(owner, digest),
             owner_id=owner,
             claim_digest=digest,
             size=claim.size,
@@ -530,11 +534,29 @@ def _enter(
     entry.code = entry.reason = entry.verdict = entry.turn_at = None
     entry.state, entry.received, entry.bundle = "receiving", entry.header_bytes, kept
     session.flush()
-    append(session, "claim-taken", {"entry": entry.id, "claim": salted(event.salt, digest)}, now=now)
+    append(session, "claim-taken", {"entry": entry.id, **digests_of(entry, event.salt)}, now=now)
     if kept is not None:
         entry.received = entry.size
         enqueue(session, entry, now=now)
     return entry
+
+
+def digests_of(entry: Entry, secret: str) -> dict[str, str | None]:
+    """Compute the digests of an entry that the log has: of all that a claim says, of its author, and of its bundle.
+
+    Args:
+        entry: its row.
+        secret: the event's.
+    """
+    salt = log_salt(secret)
+    sizes = (entry.size, entry.header_bytes, entry.tensors_sha256)
+    return {
+        "claim": salted(salt, "claim", entry.id, entry.claim_digest),
+        "name": name_digest(entry_key(secret, entry.id), entry.name),
+        "verse": verse_digest(salt, entry.id, entry.text, entry.prompt),
+        "contents": salted(salt, "contents", entry.id, *sizes, entry.facts),
+        "bundle": bundle_digest(salt, entry.id, entry.bundle),
+    }
 
 
 def _count_change(session: Session, event: Event, owner_id: str) -> None:

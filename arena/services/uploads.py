@@ -9,11 +9,12 @@ from sqlalchemy import CursorResult, select, update
 from sqlalchemy.orm import Session
 
 from arena.errors import BadClaim, BytesLost, LittleSpace, NotReceiving, PieceTooLarge, TensorsDiffer, WrongOffset
+from arena.rules.chain import bundle_digest, log_salt
 from arena.rules.lifecycle import is_grace_over
 from arena.services.entries import entry_status, make_receipt, own_entry, take_claim
 from arena.services.events import the_event
 from arena.services.identity import identify
-from arena.services.log import append, salted
+from arena.services.log import append
 from arena.services.schemas import EntryStatus, Receipt
 from arena.services.verification import enqueue
 from arena.store.bundles import BundleStore
@@ -215,7 +216,8 @@ def _complete(db: Database, bundles: BundleStore, spool: Spool, entry: Entry, no
     bundles.put(part.path, part.digest)
     with db.writing() as session:
         if _update(session, entry.id, received=entry.size, bundle=part.digest):
-            data = {"entry": entry.id, "bundle": salted(the_event(session).salt, part.digest)}
+            digest = bundle_digest(log_salt(the_event(session).salt), entry.id, part.digest)
+            data = {"entry": entry.id, "bundle": digest}
             append(session, "bundle-complete", data, now=now)
             enqueue(session, session.get_one(Entry, entry.id), now=now)
 

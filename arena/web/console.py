@@ -11,7 +11,7 @@ from flask import Blueprint, current_app, redirect, render_template, request
 from werkzeug.wrappers import Response
 
 from arena.errors import ArenaError, BadSetting, DatabaseUnusable
-from arena.services import bracket, disqualification, events, queries
+from arena.services import bracket, disqualification, events, publishing, queries
 from arena.services.entry_filter import EntryFilter, parse_moment
 from arena.services.schemas import ConsoleEntry
 from arena.web import security
@@ -240,7 +240,7 @@ def reinstate(entry_id: str) -> Response:
 @console.post("/publish")
 def publish() -> Response:
     """Publish the event."""
-    events.publish(get_context().db, seen=_seen(), now=get_context().now)
+    publishing.publish(get_context().db, seen=_seen(), now=get_context().now)
     return _back()
 
 

@@ -66,7 +66,7 @@ STATUSES: dict[type[ArenaError], int] = {
     errors.OwnMatch: 403,
     errors.TooManyChanges: 429,
     errors.BadSide: 422,
-    errors.ResultsDiffer: 500,
+    errors.TablesDiffer: 500,
     errors.LogBroken: 500,
     errors.DatabaseUnusable: 500,
     errors.DatabaseUnreachable: 503,

@@ -1,0 +1,183 @@
+"""The audit of the tables: every fact of them must follow from the log.
+
+A new column of a fact gets its value here and in `rules.rebuild`; a column that decides nothing stands in
+`NOT_FACTS`, with the reason.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from arena.errors import TablesDiffer
+from arena.rules.chain import (
+    bundle_digest,
+    commitment,
+    compute_entry_id,
+    entry_key,
+    find_fault,
+    log_salt,
+    nonce,
+    reason_digest,
+)
+from arena.rules.comparison import Difference, compare, compare_ballots
+from arena.rules.draw import left_side, salt_digest
+from arena.rules.facts import AttemptFacts, Ballots, EntryFacts, EventFacts, Facts, MatchFacts
+from arena.rules.rebuild import Impossible, rebuild
+from arena.services.entries import digests_of
+from arena.services.events import rules_of, the_event
+from arena.services.log import read_records
+from arena.services.verification import digest_of_report
+from arena.services.voting import minute_of
+from arena.store.bundles import BundleStore
+from arena.store.schema import Entry, Event, Match, Verification, Vote
+from arena.store.unit_of_work import Database
+
+NOT_FACTS = {
+    "events.id": "the one row",
+    "owners.created_at": "decides nothing; the claims have their times",
+    "owners.changes": "a counter for a limit; the log has each change",
+    "entries.turn_at": "the place in the queue of checks",
+    "entries.cost": "an estimate from the header",
+    "entries.memory": "an estimate from the header",
+    "entries.received": "the state of an upload",
+    "entries.heard_at": "the state of an upload",
+    "entries.worker": "who checks it now",
+    "entries.lease_until": "who checks it now",
+    "entries.not_before": "when a check is tried again",
+    "entries.failures": "when a check is tried again",
+    "verifications.id": "a number of the database",
+    "verifications.worker": "who checked it",
+    "votes.id": "a number of the database",
+    "votes.changes": "a counter for a limit",
+    "log.number": "the log itself",
+    "log.at": "the log itself",
+    "log.kind": "the log itself",
+    "log.data": "the log itself",
+    "log.hash": "the log itself",
+    "version.id": "a number of the database",
+    "version.number": "a number of the database",
+}
+
+
+def audit_tables(db: Database, bundles: BundleStore, *, receipt_key: str | None = None) -> tuple[Facts, list[str]]:
+    """Rebuild the tables of an event from its log, and compare them, the votes and the bundles with it.
+
+    Args:
+        db: the event's database.
+        bundles: the store of whole bundles.
+        receipt_key: the public key that signs the event's receipts; None: not compared.
+
+    Returns:
+        What the log gives, and one sentence for each difference; the first fault of the log ends the list.
+    """
+    with db.reading() as session:
+        records = list(read_records(session))
+        if (fault := find_fault(records)) is not None:
+            return Facts(), [f"record {fault.number} of the log {fault.why}"]
+        try:
+            facts = rebuild(records)
+        except Impossible as error:
+            return Facts(), [str(error)]
+        differences = [str(difference) for difference in find_differences(session, facts)]
+        if receipt_key is not None and facts.receipt_key not in (None, receipt_key):
+            differences.append("secrets.json, receipt_key: it is not the key that the log has for the receipts")
+        played = [entry.bundle for entry in session.scalars(select(Entry).where(Entry.seed.is_not(None)))]
+    for digest in played:
+        if digest is None or not bundles.is_whole(digest):
+            differences.append(f"bundle {digest}: the file is missing, or is not the one that its name says")
+    return facts, differences
+
+
+def check_tables(session: Session) -> None:
+    """Check that everything in the tables follows from the log, before the results are published.
+
+    Raises:
+        TablesDiffer: It does not.
+    """
+    try:
+        facts = rebuild(read_records(session))
+    except Impossible as error:
+        raise TablesDiffer(str(error)) from None
+    for difference in find_differences(session, facts):
+        raise TablesDiffer(str(difference))
+
+
+def find_differences(session: Session, facts: Facts) -> Iterator[Difference]:
+    """Find every fact of the tables that is not what the log gives.
+
+    Args:
+        session: any transaction.
+        facts: what the log gives.
+    """
+    event = the_event(session)
+    yield from compare(facts, read_facts(session, event))
+    owners = defaultdict(list)
+    for entry in session.scalars(select(Entry).order_by(Entry.id)):
+        if compute_entry_id(entry.owner_id, entry.claim_digest) != entry.id:
+            yield Difference(f"entry {entry.id}", "owner_id", "an owner whose id gives the entry's", "another")
+        if entry.state == "verified":
+            owners[entry.owner_id].append(entry.id)
+    for owner, held in owners.items():
+        if len(held) > 1:
+            yield Difference(f"owner {owner}", "verses", "one that takes part", f"{len(held)}")
+    yield from compare_ballots(facts, read_ballots(session), log_salt(event.salt))
+    for vote in session.scalars(select(Vote).order_by(Vote.id)):
+        if vote.shown_left != left_side(vote.voter_id, vote.match_id):
+            yield Difference(f"vote {vote.id} on {vote.match_id}", "shown_left", "the other side", vote.shown_left)
+
+
+def read_facts(session: Session, event: Event) -> Facts:
+    """Read the facts that the tables hold."""
+    secret = event.salt
+    found = Facts(
+        EventFacts(
+            name=event.name,
+            state=event.state,
+            rules=vars(rules_of(event)),
+            created_at=event.created_at,
+            closes_at=event.closes_at,
+            closed_at=event.closed_at,
+            grace_ends_at=event.grace_ends_at,
+            drawn_at=event.drawn_at,
+            draw_word=event.draw_word,
+            draw_salt_digest=salt_digest(event.draw_salt) if event.draw_salt else "",
+            draw_digest=event.draw_digest,
+            epoch=event.epoch,
+            salt_digest=commitment(log_salt(secret)),
+            nonce_digest=commitment(nonce(secret)),
+        )
+    )
+    for entry in session.scalars(select(Entry)):
+        digests = digests_of(entry, secret)
+        digests["bundle"] = bundle_digest(log_salt(secret), entry.id, entry.bundle)
+        found.entries[entry.id] = EntryFacts(
+            id=entry.id,
+            **digests,  # type: ignore[arg-type]
+            claimed_at=entry.claimed_at,
+            state=entry.state,
+            code=entry.code,
+            reason=reason_digest(entry_key(secret, entry.id), entry.reason),
+            attempt=entry.attempt,
+            verdict=entry.verdict,
+            seed=entry.seed,
+        )
+    for row in session.scalars(select(Verification)):
+        report = None if row.report is None else digest_of_report(log_salt(secret), row.entry_id, row.report)
+        found.attempts[row.entry_id, row.attempt] = AttemptFacts(row.started_at, row.ended_at, row.verdict, report)
+    names = MatchFacts.__dataclass_fields__
+    for match in session.scalars(select(Match)):
+        found.matches[match.id] = MatchFacts(**{name: getattr(match, name) for name in names})
+    return found
+
+
+def read_ballots(session: Session) -> Ballots:
+    """Read all ballots, by the round in which they were cast."""
+    ballots = defaultdict(list)
+    query = select(Vote.match_id, Vote.poll, Vote.poll_round, Vote.voter_id, Vote.choice, Vote.cast_at)
+    for match, poll, poll_round, voter, choice, at in session.execute(query.order_by(Vote.voter_id)):
+        ballots[match, poll, poll_round].append((voter, choice, minute_of(at)))
+    return ballots
