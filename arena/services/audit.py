@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 
 from arena.errors import TablesDiffer
 from arena.rules.chain import (
-    bundle_digest,
     commitment,
     compute_entry_id,
     entry_key,
@@ -27,10 +26,9 @@ from arena.rules.comparison import Difference, compare, compare_ballots
 from arena.rules.draw import left_side, salt_digest
 from arena.rules.facts import AttemptFacts, Ballots, EntryFacts, EventFacts, Facts, MatchFacts
 from arena.rules.rebuild import Impossible, rebuild
-from arena.services.entries import digests_of
+from arena.services.digests import digest_of_report, digests_of_claim
 from arena.services.events import rules_of, the_event
 from arena.services.log import read_records
-from arena.services.verification import digest_of_report
 from arena.services.voting import minute_of
 from arena.store.bundles import BundleStore
 from arena.store.schema import Entry, Event, Match, Verification, Vote
@@ -152,11 +150,9 @@ def read_facts(session: Session, event: Event) -> Facts:
         )
     )
     for entry in session.scalars(select(Entry)):
-        digests = digests_of(entry, secret)
-        digests["bundle"] = bundle_digest(log_salt(secret), entry.id, entry.bundle)
         found.entries[entry.id] = EntryFacts(
             id=entry.id,
-            **digests,  # type: ignore[arg-type]
+            **digests_of_claim(entry, secret),  # type: ignore[arg-type]
             claimed_at=entry.claimed_at,
             state=entry.state,
             code=entry.code,

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from sqlalchemy.orm import Session
 
 from arena.errors import EntryNotFound, NotDisqualified, QuotaReached, WrongState
-from arena.rules.chain import entry_key, reason_digest
 from arena.rules.lifecycle import LIVE, Action, is_drawn
+from arena.services.admission import check_place
 from arena.services.bracket import settle
-from arena.services.entries import check_place, may_reinstate
+from arena.services.digests import digest_of_reason
+from arena.services.entries import may_reinstate
 from arena.services.events import clean_name, require, the_event
 from arena.services.log import append, require_unchanged
 from arena.services.verification import enqueue, replace_earlier
@@ -156,8 +157,8 @@ def _entry(session: Session, entry_id: str, action: Action, seen: int | None) ->
 
 def _disqualify(session: Session, entry: Entry, reason: str, now: float) -> None:
     entry.state, entry.code, entry.reason, entry.lease_until = "disqualified", "disqualified", reason, None
-    digest = reason_digest(entry_key(the_event(session).salt, entry.id), reason)
-    append(session, "entry-disqualified", {"entry": entry.id, "reason": digest}, now=now)
+    data = {"entry": entry.id, "reason": digest_of_reason(session, entry)}
+    append(session, "entry-disqualified", data, now=now)
 
 
 def _reinstate(session: Session, event: Event, entry: Entry, now: float) -> None:

@@ -8,11 +8,10 @@ from typing import Any, cast
 from sqlalchemy import CursorResult, select, update
 from sqlalchemy.orm import Session
 
-from arena.errors import BadClaim, BytesLost, LittleSpace, NotReceiving, PieceTooLarge, TensorsDiffer, WrongOffset
-from arena.rules.chain import bundle_digest, log_salt
-from arena.rules.lifecycle import is_grace_over
-from arena.services.entries import entry_status, make_receipt, own_entry, take_claim
-from arena.services.events import the_event
+from arena.errors import BadClaim, BytesLost, LittleSpace, PieceTooLarge, TensorsDiffer, WrongOffset
+from arena.services.claims import make_receipt, take_claim
+from arena.services.digests import digest_of_bundle
+from arena.services.entries import entry_status, own_entry, own_receiving
 from arena.services.identity import identify
 from arena.services.log import append
 from arena.services.schemas import EntryStatus, Receipt
@@ -67,12 +66,7 @@ def take_piece(
         raise PieceTooLarge(len(data), PIECE_BYTES)
     with spool.lock(entry_id):  # a piece sent twice at once: the second finds another offset
         with db.reading() as session:
-            identity = identify(session, secret)
-            event, entry = the_event(session), own_entry(session, entry_id, identity)
-            if entry.state != "receiving":
-                raise NotReceiving(entry.state)
-            if is_grace_over(event, now):
-                raise NotReceiving("expired")
+            entry = own_receiving(session, entry_id, identify(session, secret), now)
             if offset != entry.received:
                 raise WrongOffset(entry.received)
             if offset + len(data) > entry.size:
@@ -216,8 +210,7 @@ def _complete(db: Database, bundles: BundleStore, spool: Spool, entry: Entry, no
     bundles.put(part.path, part.digest)
     with db.writing() as session:
         if _update(session, entry.id, received=entry.size, bundle=part.digest):
-            digest = bundle_digest(log_salt(the_event(session).salt), entry.id, part.digest)
-            data = {"entry": entry.id, "bundle": digest}
+            data = {"entry": entry.id, "bundle": digest_of_bundle(session, entry.id, part.digest)}
             append(session, "bundle-complete", data, now=now)
             enqueue(session, session.get_one(Entry, entry.id), now=now)
 

@@ -9,17 +9,17 @@ is fixed when the entry begins to wait, so nobody is overtaken for ever.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Any, cast
 
 from sqlalchemy import CursorResult, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
-from arena.rules.chain import entry_key, log_salt, reason_digest, salted
+from arena.rules.chain import log_salt
+from arena.services.digests import digest_of_reason, digest_of_report, secret_of_event
 from arena.services.log import append
 from arena.services.schemas import Job
-from arena.store.schema import Entry, Event, Verification
+from arena.store.schema import Entry, Verification
 from arena.store.unit_of_work import Database
 from arena.verification.report import AMPLIFIED, Report, failed
 
@@ -131,7 +131,7 @@ def record_verdict(db: Database, job: Job, report: Report, *, now: float) -> boo
         entry = _leased(session, job)
         _end_attempt(session, job, report, now)
         if entry is None:
-            data = {"entry": job.entry, "attempt": job.attempt, **report_digest(session, job.entry, report)}
+            data = {"entry": job.entry, "attempt": job.attempt, **_report_digest(session, job.entry, report)}
             append(session, "verdict-late", data, now=now)
         elif report.verdict in DECISIVE or (
             report.code in OWN_LIMITS and _count_excesses(session, job.entry) >= LIMIT_FAILURES
@@ -173,7 +173,7 @@ def postpone(db: Database, job: Job, *, now: float) -> None:
         entry = _leased(session, job)
         report = failed("time", f" ({OVERRUN_SECONDS:,.0f} seconds)")
         _end_attempt(session, job, report, now)
-        data = {"entry": job.entry, "attempt": job.attempt, **report_digest(session, job.entry, report)}
+        data = {"entry": job.entry, "attempt": job.attempt, **_report_digest(session, job.entry, report)}
         append(session, "verdict-late" if entry is None else "check-postponed", data, now=now)
         if entry is not None:
             entry.cost, entry.lease_until = max(entry.cost, DEAR_SECONDS), None
@@ -272,7 +272,7 @@ def _decide(session: Session, entry: Entry, report: Report, now: float) -> None:
     else:
         entry.state, entry.code, entry.reason = "refused", report.code, reason_of_report(report)
     data = {"entry": entry.id, "attempt": entry.attempt, "state": entry.state, "code": entry.code}
-    data |= {"reason": _reason_digest(session, entry), **report_digest(session, entry.id, report)}
+    data |= {"reason": digest_of_reason(session, entry), **_report_digest(session, entry.id, report)}
     append(session, "verdict", data, now=now)
     if entry.state == "verified":
         session.flush()
@@ -304,34 +304,18 @@ def _count_excesses(session: Session, entry_id: str) -> int:
     return count
 
 
-def report_digest(session: Session, entry_id: str, report: Report) -> dict[str, str]:
+def _report_digest(session: Session, entry_id: str, report: Report) -> dict[str, str]:
     """Return what the log holds of a report: its verdict, and a digest of all of it."""
-    salt = log_salt(session.scalars(select(Event.salt)).one())
+    salt = log_salt(secret_of_event(session))
     return {"verdict": report.verdict, "report": digest_of_report(salt, entry_id, asdict(report))}
-
-
-def digest_of_report(salt: str, entry_id: str, report: object) -> str:
-    """Compute the digest of a report in the log.
-
-    Args:
-        salt: of the log.
-        entry_id: the entry that it is about.
-        report: its fields, which may hold any number and any text.
-    """
-    return salted(salt, "report", entry_id, json.dumps(report, sort_keys=True))
-
-
-def _reason_digest(session: Session, entry: Entry) -> str | None:
-    secret = session.scalars(select(Event.salt)).one()
-    return reason_digest(entry_key(secret, entry.id), entry.reason)
 
 
 def _requeue(session: Session, entry: Entry, job: Job, report: Report, now: float) -> None:
     entry.not_before = now + BACK_OFF[min(entry.failures, len(BACK_OFF) - 1)]
     entry.state, entry.lease_until, entry.failures = "waiting", None, entry.failures + 1
     entry.code, entry.reason = report.code or "error", report.reason
-    data = {"entry": entry.id, "attempt": job.attempt, "code": entry.code, "reason": _reason_digest(session, entry)}
-    append(session, "check-released", data | report_digest(session, entry.id, report), now=now)
+    data = {"entry": entry.id, "attempt": job.attempt, "code": entry.code, "reason": digest_of_reason(session, entry)}
+    append(session, "check-released", data | _report_digest(session, entry.id, report), now=now)
 
 
 def replace_earlier(session: Session, entry: Entry, now: float) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 
 from arena.bootstrap import EventContext
 from arena.errors import ArenaError, BadSecret
-from arena.services import entries
+from arena.services import claims, entries
 from arena.services.schemas import Snapshot
 from arena.web import security
 from arena.web.cookies import ConsoleSessions, read_voter
@@ -103,7 +103,7 @@ class PublicAdmission:
             if name == PIECE:
                 entries.check_receiving(self._event.db, path.rpartition("/")[2], secret, now=self._clock())
             else:
-                entries.check_sender(self._event.db, secret, now=self._clock())
+                claims.check_sender(self._event.db, secret, now=self._clock())
         except ArenaError as error:
             raise _refusal(error) from None
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from flask import Blueprint, Response, request
 
-from arena.services import entries, events, uploads
+from arena.services import claims, entries, events, uploads
 from arena.services.receipts import public_key_of
 from arena.services.schemas import to_json
 from arena.web import openapi, routes, security
@@ -49,7 +49,7 @@ def enter() -> Response:
     secret = _secret()
     arguments = {name: request.args.get(name, "") for name in ("name", "replace")}
     claim = ClaimRequest(header=request.get_data(), **arguments)
-    receipt = entries.take_claim(
+    receipt = claims.take_claim(
         ctx.db,
         ctx.bundles,
         ctx.spool,
@@ -122,7 +122,7 @@ def event() -> Response:
                 lines=event.rules.lines,
                 characters=event.rules.characters,
                 prompt_characters=event.rules.prompt_characters,
-                author_characters=entries.MAX_AUTHOR,
+                author_characters=claims.MAX_AUTHOR,
                 piece_bytes=uploads.PIECE_BYTES,
                 bundle_bytes=MAX_BUNDLE_BYTES,
                 entries_without_verdict=event.rules.max_open,

@@ -9,7 +9,7 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.wrappers import Response
 
 from arena.errors import EntryNotFound, MatchClosed, MatchNotFound, MatchNotOpen
-from arena.services import entries, events, queries, uploads, voting
+from arena.services import claims, entries, events, queries, uploads, voting
 from arena.services.schemas import Ballot, EntryStatus, Snapshot, StageView
 from arena.web import security
 from arena.web.assets import Asset
@@ -102,7 +102,7 @@ def enter() -> str | Response:
         _take_upload(upload, secret, request.form.get("name", ""))
         return _see_other("public.mine")
     event = events.current_event(ctx.db)
-    return render_template("enter.html", event=event, now=ctx.now, max_author=entries.MAX_AUTHOR)
+    return render_template("enter.html", event=event, now=ctx.now, max_author=claims.MAX_AUTHOR)
 
 
 def _take_upload(upload: FileStorage, secret: str, name: str) -> None:

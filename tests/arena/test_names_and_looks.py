@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from arena.cli import main
 from arena.rules.names import skeleton
-from arena.services.entries import take_claim
+from arena.services.claims import take_claim
 from arena.services.queries import list_entries
 from arena.web.filters import first_words
 from tests.support.bundles import CONFIG, RECIPE, Poet, header_of, verse

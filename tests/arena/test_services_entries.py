@@ -29,13 +29,8 @@ from arena.errors import (
     WrongState,
 )
 from arena.services.bracket import close_due, draw_bracket
-from arena.services.entries import (
-    entries_of,
-    entry_status,
-    expire_claims,
-    take_claim,
-    withdraw,
-)
+from arena.services.claims import take_claim
+from arena.services.entries import entries_of, entry_status, expire_claims, withdraw
 from arena.services.events import close_submissions, create_event, open_submissions, set_closing_time
 from arena.services.identity import identity_of
 from arena.services.log import verify_log

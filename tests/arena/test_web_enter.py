@@ -10,7 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from arena.services import entries, events
+from arena.services import claims, events
 from arena.services.queries import console_view
 from arena.services.receipts import public_key_of
 from tests.support.bundle_parts import edit_claim
@@ -286,8 +286,8 @@ def test_a_claim_that_cannot_enter_is_refused_before_it_is_read(
     evening: Evening, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[int] = []
-    parse = entries.parse_claim
-    monkeypatch.setattr(entries, "parse_claim", lambda header: read.append(len(header)) or parse(header))
+    parse = claims.parse_claim
+    monkeypatch.setattr(claims, "parse_claim", lambda header: read.append(len(header)) or parse(header))
     trainer = Trainer(evening)
     assert [trainer.claim(verse(number)).status_code for number in range(10, 14)] == [201, 201, 201, 429]
     assert len(read) == 3, "the fourth has no place, whatever it holds"

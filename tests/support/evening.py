@@ -16,7 +16,8 @@ from sqlalchemy import select
 from arena.bootstrap import EventContext, open_event
 from arena.services.audit import audit_tables
 from arena.services.bracket import close_match, draw_bracket, open_match
-from arena.services.entries import entry_status, take_claim
+from arena.services.claims import take_claim
+from arena.services.entries import entry_status
 from arena.services.events import close_submissions, create_event, open_submissions
 from arena.services.queries import console_view, get_open_match, list_entries
 from arena.services.schemas import EntryStatus, EventRules, Job, MatchResult, Receipt
