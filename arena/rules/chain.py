@@ -150,5 +150,11 @@ def compute_entry_id(owner: str, claim: str) -> str:
     return hashlib.sha256(b"verse-entry-id-1" + owner.encode() + claim.encode()).hexdigest()[:32]
 
 
+def fingerprint(public_key: str) -> str:
+    """Return what people compare of a public key: 32 digits of SHA-256 over its 32 bytes, in groups of four."""
+    digits = hashlib.sha256(bytes.fromhex(public_key)).hexdigest()[:32]
+    return " ".join(digits[start : start + 4] for start in range(0, 32, 4))
+
+
 def _derive(domain: bytes, value: str) -> str:
     return hashlib.sha256(domain + value.encode()).hexdigest()

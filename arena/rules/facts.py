@@ -58,6 +58,7 @@ class EntryFacts:
 class AttemptFacts:
     """One attempt at checking one entry."""
 
+    bundle: str | None  # digest of the file that was checked
     started_at: float
     ended_at: float | None = None
     verdict: str | None = None

@@ -234,7 +234,7 @@ def _check_started(state: Rebuild, at: float, data: Data) -> None:
         if name == entry.id and attempt.ended_at is None:
             attempt.ended_at, attempt.verdict = at, "LOST"
     entry.state, entry.attempt = "verifying", data["attempt"]
-    state.facts.attempts[entry.id, entry.attempt] = AttemptFacts(at)
+    state.facts.attempts[entry.id, entry.attempt] = AttemptFacts(entry.bundle, at)
 
 
 def _check_ended(state: Rebuild, at: float, data: Data) -> None:

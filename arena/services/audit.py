@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from arena.audit.page import Check, Page
 from arena.errors import TablesDiffer
 from arena.rules.chain import (
+    bundle_digest,
     commitment,
     compute_entry_id,
     entry_key,
     find_fault,
+    fingerprint,
     log_salt,
     nonce,
     reason_digest,
@@ -28,11 +31,12 @@ from arena.rules.facts import AttemptFacts, Ballots, EntryFacts, EventFacts, Fac
 from arena.rules.rebuild import Impossible, rebuild
 from arena.services.digests import digest_of_report, digests_of_claim
 from arena.services.events import rules_of, the_event
-from arena.services.log import read_records
+from arena.services.log import head, read_records
 from arena.services.voting import minute_of
 from arena.store.bundles import BundleStore
-from arena.store.schema import Entry, Event, Match, Verification, Vote
+from arena.store.schema import Entry, Event, Match, Owner, Verification, Vote
 from arena.store.unit_of_work import Database
+from trainer.verse.text import pluralize
 
 NOT_FACTS = {
     "events.id": "the one row",
@@ -61,33 +65,49 @@ NOT_FACTS = {
 }
 
 
-def audit_tables(db: Database, bundles: BundleStore, *, receipt_key: str | None = None) -> tuple[Facts, list[str]]:
+def audit_tables(db: Database, bundles: BundleStore, *, receipt_key: str | None = None) -> Page:
     """Rebuild the tables of an event from its log, and compare them, the votes and the bundles with it.
 
     Args:
         db: the event's database.
         bundles: the store of whole bundles.
         receipt_key: the public key that signs the event's receipts; None: not compared.
-
-    Returns:
-        What the log gives, and one sentence for each difference; the first fault of the log ends the list.
     """
     with db.reading() as session:
+        event = the_event(session)
+        page = Page(f"Audit of the tables of “{event.name}”, {event.state}")
+        number, digest = head(session)
+        page.head = f"record {number}, {digest}"
         records = list(read_records(session))
         if (fault := find_fault(records)) is not None:
-            return Facts(), [f"record {fault.number} of the log {fault.why}"]
+            page.checks.append(Check("chain of the log", differences=[f"record {fault.number} {fault.why}"]))
+            return page
+        page.checks.append(Check("chain of the log", agrees=pluralize(number, "record")))
         try:
             facts = rebuild(records)
         except Impossible as error:
-            return Facts(), [str(error)]
+            page.checks.append(Check("order of the records", differences=[str(error)]))
+            return page
         differences = [str(difference) for difference in find_differences(session, facts)]
-        if receipt_key is not None and facts.receipt_key not in (None, receipt_key):
-            differences.append("secrets.json, receipt_key: it is not the key that the log has for the receipts")
-        played = [entry.bundle for entry in session.scalars(select(Entry).where(Entry.seed.is_not(None)))]
-    for digest in played:
-        if digest is None or not bundles.is_whole(digest):
-            differences.append(f"bundle {digest}: the file is missing, or is not the one that its name says")
-    return facts, differences
+        if receipt_key is not None:
+            page.key = fingerprint(receipt_key)
+            if facts.receipt_key not in (None, receipt_key):
+                differences.append("secrets.json has another key for receipts than the log")
+        rows = len(facts.entries) + len(facts.matches) + len(facts.attempts)
+        votes = session.scalar(select(func.count()).select_from(Vote)) or 0
+        counted = sum(tally.upper + tally.lower for tally in (counted.tally for counted in facts.counted.values()))
+        agrees = f"{pluralize(rows, 'row')} and {pluralize(votes, 'vote')} are what the log gives"
+        page.checks.append(Check("tables and votes", agrees, differences))
+        playing = session.execute(select(Entry.id, Entry.bundle).where(Entry.seed.is_not(None))).all()
+    missing = [entry for entry, bundle in playing if bundle is None or not bundles.is_whole(bundle)]
+    text = [f"entry {entry}: its bundle is missing, or not the one that its name says" for entry in missing]
+    page.checks.append(Check("bundles of the bracket", f"{pluralize(len(playing), 'file')} with its digest", text))
+    if votes > counted:
+        open_votes = pluralize(votes - counted, "vote")
+        page.unknown.append(f"{open_votes} in rounds that were not counted: no digest holds them.")
+    page.unknown.append("That this log is the one the room saw: compare its head with a photograph of the stage.")
+    page.unknown.append("That the verses are the models' own: `arena verify` writes them again.")
+    return page
 
 
 def check_tables(session: Session) -> None:
@@ -113,10 +133,13 @@ def find_differences(session: Session, facts: Facts) -> Iterator[Difference]:
     """
     event = the_event(session)
     yield from compare(facts, read_facts(session, event))
+    known = set(session.scalars(select(Owner.id)))
     owners = defaultdict(list)
     for entry in session.scalars(select(Entry).order_by(Entry.id)):
         if compute_entry_id(entry.owner_id, entry.claim_digest) != entry.id:
             yield Difference(f"entry {entry.id}", "owner_id", "an owner whose id gives the entry's", "another")
+        if entry.owner_id not in known:
+            yield Difference(f"owner {entry.owner_id}", "row", "one", "none")
         if entry.state == "verified":
             owners[entry.owner_id].append(entry.id)
     for owner, held in owners.items():
@@ -163,7 +186,13 @@ def read_facts(session: Session, event: Event) -> Facts:
         )
     for row in session.scalars(select(Verification)):
         report = None if row.report is None else digest_of_report(log_salt(secret), row.entry_id, row.report)
-        found.attempts[row.entry_id, row.attempt] = AttemptFacts(row.started_at, row.ended_at, row.verdict, report)
+        found.attempts[row.entry_id, row.attempt] = AttemptFacts(
+            bundle_digest(log_salt(secret), row.entry_id, row.bundle),
+            row.started_at,
+            row.ended_at,
+            row.verdict,
+            report,
+        )
     names = MatchFacts.__dataclass_fields__
     for match in session.scalars(select(Match)):
         found.matches[match.id] = MatchFacts(**{name: getattr(match, name) for name in names})

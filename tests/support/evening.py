@@ -96,7 +96,8 @@ class Evening:
         with self.db.reading() as session:
             if session.scalar(select(Event.id)) is None:
                 return []
-        return audit_tables(self.db, self.bundles)[1]
+        page = audit_tables(self.db, self.bundles)
+        return [difference for check in page.checks for difference in check.differences]
 
     # The event
 
