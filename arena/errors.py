@@ -513,6 +513,28 @@ class TablesDiffer(ArenaError):
         )
 
 
+class NotPublished(ArenaError):
+    """An event that is not published yet cannot be exported."""
+
+    code = "not-published"
+
+    def __init__(self, state: str) -> None:
+        super().__init__(f"the event is {state}: publish it with `arena event publish`, then export it", state=state)
+
+
+class BundlesMissing(ArenaError):
+    """Bundles that an export needs are not there."""
+
+    code = "bundles-missing"
+
+    def __init__(self, number: int, digest: str) -> None:
+        super().__init__(
+            f"{pluralize(number, 'bundle')} of the bracket cannot be read, such as {digest[:16]}: put the files back from "
+            "a backup, or export digests only with --no-bundles",
+            bundles=number,
+        )
+
+
 class LogBroken(ArenaError):
     """A record of the log that was changed after it was written."""
 

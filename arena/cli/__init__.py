@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from arena.cli import audit, backup, bracket, demo, entry, event, init, match, plan, serve, verify
+from arena.cli import audit, backup, bracket, demo, entry, event, export, init, match, plan, serve, verify
 from trainer.verse.text import sanitize_lines
 
 
@@ -38,6 +38,7 @@ def main() -> None:
 for command in (
     verify.verify,
     audit.audit,
+    export.export,
     init.init,
     plan.plan,
     serve.serve,

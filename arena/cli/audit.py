@@ -1,44 +1,118 @@
-"""`arena audit`: whether everything about an event follows from its log."""
+"""`arena audit`: whether everything about an event follows from its log, in its folder or in an export."""
 
 from __future__ import annotations
 
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from arena.cli.options import folder_option, handle_errors
+from arena.cli.options import folder_option, handle_errors, jobs_option
 from trainer.verse.text import sanitize
 
 if TYPE_CHECKING:
     from arena.audit.page import Page
 
 MAX_LINE = 400  # characters of one line of the page
+MAX_RECEIPT = 2**16  # bytes
 
 
 @click.command()
+@click.argument("file", required=False, metavar="[FILE]", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@click.option("--head", metavar="HASH", help="A hash of the log that you saw, such as on the stage; 16 digits or more.")
+@click.option("--key", metavar="DIGITS", help="The event's key or its fingerprint, as you saw it.")
+@click.option(
+    "--receipt",
+    "receipts",
+    multiple=True,
+    metavar="RECEIPT",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A receipt that `trainer submit` kept. It can be given several times.",
+)
+@jobs_option
 @folder_option
-def audit(as_json: bool, folder: Path) -> None:
+def audit(
+    file: Path | None,
+    as_json: bool,
+    head: str | None,
+    key: str | None,
+    receipts: tuple[Path, ...],
+    jobs: int | None,
+    folder: Path,
+) -> None:
     """Compute everything about an event again from its log, and compare.
 
-    The tables of the event in --dir are rebuilt from its log, the votes and the bundles.
+    With FILE, which `arena export` wrote: the log, every signature, every verse, the draw, all votes, ties and the
+    champion. It needs no server, no database and no network. Without FILE: the tables of the event in --dir, which are
+    rebuilt from its log.
 
     \b
     The exit status is 0 if everything agrees, 1 if something does not, 2 for anything else.
 
     \b
-    Example:
+    Examples:
+      arena audit event.zip --head 3f9c0a77d1e2b8c4
       arena audit --dir submissions/event
     """
     try:
-        status = show(audit_folder(folder), as_json)
+        if file is None:
+            if head or key or receipts:
+                raise click.UsageError("--head, --key and --receipt need a FILE")
+            page = audit_folder(folder)
+        else:
+            page = audit_export(file, head, key, receipts, jobs)
+        status = show(page, as_json)
     except click.ClickException as error:
         vars(error)["exit_code"] = 2  # 1 says that something does not agree
         raise
     sys.exit(status)
+
+
+@handle_errors
+def audit_export(path: Path, head: str | None, key: str | None, receipts: tuple[Path, ...], jobs: int | None) -> Page:
+    """Audit the file of a published event, with a progress bar.
+
+    Args:
+        path: the file.
+        head: a hash that the auditor saw.
+        key: the key or fingerprint that the auditor saw.
+        receipts: files of receipts.
+        jobs: verses written at the same time; None: one a core.
+    """
+    from tqdm import tqdm
+
+    from arena.audit.check import Known, audit_file
+    from arena.verification.runner import available_cores
+
+    known = Known(head, key, {str(receipt): read_receipt(receipt) for receipt in receipts})
+    with tqdm(unit="verse", leave=False, disable=None) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        return audit_file(path, known, jobs or available_cores(), progress)
+
+
+def read_receipt(path: Path) -> dict[str, Any]:
+    """Read a receipt that somebody kept.
+
+    Raises:
+        ClickException: It is not a receipt.
+    """
+    from trainer.verse import strictjson
+
+    try:
+        with path.open("rb") as file:
+            value = strictjson.parse(file.read(MAX_RECEIPT))
+    except ValueError as error:
+        raise click.ClickException(f"{path} is not a receipt: {error}") from None
+    if not isinstance(value, dict):
+        raise click.ClickException(f"{path} is not a receipt: it must be a JSON object")
+    return value
 
 
 @handle_errors

@@ -106,7 +106,7 @@ def audit_tables(db: Database, bundles: BundleStore, *, receipt_key: str | None 
         open_votes = pluralize(votes - counted, "vote")
         page.unknown.append(f"{open_votes} in rounds that were not counted: no digest holds them.")
     page.unknown.append("That this log is the one the room saw: compare its head with a photograph of the stage.")
-    page.unknown.append("That the verses are the models' own: `arena verify` writes them again.")
+    page.unknown.append("That the verses are the models' own: `arena audit FILE` of an export writes them again.")
     return page
 
 

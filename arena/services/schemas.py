@@ -252,6 +252,22 @@ class BackupReport:
     copied: int  # of the bundles: those that were not in the folder before
 
 
+# Exports
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What an export holds."""
+
+    path: str
+    event: str  # name
+    size: int  # bytes
+    record: int  # number of the log's latest record
+    hash: str  # of that record
+    entries: int
+    bundles: int
+
+
 # Pages
 
 

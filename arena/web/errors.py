@@ -68,6 +68,8 @@ STATUSES: dict[type[ArenaError], int] = {
     errors.BadSide: 422,
     errors.TablesDiffer: 500,
     errors.LogBroken: 500,
+    errors.NotPublished: 409,
+    errors.BundlesMissing: 500,
     errors.DatabaseUnusable: 500,
     errors.DatabaseUnreachable: 503,
     errors.DatabaseBusy: 503,
