@@ -529,8 +529,8 @@ class BundlesMissing(ArenaError):
 
     def __init__(self, number: int, digest: str) -> None:
         super().__init__(
-            f"{pluralize(number, 'bundle')} of the bracket cannot be read, such as {digest[:16]}: put the files back from "
-            "a backup, or export digests only with --no-bundles",
+            f"{pluralize(number, 'bundle')} of the bracket cannot be read, such as {digest[:16]}: put the files back "
+            "from a backup, or export digests only with --no-bundles",
             bundles=number,
         )
 

@@ -25,7 +25,7 @@ from arena.rules.chain import (
     verse_digest,
 )
 from arena.rules.comparison import compare_ballots
-from arena.rules.facts import EntryFacts, Facts
+from arena.rules.facts import Ballots, EntryFacts, Facts
 from arena.rules.rebuild import Impossible, podium, rebuild
 from trainer.verse import strictjson
 from trainer.verse.text import pluralize
@@ -62,7 +62,8 @@ def audit_file(path: Path, known: Known, jobs: int, progress: Progress | None = 
         faults += _compare_members(manifest["members"], archive)
     count = pluralize(len(archive.members), "member")
     page.checks.append(Check("members of the file", f"{count}, each with its digest, and no byte besides", faults))
-    records = _parsed(contents.parse_log, contents.LOG, data, problems := [])
+    problems: list[str] = []
+    records = _parsed(contents.parse_log, contents.LOG, data, problems)
     entries = _parsed(contents.parse_entries, contents.ENTRIES, data, problems)
     ballots = _parsed(contents.parse_ballots, contents.BALLOTS, data, problems)
     if manifest is None or records is None or entries is None or ballots is None:
@@ -167,9 +168,8 @@ def _check_facts(page: Page, facts: Facts, manifest: Mapping[str, Any], records:
 def _check_entries(facts: Facts, entries: Sequence[PublishedEntry], salt: str) -> Check:
     differences = []
     ids = [entry.entry for entry in entries]
-    differences += [
-        f"entry {entry} is in the log and not in {contents.ENTRIES}" for entry in facts.entries.keys() - ids
-    ]
+    absent = facts.entries.keys() - ids
+    differences += [f"entry {entry} is in the log and not in {contents.ENTRIES}" for entry in sorted(absent)]
     owners: dict[str, str] = {}
     for entry in entries:
         known = facts.entries.get(entry.entry)
@@ -213,11 +213,10 @@ def _check_signatures(facts: Facts, entries: Sequence[PublishedEntry], manifest:
     return Check("signatures", f"of the manifest and of {pluralize(len(entries), 'receipt')}", differences)
 
 
-def _check_votes(facts: Facts, ballots: contents.Ballots, salt: str) -> Check:
+def _check_votes(facts: Facts, ballots: Ballots, salt: str) -> Check:
     differences = [str(difference) for difference in compare_ballots(facts, ballots, salt)]
-    differences += [
-        f"match {match}: ballots of a round that was not counted" for match, *_ in ballots.keys() - facts.counted
-    ]
+    uncounted = ballots.keys() - facts.counted.keys()
+    differences += [f"match {match}: ballots of a round that was not counted" for match, *_ in sorted(uncounted)]
     count = sum(map(len, ballots.values()))
     voters = len({voter for cast in ballots.values() for voter, _, _ in cast})
     agrees = f"{pluralize(count, 'ballot')} of {pluralize(voters, 'voter')} give every tally, tie and winner"
@@ -268,16 +267,17 @@ def _unknown(facts: Facts, entries: Sequence[PublishedEntry], archive: Archive, 
         yield "Whose key signed it: compare its fingerprint with the stage, or with a receipt (--key, --receipt)."
     hidden = sum(entry.name is None for entry in entries)
     if hidden:
-        yield f"Authors of {pluralize(hidden, 'entry', 'entries')} that did not play or were disqualified: not published."
+        count = pluralize(hidden, "entry", "entries")
+        yield f"Authors of {count} that did not play or were disqualified: they are not published."
     by_id = {entry.entry: entry for entry in entries}
-    absent = [
-        e for e in facts.seeds() if e in by_id and archive.find(contents.bundle_member(by_id[e].bundle or "")) is None
-    ]
-    if absent:
-        yield f"That {pluralize(len(absent), 'verse')} of the bracket can be written again: the file lacks the bundles."
+    playing = [contents.bundle_member(by_id[entry].bundle or "") for entry in facts.seeds() if entry in by_id]
+    if absent := sum(archive.find(name) is None for name in playing):
+        count = pluralize(absent, "verse")
+        yield f"That {count} of the bracket can be written again: the file does not have the bundles."
     refused = sum(entry.state == "refused" for entry in facts.entries.values())
     if refused:
-        yield f"That {pluralize(refused, 'refused entry', 'refused entries')} had to be refused: their bundles are not published."
+        count = pluralize(refused, "entry", "entries")
+        yield f"That {count} had to be refused: refused bundles are not published."
     yield "That one person cast one vote only, or none on an own verse: voter ids are of secrets, not of people."
     yield "How a model was trained, and by whom: a bundle shows what it writes, not where it comes from."
     yield "When something happened: times are those of the organizer's clock."

@@ -14,16 +14,14 @@ from sqlalchemy.orm import Session
 from arena.cli import main
 from arena.errors import TablesDiffer
 from arena.rules.facts import Facts
-from arena.rules.rebuild import CHANGES, rebuild
+from arena.rules.rebuild import CHANGES, Impossible, rebuild
 from arena.services.audit import NOT_FACTS, find_differences
-from arena.services.bracket import close_match, open_match, undo_match
-from arena.services.claims import take_claim
-from arena.services.disqualification import disqualify
 from arena.services.log import read_records
 from arena.services.publishing import publish
 from arena.store.schema import Base
-from tests.support.bundles import forged_verse, header_of, verse
-from tests.support.evening import WORD, Evening, secret_of
+from tests.support.bundles import verse
+from tests.support.evening import WORD, Evening
+from tests.support.played import play_evening, upper_text
 
 FACTS = [
     f"{table.name}.{column.name}"
@@ -35,49 +33,9 @@ FACTS = [
 
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evening]:
-    """An evening with a new name, a replaced, a refused and a disqualified verse, a tie and a match played again."""
-    evening = Evening(tmp_path_factory.mktemp("played") / "event")
-    evening.begin()
-    authors = [evening.author(f"Poet {number}", number) for number in range(5)]
-    evening.author("Poet 4", 5)  # replaces a verse
-    evening.enter("Forger", forged_verse(1))
-    header = header_of(verse(0))
-    take_claim(
-        evening.db, evening.bundles, evening.spool, header, secret_of("Poet 0"), "Ada", key=evening.key, now=evening.now
-    )
-    evening.verify_all()
-    evening.close_and_draw()
-    disqualify(evening.db, authors[3].entry, "not written here", now=evening.now)
-    with evening.db.reading() as session:
-        query = text("SELECT id FROM matches WHERE upper_id IS NOT NULL AND lower_id IS NOT NULL AND state = 'pending'")
-        first = session.execute(query).scalars().first()
-    open_match(evening.db, first, now=evening.now)
-    evening.vote("early", first, _upper(evening, first))
-    undo_match(evening.db, first, now=evening.now)
-    evening.now += 60
-    open_match(evening.db, first, now=evening.now)
-    evening.tie(first)
-    close_match(evening.db, first, poll_round=0, now=evening.now)
-    evening.tie(first)
-    close_match(evening.db, first, poll_round=1, now=evening.now)
-    while (match := _next(evening)) is not None:
-        evening.decide(match, _upper(evening, match), voters=5)
-    publish(evening.db, now=evening.now)
+    evening = play_evening(tmp_path_factory.mktemp("played") / "event")
     yield evening
     evening.end()
-
-
-def _upper(evening: Evening, match: str) -> str:
-    with evening.db.reading() as session:
-        query = text("SELECT e.text FROM matches m JOIN entries e ON e.id = m.upper_id WHERE m.id = :match")
-        return str(session.execute(query, {"match": match}).scalar_one())
-
-
-def _next(evening: Evening) -> str | None:
-    from arena.services.queries import get_next_match
-
-    match = get_next_match(evening.db, now=evening.now)
-    return match.id if match else None
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +142,7 @@ def test_forgeries_are_named(played: Evening, facts: Facts, statement: str, name
 def test_an_event_with_a_forged_name_is_not_published(evening: Evening) -> None:
     evening.begin()
     first, _ = evening.drawn([verse(0), verse(1)])
-    evening.decide("r1m1", _upper(evening, "r1m1"))
+    evening.decide("r1m1", upper_text(evening, "r1m1"))
     evening.forged = True
     with evening.db.writing() as session:
         session.execute(text("UPDATE entries SET name = 'Mallory' WHERE id = :entry"), {"entry": first})
@@ -213,8 +171,6 @@ def test_the_command_prints_what_differs_and_ends_with_status_1(evening: Evening
 def test_a_record_that_cannot_follow_is_named(played: Evening) -> None:
     with played.db.reading() as session:
         records = list(read_records(session))
-    from arena.rules.rebuild import Impossible
-
     by_kind = {record.kind: index for index, record in enumerate(records)}
     for missing in ("submissions-opened", "claim-taken", "bracket-drawn", "votes-counted", "match-opened", "verdict"):
         shortened = [record for index, record in enumerate(records) if index != by_kind[missing]]
