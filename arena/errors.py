@@ -28,6 +28,15 @@ class ArenaError(Exception):
 # The event
 
 
+class ClocksAgree(ArenaError):
+    """A decision about clocks that do not differ."""
+
+    code = "clocks-agree"
+
+    def __init__(self) -> None:
+        super().__init__("this computer's clock and the event's agree: there is nothing to decide")
+
+
 class NoEvent(ArenaError):
     """The database holds no event."""
 

@@ -125,6 +125,21 @@ def limit_lines(view: EventView) -> Iterator[str]:
     yield f"the check of a verse takes at most {rules.check_memory // 2**20:,} MiB of memory"
 
 
+def clock_lines(event: float, computer: float, ahead: float) -> Iterator[str]:
+    """Write what the two clocks say.
+
+    Args:
+        event: the event's time, in seconds since the epoch.
+        computer: the computer's.
+        ahead: seconds by which the computer's is ahead; 0 where they agree.
+    """
+    yield f"the event's clock says {_clock(event)}, this computer's {_clock(computer)}"
+    if ahead:
+        way = "ahead" if ahead > 0 else "behind"
+        yield f"this computer's clock is {pluralize(round(abs(ahead)), 'second')} {way}: it was changed, or it slept"
+        yield "what is open closes by the event's clock; to take the computer's time: arena event clock --follow"
+
+
 def _time_lines(view: EventView) -> Iterator[str]:
     closes_at = view.closes_at if view.state in ("draft", "open") else None
     for title, moment in (("closes", closes_at), ("grace time ends", view.grace_ends_at)):

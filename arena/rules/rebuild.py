@@ -149,6 +149,21 @@ def _closed(state: Rebuild, at: float, data: Data) -> None:
     event.closed_at, event.grace_ends_at = data["at"], data["grace_ends_at"]
 
 
+def _clock_set(state: Rebuild, at: float, data: Data) -> None:
+    """Move the times that are still to come, where as much time is left as before."""
+    if data["kept"] != "time-left":
+        return
+    by, event = data["by"], state.facts.event
+    if event.state in ("draft", "open") and event.closes_at is not None:
+        event.closes_at += by
+    if event.state == "closed" and event.grace_ends_at is not None:
+        event.grace_ends_at += by
+    for row in state.facts.matches.values():
+        if row.state == "open":
+            row.votes_from = None if row.votes_from is None else row.votes_from + by
+            row.closes_at = None if row.closes_at is None else row.closes_at + by
+
+
 def _restored(state: Rebuild, at: float, data: Data) -> None:
     state.facts.event.epoch += 1
 
@@ -368,6 +383,9 @@ CHANGES: Mapping[str, Change] = {
     "closing-time-set": _closing_time_set,
     "submissions-closed": _closed,
     "event-restored": _restored,
+    "clock-differs": _nothing,
+    "clock-set": _clock_set,
+    "address-set": _nothing,  # where the pages are
     "published": _published,
     "claim-taken": _claimed,
     "entry-renamed": _renamed,

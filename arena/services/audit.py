@@ -40,6 +40,7 @@ from trainer.verse.text import pluralize
 
 NOT_FACTS = {
     "events.id": "the one row",
+    "events.address": "where the pages are",
     "owners.created_at": "decides nothing; the claims have their times",
     "owners.changes": "a counter for a limit; the log has each change",
     "entries.turn_at": "the place in the queue of checks",

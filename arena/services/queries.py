@@ -97,6 +97,7 @@ def snapshot(db: Database, *, now: float) -> Snapshot:
             entries=EntryCounts(**_counts(session)),
             matches=MatchCounts(closed=by_state.get("closed", 0), total=sum(by_state.values())),
             champion=read_podium(session).champion if has_champion(event.state) else None,
+            address=event.address,
             epoch=event.epoch,
             version=number,
         )

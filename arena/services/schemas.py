@@ -220,6 +220,7 @@ class Snapshot:
     entries: EntryCounts
     matches: MatchCounts
     champion: str | None  # entry id
+    address: str  # the beginning of links and QR codes; "": as the settings say
     epoch: int  # how often the event was restored from a backup: what phones were told before may be unknown now
     version: int  # number of the latest record of the log; grows with every change but votes
 

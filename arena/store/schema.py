@@ -51,6 +51,7 @@ class Event(Base):
     closed_at: Mapped[float | None]  # when they did
     grace_ends_at: Mapped[float | None]  # when tensors are no longer accepted
     drawn_at: Mapped[float | None]
+    address: Mapped[str] = mapped_column(Text, default="", server_default="")  # the beginning of links; "": as served
     epoch: Mapped[int] = mapped_column(default=0)  # how often the event was restored from a backup
     lines: Mapped[int]  # non-empty lines of a verse, at most
     characters: Mapped[int]  # of a verse, at most

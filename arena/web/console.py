@@ -10,10 +10,12 @@ from dataclasses import replace
 from flask import Blueprint, current_app, redirect, render_template, request
 from werkzeug.wrappers import Response
 
+from arena.addresses import address_url, list_addresses
 from arena.errors import ArenaError, BadSetting, DatabaseUnusable
-from arena.services import bracket, disqualification, events, publishing, queries
+from arena.services import bracket, disqualification, events, publishing, queries, timing
 from arena.services.entry_filter import EntryFilter, parse_moment
 from arena.services.schemas import ConsoleEntry
+from arena.settings import is_local_url
 from arena.web import security
 from arena.web.context import get_context
 from arena.web.errors import on_arena_error, status_of
@@ -237,6 +239,24 @@ def reinstate(entry_id: str) -> Response:
     return _back()
 
 
+@console.post("/address")
+def set_address() -> Response:
+    """Set the address of the QR codes and links."""
+    ctx = get_context()
+    url = address_url(request.form.get("address", "")[:200], ctx.base_url, ctx.settings.port)
+    events.set_address(ctx.db, url, seen=_seen(), now=ctx.now)
+    return _back()
+
+
+@console.post("/clock")
+def follow_clock() -> Response:
+    """Take the computer's time for the event's."""
+    ctx = get_context()
+    keep = request.form.get("keep") == "time-left"
+    timing.follow_computer(ctx.db, ctx.event.clock, keep_time_left=keep, seen=_seen())
+    return _back()
+
+
 @console.post("/publish")
 def publish() -> Response:
     """Publish the event."""
@@ -252,9 +272,11 @@ def _page(problem: str | None = None) -> str:
         "console.html",
         view=view,
         problem=problem,
-        phones=settings.base_url,
-        stage=f"{settings.base_url if ctx.console_remote else settings.local_url}/stage",
-        unreachable=settings.is_local,
+        phones=ctx.base_url,
+        addresses=list_addresses() if settings.host in ("0.0.0.0", "::") else [],
+        clock=ctx.event.clock,
+        stage=f"{ctx.base_url if ctx.console_remote else settings.local_url}/stage",
+        unreachable=is_local_url(ctx.base_url),
         now=ctx.now,
         key=f"{view.log_number}",
         every=REFRESH_SECONDS,

@@ -43,6 +43,11 @@ class AppContext:
         return self.event.settings
 
     @property
+    def base_url(self) -> str:
+        """The beginning of links and QR codes, without a slash at its end: as it was chosen while serving, too."""
+        return self.snapshot().address or self.settings.base_url
+
+    @property
     def db(self) -> Database:
         """The database of the event."""
         return self.event.db

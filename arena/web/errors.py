@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntit
 
 from arena import errors
 from arena.errors import ArenaError, DatabaseUnusable
+from arena.settings import SettingsError
 from arena.web.context import get_context
 from arena.web.filters import sentence
 from arena.web.refusal import Refusal
@@ -48,6 +49,8 @@ STATUSES: dict[type[ArenaError], int] = {
     errors.TooFewEntries: 409,
     errors.WordMissing: 400,
     errors.WordTaken: 409,
+    SettingsError: 422,
+    errors.ClocksAgree: 409,
     errors.VotesCast: 409,
     errors.NobodyVoted: 409,
     errors.BackupImpossible: 409,

@@ -37,6 +37,7 @@ def phase_key(state: Snapshot) -> str:
         state.next,
         state.closes_at,
         state.epoch,
+        state.address,
     ]
     return "|".join("" if part is None else str(int(part) if isinstance(part, float) else part) for part in parts)
 
@@ -215,7 +216,7 @@ def bundle(entry_id: str) -> Response:
 
 def link_of(secret: str) -> str:
     """Return the address that links a phone to the entries of a secret."""
-    return f"{get_context().settings.base_url}/mine/{secret}"
+    return f"{get_context().base_url}/mine/{secret}"
 
 
 def _see_other(endpoint: str) -> Response:

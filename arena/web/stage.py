@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, render_template
 
 from arena.services.schemas import MatchView, RoundView, StageView
+from arena.settings import is_local_url
 from arena.web import filters
 from arena.web.context import get_context
 from arena.web.public import phase_key, stage_of
@@ -28,7 +29,7 @@ def page() -> str:
         size = filters.stage_size(_champion(view), filters.ALONE)
     else:
         size = filters.stage_size(_texts(view.open if scene == "vote" else view.last))
-    address = ctx.settings.base_url
+    address = ctx.base_url
     return render_template(
         "stage.html",
         view=view,
@@ -38,7 +39,7 @@ def page() -> str:
         rounds=visible_rounds(view),
         story=story_of(view),
         address=address,
-        reachable=not ctx.settings.is_local,
+        reachable=not is_local_url(address),
         spoken=address.removeprefix("http://").removeprefix("https://"),
         digits=LOG_DIGITS,
         state=state,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +13,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from arena.bootstrap import EventContext, open_event
+from arena.clock import EventClock
 from arena.services.audit import audit_tables
 from arena.services.bracket import close_match, draw_bracket, open_match
 from arena.services.claims import take_claim
@@ -72,10 +72,12 @@ class Evening:
         self.server: ArenaServer | None = None
         self.forged = False  # whether the test changes tables behind the log's back
         self._now = now
+        self._served_clock = event.clock
+        self.clock = EventClock(wall=lambda: self.now)
 
     @property
     def now(self) -> float:
-        return time.time() if self._now is None else self._now
+        return self._served_clock() if self._now is None else self._now
 
     @now.setter
     def now(self, now: float) -> None:
@@ -224,7 +226,7 @@ class Evening:
 
     @property
     def event(self) -> EventContext:
-        return EventContext(self.settings, self.db, self.bundles, self.spool)
+        return EventContext(self.settings, self.db, self.bundles, self.spool, self.clock)
 
     def make_app(self, **options: Any) -> Flask:
         from arena.web.app import create_app
