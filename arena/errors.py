@@ -523,12 +523,24 @@ class TablesDiffer(ArenaError):
 
 
 class NotPublished(ArenaError):
-    """An event that is not published yet cannot be exported."""
+    """What is public once the event is published, and not before."""
 
     code = "not-published"
 
     def __init__(self, state: str) -> None:
-        super().__init__(f"the event is {state}: publish it with `arena event publish`, then export it", state=state)
+        super().__init__(
+            f"the event is {state}, and this is public once the organizer has published it (`arena event publish`)",
+            state=state,
+        )
+
+
+class BadVoterId(ArenaError):
+    """A text that is no voter id."""
+
+    code = "bad-voter-id"
+
+    def __init__(self) -> None:
+        super().__init__("a voter id has 64 digits, 0 to 9 and a to f: copy it from the page of your votes")
 
 
 class BundlesMissing(ArenaError):

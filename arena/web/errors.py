@@ -72,6 +72,7 @@ STATUSES: dict[type[ArenaError], int] = {
     errors.TablesDiffer: 500,
     errors.LogBroken: 500,
     errors.NotPublished: 409,
+    errors.BadVoterId: 422,
     errors.BundlesMissing: 500,
     errors.DatabaseUnusable: 500,
     errors.DatabaseUnreachable: 503,

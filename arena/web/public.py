@@ -9,7 +9,8 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.wrappers import Response
 
 from arena.errors import EntryNotFound, MatchClosed, MatchNotFound, MatchNotOpen
-from arena.services import claims, entries, events, queries, uploads, voting
+from arena.services import ballots, claims, entries, events, queries, uploads, voting
+from arena.services.receipts import key_fingerprint
 from arena.services.schemas import Ballot, EntryStatus, Snapshot, StageView
 from arena.web import security
 from arena.web.assets import Asset
@@ -181,10 +182,26 @@ def results() -> Response:
 
     def render() -> Asset:
         view = queries.results_view(ctx.db, now=ctx.now)
-        page = render_template("results.html", results=view, now=ctx.now, key=key, follow=True)
+        page = render_template(
+            "results.html",
+            results=view,
+            fingerprint=key_fingerprint(ctx.settings.receipt_key),
+            now=ctx.now,
+            key=key,
+            follow=True,
+        )
         return Asset.of(page.encode(), "text/html")
 
     return ctx.cached("results", (state.version, key), render).response(request)
+
+
+@pages.get("/votes")
+def votes() -> str:
+    """Show the votes of this browser that were counted; once the event is published, those of any voter id."""
+    ctx = get_context()
+    asked = request.args.get("voter", "")[:80]
+    view = ballots.votes_of(ctx.db, security.voter_secret(), voter_id=asked)
+    return render_template("votes.html", view=view, now=ctx.now)
 
 
 @pages.get("/entries/<entry_id>")
