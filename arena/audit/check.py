@@ -24,7 +24,7 @@ from arena.rules.chain import (
     salted,
     verse_digest,
 )
-from arena.rules.comparison import compare_ballots
+from arena.rules.comparison import compare_ballots, compare_judgements, compare_voters
 from arena.rules.facts import Ballots, EntryFacts, Facts
 from arena.rules.rebuild import Impossible, podium, rebuild
 from trainer.verse import strictjson
@@ -66,7 +66,9 @@ def audit_file(path: Path, known: Known, jobs: int, progress: Progress | None = 
     records = _parsed(contents.parse_log, contents.LOG, data, problems)
     entries = _parsed(contents.parse_entries, contents.ENTRIES, data, problems)
     ballots = _parsed(contents.parse_ballots, contents.BALLOTS, data, problems)
-    if manifest is None or records is None or entries is None or ballots is None:
+    judgements = _parsed(contents.parse_judgements, contents.JUDGEMENTS, data, problems)
+    voters = _parsed(contents.parse_voters, contents.VOTERS, data, problems)
+    if None in (manifest, records, entries, ballots, judgements, voters):
         page.checks.append(Check("contents", differences=problems or ["nothing more can be checked without them"]))
         return page
     page.title = f"Audit of {path.name}: “{manifest['event']}”"
@@ -87,6 +89,12 @@ def audit_file(path: Path, known: Known, jobs: int, progress: Progress | None = 
     page.checks.append(_check_entries(facts, entries, facts.salt))
     page.checks.append(_check_signatures(facts, entries, manifest))
     page.checks.append(_check_votes(facts, ballots, facts.salt))
+    voted = {voter for cast in ballots.values() for voter, _, _ in cast} | {voter for voter, *_ in judgements}
+    differences = [str(difference) for difference in compare_voters(facts, voters, voted)]
+    agrees = {"tickets": "each has a card that was issued", "pin": "by PIN", "open": "open to every browser"}
+    page.checks.append(Check("voters", agrees.get(facts.event.admission, ""), differences))
+    differences = [str(difference) for difference in compare_judgements(facts, judgements, facts.salt)]
+    page.checks.append(Check("heats", pluralize(len(judgements), "judgement") + " give every place", differences))
     page.checks.append(_check_results(facts, manifest, data.get(contents.RESULTS)))
     by_id = {entry.entry: entry for entry in entries}
     playing = [by_id[entry] for entry in facts.seeds() if entry in by_id]
@@ -278,7 +286,10 @@ def _unknown(facts: Facts, entries: Sequence[PublishedEntry], archive: Archive, 
     if refused:
         count = pluralize(refused, "entry", "entries")
         yield f"That {count} had to be refused: refused bundles are not published."
-    yield "That one person cast one vote only, or none on an own verse: voter ids are of secrets, not of people."
+    if facts.event.admission == "tickets":
+        yield "Who holds which card, that each person had one card, and that nobody voted on an own verse."
+    else:
+        yield "That one person cast one vote only, or none on an own verse: voter ids are of secrets, not of people."
     yield "How a model was trained, and by whom: a bundle shows what it writes, not where it comes from."
     yield "When something happened: times are those of the organizer's clock."
 

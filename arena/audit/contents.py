@@ -5,6 +5,8 @@ README.txt        how to check it
 log.jsonl         the log, a record a line
 entries.json      of each entry: owner, claim, file, receipt; author and verse where they are public
 ballots.json      the ballots of each round that was counted: voter id, choice, minute
+judgements.json   the judgements of closed heats: voter id, two entries, choice
+voters.json       the voters to whom cards were issued, by batch
 results.json      rules, draw, matches and places; it follows from the log
 bundles/*.verse   the bundles of the bracket
 """
@@ -16,21 +18,32 @@ from dataclasses import dataclass
 from typing import Any
 
 from arena.rules.chain import Record
-from arena.rules.facts import Ballots, Facts
+from arena.rules.facts import Ballots, Facts, Judgements
 from arena.rules.rebuild import podium
 from trainer.verse import strictjson
 
 FORMAT = 1
-MANIFEST, README, LOG, ENTRIES, BALLOTS, RESULTS = (
+MANIFEST, README, LOG, ENTRIES, BALLOTS, JUDGEMENTS, VOTERS, RESULTS = (
     "manifest.json",
     "README.txt",
     "log.jsonl",
     "entries.json",
     "ballots.json",
+    "judgements.json",
+    "voters.json",
     "results.json",
 )
 BUNDLES, SUFFIX = "bundles/", ".verse"
-LIMITS = {MANIFEST: 4 * 2**20, README: 2**16, LOG: 2**28, ENTRIES: 2**26, BALLOTS: 2**28, RESULTS: 2**26}  # bytes
+LIMITS = {  # bytes
+    MANIFEST: 4 * 2**20,
+    README: 2**16,
+    LOG: 2**28,
+    ENTRIES: 2**26,
+    BALLOTS: 2**28,
+    JUDGEMENTS: 2**28,
+    VOTERS: 2**26,
+    RESULTS: 2**26,
+}
 RECORD_FIELDS = ("number", "at", "kind", "data", "hash")
 MANIFEST_FIELDS = ("format", "event", "head", "key", "members", "signature")
 README_TEXT = b"""A published event of Verse Arena.
@@ -47,6 +60,8 @@ manifest.json    size and SHA-256 of the other members, signed by the event
 log.jsonl        the log, one record a line
 entries.json     entries; authors and verses where they are public
 ballots.json     voter id, choice and minute of each ballot that was counted
+judgements.json  the judgements of the heats
+voters.json      the voters to whom cards were issued
 results.json     rules, draw, matches and places
 bundles/         what each verse of the bracket was written with
 
@@ -150,6 +165,57 @@ def parse_ballots(data: bytes) -> dict[tuple[str, int, int], list[tuple[str, str
     return ballots
 
 
+def dump_judgements(judgements: Judgements) -> bytes:
+    """Write judgements."""
+    return strictjson.dump([list(judgement) for judgement in sorted(judgements)])
+
+
+def parse_judgements(data: bytes) -> list[tuple[str, str, str, str]]:
+    """Read judgements.
+
+    Raises:
+        ValueError: It is not what `dump_judgements` writes.
+    """
+    value = _canonical(data)
+    if not isinstance(value, list) or not all(
+        isinstance(row, list)
+        and [type(part) for part in row] == [str] * 4
+        and row[1] < row[2]
+        and row[3] in ("upper", "lower")
+        for row in value
+    ):
+        raise ValueError("it is not a list of judgements")
+    judgements = [(voter, upper, lower, choice) for voter, upper, lower, choice in value]
+    if dump_judgements(judgements) != data:
+        raise ValueError("it is not written as judgements are")
+    return judgements
+
+
+def dump_voters(voters: Mapping[int, Sequence[str]]) -> bytes:
+    """Write the voters to whom cards were issued."""
+    return strictjson.dump([[batch, sorted(voters[batch])] for batch in sorted(voters)])
+
+
+def parse_voters(data: bytes) -> dict[int, list[str]]:
+    """Read the voters to whom cards were issued.
+
+    Raises:
+        ValueError: It is not what `dump_voters` writes.
+    """
+    value = _canonical(data)
+    if not isinstance(value, list) or not all(
+        isinstance(row, list)
+        and [type(part) for part in row] == [int, list]
+        and all(isinstance(voter, str) for voter in row[1])
+        for row in value
+    ):
+        raise ValueError("it is not a list of batches")
+    voters: dict[int, list[str]] = dict(value)
+    if dump_voters(voters) != data:
+        raise ValueError("it is not written as voters are")
+    return voters
+
+
 def dump_results(facts: Facts) -> bytes:
     """Write the results that follow from the log."""
     event, places = facts.event, podium(facts)
@@ -160,6 +226,9 @@ def dump_results(facts: Facts) -> bytes:
             "state": event.state,
             "rules": event.rules,
             "nonce": facts.nonce,
+            "admission": event.admission,
+            "seeding": event.seeding,
+            "heats": [[entry.id, entry.heat_place] for entry in facts.entries.values() if entry.heat_place is not None],
             "draw": {"word": event.draw_word, "digest": event.draw_digest, "seeds": facts.seeds()},
             "entries": {entry.id: [entry.state, entry.verdict] for entry in facts.entries.values()},
             "matches": [{name: getattr(match, name) for name in fields} for match in facts.matches.values()],

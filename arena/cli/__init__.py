@@ -6,7 +6,22 @@ from typing import Any
 
 import click
 
-from arena.cli import audit, backup, bracket, demo, entry, event, export, init, match, plan, serve, verify
+from arena.cli import (
+    audit,
+    backup,
+    bracket,
+    demo,
+    entry,
+    event,
+    export,
+    heats,
+    init,
+    match,
+    plan,
+    serve,
+    tickets,
+    verify,
+)
 from trainer.verse.text import sanitize_lines
 
 
@@ -44,7 +59,9 @@ for command in (
     serve.serve,
     serve.worker,
     event.event,
+    tickets.tickets,
     entry.entry,
+    heats.heats,
     bracket.bracket,
     match.match,
     backup.backup,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from arena.cli.options import confirm, with_event, yes_option
-from arena.cli.text import clock_lines, echo_lines, event_lines, limit_lines, state_lines
+from arena.cli.text import admission_lines, clock_lines, echo_lines, event_lines, limit_lines, state_lines
 from trainer.verse.text import pluralize, sanitize
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ minutes_type = click.FloatRange(0, MAX_MINUTES, min_open=True)
 
 @click.group()
 def event() -> None:
-    """Show, open, close, limit, tidy and publish the event.
+    """Show, open, close, limit, tidy and publish the event, and choose who votes.
 
     \b
     Example:
@@ -112,6 +112,34 @@ def set_limits(ctx: EventContext, entries: int | None, check_seconds: float | No
             ctx.db, max_entries=entries, check_seconds=check_seconds, check_memory=memory, now=ctx.clock()
         )
     echo_lines(limit_lines(view))
+
+
+@event.command("admission")
+@click.argument("mode", required=False, type=click.Choice(["tickets", "pin", "open"]))
+@with_event
+def set_admission(ctx: EventContext, mode: str | None) -> None:
+    """Show or choose who may vote, before the first match is opened.
+
+    \b
+    tickets  One vote a card: `arena tickets` prints cards. A card enters one verse, too.
+    pin      Whoever types the PIN that the stage shows; it changes every minute.
+    open     Everybody, one vote a browser. A private window is another browser.
+
+    \b
+    Example:
+      arena event admission tickets
+    """
+    from arena.services import events, queries, voters
+
+    if mode is None:
+        view = events.current_event(ctx.db)
+    else:
+        view = voters.set_admission(ctx.db, mode, seen=queries.latest_record(ctx.db), now=ctx.clock())
+    echo_lines(admission_lines(view))
+    if view.admission == "pin":
+        from arena.web.cookies import stage_address
+
+        click.echo(f"the stage with the PIN: {stage_address(ctx.settings, 'pin', ctx.settings.local_url)}")
 
 
 @event.command("tidy")

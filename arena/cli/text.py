@@ -11,7 +11,17 @@ import click
 from trainer.verse.text import pluralize, sanitize
 
 if TYPE_CHECKING:
-    from arena.services.schemas import ConsoleEntry, ConsoleView, EventView, MatchResult, MatchView, Side, VotingPlan
+    from arena.services.schemas import (
+        ConsoleEntry,
+        ConsoleView,
+        EventView,
+        HeatsView,
+        MatchResult,
+        MatchView,
+        Side,
+        TicketCounts,
+        VotingPlan,
+    )
     from arena.verification.report import Report, Token
 
 VERDICT_COLORS = {"PASS": "green", "FAIL": "red", "UNDECIDED": "yellow", "MALFORMED": "red", "ERROR": "magenta"}
@@ -81,6 +91,9 @@ def event_lines(view: ConsoleView) -> Iterator[str]:
     yield from _time_lines(view.event)
     counts = [f"{count} {state}" for state, count in view.counts.items() if count]
     yield "entries: " + (", ".join(counts) or "none")
+    yield from admission_lines(view.event)
+    if any(vars(view.tickets).values()):
+        yield from ticket_lines(view.tickets)
     if view.matches:
         played = [match for match in view.matches if match.decided_by != "bye"]
         yield f"matches: {sum(match.state == 'closed' for match in played)} of {len(played)} closed"
@@ -103,18 +116,33 @@ def state_lines(view: EventView) -> Iterator[str]:
 def entry_lines(entries: Sequence[ConsoleEntry]) -> Iterator[str]:
     """Write every entry: a line with its facts and its first line, and one with the reason of an unusual state."""
     for entry in entries:
-        poem = entry.prompt + entry.text
-        first_line = next((line for line in poem.splitlines() if line.strip()), "")
         duplicate = "  (another owner has entered the same verse)" if entry.duplicates else ""
         author = printable(entry.name)
         duplicate += "  (another owner's name looks the same)" if entry.alike else ""
         owner, claimed = short_id(entry.owner), _clock(entry.claimed_at)
-        verse = f"{author}: {printable(first_line)}{duplicate}"
+        verse = f"{author}: {printable(first_line(entry.prompt + entry.text))}{duplicate}"
         yield f"{short_id(entry.entry)}  {entry.state:<12} {claimed}  owner {owner}  {verse}"
         if entry.state not in ("verified", "waiting", "verifying"):
             yield f"{'':<{SHORT_ID}}  {'':<12} {printable(entry.reason)}"
     if not entries:
         yield "no entries yet"
+
+
+ADMISSIONS = {
+    "tickets": "voting by ticket: one vote a card",
+    "pin": "voting by the room's PIN: one vote a browser",
+    "open": "open voting: one vote a browser",
+}
+
+
+def admission_lines(view: EventView) -> Iterator[str]:
+    """Write who may vote."""
+    yield ADMISSIONS[view.admission]
+
+
+def ticket_lines(counts: TicketCounts) -> Iterator[str]:
+    """Write how many cards there are."""
+    yield f"{pluralize(counts.valid, 'valid card')}, {counts.spare} spare, {counts.void} void"
 
 
 def limit_lines(view: EventView) -> Iterator[str]:
@@ -165,6 +193,35 @@ def plan_lines(plan: VotingPlan, match_seconds: float) -> Iterator[str]:
     else:
         yield "They do not fit into the time: votes would be too short to read two verses."
     yield f"With votes of {match_seconds:g} s, {plan.fitting_entries} verses fit."
+
+
+def heats_lines(view: HeatsView) -> Iterator[str]:
+    """Write how many judgements there are, and whether it is clear who goes on."""
+    yield f"the heats are {view.state}" if view.state != "none" else "there are no heats: `arena heats open` opens them"
+    voters = pluralize(view.voters, "person", "people")
+    each = f"{view.least}" if view.least == view.most else f"{view.least} to {view.most}"
+    yield f"{pluralize(view.judgements, 'judgement')} by {voters}, {each} of each of {view.entries} verses"
+    for cut in view.cuts:
+        if cut.clear:
+            clear = "it is clear who goes on"
+        elif cut.needed is not None and view.judgements:
+            clear = f"not clear yet who goes on; about {cut.needed:,} more judgements would tell"
+        else:
+            clear = "not clear who goes on: the verses at the cut are about equal"
+        yield f"{cut.places} places: {clear}"
+
+
+def ranking_lines(view: HeatsView) -> Iterator[str]:
+    """Write the ranking: how often each verse is preferred to an average one, with its interval."""
+    for verse in view.ranking:
+        share = f"{100 * verse.share:.0f} % ({100 * verse.low:.0f} to {100 * verse.high:.0f})"
+        words = printable(first_line(verse.prompt + verse.text))
+        yield f"{verse.place:>5}. {short_id(verse.entry)}  {share:<16} {words}"
+
+
+def first_line(poem: str) -> str:
+    """Return the first line of a poem that is not empty."""
+    return next((line for line in poem.splitlines() if line.strip()), "")
 
 
 # The bracket and its matches

@@ -142,6 +142,33 @@ def ballots_digest(salt: str, match: str, poll: int, poll_round: int, ballots: I
     return salted(salt, "ballots", match, poll, poll_round, [list(ballot) for ballot in sorted(ballots)])
 
 
+def judgements_digest(salt: str, judgements: Iterable[tuple[str, str, str, str]]) -> str:
+    """Compute the digest of all judgements of the heats, by which nobody can change one later.
+
+    Args:
+        salt: of the log.
+        judgements: voter id, both entries, the lesser id first, and choice ("upper" or "lower") of each.
+    """
+    return salted(salt, "heats", [list(judgement) for judgement in sorted(judgements)])
+
+
+def coauthors_digest(salt: str, entry: str, owners: Iterable[str]) -> str | None:
+    """Compute the digest of the further authors of an entry; None if there are none.
+
+    Args:
+        salt: of the log.
+        entry: id.
+        owners: their ids.
+    """
+    listed = sorted(owners)
+    return salted(salt, "coauthors", entry, listed) if listed else None
+
+
+def ticket_key(secret: str, number: int) -> str:
+    """Derive the key of a card's private digests from the event's secret. It is never published."""
+    return salted(secret, "verse-ticket-key-1", number)
+
+
 def compute_entry_id(owner: str, claim: str) -> str:
     """Compute an entry's id: 32 hexadecimal digits of SHA-256("verse-entry-id-1" | owner | claim digest).
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from arena.rules.chain import ballots_digest
-from arena.rules.facts import Ballots, Facts
+from arena.rules.chain import ballots_digest, judgements_digest
+from arena.rules.facts import Ballots, Facts, Judgements
+from arena.rules.ranking import Ranked, rank
 from arena.rules.tally import Tally
+from arena.rules.voters import voters_digest
 
 MAX_VALUE = 80  # characters of a value in a difference
 
@@ -34,6 +36,7 @@ def compare(log: Facts, found: Facts) -> Iterator[Difference]:
         ("entry", log.entries, found.entries),
         ("check", log.attempts, found.attempts),
         ("match", log.matches, found.matches),
+        ("card", log.tickets, found.tickets),
     ):
         yield from _rows(what, mine, theirs)
 
@@ -58,6 +61,55 @@ def compare_ballots(log: Facts, ballots: Ballots, salt: str) -> Iterator[Differe
             yield Difference(subject, "digest of all votes", _show(counted.digest), "another")
     for key in sorted(set(ballots) - log.opened):
         yield Difference(name_of_round(*key), "votes", "that there was no such vote", f"{len(ballots[key])} of them")
+
+
+def compare_voters(log: Facts, voters: Mapping[int, Sequence[str]], voted: Iterable[str]) -> Iterator[Difference]:
+    """Compare the voters to whom cards were issued with the log, and those who voted with them.
+
+    Args:
+        log: what the log gives.
+        voters: the ids of each batch of cards.
+        voted: ids of all who have voted or judged.
+    """
+    for batch in sorted(log.voters.keys() | voters.keys()):
+        if batch not in log.voters or voters_digest(voters.get(batch, ())) != log.voters[batch]:
+            yield Difference(f"cards of batch {batch}", "voters", "those that it committed to", "others")
+    if log.event.admission == "tickets":
+        known = {voter for batch in log.voters for voter in voters.get(batch, ())}
+        for voter in sorted(set(voted) - known):
+            yield Difference(f"voter {voter}", "ticket", "one for each voter", "a vote without a ticket")
+
+
+def compare_judgements(log: Facts, judgements: Judgements, salt: str) -> Iterator[Difference]:
+    """Compare the judgements of closed heats with their digest, and the places with the ranking that they give.
+
+    Args:
+        log: what the log gives.
+        judgements: all that were found.
+        salt: of the log.
+    """
+    if log.judged is None or log.event.heats != "closed":
+        return
+    if len(judgements) != log.judged.count:
+        yield Difference("the heats", "judgements", str(log.judged.count), str(len(judgements)))
+    if judgements_digest(salt, judgements) != log.judged.digest:
+        yield Difference("the heats", "digest of all judgements", _show(log.judged.digest), "another")
+    ranked = [entry.id for entry in log.entries.values() if entry.heat_place is not None]
+    for verse in ranking_of(ranked, judgements):
+        place = log.entries[verse.entry].heat_place
+        if verse.place != place:
+            yield Difference(f"entry {verse.entry}", "heat_place", _show(place), f"{verse.place} by the judgements")
+
+
+def ranking_of(entries: Sequence[str], judgements: Judgements) -> Sequence[Ranked]:
+    """Rank verses by judgements.
+
+    Args:
+        entries: ids of those that were ranked.
+        judgements: voter id, both entries and choice of each.
+    """
+    counts = Counter((upper, lower) if choice == "upper" else (lower, upper) for _, upper, lower, choice in judgements)
+    return rank(entries, counts).ranked
 
 
 def name_of_round(match: str, poll: int, poll_round: int) -> str:

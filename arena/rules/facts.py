@@ -31,6 +31,9 @@ class EventFacts:
     draw_salt_digest: str = ""  # of the salt that was fixed when submissions opened
     draw_digest: str = ""
     epoch: int = 0
+    admission: str = "open"
+    heats: str = "none"
+    seeding: str = "lot"
     salt_digest: str = ""  # commitment of the log's salt
     nonce_digest: str = ""  # commitment of the nonce
 
@@ -52,6 +55,20 @@ class EntryFacts:
     attempt: int = 0
     verdict: str | None = None
     seed: int | None = None
+    heat_place: int | None = None
+    coauthors: str | None = None  # digest of their ids
+
+
+@dataclass
+class TicketFacts:
+    """A card."""
+
+    number: int
+    batch: int
+    state: str
+    id: str  # digests
+    owner_id: str
+    votes_from: float | None = None
 
 
 @dataclass
@@ -101,6 +118,14 @@ class CountedRound:
     digest: str  # of its ballots
 
 
+@dataclass(frozen=True)
+class CountedJudgements:
+    """The judgements of the heats, as they were counted."""
+
+    count: int
+    digest: str
+
+
 @dataclass
 class Facts:
     """Everything that follows from the log."""
@@ -109,6 +134,9 @@ class Facts:
     entries: dict[str, EntryFacts] = field(default_factory=dict)
     attempts: dict[AttemptKey, AttemptFacts] = field(default_factory=dict)
     matches: dict[str, MatchFacts] = field(default_factory=dict)
+    tickets: dict[str, TicketFacts] = field(default_factory=dict)  # by number
+    voters: dict[int, str] = field(default_factory=dict)  # digest of the voters of each batch of cards
+    judged: CountedJudgements | None = None  # in the heats
     counted: dict[RoundKey, CountedRound] = field(default_factory=dict)
     opened: set[RoundKey] = field(default_factory=set)  # rounds in which people could vote
     receipt_key: str | None = None  # public key that signs receipts
@@ -125,4 +153,5 @@ class Facts:
         return [entry for entry in self.seeds() if self.entries[entry].state == "disqualified"]
 
 
+Judgements = Sequence[tuple[str, str, str, str]]  # voter id, both entries and choice of each
 Ballots = Mapping[RoundKey, Sequence[tuple[str, str, int]]]  # voter id, choice and minute of each vote of a round

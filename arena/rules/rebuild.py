@@ -14,8 +14,8 @@ from typing import Any
 from arena.rules.bracket import THIRD, Standing, build_bracket
 from arena.rules.chain import Record, commitment
 from arena.rules.draw import draw_digest, draw_seeds, salt_digest
-from arena.rules.facts import AttemptFacts, CountedRound, EntryFacts, Facts, MatchFacts
-from arena.rules.lifecycle import LIVE, UNDECIDED, Action, EventState, check_transition
+from arena.rules.facts import AttemptFacts, CountedJudgements, CountedRound, EntryFacts, Facts, MatchFacts, TicketFacts
+from arena.rules.lifecycle import ADMISSIONS, LIVE, UNDECIDED, Action, EventState, check_transition
 from arena.rules.play import count_round, is_final_closed, open_poll, settle_rows, undo_poll
 from arena.rules.results import Podium, podium_of
 from arena.rules.tally import Tally, outcome
@@ -179,7 +179,72 @@ def _nothing(state: Rebuild, at: float, data: Data) -> None:
     """Change nothing that an audit compares."""
 
 
+def _admission_set(state: Rebuild, at: float, data: Data) -> None:
+    state.move(Action.SET_ADMISSION, state.facts.event.state)  # type: ignore[arg-type]
+    if state.facts.counted or data["admission"] not in ADMISSIONS:
+        raise ValueError("changes who may vote after votes were counted, or to what there is not")
+    state.facts.event.admission = data["admission"]
+
+
+# Tickets
+
+
+def _tickets_issued(state: Rebuild, at: float, data: Data) -> None:
+    facts, count = state.facts, data["valid"] + data["spare"]
+    if data["first"] != len(facts.tickets) + 1 or data["batch"] in facts.voters:
+        raise ValueError("issues cards that there are already")
+    if not len(data["ids"]) == len(data["owners"]) == count:
+        raise ValueError("commits to another number of cards")
+    facts.voters[data["batch"]] = data["voters"]
+    for place, (card, owner) in enumerate(zip(data["ids"], data["owners"], strict=True)):
+        number = data["first"] + place
+        kind = "valid" if place < data["valid"] else "spare"
+        facts.tickets[str(number)] = TicketFacts(number, data["batch"], kind, card, owner)
+
+
+def _tickets_become(to: str, sources: tuple[str, ...], state: Rebuild, at: float, data: Data) -> None:
+    for number in data["numbers"]:
+        _expect_card(state, number, *sources).state = to
+
+
+def _ticket_replaced(state: Rebuild, at: float, data: Data) -> None:
+    lost, new = _expect_card(state, data["number"], "valid"), _expect_card(state, data["by"], "spare")
+    lost.state, new.state, new.votes_from, new.owner_id = "void", "valid", at, data["owner"]
+
+
+def _expect_card(state: Rebuild, number: int, *states: str) -> TicketFacts:
+    card = state.facts.tickets[str(number)]
+    if card.state not in states:
+        raise ValueError(f"is about card {number}, which is {card.state}")
+    return card
+
+
+# The heats
+
+
+def _heats_opened(state: Rebuild, at: float, data: Data) -> None:
+    state.move(Action.OPEN_HEATS, state.facts.event.state)  # type: ignore[arg-type]
+    state.facts.event.heats = "open"
+
+
+def _heats_closed(state: Rebuild, at: float, data: Data) -> None:
+    state.move(Action.CLOSE_HEATS, state.facts.event.state)  # type: ignore[arg-type]
+    facts = state.facts
+    if facts.event.heats != "open":
+        raise ValueError("closes heats that are not open")
+    facts.event.heats = "closed"
+    facts.judged = CountedJudgements(data["count"], data["judgements"])
+    for entry in facts.entries.values():
+        entry.heat_place = None
+    for entry_id, place in data["ranking"]:
+        facts.entries[entry_id].heat_place = place
+
+
 # Entries
+
+
+def _coauthors_added(state: Rebuild, at: float, data: Data) -> None:
+    state.facts.entries[data["entry"]].coauthors = data["coauthors"]
 
 
 def _claimed(state: Rebuild, at: float, data: Data) -> None:
@@ -191,7 +256,8 @@ def _claimed(state: Rebuild, at: float, data: Data) -> None:
     digests = {key: data[key] for key in ("claim", "name", "verse", "contents", "bundle")}
     entries[name] = EntryFacts(name, claimed_at=at, **digests)
     if earlier is not None:
-        entries[name].attempt = earlier.attempt
+        entries[name].attempt, entries[name].coauthors = earlier.attempt, earlier.coauthors
+        entries[name].heat_place = earlier.heat_place
     if data["bundle"] is not None:
         entries[name].state = "waiting"
 
@@ -291,7 +357,12 @@ def _drawn(state: Rebuild, at: float, data: Data) -> None:
         raise ValueError("has another word than the room gave")
     taking_part = [entry.id for entry in facts.entries.values() if entry.state == "verified"]
     event.draw_digest = draw_digest(data["draw_salt"], data["draw_word"], taking_part)
-    if data["entries"] != draw_seeds(event.draw_digest, taking_part):
+    order = draw_seeds(event.draw_digest, taking_part)
+    event.seeding = data.get("seeding", "lot")
+    if event.seeding == "heats":
+        order.sort(key=lambda entry: facts.entries[entry].heat_place or 0)  # the lot orders equal ones
+    drawn = [*data["entries"], *data.get("others", [])]
+    if drawn != order if event.seeding in ("lot", "heats") else sorted(drawn) != sorted(order):
         raise ValueError("has another order than salt, word and the verified entries give")
     event.draw_word, event.drawn_at = data["draw_word"], at
     state.move(Action.DRAW_BRACKET, "drawn")
@@ -299,7 +370,7 @@ def _drawn(state: Rebuild, at: float, data: Data) -> None:
         facts.entries[entry].seed = number
     facts.matches = {
         match.id: MatchFacts(match.id, position, match.round, match.slot, match.kind)
-        for position, match in enumerate(build_bracket(len(taking_part)), start=1)
+        for position, match in enumerate(build_bracket(len(data["entries"])), start=1)
     }
     state.unsettled = (Action.DRAW_BRACKET, at)
 
@@ -313,7 +384,8 @@ def _draw_undone(state: Rebuild, at: float, data: Data) -> None:
     state.facts.counted.clear()
     for entry in state.facts.entries.values():
         entry.seed = None
-    state.facts.event.drawn_at, state.facts.event.draw_digest = None, ""
+    event = state.facts.event
+    event.drawn_at, event.draw_digest, event.seeding = None, "", "lot"
 
 
 def _match_opened(state: Rebuild, at: float, data: Data) -> None:
@@ -386,6 +458,14 @@ CHANGES: Mapping[str, Change] = {
     "clock-differs": _nothing,
     "clock-set": _clock_set,
     "address-set": _nothing,  # where the pages are
+    "admission-set": _admission_set,
+    "tickets-issued": _tickets_issued,
+    "tickets-activated": partial(_tickets_become, "valid", ("spare",)),
+    "tickets-voided": partial(_tickets_become, "void", ("valid", "spare")),
+    "ticket-replaced": _ticket_replaced,
+    "heats-opened": _heats_opened,
+    "heats-closed": _heats_closed,
+    "coauthors-added": _coauthors_added,
     "published": _published,
     "claim-taken": _claimed,
     "entry-renamed": _renamed,

@@ -16,6 +16,7 @@ from arena.audit.page import Check, Page
 from arena.errors import TablesDiffer
 from arena.rules.chain import (
     bundle_digest,
+    coauthors_digest,
     commitment,
     compute_entry_id,
     entry_key,
@@ -25,19 +26,21 @@ from arena.rules.chain import (
     nonce,
     reason_digest,
 )
-from arena.rules.comparison import Difference, compare, compare_ballots
+from arena.rules.comparison import Difference, compare, compare_ballots, compare_judgements, compare_voters, ranking_of
 from arena.rules.draw import left_side, salt_digest
-from arena.rules.facts import AttemptFacts, Ballots, EntryFacts, EventFacts, Facts, MatchFacts
+from arena.rules.facts import AttemptFacts, Ballots, EntryFacts, EventFacts, Facts, Judgements, MatchFacts, TicketFacts
 from arena.rules.rebuild import Impossible, rebuild
-from arena.services.digests import digest_of_report, digests_of_claim
+from arena.services.digests import digest_of_report, digests_of_card, digests_of_claim
 from arena.services.events import rules_of, the_event
+from arena.services.judgements import read_judgements
 from arena.services.log import head, read_records
 from arena.services.voting import minute_of
 from arena.store.bundles import BundleStore
-from arena.store.schema import Entry, Event, Match, Owner, Verification, Vote
+from arena.store.schema import CoAuthor, Entry, Event, IssuedVoter, Match, Owner, Ticket, Verification, Vote
 from arena.store.unit_of_work import Database
 from trainer.verse.text import pluralize
 
+ROUNDING = 1e-6  # by which the strengths of a ranking may differ between machines
 NOT_FACTS = {
     "events.id": "the one row",
     "events.address": "where the pages are",
@@ -54,6 +57,12 @@ NOT_FACTS = {
     "entries.failures": "when a check is tried again",
     "verifications.id": "a number of the database",
     "verifications.worker": "who checked it",
+    "entries.dealt": "a counter for the next pairs",
+    "pin_voters.voter_id": "the log does not have who typed the PIN",
+    "pin_voters.admitted_at": "the log does not have who typed the PIN",
+    "judgements.id": "a number of the database",
+    "judgements.dealt_at": "decides nothing",
+    "judgements.judged_at": "decides nothing",
     "votes.id": "a number of the database",
     "votes.changes": "a counter for a limit",
     "log.number": "the log itself",
@@ -147,6 +156,11 @@ def find_differences(session: Session, facts: Facts) -> Iterator[Difference]:
         if len(held) > 1:
             yield Difference(f"owner {owner}", "verses", "one that takes part", f"{len(held)}")
     yield from compare_ballots(facts, read_ballots(session), log_salt(event.salt))
+    judgements = read_judgements(session)
+    voted = {*session.scalars(select(Vote.voter_id)), *(judgement[0] for judgement in judgements)}
+    yield from compare_voters(facts, read_voters(session), voted)
+    yield from compare_judgements(facts, judgements, log_salt(event.salt))
+    yield from _compare_strengths(session, facts, judgements)
     for vote in session.scalars(select(Vote).order_by(Vote.id)):
         if vote.shown_left != left_side(vote.voter_id, vote.match_id):
             yield Difference(f"vote {vote.id} on {vote.match_id}", "shown_left", "the other side", vote.shown_left)
@@ -169,10 +183,16 @@ def read_facts(session: Session, event: Event) -> Facts:
             draw_salt_digest=salt_digest(event.draw_salt) if event.draw_salt else "",
             draw_digest=event.draw_digest,
             epoch=event.epoch,
+            admission=event.admission,
+            heats=event.heats,
+            seeding=event.seeding,
             salt_digest=commitment(log_salt(secret)),
             nonce_digest=commitment(nonce(secret)),
         )
     )
+    coauthors = defaultdict(list)
+    for entry_id, owner_id in session.execute(select(CoAuthor.entry_id, CoAuthor.owner_id)):
+        coauthors[entry_id].append(owner_id)
     for entry in session.scalars(select(Entry)):
         found.entries[entry.id] = EntryFacts(
             id=entry.id,
@@ -184,6 +204,8 @@ def read_facts(session: Session, event: Event) -> Facts:
             attempt=entry.attempt,
             verdict=entry.verdict,
             seed=entry.seed,
+            heat_place=entry.heat_place,
+            coauthors=coauthors_digest(log_salt(secret), entry.id, coauthors[entry.id]),
         )
     for row in session.scalars(select(Verification)):
         report = None if row.report is None else digest_of_report(log_salt(secret), row.entry_id, row.report)
@@ -194,10 +216,35 @@ def read_facts(session: Session, event: Event) -> Facts:
             row.verdict,
             report,
         )
+    for ticket in session.scalars(select(Ticket)):
+        card, owner = digests_of_card(secret, ticket.number, ticket.id, ticket.owner_id)
+        values = (ticket.number, ticket.batch, ticket.state, card, owner, ticket.votes_from)
+        found.tickets[str(ticket.number)] = TicketFacts(*values)
     names = MatchFacts.__dataclass_fields__
     for match in session.scalars(select(Match)):
         found.matches[match.id] = MatchFacts(**{name: getattr(match, name) for name in names})
     return found
+
+
+def read_voters(session: Session) -> dict[int, list[str]]:
+    """Read the ids of the voters to whom cards were issued, by batch."""
+    voters = defaultdict(list)
+    for batch, voter in session.execute(select(IssuedVoter.batch, IssuedVoter.voter_id)):
+        voters[batch].append(voter)
+    return voters
+
+
+def _compare_strengths(session: Session, facts: Facts, judgements: Judgements) -> Iterator[Difference]:
+    """Compare what the ranking says of each verse, but for what rounding may change."""
+    if facts.event.heats == "open":
+        return
+    ranked = [entry.id for entry in facts.entries.values() if entry.heat_place is not None]
+    places = {verse.entry: verse for verse in ranking_of(ranked, judgements)}
+    for row in session.scalars(select(Entry).order_by(Entry.id)):
+        for name in ("strength", "low", "high", "judgements"):
+            mine, theirs = getattr(places.get(row.id), name, None), getattr(row, f"heat_{name}")
+            if mine != theirs and (mine is None or theirs is None or abs(mine - theirs) > ROUNDING):
+                yield Difference(f"entry {row.id}", f"heat_{name}", f"{mine}", f"{theirs}")
 
 
 def read_ballots(session: Session) -> Ballots:

@@ -8,7 +8,16 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from arena.rules.chain import bundle_digest, entry_key, log_salt, name_digest, reason_digest, salted, verse_digest
+from arena.rules.chain import (
+    bundle_digest,
+    entry_key,
+    log_salt,
+    name_digest,
+    reason_digest,
+    salted,
+    ticket_key,
+    verse_digest,
+)
 from arena.store.schema import Entry, Event
 
 
@@ -60,6 +69,19 @@ def digest_of_report(salt: str, entry_id: str, report: dict[str, Any]) -> str:
         report: its fields, which may hold any number and any text.
     """
     return salted(salt, "report", entry_id, json.dumps(report, sort_keys=True))
+
+
+def digests_of_card(secret: str, number: int, card: str, owner: str) -> tuple[str, str]:
+    """Compute the digests of a card's id and of its owner, which nobody can connect with the number.
+
+    Args:
+        secret: the event's.
+        number: of the card.
+        card: its id.
+        owner: id of the owner of its entries.
+    """
+    key = ticket_key(secret, number)
+    return salted(key, "card", card), salted(key, "owner", owner)
 
 
 def secret_of_event(session: Session) -> str:

@@ -15,9 +15,10 @@ from arena.errors import BundlesMissing, NotPublished
 from arena.rules.chain import Record, entry_key
 from arena.rules.facts import Facts
 from arena.rules.rebuild import rebuild
-from arena.services.audit import check_tables, read_ballots
+from arena.services.audit import check_tables, read_ballots, read_voters
 from arena.services.claims import make_receipt
 from arena.services.events import the_event
+from arena.services.judgements import read_judgements
 from arena.services.log import read_records, verify_chain
 from arena.services.receipts import public_key_of, sign
 from arena.services.schemas import ExportReport
@@ -59,11 +60,15 @@ def export_event(
         facts = rebuild(records)
         entries = _published_entries(session, facts, event.salt, key)
         ballots = read_ballots(session)
+        judgements = read_judgements(session) if event.heats == "closed" else []
+        voters = read_voters(session)
     texts = [
         (contents.README, contents.README_TEXT),
         (contents.LOG, contents.dump_log(records)),
         (contents.ENTRIES, contents.dump_entries(entries)),
         (contents.BALLOTS, contents.dump_ballots({key: ballots.get(key, []) for key in facts.counted})),
+        (contents.JUDGEMENTS, contents.dump_judgements(judgements)),
+        (contents.VOTERS, contents.dump_voters(voters)),
         (contents.RESULTS, contents.dump_results(facts)),
     ]
     listed = [[name, *measure(data)] for name, data in texts]

@@ -11,26 +11,30 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, false, func, or_, select
 from sqlalchemy.orm import Session
 
 from arena.errors import AmbiguousEntry, EntryNotFound
 from arena.rules.bracket import VOTED, Standing, round_title, title_of
-from arena.rules.lifecycle import ENTRY_STATES, UNDECIDED, has_champion, phase_at
+from arena.rules.heats import share_of
+from arena.rules.lifecycle import ENTRY_STATES, UNDECIDED, Action, allows, has_champion, phase_at
 from arena.rules.names import skeleton
 from arena.rules.results import Podium, podium_of
 from arena.rules.timetable import PAUSE_SECONDS, compute_timetable, fitting_entries, fitting_match_seconds
 from arena.services.entries import may_reinstate, reason_of
 from arena.services.events import the_event, view_of
+from arena.services.judgements import judged_count
 from arena.services.log import head
 from arena.services.schemas import (
     ConsoleEntry,
     ConsoleView,
     EntryCounts,
     EntryView,
+    HeatsCounts,
     MatchCounts,
     MatchView,
     OpenMatch,
+    RankedView,
     ResultsView,
     RoundView,
     Side,
@@ -38,8 +42,9 @@ from arena.services.schemas import (
     StageView,
     VotingPlan,
 )
+from arena.services.tickets import count_tickets
 from arena.services.verification import queue_places
-from arena.store.schema import Entry, Event, LogRecord, Match, Vote
+from arena.store.schema import CoAuthor, Entry, Event, Judgement, LogRecord, Match, PinVoter, Vote
 from arena.store.unit_of_work import Database
 from trainer.verse import strictjson
 
@@ -89,9 +94,11 @@ def snapshot(db: Database, *, now: float) -> Snapshot:
             event=event.name,
             state=event.state,
             phase=phase_at(event, now, voting=opened is not None),
+            admission=event.admission,
             closes_at=event.closes_at,
             grace_ends_at=event.grace_ends_at,
             match=match,
+            heats=_heats(session, event),
             last=last,
             next=title_of(following.id, following.round, following.slot, rounds) if following else None,
             entries=EntryCounts(**_counts(session)),
@@ -112,6 +119,8 @@ def stage_view(db: Database, *, now: float) -> StageView:
             event=view_of(bracket_view.event),
             phase=phase_at(bracket_view.event, now, voting=bracket_view.open is not None),
             counts=_counts(session),
+            playing=sum(entry.seed is not None for entry in bracket_view.entries.values()),
+            voters=_voters(session, bracket_view.event),
             open=bracket_view.open,
             last=max(bracket_view.voted, key=lambda match: match.closed_at or 0.0, default=None),
             next=bracket_view.next,
@@ -134,10 +143,12 @@ def results_view(db: Database, *, now: float) -> ResultsView:
         return ResultsView(
             event=view_of(bracket_view.event),
             phase=phase_at(bracket_view.event, now, voting=bracket_view.open is not None),
+            voters=_voters(session, bracket_view.event),
             matches=sorted(closed, key=lambda match: match.closed_at or 0.0, reverse=True),
             champion=bracket_view.champion,
             second=bracket_view.second,
             third=bracket_view.third,
+            heats=_ranking(session, bracket_view),
             log_number=number,
             log_hash=digest,
         )
@@ -157,12 +168,13 @@ def entry_view(db: Database, entry_id: str, *, now: float) -> EntryView:
     with db.reading() as session:
         bracket_view = BracketView.load(session, now)
         entry = session.get(Entry, entry_id)
-        if entry is None or entry.seed is None or entry.bundle is None or not bracket_view.is_done(entry_id):
+        if entry is None or entry.bundle is None or not bracket_view.is_done(entry_id):
             raise EntryNotFound
         return EntryView(
             entry=entry.id,
             name=bracket_view.names[entry_id],
             seed=entry.seed,
+            heat_place=entry.heat_place,
             text=entry.text,
             prompt=entry.prompt,
             bundle=entry.bundle,
@@ -199,6 +211,10 @@ def console_view(db: Database, *, now: float) -> ConsoleView:
                 reading_seconds=bracket_view.event.reading_seconds,
             ),
             voted=session.scalar(select(Vote.match_id).limit(1)) is not None,
+            judgements=judged_count(session),
+            tickets=count_tickets(session),
+            begun=session.scalar(select(Match.id).where(Match.opened_at.is_not(None)).limit(1)) is not None
+            or judged_count(session) > 0,
             log_number=number,
             log_hash=digest,
             recent=[
@@ -236,6 +252,24 @@ def find_entry(db: Database, prefix: str) -> str:
     if len(ids) > 1:
         raise AmbiguousEntry(prefix, len(ids))
     return ids[0]
+
+
+def read_seeds(db: Database, text: str) -> list[str]:
+    """Read seeds by hand: a line for each verse, seed 1 first, with the beginning of its entry's id as first word.
+
+    Args:
+        db: the event's database.
+        text: the lines; what follows the id, empty lines and lines with # make no difference.
+
+    Returns:
+        Whole ids.
+
+    Raises:
+        EntryNotFound: No id begins so.
+        AmbiguousEntry: Several ids begin so.
+    """
+    words = [line.split()[0] for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    return [find_entry(db, word) for word in words]
 
 
 def get_open_match(db: Database, *, now: float) -> MatchView | None:
@@ -293,6 +327,7 @@ class BracketView:
     """The bracket with what is public now."""
 
     event: Event
+    entries: Mapping[str, Any]  # by id: those in the bracket, and all of the heats once there is a champion
     matches: list[MatchView]  # in the order of play
     names: Mapping[str, str]  # public ones: of entries whose last match is closed, but for the disqualified
     podium: Podium
@@ -305,9 +340,9 @@ class BracketView:
         entries = {
             entry.id: entry
             for entry in session.execute(
-                select(Entry.id, Entry.seed, Entry.name, Entry.text, Entry.prompt, Entry.state).where(
-                    Entry.seed.is_not(None)
-                )
+                select(
+                    *(Entry.id, Entry.seed, Entry.heat_place, Entry.name, Entry.text, Entry.prompt, Entry.state)
+                ).where(or_(Entry.seed.is_not(None), _ended_by_heats(event)))
             )
         }
         playing = {side for row in rows if row.state != "closed" for side in (row.upper_id, row.lower_id)}
@@ -357,7 +392,7 @@ class BracketView:
             )
 
         disqualified = {entry.id for entry in entries.values() if entry.state == "disqualified"}
-        return cls(event, [view(row) for row in rows], names, _podium(rows, disqualified))
+        return cls(event, entries, [view(row) for row in rows], names, _podium(rows, disqualified))
 
     def is_done(self, entry_id: str) -> bool:
         """Whether everything about this entry is public."""
@@ -411,6 +446,15 @@ class BracketView:
         return next((side for side in sides if side and side.entry == entry_id), None)
 
 
+def _voters(session: Session, event: Event) -> int | None:
+    """Count who may vote; None: everybody."""
+    if event.admission == "tickets":
+        return count_tickets(session).valid
+    if event.admission == "pin":
+        return session.scalar(select(func.count()).select_from(PinVoter)) or 0
+    return None
+
+
 def _facts_of(session: Session, side: Side | None) -> dict[str, Any] | None:
     return session.scalar(select(Entry.facts).where(Entry.id == side.entry)) if side is not None else None
 
@@ -442,12 +486,56 @@ def _loser(row: Match) -> str | None:
 
 
 def _tell_apart(entries: Sequence[Any]) -> dict[str, str]:
-    """Return names by entry id; those that look the same get the number of their entry in the draw."""
+    """Return names by entry id; those that look the same get the number in the draw, or the place in the heats."""
     looks = Counter(skeleton(entry.name) for entry in entries)
+
+    def apart(entry: Any) -> str:
+        return f"no. {entry.seed}" if entry.seed else f"place {entry.heat_place}"
+
     return {
-        entry.id: entry.name if looks[skeleton(entry.name)] == 1 else f"{entry.name} (no. {entry.seed})"
+        entry.id: entry.name if looks[skeleton(entry.name)] == 1 else f"{entry.name} ({apart(entry)})"
         for entry in entries
     }
+
+
+def _ended_by_heats(event: Event) -> ColumnElement[bool]:
+    """Select the entries that the heats ended, once there is a champion: until then all of them are secret."""
+    if not has_champion(event.state):
+        return false()
+    return (Entry.heat_place.is_not(None)) & (Entry.state == "verified")
+
+
+def _ranking(session: Session, bracket_view: BracketView) -> list[RankedView]:
+    """Return the ranking of the heats with the names that are public, once there is a champion."""
+    if not has_champion(bracket_view.event.state):
+        return []
+    rows = session.scalars(
+        select(Entry)
+        .where(Entry.heat_place.is_not(None), Entry.state == "verified")
+        .order_by(Entry.heat_place, Entry.seed, Entry.id)
+    )
+    return [
+        RankedView(
+            entry=row.id,
+            place=row.heat_place or 0,
+            share=share_of(row.heat_strength or 0.0),
+            low=share_of(row.heat_low or 0.0),
+            high=share_of(row.heat_high or 0.0),
+            judgements=row.heat_judgements or 0,
+            text=row.text,
+            prompt=row.prompt,
+            name=bracket_view.names.get(row.id),
+        )
+        for row in rows
+    ]
+
+
+def _heats(session: Session, event: Event) -> HeatsCounts | None:
+    if event.heats != "open" or not allows(event.state, Action.JUDGE_PAIR):
+        return None
+    counts = select(func.count(), func.count(Judgement.voter_id.distinct())).where(Judgement.choice.is_not(None))
+    judgements, voters = session.execute(counts).one()
+    return HeatsCounts(judgements, voters)
 
 
 def _console_entries(session: Session, event: Event) -> list[ConsoleEntry]:
@@ -460,13 +548,14 @@ def _console_entries(session: Session, event: Event) -> list[ConsoleEntry]:
         if len(others) <= MAX_ALIKE:
             others[row.owner_id] = row.name
     places = queue_places(session)
+    coauthors = dict(session.execute(select(CoAuthor.entry_id, func.count()).group_by(CoAuthor.entry_id)).all())
     return [
         ConsoleEntry(
             entry=row.id,
             owner=row.owner_id,
             name=row.name,
             state=row.state,
-            reason=reason_of(row, places.get(row.id)),
+            reason=reason_of(event, row, places.get(row.id)),
             received=row.received,
             size=row.size,
             place=places.get(row.id),
@@ -480,6 +569,7 @@ def _console_entries(session: Session, event: Event) -> list[ConsoleEntry]:
             duplicates=[duplicate.id for duplicate in by_claim[row.claim_digest] if duplicate.owner_id != row.owner_id],
             alike=[name for owner, name in by_look[skeleton(row.name)].items() if owner != row.owner_id][:MAX_ALIKE],
             may_reinstate=may_reinstate(event, row),
+            coauthors=coauthors.get(row.id, 0),
         )
         for row in rows
     ]

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from arena.errors import ArenaError
+from arena.rules.heats import Cut
 from trainer.verse import strictjson
 
 
@@ -52,6 +54,16 @@ class EventView:
     closed_at: float | None  # when they did
     grace_ends_at: float | None
     draw_word: str | None  # once the room has given it
+    admission: str  # who may vote: tickets, pin or open
+
+
+@dataclass(frozen=True)
+class TicketCounts:
+    """The number of tickets by state."""
+
+    valid: int
+    spare: int  # not handed out yet
+    void: int
 
 
 # Entering
@@ -88,6 +100,7 @@ class EntryStatus:
     verdict: str | None  # PASS, FAIL, UNDECIDED, MALFORMED
     code: str | None  # why it is in this state, for programs
     reason: str  # one plain sentence: what this state means and what to do
+    heat_place: int | None  # in the heats, if the bracket was drawn without it because of that
     text: str  # the verse
     prompt: str
     claimed_at: float
@@ -135,6 +148,7 @@ class Ballot:
     right: BallotSide
     choice: Literal["left", "right"] | None  # this voter's vote so far
     mine: bool  # one of the two is the voter's own: no vote
+    refusal: str | None  # why this voter may not vote, as without a ticket or a PIN where the event wants one
     opens_at: float | None  # while it is read before the vote: when the vote begins
     closes_at: float | None
     open: bool  # votes count now
@@ -150,6 +164,59 @@ class VoteReceipt:
     changed: bool  # an earlier vote was replaced
     cast_at: float
     closes_at: float | None
+
+
+# The heats
+
+
+@dataclass(frozen=True)
+class PairView:
+    """Two verses that a voter judges in the heats."""
+
+    pair: int  # number
+    number: int  # of this voter's judgements, this one included
+    left: BallotSide
+    right: BallotSide
+
+
+@dataclass(frozen=True)
+class HeatsPage:
+    """The heats as one voter sees them."""
+
+    open: bool
+    judged: int  # by this voter
+    pair: PairView | None  # None: none was dealt yet, or all are judged
+    refusal: ArenaError | None  # why this voter may not judge
+
+
+@dataclass(frozen=True)
+class RankedView:
+    """A verse in the ranking of the heats. A share is the probability of being preferred to an average verse."""
+
+    entry: str
+    place: int  # from 1; equal verses share a place
+    share: float
+    low: float  # the share's interval, 95 %
+    high: float
+    judgements: int  # of pairs with it
+    text: str
+    prompt: str
+    name: str | None  # the author, where public
+
+
+@dataclass(frozen=True)
+class HeatsView:
+    """The heats for the organizer."""
+
+    state: str  # none, open, closed
+    entries: int  # verified verses
+    judgements: int
+    voters: int  # who have judged
+    least: int  # judgements of a verse
+    most: int
+    most_of_voter: int  # judgements that one voter may give
+    ranking: list[RankedView]  # as it is now, the strongest first
+    cuts: list[Cut]  # for each number of places that fewer than all have
 
 
 @dataclass(frozen=True)
@@ -206,6 +273,14 @@ class OpenMatch:
 
 
 @dataclass(frozen=True)
+class HeatsCounts:
+    """The heats that are open."""
+
+    judgements: int
+    voters: int  # who have judged
+
+
+@dataclass(frozen=True)
 class EntryCounts:
     """Number of entries by state."""
 
@@ -235,9 +310,11 @@ class Snapshot:
     event: str  # name
     state: str  # draft, open, closed, drawn, champion, published
     phase: str  # before, entering, checking, between, voting, champion, published
+    admission: str  # who may vote: tickets, pin or open
     closes_at: float | None  # seconds since the epoch, when submissions close automatically
     grace_ends_at: float | None  # seconds since the epoch, until when tensors may follow
     match: OpenMatch | None
+    heats: HeatsCounts | None  # while pairs of verses are judged before the draw
     last: str | None  # id of the match decided most recently by a vote
     next: str | None  # title of the next match
     entries: EntryCounts
@@ -351,6 +428,8 @@ class StageView:
     event: EventView
     phase: str  # as in `snapshot`
     counts: dict[str, int]  # entries by state, zeros included
+    playing: int  # entries in the bracket
+    voters: int | None  # who may vote: valid tickets, or those who typed the PIN; None: everybody
     open: MatchView | None
     last: MatchView | None  # the match closed most recently by a vote: for the reveal
     next: MatchView | None  # the first that is ready
@@ -369,10 +448,12 @@ class ResultsView:
 
     event: EventView
     phase: str
+    voters: int | None  # as in `StageView`
     matches: list[MatchView]  # closed ones with two sides, the latest first
     champion: Side | None
     second: Side | None
     third: Side | None
+    heats: list[RankedView]  # the ranking of everybody, once there is a champion; empty without heats
     log_number: int
     log_hash: str
 
@@ -383,7 +464,8 @@ class EntryView:
 
     entry: str
     name: str
-    seed: int
+    seed: int | None  # in the bracket; None: it came to its place in the heats
+    heat_place: int | None
     text: str
     prompt: str
     bundle: str  # SHA-256 of the file
@@ -415,6 +497,7 @@ class ConsoleEntry:
     duplicates: list[str]  # entries of other owners with the same claim
     alike: list[str]  # a few names of other owners that look the same
     may_reinstate: bool  # disqualified, and it can take part again
+    coauthors: int  # further authors, who do not vote on it either
 
 
 @dataclass(frozen=True)
@@ -433,6 +516,9 @@ class ConsoleView:
     third: Side | None
     voting: VotingPlan  # of the entries that are verified now
     voted: bool  # somebody has voted: the draw stays
+    judgements: int  # of pairs, in the heats
+    tickets: TicketCounts
+    begun: bool  # a match was opened or a pair judged: who may vote stays as it is
     log_number: int
     log_hash: str
     recent: list[dict[str, Any]] = field(default_factory=list)  # the latest records: number, at, kind, data

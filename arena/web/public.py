@@ -9,7 +9,7 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.wrappers import Response
 
 from arena.errors import EntryNotFound, MatchClosed, MatchNotFound, MatchNotOpen
-from arena.services import ballots, claims, entries, events, queries, uploads, voting
+from arena.services import ballots, claims, entries, events, queries, uploads, voters, voting
 from arena.services.receipts import key_fingerprint
 from arena.services.schemas import Ballot, EntryStatus, Snapshot, StageView
 from arena.web import security
@@ -38,7 +38,9 @@ def phase_key(state: Snapshot) -> str:
         state.next,
         state.closes_at,
         state.epoch,
+        state.admission,
         state.address,
+        "heats" if state.heats else None,
     ]
     return "|".join("" if part is None else str(int(part) if isinstance(part, float) else part) for part in parts)
 
@@ -55,10 +57,11 @@ def index() -> str:
         ballot = _ballot(state.match.id, secret, now)
         if ballot is not None:
             return render_template("vote.html", ballot=ballot, **common)
+    refusal = None if state.admission == "open" else voters.who_is(ctx.db, secret).refusal
     shown: StageView | None = None
     if state.phase in ("between", "voting", "champion", "published"):
         shown = stage_of(state)
-    return render_template("wait.html", shown=shown, **common)
+    return render_template("wait.html", shown=shown, refusal=refusal, **common)
 
 
 def stage_of(state: Snapshot) -> StageView:

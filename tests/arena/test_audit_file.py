@@ -341,7 +341,7 @@ def test_another_key_is_named(parts: Parts, tmp_path: Path, played: Evening) -> 
     del manifest["signature"]
     other = "1" * 64
     manifest["key"] = public_key_of(other)
-    forged: Parts = [(contents.MANIFEST, contents.dump_manifest(manifest, sign(other, manifest))), *parts[1:6]]
+    forged: Parts = [(contents.MANIFEST, contents.dump_manifest(manifest, sign(other, manifest))), *parts[1:8]]
     page = audit(written(tmp_path / "forged.zip", forged))
     assert "the key is not the one in the first record of the log" in found(page)
 

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from arena.services.bracket import close_match, open_match, undo_match
+from arena.services.bracket import close_match, draw_bracket, open_match, undo_match
 from arena.services.claims import take_claim
 from arena.services.disqualification import disqualify
 from arena.services.events import create_event, open_submissions
+from arena.services.heats import close_heats, deal, get_page, judge, open_heats
 from arena.services.publishing import publish
 from arena.services.queries import get_next_match
 from arena.services.receipts import public_key_of
 from arena.services.schemas import EventRules
+from arena.services.tickets import issue, replace, void
 from arena.store.schema import Entry, Match
 from tests.support.bundles import forged_verse, header_of, verse
-from tests.support.evening import SALT, Evening, secret_of
+from tests.support.evening import SALT, WORD, Evening, secret_of
 
 
 def play_evening(folder: Path) -> Evening:
-    """A new name, a replaced, a refused and a disqualified verse, a tie, a match played again, and a champion."""
+    """Play an evening with names, cards, heats, a disqualification, a tie and a match played again, to its champion."""
     evening = Evening(folder)
     key = public_key_of(evening.key)
     create_event(
@@ -29,9 +31,20 @@ def play_evening(folder: Path) -> Evening:
     evening.author("Poet 4", 5)  # replaces a verse
     evening.enter("Forger", forged_verse(1))
     header, secret = header_of(verse(0)), secret_of("Poet 0")
-    take_claim(evening.db, evening.bundles, evening.spool, header, secret, "Ada", key=evening.key, now=evening.now)
+    others = (secret_of("Coauthor"),)
+    claim = (evening.db, evening.bundles, evening.spool, header, secret, "Ada")
+    take_claim(*claim, authors=others, key=evening.key, now=evening.now)
+    issue(evening.db, 3, 2, now=evening.now)
+    void(evening.db, [2], now=evening.now)
+    replace(evening.db, 1, now=evening.now)
     evening.verify_all()
-    evening.close_and_draw()
+    open_heats(evening.db, now=evening.now)
+    for judging in ("vera", "willy"):
+        for _ in range(3):
+            judge_left(evening, judging)
+    close_heats(evening.db, now=evening.now)
+    evening.close()
+    draw_bracket(evening.db, word=WORD, seeding="heats", now=evening.now)
     disqualify(evening.db, authors[3].entry, "not written here", now=evening.now)
     first = next_match(evening)
     assert first is not None
@@ -48,6 +61,15 @@ def play_evening(folder: Path) -> Evening:
         evening.decide(match, upper_text(evening, match), voters=5)
     publish(evening.db, now=evening.now)
     return evening
+
+
+def judge_left(evening: Evening, voter: str) -> None:
+    """Judge one pair of the heats."""
+    deal(evening.db, secret_of(voter), now=evening.now)
+    pair = get_page(evening.db, secret_of(voter)).pair
+    assert pair is not None
+    evening.now += 10
+    judge(evening.db, pair.pair, secret_of(voter), "left", now=evening.now)
 
 
 def next_match(evening: Evening) -> str | None:

@@ -18,7 +18,7 @@
   const text = (v) => (v === null || v === undefined ? "" : typeof v === "number" ? String(Math.floor(v)) : String(v));
   const keyOf = (s) => { // as phase_key in public.py
     const m = s.match || {};
-    return [s.phase, m.id, m.poll_round, m.opens_at, m.closes_at, s.last, s.matches.closed, s.next, s.closes_at, s.epoch, s.address].map(text).join("|");
+    return [s.phase, m.id, m.poll_round, m.opens_at, m.closes_at, s.last, s.matches.closed, s.next, s.closes_at, s.epoch, s.admission, s.address, s.heats ? "heats" : null].map(text).join("|");
   };
   const setClock = () => { skew = Number(main.dataset.now) * 1000 - Date.now(); };
 
@@ -42,7 +42,7 @@
   const busy = () => {
     const active = document.activeElement;
     const typed = (input) => input.type !== "hidden" && (input.value !== input.defaultValue || input.checked !== input.defaultChecked);
-    if ([...main.querySelectorAll("input")].some(typed)) return true;
+    if ([...main.querySelectorAll("input, textarea")].some(typed)) return true;
     if (active && main.contains(active) && /^(INPUT|SELECT|TEXTAREA)$/.test(active.tagName)) return true;
     return main.querySelector("[data-busy]") !== null;
   };
@@ -56,7 +56,7 @@
     const open = [...main.querySelectorAll("details[open][id]")].map((element) => element.id);
     const focusedId = document.activeElement && main.contains(document.activeElement) ? document.activeElement.id : "";
     const hadFocus = main.contains(document.activeElement);
-    const isNew = fresh.dataset.key !== main.dataset.key;
+    const isNew = fresh.dataset.key !== main.dataset.key || fresh.dataset.part !== main.dataset.part;
     const problem = main.querySelector("#problem"); // stays until its link is followed
     if (problem && fresh.dataset.page) fresh.querySelector("h1").after(problem);
     main.replaceWith(fresh);
