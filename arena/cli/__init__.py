@@ -10,6 +10,7 @@ from arena.cli import (
     backup,
     bracket,
     demo,
+    doctor,
     entry,
     event,
     heats,
@@ -52,6 +53,7 @@ def main() -> None:
 for command in (
     verify.verify,
     init.init,
+    doctor.doctor,
     plan.plan,
     serve.serve,
     serve.worker,
