@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, render_template
 
+from arena.services.practice import SAMPLES
 from arena.services.schemas import MatchView, RoundView, StageView
 from arena.web import filters
 from arena.web.context import get_context
@@ -23,15 +24,17 @@ def page() -> str:
     state = ctx.snapshot()
     now = ctx.now
     view = stage_of(state)
-    scene, turn = scene_of(view, now)
+    scene, turn = ("practice", None) if state.practice else scene_of(view, now)
     if scene == "champion":
         size = filters.stage_size(_champion(view), filters.ALONE)
     else:
-        size = filters.stage_size(_texts(view.open if scene == "vote" else view.last))
+        samples = [side.text for side in SAMPLES] if scene == "practice" else None
+        size = filters.stage_size(samples or _texts(view.open if scene == "vote" else view.last))
     address = ctx.settings.base_url
     return render_template(
         "stage.html",
         view=view,
+        samples=SAMPLES,
         scene=scene,
         turn=turn,
         size=size,
@@ -55,12 +58,29 @@ def scene_of(view: StageView, now: float) -> tuple[str, float | None]:
     if view.phase in ("before", "entering", "checking"):
         return "lobby", None
     if view.open is not None:
-        return "vote", None
+        return _voting_scene(view, view.open, now)
     if view.last is not None and view.last.closed_at is not None and now < view.last.closed_at + REVEAL_SECONDS:
         return "reveal", view.last.closed_at + REVEAL_SECONDS
     if view.phase in ("champion", "published") and view.champion is not None:
         return "champion", None
     return "bracket", None
+
+
+def _voting_scene(view: StageView, match: MatchView, now: float) -> tuple[str, float | None]:
+    """Return the scene while matches are open: one, or several that were opened together.
+
+    Args:
+        view: of the stage.
+        match: the one with a second vote, else the first.
+        now: seconds since the epoch.
+    """
+    last = view.last
+    together = len(view.opened) > 1 or (last is not None and last.opened_at == match.opened_at)
+    if match.poll_round or not together:
+        return "vote", None
+    if last is not None and last.opened_at == match.opened_at and now < (last.closed_at or 0.0) + REVEAL_SECONDS:
+        return "reveal", (last.closed_at or 0.0) + REVEAL_SECONDS
+    return "round", None
 
 
 def visible_rounds(view: StageView) -> list[RoundView]:
