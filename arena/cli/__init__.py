@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from arena.cli import backup, bracket, demo, entry, event, heats, init, match, plan, serve, verify
+from arena.cli import backup, bracket, demo, entry, event, heats, init, match, plan, serve, tickets, verify
 from trainer.verse.text import sanitize_lines
 
 
@@ -42,6 +42,7 @@ for command in (
     serve.serve,
     serve.worker,
     event.event,
+    tickets.tickets,
     entry.entry,
     heats.heats,
     bracket.bracket,

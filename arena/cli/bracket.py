@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,9 +60,9 @@ def draw(ctx: EventContext, word: str | None, without_missing: bool, seeding: st
     else:
         chosen = queries.read_seeds(ctx.db, Path(seeding).read_text("utf-8", "replace"))
     service.draw_bracket(
-        ctx.db, word=word, without_missing=without_missing, seeding=chosen, places=places, now=time.time()
+        ctx.db, word=word, without_missing=without_missing, seeding=chosen, places=places, now=ctx.clock()
     )
-    echo_lines(bracket_lines(queries.console_view(ctx.db, now=time.time())))
+    echo_lines(bracket_lines(queries.console_view(ctx.db, now=ctx.clock())))
 
 
 @bracket.command()
@@ -81,7 +80,7 @@ def undo(ctx: EventContext, yes: bool) -> None:
 
     seen = queries.latest_record(ctx.db)
     confirm("Take the draw back?", yes=yes)
-    echo_lines(state_lines(service.undo_draw(ctx.db, seen=seen, now=time.time())))
+    echo_lines(state_lines(service.undo_draw(ctx.db, seen=seen, now=ctx.clock())))
 
 
 @bracket.command()
@@ -95,4 +94,4 @@ def show(ctx: EventContext) -> None:
     """
     from arena.services import queries
 
-    echo_lines(bracket_lines(queries.console_view(ctx.db, now=time.time())))
+    echo_lines(bracket_lines(queries.console_view(ctx.db, now=ctx.clock())))

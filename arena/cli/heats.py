@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import click
@@ -38,7 +37,7 @@ def open_heats(ctx: EventContext) -> None:
     """
     from arena.services import heats as service
 
-    echo_lines(heats_lines(service.open_heats(ctx.db, now=time.time())))
+    echo_lines(heats_lines(service.open_heats(ctx.db, now=ctx.clock())))
 
 
 @heats.command("close")
@@ -52,7 +51,7 @@ def close_heats(ctx: EventContext) -> None:
     """
     from arena.services import heats as service
 
-    view = service.close_heats(ctx.db, now=time.time())
+    view = service.close_heats(ctx.db, now=ctx.clock())
     echo_lines(heats_lines(view))
     echo_lines(ranking_lines(view))
 

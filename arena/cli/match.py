@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import click
@@ -51,15 +50,15 @@ def open_match(ctx: EventContext, match_id: str | None, seconds: float | None, w
     if whole_round:
         if match_id is not None:
             raise click.UsageError("--round opens all matches that are ready: name none")
-        echo_lines(match_line(view) for view in rounds.open_round(ctx.db, seconds=seconds, now=time.time()))
+        echo_lines(match_line(view) for view in rounds.open_round(ctx.db, seconds=seconds, now=ctx.clock()))
         return
 
     if match_id is None:
-        following = queries.get_next_match(ctx.db, now=time.time())
+        following = queries.get_next_match(ctx.db, now=ctx.clock())
         if following is None:
             raise click.ClickException("no match is ready: `arena event show` shows the state of the event")
         match_id = following.id
-    click.echo(match_line(bracket.open_match(ctx.db, match_id, seconds=seconds, now=time.time())))
+    click.echo(match_line(bracket.open_match(ctx.db, match_id, seconds=seconds, now=ctx.clock())))
 
 
 @match.command("close")
@@ -86,12 +85,12 @@ def close_match(ctx: EventContext, match_id: str | None, revote: bool, by_lot: b
     if whole_round:
         if match_id is not None or revote or by_lot:
             raise click.UsageError("--round closes the votes of all open matches: leave the rest out")
-        closed = rounds.close_round(ctx.db, now=time.time())
+        closed = rounds.close_round(ctx.db, now=ctx.clock())
         click.echo(f"no more votes on {pluralize(len(closed), 'match', 'matches')}; they are counted one after another")
         return
 
     match_id = match_id or _open_match(ctx).id
-    result = bracket.close_match(ctx.db, match_id, poll_round=int(revote), by_lot=by_lot, now=time.time())
+    result = bracket.close_match(ctx.db, match_id, poll_round=int(revote), by_lot=by_lot, now=ctx.clock())
     echo_lines(result_lines(result))
     if result.state == "open" and revote > result.poll_round:
         raise click.ClickException(f"{match_id} is in its first vote: `arena match close` closes it")
@@ -99,9 +98,7 @@ def close_match(ctx: EventContext, match_id: str | None, revote: bool, by_lot: b
 
 @match.command("time")
 @click.option("--seconds", type=click.FloatRange(0, 3_600, min_open=True), help="Close it so many seconds from now.")
-@click.option(
-    "--more", type=click.FloatRange(0, 3_600, min_open=True), help="Add so many seconds; to all open matches."
-)
+@click.option("--more", type=click.FloatRange(0, 3_600, min_open=True), help="Add so many seconds.")
 @click.option("--by-hand", is_flag=True, help="Stop the clock: keep it open until `arena match close`.")
 @with_event
 def set_match_time(ctx: EventContext, seconds: float | None, more: float | None, by_hand: bool) -> None:
@@ -119,9 +116,9 @@ def set_match_time(ctx: EventContext, seconds: float | None, more: float | None,
         raise click.UsageError("say one of --seconds, --more and --by-hand")
     if more is not None:
         seen = queries.latest_record(ctx.db)
-        echo_lines(match_line(view) for view in rounds.extend(ctx.db, more, seen=seen, now=time.time()))
+        echo_lines(match_line(view) for view in rounds.extend(ctx.db, more, seen=seen, now=ctx.clock()))
         return
-    seen, opened, now = queries.latest_record(ctx.db), _open_match(ctx), time.time()
+    seen, opened, now = queries.latest_record(ctx.db), _open_match(ctx), ctx.clock()
     closes_at = None if seconds is None else now + seconds
     changed = bracket.set_match_time(
         ctx.db, opened.id, poll_round=opened.poll_round, closes_at=closes_at, seen=seen, now=now
@@ -140,7 +137,7 @@ def pause(ctx: EventContext) -> None:
     """
     from arena.services import rounds
 
-    echo_lines(match_line(view) for view in rounds.pause(ctx.db, now=time.time()))
+    echo_lines(match_line(view) for view in rounds.pause(ctx.db, now=ctx.clock()))
 
 
 @match.command("resume")
@@ -154,7 +151,7 @@ def resume(ctx: EventContext) -> None:
     """
     from arena.services import rounds
 
-    echo_lines(match_line(view) for view in rounds.resume(ctx.db, now=time.time()))
+    echo_lines(match_line(view) for view in rounds.resume(ctx.db, now=ctx.clock()))
 
 
 @match.command("warm-up")
@@ -172,10 +169,10 @@ def warm_up(ctx: EventContext, seconds: float | None, end: bool) -> None:
     from arena.services import practice
 
     if end:
-        votes = practice.close_practice(ctx.db, now=time.time())
+        votes = practice.close_practice(ctx.db, now=ctx.clock())
         click.echo(f"the practice vote is over; {pluralize(votes, 'person', 'people')} voted")
         return
-    practice.open_practice(ctx.db, seconds=seconds, now=time.time())
+    practice.open_practice(ctx.db, seconds=seconds, now=ctx.clock())
     click.echo("a practice vote is open on the stage and the phones")
 
 
@@ -194,7 +191,7 @@ def undo_match(ctx: EventContext, match_id: str, yes: bool) -> None:
 
     seen = queries.latest_record(ctx.db)
     confirm(f"Undo {match_id}, and all results that followed from it?", yes=yes)
-    click.echo(match_line(bracket.undo_match(ctx.db, match_id, seen=seen, now=time.time())))
+    click.echo(match_line(bracket.undo_match(ctx.db, match_id, seen=seen, now=ctx.clock())))
 
 
 def _open_match(ctx: EventContext) -> MatchView:
@@ -205,7 +202,7 @@ def _open_match(ctx: EventContext) -> MatchView:
     """
     from arena.services import queries
 
-    opened = queries.get_open_match(ctx.db, now=time.time())
+    opened = queries.get_open_match(ctx.db, now=ctx.clock())
     if opened is None:
         raise click.ClickException("no match is open: `arena match open` opens the next one")
     return opened

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from arena.errors import BadSide, HeatsNotOpen, JudgedTooSoon, PairGone
+from arena.errors import ArenaError, BadSide, HeatsNotOpen, JudgedTooSoon, PairGone, TicketTooNew
 from arena.rules.draw import left_side
 from arena.rules.heats import LEAST_SECONDS, MAX_JUDGEMENTS, choose_pair, share_of
 from arena.rules.lifecycle import Action, allows
@@ -20,7 +20,7 @@ from arena.services.identity import Identity, identify
 from arena.services.judgements import JUDGED, digest_of_judgements, judged_count, read_ranking
 from arena.services.log import append, require_unchanged
 from arena.services.schemas import BallotSide, HeatsPage, HeatsView, PairView, RankedView
-from arena.store.schema import Entry, Event, Judgement
+from arena.store.schema import CoAuthor, Entry, Event, Judgement
 from arena.store.unit_of_work import Database
 
 HEATS_CHANGES = {  # kinds of log records that change the heats, in words
@@ -114,7 +114,8 @@ def get_page(db: Database, secret: str) -> HeatsPage:
         is_open = _is_open(event)
         judged = judged_count(session, identity.voter_id)
         pair = _dealt(session, identity) if is_open else None
-        return HeatsPage(is_open, judged, _pair_view(session, identity, pair, judged) if pair else None)
+        shown = _pair_view(session, identity, pair, judged) if pair else None
+        return HeatsPage(is_open, judged, shown, _refusal(identity))
 
 
 def deal(db: Database, secret: str, *, now: float) -> None:
@@ -128,12 +129,15 @@ def deal(db: Database, secret: str, *, now: float) -> None:
     Raises:
         BadSecret: The secret has the wrong form.
         HeatsNotOpen: The heats are not open.
+        TicketNeeded, TicketUnknown, TicketVoid, TicketSpare, PinNeeded: The voter is not admitted (`identity`).
+        TicketTooNew: The voter's card replaced another one.
     """
 
     def job(session: Session) -> None:
         identity = identify(session, secret)
         if not _is_open(the_event(session)):
             raise HeatsNotOpen
+        _require_judge(identity)
         if _dealt(session, identity) is None:
             _deal(session, identity, now)
 
@@ -155,6 +159,7 @@ def judge(db: Database, pair: int, secret: str, side: str, *, now: float) -> Non
         BadSide: The side is neither left nor right.
         HeatsNotOpen: The heats are not open.
         JudgedTooSoon: The pair was dealt a moment ago.
+        TicketNeeded, TicketUnknown, TicketVoid, TicketSpare, PinNeeded, TicketTooNew: As in `deal`.
         PairGone: It is not this voter's pair, or one of its verses has left the event.
     """
     if side not in ("left", "right"):
@@ -164,6 +169,7 @@ def judge(db: Database, pair: int, secret: str, side: str, *, now: float) -> Non
         identity = identify(session, secret)
         if not _is_open(the_event(session)):
             raise HeatsNotOpen
+        _require_judge(identity)
         row = session.get(Judgement, pair)
         if row is None or row.voter_id != identity.voter_id:
             raise PairGone
@@ -186,6 +192,17 @@ def _is_open(event: Event) -> bool:
     return event.heats == "open" and allows(event.state, Action.JUDGE_PAIR)
 
 
+def _refusal(identity: Identity) -> ArenaError | None:
+    """Return why somebody may not judge. Who has a new card for a lost one may have judged with that one."""
+    return TicketTooNew() if identity.refusal is None and identity.votes_from is not None else identity.refusal
+
+
+def _require_judge(identity: Identity) -> None:
+    """Check that somebody may judge; raises what `_refusal` returns."""
+    if refusal := _refusal(identity):
+        raise refusal
+
+
 def _dealt(session: Session, identity: Identity) -> Judgement | None:
     """Return the pair that the voter has to judge, if both its verses still take part."""
     row = session.scalars(
@@ -204,7 +221,8 @@ def _deal(session: Session, identity: Identity, now: float) -> None:
     """Deal the next pair to a voter, in place of one whose verses have left."""
     voter = identity.voter_id
     session.execute(delete(Judgement).where(Judgement.voter_id == voter, Judgement.choice.is_(None)))
-    may_judge = (Entry.state == "verified", Entry.owner_id != identity.owner_id)
+    of_owner = select(CoAuthor.entry_id).where(CoAuthor.owner_id == identity.owner_id)
+    may_judge = (Entry.state == "verified", Entry.owner_id != identity.owner_id, Entry.id.not_in(of_owner))
     dealt = {row.id: row.dealt for row in session.execute(select(Entry.id, Entry.dealt).where(*may_judge))}
     own = select(Judgement.upper_id, Judgement.lower_id).where(Judgement.voter_id == voter)
     judged = {(upper, lower) for upper, lower in session.execute(own)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from arena.errors import ArenaError
 from arena.rules.heats import Cut
 from trainer.verse import strictjson
 
@@ -53,6 +54,16 @@ class EventView:
     closed_at: float | None  # when they did
     grace_ends_at: float | None
     draw_word: str | None  # once the room has given it
+    admission: str  # who may vote: tickets, pin or open
+
+
+@dataclass(frozen=True)
+class TicketCounts:
+    """The number of tickets by state."""
+
+    valid: int
+    spare: int  # not handed out yet
+    void: int
 
 
 # Entering
@@ -137,6 +148,7 @@ class Ballot:
     right: BallotSide
     choice: Literal["left", "right"] | None  # this voter's vote so far
     mine: bool  # one of the two is the voter's own: no vote
+    refusal: str | None  # why this voter may not vote, as without a ticket or a PIN where the event wants one
     opens_at: float | None  # while it is read before the vote: when the vote begins
     closes_at: float | None
     paused: bool  # the clock stands; votes count if they counted before
@@ -196,6 +208,7 @@ class HeatsPage:
     open: bool
     judged: int  # by this voter
     pair: PairView | None  # None: none was dealt yet, or all are judged
+    refusal: ArenaError | None  # why this voter may not judge
 
 
 @dataclass(frozen=True)
@@ -314,6 +327,7 @@ class Snapshot:
     event: str  # name
     state: str  # draft, open, closed, drawn, champion, published
     phase: str  # before, entering, checking, between, voting, champion, published
+    admission: str  # who may vote: tickets, pin or open
     closes_at: float | None  # seconds since the epoch, when submissions close automatically
     grace_ends_at: float | None  # seconds since the epoch, until when tensors may follow
     match: OpenMatch | None  # of several, the one with a second vote, else the first
@@ -325,6 +339,7 @@ class Snapshot:
     entries: EntryCounts
     matches: MatchCounts
     champion: str | None  # entry id
+    address: str  # the beginning of links and QR codes; "": as the settings say
     epoch: int  # how often the event was restored from a backup: what phones were told before may be unknown now
     version: int  # number of the latest record of the log; grows with every change but votes
 
@@ -419,6 +434,7 @@ class StageView:
     phase: str  # as in `snapshot`
     counts: dict[str, int]  # entries by state, zeros included
     playing: int  # entries in the bracket
+    voters: int | None  # who may vote: valid tickets, or those who typed the PIN; None: everybody
     open: MatchView | None  # of several, the one with a second vote, else the first
     opened: list[MatchView]  # all that are open
     last: MatchView | None  # the match closed most recently by a vote: for the reveal
@@ -438,6 +454,7 @@ class ResultsView:
 
     event: EventView
     phase: str
+    voters: int | None  # as in `StageView`
     matches: list[MatchView]  # closed ones with two sides, the latest first
     champion: Side | None
     second: Side | None
@@ -486,6 +503,7 @@ class ConsoleEntry:
     duplicates: list[str]  # entries of other owners with the same claim
     alike: list[str]  # a few names of other owners that look the same
     may_reinstate: bool  # disqualified, and it can take part again
+    coauthors: int  # further authors, who do not vote on it either
 
 
 @dataclass(frozen=True)
@@ -508,6 +526,8 @@ class ConsoleView:
     voting: VotingPlan  # of the entries that are verified now
     voted: bool  # somebody has voted: the draw stays
     judgements: int  # of pairs, in the heats
+    tickets: TicketCounts
+    begun: bool  # a match was opened or a pair judged: who may vote stays as it is
     log_number: int
     log_hash: str
     recent: list[dict[str, Any]] = field(default_factory=list)  # the latest records: number, at, kind, data

@@ -15,9 +15,11 @@ from arena.errors import (
     HeatsNotOpen,
     HeatsOpen,
     JudgedTooSoon,
+    MatchesBegun,
     NotRanked,
     PairGone,
     ResultsDiffer,
+    TicketNeeded,
     WrongState,
 )
 from arena.rules.draw import draw_seeds
@@ -25,12 +27,13 @@ from arena.rules.heats import MAX_JUDGEMENTS, choose_pair
 from arena.services.bracket import draw_bracket, undo_draw
 from arena.services.disqualification import disqualify
 from arena.services.entries import entries_of, entry_status, withdraw
-from arena.services.events import publish
+from arena.services.events import publish, the_event
 from arena.services.heats import close_heats, deal, get_heats, get_page, judge, open_heats
 from arena.services.identity import identity_of
 from arena.services.judgements import digest_of_judgements
 from arena.services.queries import console_view, entry_view, latest_record, results_view, snapshot
-from arena.store.schema import Judgement
+from arena.services.voters import set_admission
+from arena.store.schema import CoAuthor, Judgement, Owner
 from tests.support.bundles import verses
 from tests.support.evening import WORD, Evening, secret_of
 
@@ -200,8 +203,6 @@ def test_equal_verses_are_ordered_by_the_lot(six: Six) -> None:
     assert {verse.place for verse in get_heats(evening.db).ranking} == {1}
     draw_bracket(evening.db, word=WORD, seeding="heats", places=4, now=evening.now)
     with evening.db.reading() as session:
-        from arena.services.events import the_event
-
         order = draw_seeds(the_event(session).draw_digest, ids.values())
     seeds = {entry.entry: entry.seed for entry in console_view(evening.db, now=evening.now).entries}
     assert [seeds[entry] for entry in order] == [1, 2, 3, 4, None, None]
@@ -275,3 +276,21 @@ def test_a_judgement_that_somebody_changed_after_the_count_is_found(six: Six) ->
         session.execute(update(Judgement).where(Judgement.voter_id == voter).values(choice="lower"))
     with pytest.raises(ResultsDiffer, match="the heats"):
         publish(evening.db, now=evening.now)
+
+
+def test_who_may_not_vote_may_not_judge_and_a_coauthor_never_judges_the_verse(six: Six) -> None:
+    evening, ids = six
+    own = next(iter(ids.values()))
+    with evening.db.writing() as session:
+        other = identity_of(secret_of("vera")).owner_id
+        session.add(Owner(id=other, created_at=evening.now))
+        session.flush()
+        session.add(CoAuthor(entry_id=own, owner_id=other))
+    assert judge_as(evening, "vera", list(ids), 100) == 10
+    with pytest.raises(MatchesBegun):
+        set_admission(evening.db, "pin", now=evening.now)
+    with evening.db.writing() as session:
+        the_event(session).admission = "tickets"
+    with pytest.raises(TicketNeeded):
+        deal(evening.db, secret_of("new"), now=evening.now)
+    assert isinstance(get_page(evening.db, secret_of("new")).refusal, TicketNeeded)
