@@ -9,8 +9,8 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.wrappers import Response
 
 from arena.errors import EntryNotFound, MatchClosed, MatchNotFound, MatchNotOpen
-from arena.services import claims, entries, events, queries, uploads, voters, voting
-from arena.services.schemas import Ballot, EntryStatus, Snapshot, StageView
+from arena.services import claims, entries, events, practice, queries, uploads, voters, voting
+from arena.services.schemas import Ballot, EntryStatus, RoundItem, Snapshot, StageView
 from arena.web import security
 from arena.web.assets import Asset
 from arena.web.context import get_context
@@ -32,6 +32,9 @@ def phase_key(state: Snapshot) -> str:
         match and match.poll_round,
         match and match.opens_at,
         match and match.closes_at,
+        "paused" if match and match.paused else None,
+        state.round and state.round.matches,
+        "practice" if state.practice else None,
         state.last,
         state.matches.closed,
         state.next,
@@ -52,15 +55,32 @@ def index() -> str:
     state = ctx.snapshot()
     now = ctx.now
     common = {"state": state, "key": phase_key(state), "now": now, "follow": True, "spread": SPREAD_MS}
+    if state.practice is not None and (practised := practice.get_practice(ctx.db, secret, now=now)) is not None:
+        return render_template("practice.html", ballot=practised, **common)
     if state.match is not None:
-        ballot = _ballot(state.match.id, secret, now)
+        opened = voting.get_round(ctx.db, secret, now=now) if state.round else []
+        match = _chosen_match(opened) if opened else state.match.id
+        if match is None:
+            return render_template("round.html", opened=opened, **common)
+        ballot = _ballot(match, secret, now)
         if ballot is not None:
-            return render_template("vote.html", ballot=ballot, **common)
+            return render_template("vote.html", ballot=ballot, opened=opened, **common)
     refusal = None if state.admission == "open" else voters.who_is(ctx.db, secret).refusal
     shown: StageView | None = None
     if state.phase in ("between", "voting", "champion", "published"):
         shown = stage_of(state)
     return render_template("wait.html", shown=shown, refusal=refusal, **common)
+
+
+def _chosen_match(opened: list[RoundItem]) -> str | None:
+    """Return the match to show of those that are open: the one asked for, or the first without a vote.
+
+    Before the vote begins that is the first; None: the list of all.
+    """
+    wanted = request.args.get("match", "")
+    if any(item.match == wanted for item in opened):
+        return wanted
+    return next((item.match for item in opened if item.open and not item.mine and item.choice is None), None)
 
 
 def stage_of(state: Snapshot) -> StageView:
@@ -91,6 +111,14 @@ def vote() -> Response:
         int(poll_round) if poll_round in ("0", "1") else -1,
         now=get_context().now,
     )
+    return _see_other("public.index")
+
+
+@pages.post("/practice")
+def practise() -> Response:
+    """Take a vote for practice."""
+    side = request.form.get("side", "")[:10]
+    practice.cast_practice(get_context().db, security.voter_secret(), side, now=get_context().now)
     return _see_other("public.index")
 
 
