@@ -65,9 +65,8 @@ def doctor(folder: Path, lan: str | None, port: int | None, minutes: float, no_w
     is_free = checks.check_port(host, port, settings)
     for finding in (network, is_free, checks.check_descriptors(), checks.check_disk(folder.absolute())):
         say(finding)
-    for finding in checks.check_folder(folder.absolute()):
+    for finding in (checks.check_folder(folder.absolute()), checks.check_clock(settings), checks.check_sleep()):
         say(finding)
-    say(checks.check_sleep())
     if not no_wait and network.level != "wrong" and is_free.level == "ok":
         address = lan or addresses[0].address
         for finding in _wait_for_phone(host, address, port, [one.address for one in addresses], 60 * minutes):

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -115,7 +115,7 @@ def check_disk(folder: Path) -> Finding:
     return Finding("disk", "ok", text)
 
 
-def check_folder(folder: Path) -> Iterator[Finding]:
+def check_folder(folder: Path) -> Finding:
     """Say whether the event in a folder can be opened and written."""
     from arena.bootstrap import open_event
     from arena.services.events import current_event
@@ -129,31 +129,28 @@ def check_folder(folder: Path) -> Iterator[Finding]:
         with contextlib.closing(open_event(settings)) as event:
             name, state = current_event(event.db).name, current_event(event.db).state
         warning = privacy_warning(settings)
-        yield Finding("event", "look" if warning else "ok", warning or f"{name!r} in {folder} is {state}")
+        return Finding("event", "look" if warning else "ok", warning or f"{name!r} in {folder} is {state}")
     except SettingsError as error:
-        yield Finding("event", "look", str(error))
-        return
+        return Finding("event", "look", str(error))
     except (ArenaError, OSError) as error:
-        yield Finding("event", "wrong", f"{folder} cannot be used: {error}")
-        return
+        return Finding("event", "wrong", f"{folder} cannot be used: {error}")
     finally:
         with contextlib.suppress(OSError):
             probe.unlink(missing_ok=True)
-    yield check_clock(settings)
 
 
-def check_clock(settings: Settings, now: float | None = None) -> Finding:
+def check_clock(settings: Settings | None, now: float | None = None) -> Finding:
     """Say whether the computer's clock can be right, and agrees with the event's.
 
     Args:
-        settings: the event's.
+        settings: the event's; None: there is none yet.
         now: by the computer's clock, in seconds since the epoch; None: now.
     """
     now = time.time() if now is None else now
     shown = time.strftime("%Y-%m-%d %H:%M", time.localtime(now))
     if time.localtime(now).tm_year < FIRST_YEAR:
         return Finding("clock", "wrong", f"this computer says {shown}: set its date and time")
-    ahead = EventClock(settings.clock, wall=lambda: now).ahead
+    ahead = EventClock(settings.clock, wall=lambda: now).ahead if settings else 0.0
     if ahead:
         return Finding(
             "clock",
