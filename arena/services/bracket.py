@@ -44,6 +44,7 @@ from arena.rules.draw import draw_digest, draw_seeds
 from arena.rules.lifecycle import UNDECIDED, Action, EventState, is_closing_due, is_grace_over
 from arena.rules.results import decide
 from arena.rules.tally import Tally, outcome
+from arena.rules.timetable import REVEAL_SECONDS
 from arena.services.entries import expire, expire_claims
 from arena.services.events import STATE_CHANGES, clean_name, close, move, require, the_event, view_of
 from arena.services.log import append, require_unchanged
@@ -65,7 +66,6 @@ MATCH_CHANGES = {  # kinds of log records that change a match, in words
     "match-resumed": "the clock of {match} went on",
 }
 Seeding = Literal["lot", "heats"] | Sequence[str]  # of the bracket; entry ids: by hand, seed 1 first
-REVEAL_SECONDS = 12.0  # between two counts of matches that were opened together: the room sees each result
 MAX_WORD = 80  # characters of a draw word
 MAX_SECONDS = 86_400.0  # a match of more than a day is a typing error
 

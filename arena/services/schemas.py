@@ -348,14 +348,34 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
+class PlanPart:
+    """One part of the voting, such as a round."""
+
+    title: str
+    matches: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class PlanOption:
+    """One way to hold the voting, without second votes after ties."""
+
+    places: int  # verses in the bracket
+    heats: bool  # which verses those are is found in heats
+    at_once: bool  # all matches of a round are open at the same time
+    matches: int
+    seconds: float
+    parts: list[PlanPart]
+
+
+@dataclass(frozen=True)
 class VotingPlan:
-    """How long the voting takes, one match after the other, without second votes after ties."""
+    """How long the voting takes in each way, and which fits."""
 
     entries: int
-    matches: int  # without byes
-    seconds: float  # of all of them, with the pauses
-    fitting_entries: int | None = None  # that fit into the time there is; None: no time was given
-    fitting_match_seconds: float | None = None  # of a vote with which all fit; None: too short to read two verses
+    voters: int
+    options: list[PlanOption]  # all verses one match at a time first; empty with fewer than two
+    proposal: PlanOption | None  # that fits into the time there is
 
 
 # Backups
@@ -520,6 +540,7 @@ class ConsoleView:
     opened: list[MatchView]  # all that are open
     practice: PracticeCounts | None
     ready: int  # matches of the next round that can be opened at once
+    ready_seconds: float  # of a vote on all of them
     next: MatchView | None
     champion: Side | None
     third: Side | None
