@@ -97,6 +97,7 @@ def _make_app(context: AppContext) -> Flask:
         form_token=security.form_token,
         home=errors.home,
         state_address=routes.STATE.path,
+        events_address=routes.EVENTS.path,
         entries_address=routes.ENTRIES,
         piece_bytes=PIECE_BYTES,
         event_name=filters.single_line(context.settings.name),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
+from typing import Any
 
 from flask import Blueprint, redirect, render_template, request, send_file, url_for
 from werkzeug.datastructures import FileStorage
 from werkzeug.wrappers import Response
 
-from arena.errors import EntryNotFound, MatchClosed, MatchNotFound, MatchNotOpen
+from arena.errors import ArenaError, EntryNotFound, MatchClosed, MatchNotFound, MatchNotOpen
 from arena.services import claims, entries, events, practice, queries, uploads, voters, voting
 from arena.services.schemas import Ballot, EntryStatus, RoundItem, Snapshot, StageView
 from arena.web import security
@@ -53,19 +55,38 @@ def index() -> str:
     ctx = get_context()
     secret = security.voter_secret()
     state = ctx.snapshot()
-    now = ctx.now
-    common = {"state": state, "key": phase_key(state), "now": now, "follow": True, "spread": SPREAD_MS}
-    if state.practice is not None and (practised := practice.get_practice(ctx.db, secret, now=now)) is not None:
-        return render_template("practice.html", ballot=practised, **common)
-    if state.match is not None:
-        opened = voting.get_round(ctx.db, secret, now=now) if state.round else []
-        match = _chosen_match(opened) if opened else state.match.id
-        if match is None:
-            return render_template("round.html", opened=opened, **common)
-        ballot = _ballot(match, secret, now)
-        if ballot is not None:
-            return render_template("vote.html", ballot=ballot, opened=opened, **common)
-    refusal = None if state.admission == "open" else voters.who_is(ctx.db, secret).refusal
+    if state.practice is not None:
+        practised = practice.get_practice(ctx.db, secret, now=ctx.now)
+        if practised is not None:
+            return render_template("practice.html", ballot=practised, **_common(state, ctx.now))
+    opened = voting.get_round(ctx.db, secret, now=ctx.now) if state.round else []
+    match = _chosen_match(opened) if opened else state.match and state.match.id
+    if opened and match is None:
+        return render_template("round.html", opened=opened, **_common(state, ctx.now))
+    ballot = _ballot(match, secret, ctx.now) if match is not None else None
+    asked = ballot is None and state.admission != "open"
+    return index_page(state, ballot, voters.who_is(ctx.db, secret).refusal if asked else None, ctx.now, opened)
+
+
+def index_page(
+    state: Snapshot,
+    ballot: Ballot | None,
+    refusal: ArenaError | None,
+    now: float,
+    opened: Sequence[RoundItem] = (),
+) -> str:
+    """Return the page of a state of the event.
+
+    Args:
+        state: of the event.
+        ballot: of the voter who sees it, while a match is open.
+        refusal: why the voter may not vote; None: nothing is in the way, or a ballot says it.
+        now: seconds since the epoch.
+        opened: the matches that are open, where there are several.
+    """
+    common = _common(state, now)
+    if ballot is not None:
+        return render_template("vote.html", ballot=ballot, opened=opened, **common)
     shown: StageView | None = None
     if state.phase in ("between", "voting", "champion", "published"):
         shown = stage_of(state)
@@ -73,14 +94,19 @@ def index() -> str:
 
 
 def _chosen_match(opened: list[RoundItem]) -> str | None:
-    """Return the match to show of those that are open: the one asked for, or the first without a vote.
+    """Return the match to show of those that are open: the one asked for, or the first that waits for a vote.
 
-    Before the vote begins that is the first; None: the list of all.
+    None: the list of all is shown.
     """
     wanted = request.args.get("match", "")
     if any(item.match == wanted for item in opened):
         return wanted
     return next((item.match for item in opened if item.open and not item.mine and item.choice is None), None)
+
+
+def _common(state: Snapshot, now: float) -> dict[str, Any]:
+    """Return what every page takes that follows the event."""
+    return {"state": state, "key": phase_key(state), "now": now, "follow": True, "spread": SPREAD_MS}
 
 
 def stage_of(state: Snapshot) -> StageView:
