@@ -6,7 +6,21 @@ from typing import Any
 
 import click
 
-from arena.cli import backup, bracket, demo, entry, event, heats, init, match, plan, serve, tickets, verify
+from arena.cli import (
+    backup,
+    bracket,
+    demo,
+    entry,
+    event,
+    heats,
+    init,
+    match,
+    plan,
+    results,
+    serve,
+    tickets,
+    verify,
+)
 from trainer.verse.text import sanitize_lines
 
 
@@ -47,6 +61,7 @@ for command in (
     heats.heats,
     bracket.bracket,
     match.match,
+    results.results,
     backup.backup,
     backup.restore,
     demo.demo,

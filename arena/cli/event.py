@@ -228,6 +228,8 @@ def set_clock(ctx: EventContext, follow: bool, close_as_said: bool) -> None:
 def publish(ctx: EventContext, yes: bool) -> None:
     """End the event and make everything about it public. This cannot be undone.
 
+    `arena results FOLDER` then writes the results as files for any web host.
+
     \b
     Example:
       arena event publish

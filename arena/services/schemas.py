@@ -485,6 +485,35 @@ class ResultsView:
 
 
 @dataclass(frozen=True)
+class RankedEntry:
+    """An entry whose place is known."""
+
+    entry: str
+    seed: int  # number in the draw, from 1
+    name: str
+    first: int  # the place, from 1
+    last: int  # the last of the places that it shares
+    text: str
+    prompt: str
+    votes: int  # for it, in all its matches
+    bundle: str  # SHA-256 of the file
+    facts: dict[str, Any]  # as in `EntryView`
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The bracket, and the place of everybody once the champion is known."""
+
+    event: EventView
+    rounds: list[RoundView]
+    matches: list[MatchView]  # in the order of play
+    entries: list[RankedEntry]  # the best first; empty until the champion is known
+    disqualified: int  # entries of the draw that have no place
+    log_number: int
+    log_hash: str
+
+
+@dataclass(frozen=True)
 class EntryView:
     """An entry for everybody, after its last match."""
 

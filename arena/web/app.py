@@ -10,7 +10,19 @@ from arena.bootstrap import EventContext
 from arena.services import queries
 from arena.services.schemas import Snapshot
 from arena.services.uploads import PIECE_BYTES
-from arena.web import api, console_voting, errors, filters, heats, join, public, routes, security, stage
+from arena.web import (
+    api,
+    console_voting,
+    downloads,
+    errors,
+    filters,
+    heats,
+    join,
+    public,
+    routes,
+    security,
+    stage,
+)
 from arena.web.assets import compress, read_assets
 from arena.web.context import AppContext, get_context
 from arena.web.cookies import ConsoleSessions
@@ -43,7 +55,7 @@ def create_app(
     clock = clock or event.clock
     snapshot = snapshot or (lambda: queries.snapshot(event.db, now=clock()))
     app = _make_app(AppContext(event, clock, snapshot, read_assets()))
-    for blueprint in (public.pages, heats.heats, join.join, api.api, stage.stage):
+    for blueprint in (public.pages, downloads.downloads, heats.heats, join.join, api.api, stage.stage):
         app.register_blueprint(blueprint)
     return app
 

@@ -11,7 +11,7 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.wrappers import Response
 
 from arena.errors import ArenaError, EntryNotFound, MatchClosed, MatchNotFound, MatchNotOpen
-from arena.services import claims, entries, events, practice, queries, uploads, voters, voting
+from arena.services import claims, entries, events, places, practice, queries, uploads, voters, voting
 from arena.services.schemas import Ballot, EntryStatus, RoundItem, Snapshot, StageView
 from arena.web import security
 from arena.web.assets import Asset
@@ -237,8 +237,18 @@ def results() -> Response:
     key = phase_key(state)
 
     def render() -> Asset:
-        view = queries.results_view(ctx.db, now=ctx.now)
-        page = render_template("results.html", results=view, now=ctx.now, key=key, follow=True)
+        view, shown = queries.results_view(ctx.db, now=ctx.now), places.read_ranking(ctx.db, now=ctx.now)
+        linked = {entry.entry for entry in shown.entries} | {verse.entry for verse in view.heats if verse.name}
+        page = render_template(
+            "results.html",
+            results=view,
+            ranking=shown,
+            coming=state.next,
+            page_of={entry: f"/entries/{entry}" for entry in linked},
+            now=ctx.now,
+            key=key,
+            follow=True,
+        )
         return Asset.of(page.encode(), "text/html")
 
     return ctx.cached("results", (state.version, key), render).response(request)
@@ -247,7 +257,9 @@ def results() -> Response:
 @pages.get("/entries/<entry_id>")
 def entry(entry_id: str) -> str:
     """Show an entry after its last match."""
-    return render_template("entry.html", entry=queries.entry_view(get_context().db, entry_id, now=get_context().now))
+    ctx = get_context()
+    certified = ctx.snapshot().phase in ("champion", "published")
+    return render_template("entry.html", entry=queries.entry_view(ctx.db, entry_id, now=ctx.now), certified=certified)
 
 
 @pages.get("/console")
