@@ -42,6 +42,7 @@ def phase_key(state: Snapshot) -> str:
         state.next,
         state.closes_at,
         state.epoch,
+        state.edits,
         state.admission,
         state.address,
         "heats" if state.heats else None,
@@ -60,7 +61,7 @@ def index() -> str:
         if practised is not None:
             return render_template("practice.html", ballot=practised, **_common(state, ctx.now))
     opened = voting.get_round(ctx.db, secret, now=ctx.now) if state.round else []
-    match = _chosen_match(opened) if opened else state.match and state.match.id
+    match = _chosen_match(opened) if opened else state.match.id if state.match else None
     if opened and match is None:
         return render_template("round.html", opened=opened, **_common(state, ctx.now))
     ballot = _ballot(match, secret, ctx.now) if match is not None else None
