@@ -297,12 +297,13 @@ def result_lines(result: MatchResult) -> Iterator[str]:
     tallies = _tallies(result.tallies)
     if result.state == "open":
         until = f" until {_clock(result.closes_at)}" if result.closes_at else ""
-        yield f"{result.match} is a tie ({tallies}): the second vote is open{until}"
+        yield f"{result.title} ({result.match}) is a tie ({tallies}): the second vote is open{until}"
     else:
-        winner = short_id(result.winner or "?")
-        yield f"{result.match} is closed ({tallies}): entry {winner} wins, by {_decided(result.decided_by)}"
+        winner = f"“{printable(result.winner_label or '')}” ({short_id(result.winner or '?')})"
+        yield f"{result.title} ({result.match}) is closed ({tallies}): {winner} wins, by {_decided(result.decided_by)}"
     if result.champion is not None:
-        yield f"the champion is entry {short_id(result.champion)}"
+        author = f" by {printable(result.champion.name)}" if result.champion.name else ""
+        yield f"the champion is “{printable(result.champion.label)}”{author} ({short_id(result.champion.entry)})"
 
 
 def _decided(by: str | None) -> str:

@@ -369,7 +369,7 @@ def close_match(
             _count(session, event, match, tally, now)
             if nobody_voted:
                 _count(session, event, match, tally, now)  # the second vote, without a second wait
-        return _result(session, match)
+        return _result(session, match, now)
 
 
 def vote_length(event: Event, seconds: float | None) -> float:
@@ -563,14 +563,20 @@ def settle(session: Session, event: Event, action: Action, now: float) -> None:
     session.flush()
 
 
-def _result(session: Session, match: Match) -> MatchResult:
+def _result(session: Session, match: Match, now: float) -> MatchResult:
+    session.flush()
+    view = BracketView.load(session, now)
+    shown = view.find(match.id)
+    winner = next((side for side in (shown.upper, shown.lower) if side and side.entry == match.winner_id), None)
     return MatchResult(
         match=match.id,
+        title=shown.title,
         state=match.state,
         poll_round=match.poll_round,
         tallies=[list(pair) for pair in match.tallies or []],
         winner=match.winner_id,
+        winner_label=winner.label if winner else None,
         decided_by=match.decided_by,
         closes_at=match.closes_at,
-        champion=read_podium(session).champion,
+        champion=view.champion,
     )

@@ -246,13 +246,15 @@ class MatchResult:
     """The result of closing a round of a match."""
 
     match: str
+    title: str  # "Semi-final 2"
     state: str  # "closed"; "open" while the re-vote after a tie runs
     poll_round: int  # the one now open or last counted
     tallies: list[list[int]]  # [upper, lower] of each round of the poll so far
     winner: str | None  # entry id
+    winner_label: str | None  # its first line
     decided_by: str | None  # votes, revote, draw, walkover, bye
     closes_at: float | None  # of the re-vote
-    champion: str | None  # entry id, if the event has one now
+    champion: Side | None  # if the event has one now
 
 
 # The snapshot

@@ -136,7 +136,7 @@ def test_an_evening_is_played_from_the_terminal(desk: Desk) -> None:
         desk.does("match", "open")
         desk.vote("lower")
         last = desk.does("match", "close")
-    assert "the champion is entry" in last
+    assert "the champion is “" in last
     assert "champion:" in desk.does("bracket", "show")
     assert desk.run("event", "publish", answer="n\n").exit_code == 1
     assert "published" in desk.does("event", "publish", "--yes")
