@@ -276,7 +276,7 @@ def _unknown(facts: Facts, entries: Sequence[PublishedEntry], archive: Archive, 
     hidden = sum(entry.name is None for entry in entries)
     if hidden:
         count = pluralize(hidden, "entry", "entries")
-        yield f"Authors of {count} that did not play or were disqualified: they are not published."
+        yield f"Authors of {count} that did not play, were disqualified or wish no name: they are not published."
     by_id = {entry.entry: entry for entry in entries}
     playing = [contents.bundle_member(by_id[entry].bundle or "") for entry in facts.seeds() if entry in by_id]
     if absent := sum(archive.find(name) is None for name in playing):

@@ -56,6 +56,9 @@ class EntryFacts:
     verdict: str | None = None
     seed: int | None = None
     heat_place: int | None = None
+    masked: bool = False
+    name_set: bool = False
+    held: bool = False
     coauthors: str | None = None  # digest of their ids
 
 
@@ -90,6 +93,7 @@ class MatchFacts:
     position: int
     round: int
     slot: int
+    number: int
     kind: str
     state: str = "pending"
     upper_id: str | None = None
@@ -101,6 +105,7 @@ class MatchFacts:
     opened_at: float | None = None
     votes_from: float | None = None
     closes_at: float | None = None
+    paused_at: float | None = None
     closed_at: float | None = None
     decided_poll: int | None = None
     decided_upper_id: str | None = None

@@ -17,6 +17,7 @@ LIVE = (*UNDECIDED, "verified")  # entries that can still take part
 GIVEN_UP = ("expired", "replaced", "withdrawn")  # the same claim may come again
 ENTRY_STATES = (*LIVE, "refused", *GIVEN_UP, "disqualified")
 
+TIMES = {"reading_seconds", "match_seconds", "revote_seconds"}  # rules that may change while the bracket is played
 MATCH_STATES = ("pending", "open", "closed")
 TICKET_STATES = ("valid", "spare", "void")
 
@@ -25,6 +26,10 @@ class Action(Enum):
     """An action in an event. The value names it in an error message."""
 
     SET_LIMITS = "setting the limits"
+    SET_TIMES = "changing the title or the times of matches"
+    EDIT_NAME = "changing the name that is shown"
+    HOLD_BACK = "holding a verse back"
+    VERIFY_AGAIN = "verifying a verse again"
     SET_ADMISSION = "choosing who may vote"  # before the first match
     ISSUE_TICKETS = "issuing tickets"  # before the first match
     CHANGE_TICKETS = "changing tickets"
@@ -42,6 +47,7 @@ class Action(Enum):
     JUDGE_PAIR = "judging a pair"
     DRAW_BRACKET = "drawing the bracket"
     UNDO_DRAW = "taking the draw back"
+    PRACTISE = "a practice vote"
     OPEN_MATCH = "opening a match"
     SET_MATCH_TIME = "changing the time of a match"
     CLOSE_MATCH = "closing a match"
@@ -65,6 +71,10 @@ _UNPLAYED: Mapping[EventState, tuple[EventState, ...]] = {
 
 # For each action: the states that allow it, and for each of those the states it may lead to.
 TRANSITIONS: Mapping[Action, Mapping[EventState, tuple[EventState, ...]]] = {
+    Action.SET_TIMES: {**_UNPLAYED, "champion": ("champion",)},
+    Action.EDIT_NAME: {state: (state,) for state in EVENT_STATES},  # somebody may ask for it long after the event
+    Action.HOLD_BACK: {"open": ("open",), "closed": ("closed",)},
+    Action.VERIFY_AGAIN: {"open": ("open",), "closed": ("closed",)},
     Action.SET_LIMITS: {"draft": ("draft",), "open": ("open",), "closed": ("closed",)},
     Action.SET_ADMISSION: _UNPLAYED,
     Action.ISSUE_TICKETS: _UNPLAYED,
@@ -83,6 +93,7 @@ TRANSITIONS: Mapping[Action, Mapping[EventState, tuple[EventState, ...]]] = {
     Action.JUDGE_PAIR: _BEFORE_DRAW,
     Action.DRAW_BRACKET: {"closed": ("drawn",)},
     Action.UNDO_DRAW: {"drawn": ("closed",), "champion": ("closed",)},  # before the first vote
+    Action.PRACTISE: {state: (state,) for state in ("draft", "open", "closed", "drawn")},
     Action.OPEN_MATCH: {"drawn": ("drawn",), "champion": ("champion",)},
     Action.SET_MATCH_TIME: {"drawn": ("drawn",), "champion": ("champion",)},
     Action.CLOSE_MATCH: _PLAYED,

@@ -28,6 +28,7 @@ class MatchRow(Protocol):
     opened_at: float | None
     votes_from: float | None
     closes_at: float | None
+    paused_at: float | None
     closed_at: float | None
     decided_poll: int | None
     decided_upper_id: str | None
@@ -48,7 +49,7 @@ def open_poll(row: MatchRow, *, at: float, votes_from: float, closes_at: float |
     """
     if row.opened_at is not None:
         row.poll += 1
-    row.state, row.poll_round, row.opened_at = "open", 0, at
+    row.state, row.poll_round, row.opened_at, row.paused_at = "open", 0, at, None
     row.votes_from, row.closes_at = votes_from, closes_at
 
 
@@ -73,7 +74,7 @@ def count_round(row: MatchRow, tally: Tally, *, draw_digest: str, revote_seconds
     row.tallies = [*(row.tallies or [])[: row.poll_round], [tally.upper, tally.lower]]
     decision = decide(draw_digest, row.id, row.upper_id, row.lower_id, [Tally(*pair) for pair in row.tallies])
     if decision is None:
-        row.poll_round += 1
+        row.poll_round, row.paused_at = row.poll_round + 1, None
         row.closes_at = at + revote_seconds if revote_seconds else None
         return None
     row.decided_poll, row.decided_upper_id, row.decided_lower_id = row.poll, decision.upper, decision.lower

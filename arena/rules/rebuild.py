@@ -15,7 +15,7 @@ from arena.rules.bracket import THIRD, Standing, build_bracket
 from arena.rules.chain import Record, commitment
 from arena.rules.draw import draw_digest, draw_seeds, salt_digest
 from arena.rules.facts import AttemptFacts, CountedJudgements, CountedRound, EntryFacts, Facts, MatchFacts, TicketFacts
-from arena.rules.lifecycle import ADMISSIONS, LIVE, UNDECIDED, Action, EventState, check_transition
+from arena.rules.lifecycle import ADMISSIONS, LIVE, TIMES, UNDECIDED, Action, EventState, check_transition
 from arena.rules.play import count_round, is_final_closed, open_poll, settle_rows, undo_poll
 from arena.rules.results import Podium, podium_of
 from arena.rules.tally import Tally, outcome
@@ -121,11 +121,14 @@ def _created(state: Rebuild, at: float, data: Data) -> None:
     state.facts.receipt_key = data["receipt_key"]
 
 
-def _limits_set(state: Rebuild, at: float, data: Data) -> None:
-    state.move(Action.SET_LIMITS, state.facts.event.state)  # type: ignore[arg-type]
-    if not set(data) <= set(state.facts.event.rules):
+def _rules_set(state: Rebuild, at: float, data: Data) -> None:
+    changes = {name: value for name, value in data.items() if name != "name"}
+    action = Action.SET_LIMITS if changes.keys() - TIMES else Action.SET_TIMES
+    state.move(action, state.facts.event.state)  # type: ignore[arg-type]
+    if not changes.keys() <= state.facts.event.rules.keys():
         raise ValueError("sets a rule that there is not")
-    state.facts.event.rules |= data
+    state.facts.event.rules |= changes
+    state.facts.event.name = data.get("name", state.facts.event.name)
 
 
 def _opened(state: Rebuild, at: float, data: Data) -> None:
@@ -257,7 +260,8 @@ def _claimed(state: Rebuild, at: float, data: Data) -> None:
     entries[name] = EntryFacts(name, claimed_at=at, **digests)
     if earlier is not None:
         entries[name].attempt, entries[name].coauthors = earlier.attempt, earlier.coauthors
-        entries[name].heat_place = earlier.heat_place
+        for kept in ("heat_place", "masked", "name_set", "held"):
+            setattr(entries[name], kept, getattr(earlier, kept))
     if data["bundle"] is not None:
         entries[name].state = "waiting"
 
@@ -265,6 +269,20 @@ def _claimed(state: Rebuild, at: float, data: Data) -> None:
 def _renamed(state: Rebuild, at: float, data: Data) -> None:
     state.move(Action.RENAME_ENTRY, state.facts.event.state)  # type: ignore[arg-type]
     state.facts.entries[data["entry"]].name = data["name"]
+
+
+def _name_set(state: Rebuild, at: float, data: Data) -> None:
+    entry = state.facts.entries[data["entry"]]
+    entry.name, entry.name_set = data["name"], True
+
+
+def _masked(masked: bool, state: Rebuild, at: float, data: Data) -> None:
+    state.facts.entries[data["entry"]].masked = masked
+
+
+def _held(held: bool, state: Rebuild, at: float, data: Data) -> None:
+    state.move(Action.HOLD_BACK, state.facts.event.state)  # type: ignore[arg-type]
+    _expect(state, data, *LIVE).held = held
 
 
 def _complete(state: Rebuild, at: float, data: Data) -> None:
@@ -335,8 +353,20 @@ def _postponed(state: Rebuild, at: float, data: Data) -> None:
     entry.state = "waiting"
 
 
+def _verified_again(state: Rebuild, at: float, data: Data) -> None:
+    entry = _expect(state, data, "verified", "refused")
+    state.move(Action.VERIFY_AGAIN, state.facts.event.state)  # type: ignore[arg-type]
+    entry.attempt += 1
+    if data["attempt"] != entry.attempt:
+        raise ValueError(f"is attempt {data['attempt']}, not {entry.attempt}")
+    state.facts.attempts[entry.id, entry.attempt] = AttemptFacts(entry.bundle, at)
+    _check_ended(state, at, data)
+
+
 def _verdict(state: Rebuild, at: float, data: Data) -> None:
-    entry = _expect(state, data, "waiting", "verifying")
+    entry = _expect(state, data, "waiting", "verifying", "verified", "refused")
+    if entry.state in ("verified", "refused"):
+        _verified_again(state, at, data)
     if data["state"] not in (("verified", "refused") if data["verdict"] == "PASS" else ("refused",)):
         raise ValueError(f"makes a verse of the verdict {data['verdict']} {data['state']}")
     if data["attempt"] != entry.attempt:
@@ -355,7 +385,7 @@ def _drawn(state: Rebuild, at: float, data: Data) -> None:
         raise ValueError("has another salt than was fixed when submissions opened")
     if event.draw_word not in ("", data["draw_word"]):
         raise ValueError("has another word than the room gave")
-    taking_part = [entry.id for entry in facts.entries.values() if entry.state == "verified"]
+    taking_part = [entry.id for entry in facts.entries.values() if entry.state == "verified" and not entry.held]
     event.draw_digest = draw_digest(data["draw_salt"], data["draw_word"], taking_part)
     order = draw_seeds(event.draw_digest, taking_part)
     event.seeding = data.get("seeding", "lot")
@@ -369,7 +399,7 @@ def _drawn(state: Rebuild, at: float, data: Data) -> None:
     for number, entry in enumerate(data["entries"], start=1):
         facts.entries[entry].seed = number
     facts.matches = {
-        match.id: MatchFacts(match.id, position, match.round, match.slot, match.kind)
+        match.id: MatchFacts(match.id, position, match.round, match.slot, match.number, match.kind)
         for position, match in enumerate(build_bracket(len(data["entries"])), start=1)
     }
     state.unsettled = (Action.DRAW_BRACKET, at)
@@ -391,7 +421,7 @@ def _draw_undone(state: Rebuild, at: float, data: Data) -> None:
 def _match_opened(state: Rebuild, at: float, data: Data) -> None:
     row = state.facts.matches[data["match"]]
     state.move(Action.OPEN_MATCH, state.facts.event.state)  # type: ignore[arg-type]
-    if row.state != "pending" or any(other.state == "open" for other in state.facts.matches.values()):
+    if row.state != "pending":
         raise ValueError("opens a match that cannot be opened")
     if (data["upper"], data["lower"]) != (row.upper_id, row.lower_id) or not (row.upper_id and row.lower_id):
         raise ValueError("has other sides than the bracket")
@@ -402,7 +432,12 @@ def _match_opened(state: Rebuild, at: float, data: Data) -> None:
 
 
 def _match_time_set(state: Rebuild, at: float, data: Data) -> None:
-    _expect_open(state, data).closes_at = data["closes_at"]
+    row = _expect_open(state, data)
+    row.votes_from, row.closes_at, row.paused_at = data["votes_from"], data["closes_at"], data["paused_at"]
+
+
+def _match_paused(state: Rebuild, at: float, data: Data) -> None:
+    _expect_open(state, data).paused_at = at
 
 
 def _votes_counted(state: Rebuild, at: float, data: Data) -> None:
@@ -450,7 +485,7 @@ ONE_OF_MANY = ("entry-disqualified", "entry-reinstated")  # several may stand in
 
 CHANGES: Mapping[str, Change] = {
     "event-created": _created,
-    "limits-set": _limits_set,
+    "rules-set": _rules_set,
     "submissions-opened": _opened,
     "closing-time-set": _closing_time_set,
     "submissions-closed": _closed,
@@ -485,6 +520,16 @@ CHANGES: Mapping[str, Change] = {
     "draw-undone": _draw_undone,
     "match-opened": _match_opened,
     "match-time-set": _match_time_set,
+    "match-paused": _match_paused,
+    "match-resumed": _match_time_set,
+    "practice-opened": _nothing,
+    "practice-closed": _nothing,
+    "entry-name-set": _name_set,
+    "entry-masked": partial(_masked, True),
+    "entry-unmasked": partial(_masked, False),
+    "entry-held": partial(_held, True),
+    "entry-released": partial(_held, False),
+    "verified-again": _verified_again,
     "votes-counted": _votes_counted,
     "match-undone": _match_undone,
     "match-settled": _match_settled,

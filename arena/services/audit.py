@@ -43,6 +43,12 @@ from trainer.verse.text import pluralize
 ROUNDING = 1e-6  # by which the strengths of a ranking may differ between machines
 NOT_FACTS = {
     "events.id": "the one row",
+    "events.edits": "a counter by which pages know that a name has changed",
+    "events.practice_at": "the vote for practice counts for nothing",
+    "events.practice_closes_at": "the vote for practice counts for nothing",
+    "practice_votes.voter_id": "the vote for practice counts for nothing",
+    "practice_votes.choice": "the vote for practice counts for nothing",
+    "practice_votes.changes": "the vote for practice counts for nothing",
     "events.address": "where the pages are",
     "owners.created_at": "decides nothing; the claims have their times",
     "owners.changes": "a counter for a limit; the log has each change",
@@ -205,6 +211,9 @@ def read_facts(session: Session, event: Event) -> Facts:
             verdict=entry.verdict,
             seed=entry.seed,
             heat_place=entry.heat_place,
+            masked=entry.masked,
+            name_set=entry.name_set,
+            held=entry.held,
             coauthors=coauthors_digest(log_salt(secret), entry.id, coauthors[entry.id]),
         )
     for row in session.scalars(select(Verification)):

@@ -91,6 +91,7 @@ def _published_entries(session: Session, facts: Facts, secret: str, key: str) ->
     entries = []
     for entry in session.scalars(select(Entry).order_by(Entry.claimed_at, Entry.id)):
         public = entry.seed is not None and entry.state != "disqualified"
+        named = public and not entry.masked
         receipt = make_receipt(entry, True, key)
         entries.append(
             PublishedEntry(
@@ -99,8 +100,8 @@ def _published_entries(session: Session, facts: Facts, secret: str, key: str) ->
                 claim=entry.claim_digest,
                 bundle=entry.bundle,
                 signature=receipt.signature,
-                name=entry.name if public else None,
-                key=entry_key(secret, entry.id) if public else None,
+                name=entry.name if named else None,
+                key=entry_key(secret, entry.id) if named else None,
                 text=entry.text if public else None,
                 prompt=entry.prompt if public else None,
             )

@@ -56,7 +56,8 @@ def _check_nothing_to_draw(session: Session, event: Event) -> None:
         EntriesPending: An entry has no verdict yet.
         WrongState: A bracket can be drawn.
     """
-    counts = dict(session.execute(select(Entry.state, func.count()).group_by(Entry.state)).all())
+    taking_part = select(Entry.state, func.count()).where(Entry.held.is_(False)).group_by(Entry.state)
+    counts = dict(session.execute(taking_part).all())
     if pending := sum(counts.get(state, 0) for state in UNDECIDED):
         raise EntriesPending(pending)
     if counts.get("verified", 0) >= MIN_ENTRIES:

@@ -46,7 +46,7 @@ def enqueue(session: Session, entry: Entry, *, now: float) -> None:
     entry.state, entry.turn_at = "waiting", now + PATIENCE * (entry.cost + _cost_of_owner(session, entry, now))
     session.flush()
     if (report := _known_report(session, entry.bundle)) is not None:
-        _decide(session, entry, report, now)
+        decide(session, entry, report, now)
 
 
 def queue_places(session: Session) -> dict[str, int]:
@@ -131,18 +131,18 @@ def record_verdict(db: Database, job: Job, report: Report, *, now: float) -> boo
         entry = _leased(session, job)
         _end_attempt(session, job, report, now)
         if entry is None:
-            data = {"entry": job.entry, "attempt": job.attempt, **_report_digest(session, job.entry, report)}
+            data = {"entry": job.entry, "attempt": job.attempt, **report_digest(session, job.entry, report)}
             append(session, "verdict-late", data, now=now)
         elif report.verdict in DECISIVE or (
             report.code in OWN_LIMITS and _count_excesses(session, job.entry) >= LIMIT_FAILURES
         ):
-            _decide(session, entry, report, now)
+            decide(session, entry, report, now)
         else:
             _requeue(session, entry, job, report, now)
         if report.verdict in DECISIVE:
             same = select(Entry).where(Entry.state == "waiting", Entry.bundle == job.bundle)
             for other in session.scalars(same.order_by(Entry.turn_at, Entry.id)).all():
-                _decide(session, other, report, now)
+                decide(session, other, report, now)
         return entry is not None
 
 
@@ -173,7 +173,7 @@ def postpone(db: Database, job: Job, *, now: float) -> None:
         entry = _leased(session, job)
         report = failed("time", f" ({OVERRUN_SECONDS:,.0f} seconds)")
         _end_attempt(session, job, report, now)
-        data = {"entry": job.entry, "attempt": job.attempt, **_report_digest(session, job.entry, report)}
+        data = {"entry": job.entry, "attempt": job.attempt, **report_digest(session, job.entry, report)}
         append(session, "verdict-late" if entry is None else "check-postponed", data, now=now)
         if entry is not None:
             entry.cost, entry.lease_until = max(entry.cost, DEAR_SECONDS), None
@@ -264,15 +264,22 @@ def _known_report(session: Session, bundle: str | None) -> Report | None:
         return None
 
 
-def _decide(session: Session, entry: Entry, report: Report, now: float) -> None:
-    """Write what a report means for an entry."""
+def decide(session: Session, entry: Entry, report: Report, now: float) -> None:
+    """Write what a report means for an entry.
+
+    Args:
+        session: a writing transaction.
+        entry: the entry.
+        report: the result of its check.
+        now: seconds since the epoch.
+    """
     entry.verdict, entry.failures, entry.lease_until = report.verdict, 0, None
     if report.verdict == "PASS" and report.text == entry.text:
         entry.state, entry.code, entry.reason = "verified", None, None
     else:
         entry.state, entry.code, entry.reason = "refused", report.code, reason_of_report(report)
     data = {"entry": entry.id, "attempt": entry.attempt, "state": entry.state, "code": entry.code}
-    data |= {"reason": digest_of_reason(session, entry), **_report_digest(session, entry.id, report)}
+    data |= {"reason": digest_of_reason(session, entry), **report_digest(session, entry.id, report)}
     append(session, "verdict", data, now=now)
     if entry.state == "verified":
         session.flush()
@@ -304,7 +311,7 @@ def _count_excesses(session: Session, entry_id: str) -> int:
     return count
 
 
-def _report_digest(session: Session, entry_id: str, report: Report) -> dict[str, str]:
+def report_digest(session: Session, entry_id: str, report: Report) -> dict[str, str]:
     """Return what the log holds of a report: its verdict, and a digest of all of it."""
     salt = log_salt(secret_of_event(session))
     return {"verdict": report.verdict, "report": digest_of_report(salt, entry_id, asdict(report))}
@@ -315,7 +322,7 @@ def _requeue(session: Session, entry: Entry, job: Job, report: Report, now: floa
     entry.state, entry.lease_until, entry.failures = "waiting", None, entry.failures + 1
     entry.code, entry.reason = report.code or "error", report.reason
     data = {"entry": entry.id, "attempt": job.attempt, "code": entry.code, "reason": digest_of_reason(session, entry)}
-    append(session, "check-released", data | _report_digest(session, entry.id, report), now=now)
+    append(session, "check-released", data | report_digest(session, entry.id, report), now=now)
 
 
 def replace_earlier(session: Session, entry: Entry, now: float) -> None:

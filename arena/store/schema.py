@@ -17,6 +17,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -65,6 +66,7 @@ class Event(Base):
     drawn_at: Mapped[float | None]
     admission: Mapped[str] = mapped_column(String(8), default="open", server_default="open")  # tickets, pin or open
     address: Mapped[str] = mapped_column(Text, default="", server_default="")  # the beginning of links; "": as served
+    edits: Mapped[int] = mapped_column(default=0, server_default="0")  # changes of names that pages show
     epoch: Mapped[int] = mapped_column(default=0)  # how often the event was restored from a backup
     lines: Mapped[int]  # non-empty lines of a verse, at most
     characters: Mapped[int]  # of a verse, at most
@@ -79,6 +81,8 @@ class Event(Base):
     match_seconds: Mapped[float]  # of a first vote, unless a match is opened for another time
     revote_seconds: Mapped[float]  # of a vote after a tie
     heats: Mapped[str] = mapped_column(String(8), default="none", server_default="none")  # none, open, closed
+    practice_at: Mapped[float | None]  # since when the practice vote is open
+    practice_closes_at: Mapped[float | None]
     seeding: Mapped[str] = mapped_column(String(8), default="lot", server_default="lot")  # lot, heats, hand
 
 
@@ -109,6 +113,9 @@ class Entry(Base):
     owner_id: Mapped[str] = mapped_column(ForeignKey("owners.id"))
     claim_digest: Mapped[str] = mapped_column(String(64))  # SHA-256 of the header
     name: Mapped[str] = mapped_column(Text)  # display name of the author; untrusted
+    masked: Mapped[bool] = mapped_column(default=False, server_default=false())  # pages do not show the name
+    name_set: Mapped[bool] = mapped_column(default=False, server_default=false())  # by the organizer, and stays
+    held: Mapped[bool] = mapped_column(default=False, server_default=false())  # out of the draw until it is released
     state: Mapped[str] = mapped_column(String(16))
     code: Mapped[str | None] = mapped_column(String(40))  # why it is in this state, for programs
     reason: Mapped[str | None] = mapped_column(Text)  # and for people: one sentence; may hold untrusted text
@@ -138,6 +145,9 @@ class Entry(Base):
     heat_low: Mapped[float | None]
     heat_high: Mapped[float | None]
     heat_judgements: Mapped[int | None]  # of pairs with it
+
+
+TAKING_PART = (Entry.state == "verified") & Entry.held.is_(False)  # what is drawn, and judged in the heats
 
 
 class CoAuthor(Base):
@@ -221,8 +231,10 @@ class Match(Base):
     poll: Mapped[int] = mapped_column(default=0)  # increases when the match is opened again; old votes stay
     poll_round: Mapped[int] = mapped_column(default=0)  # 0: first vote, 1: re-vote
     opened_at: Mapped[float | None]
+    number: Mapped[int] = mapped_column(default=0, server_default="0")  # among the played ones of the round; 0: a bye
     votes_from: Mapped[float | None]  # when the vote begins, once people have read
     closes_at: Mapped[float | None]
+    paused_at: Mapped[float | None]  # since when its clock stands
     closed_at: Mapped[float | None]
     decided_poll: Mapped[int | None]  # the poll whose votes decided
     decided_upper_id: Mapped[str | None] = mapped_column(ForeignKey("entries.id"))
@@ -273,6 +285,17 @@ class Judgement(Base):
     choice: Mapped[str | None] = mapped_column(String(5))  # upper or lower, once judged
     dealt_at: Mapped[float]
     judged_at: Mapped[float | None]
+
+
+class PracticeVote(Base):
+    """A vote for practice; all are removed when the practice ends."""
+
+    __tablename__ = "practice_votes"
+    __table_args__ = (_one_of("choice", ("upper", "lower")),)
+
+    voter_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    choice: Mapped[str] = mapped_column(String(5))  # upper or lower
+    changes: Mapped[int] = mapped_column(default=0, server_default="0")  # after the first choice
 
 
 class LogRecord(Base):

@@ -113,7 +113,7 @@ def test_secrets_and_what_was_not_shown_are_not_exported(played: Evening, export
     for secret in (played.settings.receipt_key, played.settings.secret_key, "secret-of-", "not written here"):
         assert secret.encode() not in data
     hidden = [entry for entry in entries if entry.seed is None or entry.state == "disqualified"]
-    assert {entry.state for entry in hidden} == {"disqualified", "refused", "replaced"}
+    assert {entry.state for entry in hidden} == {"disqualified", "refused", "replaced", "verified"}
     archive = read_archive(exported)
     published = {e.entry: e for e in contents.parse_entries(archive.read(contents.ENTRIES, 2**26) or b"")}
     for entry in hidden:
@@ -242,8 +242,8 @@ def log_of(parts: Parts) -> list[Record]:
 
 
 def rewritten(records: Sequence[Record], kind: str, **changed: Any) -> bytes:
-    """A log whose last record of a kind says something else."""
-    number = max(record.number for record in records if record.kind == kind)
+    """A log whose first record of a kind says something else."""
+    number = min(record.number for record in records if record.kind == kind)
     data = strictjson.parse(records[number - 1].data.encode()) | changed
     new = replace(records[number - 1], data=strictjson.dump(data).decode())
     return chained([*records[: number - 1], new, *records[number:]])

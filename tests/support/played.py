@@ -7,14 +7,18 @@ from pathlib import Path
 from arena.services.bracket import close_match, draw_bracket, open_match, undo_match
 from arena.services.claims import take_claim
 from arena.services.disqualification import disqualify
-from arena.services.events import create_event, open_submissions
+from arena.services.editing import set_held, set_masked, set_name
+from arena.services.events import create_event, open_submissions, set_rules
 from arena.services.heats import close_heats, deal, get_page, judge, open_heats
 from arena.services.publishing import publish
 from arena.services.queries import get_next_match
 from arena.services.receipts import public_key_of
+from arena.services.rechecks import checked_entries, record_recheck
+from arena.services.rounds import pause, resume
 from arena.services.schemas import EventRules
 from arena.services.tickets import issue, replace, void
 from arena.store.schema import Entry, Match
+from arena.verification.check import check_bundle
 from tests.support.bundles import forged_verse, header_of, verse
 from tests.support.evening import SALT, WORD, Evening, secret_of
 
@@ -38,6 +42,14 @@ def play_evening(folder: Path) -> Evening:
     void(evening.db, [2], now=evening.now)
     replace(evening.db, 1, now=evening.now)
     evening.verify_all()
+    set_held(evening.db, evening.author("Late", 7).entry, True, now=evening.now)
+    evening.verify_all()
+    set_name(evening.db, authors[1].entry, "Grace", now=evening.now)
+    set_masked(evening.db, authors[2].entry, True, now=evening.now)
+    set_rules(evening.db, name="Another title", lines=7, now=evening.now)
+    [checked] = checked_entries(evening.db, [authors[1].entry])
+    report = check_bundle(evening.bundles.local_copy(checked.bundle).read_bytes())
+    assert record_recheck(evening.db, checked, report, now=evening.now)
     open_heats(evening.db, now=evening.now)
     for judging in ("vera", "willy"):
         for _ in range(3):
@@ -53,6 +65,9 @@ def play_evening(folder: Path) -> Evening:
     undo_match(evening.db, first, now=evening.now)
     evening.now += 60
     open_match(evening.db, first, now=evening.now)
+    pause(evening.db, now=evening.now)
+    evening.now += 5
+    resume(evening.db, now=evening.now)
     evening.tie(first)
     close_match(evening.db, first, poll_round=0, now=evening.now)
     evening.tie(first)
