@@ -7,11 +7,14 @@ from typing import Any
 import click
 
 from arena.cli import (
+    audit,
     backup,
     bracket,
     demo,
+    doctor,
     entry,
     event,
+    export,
     heats,
     init,
     match,
@@ -51,7 +54,10 @@ def main() -> None:
 
 for command in (
     verify.verify,
+    audit.audit,
+    export.export,
     init.init,
+    doctor.doctor,
     plan.plan,
     serve.serve,
     serve.worker,

@@ -151,6 +151,7 @@ class Ballot:
     refusal: str | None  # why this voter may not vote, as without a ticket or a PIN where the event wants one
     opens_at: float | None  # while it is read before the vote: when the vote begins
     closes_at: float | None
+    paused: bool  # the clock stands; votes count if they counted before
     open: bool  # votes count now
 
 
@@ -163,6 +164,27 @@ class VoteReceipt:
     choice: Literal["left", "right"]
     changed: bool  # an earlier vote was replaced
     cast_at: float
+    closes_at: float | None
+
+
+@dataclass(frozen=True)
+class RoundItem:
+    """One of the matches that are open at once, as one voter sees it."""
+
+    match: str  # id
+    title: str
+    choice: Literal["A", "B"] | None  # this voter's vote so far
+    mine: bool  # one of the two is the voter's own: no vote
+    open: bool  # votes count now
+
+
+@dataclass(frozen=True)
+class PracticeBallot:
+    """The practice vote as one voter sees it."""
+
+    left: BallotSide
+    right: BallotSide
+    choice: Literal["left", "right"] | None
     closes_at: float | None
 
 
@@ -220,17 +242,42 @@ class HeatsView:
 
 
 @dataclass(frozen=True)
+class CountedVote:
+    """A vote in a round that was counted."""
+
+    title: str  # of the match
+    poll_round: int  # 0: first vote, 1: second vote after a tie
+    label: Literal["A", "B"]  # the verse
+    minute: int  # since the epoch, when it was cast
+    tally: list[int]  # of A and of B
+    record: int  # number of the log's record that has the tally and a digest of all votes of the round
+    undone: bool  # the match was undone later, so that its votes no longer count
+
+
+@dataclass(frozen=True)
+class VoterView:
+    """The votes of one voter that were counted, the first first."""
+
+    voter: str  # id
+    own: bool  # of whoever asks
+    published: bool  # the votes of others can be looked up
+    votes: list[CountedVote]
+
+
+@dataclass(frozen=True)
 class MatchResult:
     """The result of closing a round of a match."""
 
     match: str
+    title: str  # "Semi-final 2"
     state: str  # "closed"; "open" while the re-vote after a tie runs
     poll_round: int  # the one now open or last counted
     tallies: list[list[int]]  # [upper, lower] of each round of the poll so far
     winner: str | None  # entry id
+    winner_label: str | None  # its first line
     decided_by: str | None  # votes, revote, draw, walkover, bye
     closes_at: float | None  # of the re-vote
-    champion: str | None  # entry id, if the event has one now
+    champion: Side | None  # if the event has one now
 
 
 # The snapshot
@@ -246,7 +293,25 @@ class OpenMatch:
     poll_round: int  # 0: first vote, 1: second vote after a tie
     opens_at: float | None  # seconds since the epoch, while it is read before the vote: when the vote begins
     closes_at: float | None  # seconds since the epoch
+    paused: bool  # its clock stands
     votes: int  # cast in this round of the poll
+
+
+@dataclass(frozen=True)
+class OpenRound:
+    """The matches that are open at once, while there are several."""
+
+    title: str  # of the round, in the singular: "Quarter-final"
+    matches: int
+    votes: int  # cast in all of them
+
+
+@dataclass(frozen=True)
+class PracticeCounts:
+    """The practice vote that is open."""
+
+    closes_at: float | None  # seconds since the epoch
+    votes: int
 
 
 @dataclass(frozen=True)
@@ -290,7 +355,9 @@ class Snapshot:
     admission: str  # who may vote: tickets, pin or open
     closes_at: float | None  # seconds since the epoch, when submissions close automatically
     grace_ends_at: float | None  # seconds since the epoch, until when tensors may follow
-    match: OpenMatch | None
+    match: OpenMatch | None  # of several, the one with a second vote, else the first
+    round: OpenRound | None
+    practice: PracticeCounts | None
     heats: HeatsCounts | None  # while pairs of verses are judged before the draw
     last: str | None  # id of the match decided most recently by a vote
     next: str | None  # title of the next match
@@ -307,14 +374,34 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
+class PlanPart:
+    """One part of the voting, such as a round."""
+
+    title: str
+    matches: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class PlanOption:
+    """One way to hold the voting, without second votes after ties."""
+
+    places: int  # verses in the bracket
+    heats: bool  # which verses those are is found in heats
+    at_once: bool  # all matches of a round are open at the same time
+    matches: int
+    seconds: float
+    parts: list[PlanPart]
+
+
+@dataclass(frozen=True)
 class VotingPlan:
-    """How long the voting takes, one match after the other, without second votes after ties."""
+    """How long the voting takes in each way, and which fits."""
 
     entries: int
-    matches: int  # without byes
-    seconds: float  # of all of them, with the pauses
-    fitting_entries: int | None = None  # that fit into the time there is; None: no time was given
-    fitting_match_seconds: float | None = None  # of a vote with which all fit; None: too short to read two verses
+    voters: int
+    options: list[PlanOption]  # all verses one match at a time first; empty with fewer than two
+    proposal: PlanOption | None  # that fits into the time there is
 
 
 # Backups
@@ -329,6 +416,22 @@ class BackupReport:
     hash: str  # of that record
     bundles: int
     copied: int  # of the bundles: those that were not in the folder before
+
+
+# Exports
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What an export holds."""
+
+    path: str
+    event: str  # name
+    size: int  # bytes
+    record: int  # number of the log's latest record
+    hash: str  # of that record
+    entries: int
+    bundles: int
 
 
 # Pages
@@ -365,8 +468,10 @@ class MatchView:
     lower: Side | None
     ready: bool  # two sides and not closed: it can be opened
     poll_round: int
+    opened_at: float | None  # the latest time
     opens_at: float | None  # while it is read before the vote: when the vote begins
     closes_at: float | None
+    paused: bool  # its clock stands
     closed_at: float | None
     votes: int | None  # cast in the open round of the poll
     tallies: list[list[int]] | None  # [upper, lower] of each round of the poll
@@ -392,7 +497,8 @@ class StageView:
     counts: dict[str, int]  # entries by state, zeros included
     playing: int  # entries in the bracket
     voters: int | None  # who may vote: valid tickets, or those who typed the PIN; None: everybody
-    open: MatchView | None
+    open: MatchView | None  # of several, the one with a second vote, else the first
+    opened: list[MatchView]  # all that are open
     last: MatchView | None  # the match closed most recently by a vote: for the reveal
     next: MatchView | None  # the first that is ready
     rounds: list[RoundView]  # the last one has the third-place match, then the final
@@ -505,7 +611,11 @@ class ConsoleView:
     pending: int  # entries that the draw waits for
     entries: list[ConsoleEntry]  # in the order of claims
     matches: list[MatchView]  # in the order of play
-    open: MatchView | None
+    open: MatchView | None  # of several, the one with a second vote, else the first
+    opened: list[MatchView]  # all that are open
+    practice: PracticeCounts | None
+    ready: int  # matches of the next round that can be opened at once
+    ready_seconds: float  # of a vote on all of them
     next: MatchView | None
     champion: Side | None
     third: Side | None

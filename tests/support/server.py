@@ -49,6 +49,8 @@ BLANK = Snapshot(
     closes_at=None,
     grace_ends_at=None,
     match=None,
+    round=None,
+    practice=None,
     heats=None,
     last=None,
     next=None,
@@ -182,9 +184,11 @@ class Process:
 class ArenaServer(Process):
     """`arena serve` on an event folder, once it says that it serves."""
 
-    def __init__(self, folder: Path, port: int = 0, log_format: str = "text", **more: Any) -> None:
-        where = ["--dir", str(folder), "--port", str(port)]
-        super().__init__([*ARENA, "serve", *where, "--log-format", log_format], **more)
+    def __init__(
+        self, folder: Path, port: int = 0, *, wheels: Path | None = None, log_format: str = "text", **more: Any
+    ) -> None:
+        options = ["--log-format", log_format, *(["--wheels", str(wheels)] if wheels else [])]
+        super().__init__([*ARENA, "serve", "--dir", str(folder), "--port", str(port), *options], **more)
         if not within(START_WITHIN, lambda: self.said("Ctrl-C ends it")):
             self.end()
             raise AssertionError(self.lines)
