@@ -13,13 +13,8 @@ from typing import Any, TypeVar
 
 from flask import Blueprint, Response, request
 
-<<<<<<< HEAD
-from arena.services import claims, entries, events, uploads
-from arena.services.receipts import prove, public_key_of
-=======
 from arena.services import claims, entries, events, queries, uploads
-from arena.services.receipts import key_fingerprint, public_key_of
->>>>>>> refs/heads/main
+from arena.services.receipts import key_fingerprint, prove, public_key_of
 from arena.services.schemas import to_json
 from arena.web import openapi, routes, security
 from arena.web.context import get_context
@@ -147,12 +142,9 @@ def event() -> Response:
             ),
             corpus=Corpus(name=ctx.settings.corpus, sha256=ctx.settings.corpus_sha256),
             receipt_key=public_key_of(ctx.settings.receipt_key),
-<<<<<<< HEAD
             proof=prove(ctx.settings.receipt_key, challenge) if (challenge := _challenge()) else None,
-=======
             key_fingerprint=key_fingerprint(ctx.settings.receipt_key),
             log=LogHead(*queries.log_head(ctx.db)),
->>>>>>> refs/heads/main
         )
     )
 

@@ -117,12 +117,9 @@ class EventResponse:
     limits: Limits
     corpus: Corpus
     receipt_key: str  # Ed25519 public key that verifies receipts, 64 hexadecimal digits
-<<<<<<< HEAD
     proof: str | None  # Ed25519 over the canonical JSON of "proof": "verse-event-1" and "challenge", hexadecimal
-=======
     key_fingerprint: str  # of that key, as the stage shows it: the first 32 digits of its SHA-256, in groups of four
     log: LogHead  # who kept it can tell later whether the log was changed
->>>>>>> refs/heads/main
 
 
 @dataclass(frozen=True)
