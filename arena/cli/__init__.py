@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from arena.cli import backup, bracket, demo, entry, event, init, match, plan, serve, verify
+from arena.cli import backup, bracket, check_page, demo, entry, event, init, match, plan, serve, verify
 from trainer.verse.text import sanitize_lines
 
 
@@ -37,6 +37,7 @@ def main() -> None:
 
 for command in (
     verify.verify,
+    check_page.check_page,
     init.init,
     plan.plan,
     serve.serve,

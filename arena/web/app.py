@@ -13,7 +13,7 @@ from arena.services.schemas import Snapshot
 from arena.services.uploads import PIECE_BYTES
 from arena.web import api, console, errors, filters, public, routes, security, stage
 from arena.web.assets import compress, read_assets
-from arena.web.context import AppContext, get_context
+from arena.web.context import AppContext, get_context, static_address
 from arena.web.cookies import ConsoleSessions
 from arena.web.limits import KIB, public_limits
 from trainer.verse.text import pluralize
@@ -88,6 +88,7 @@ def _make_app(context: AppContext) -> Flask:
         iso_time=filters.iso_time,
         clock_time=filters.clock_time,
         sentence=filters.sentence,
+        megabytes=filters.megabytes,
     )
     app.jinja_env.globals.update(
         pluralize=pluralize,
@@ -105,11 +106,6 @@ def _make_app(context: AppContext) -> Flask:
     app.after_request(_after)
     errors.register(app)
     return app
-
-
-def static_address(name: str) -> str:
-    """Return the address of a static file, with its digest."""
-    return f"/static/{name}?v={get_context().static[name].digest}"
 
 
 def _static(name: str) -> Response:

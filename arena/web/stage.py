@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from flask import Blueprint, render_template
 
+from arena.errors import EntryNotFound
+from arena.services import queries
 from arena.services.schemas import MatchView, RoundView, StageView
 from arena.web import filters
-from arena.web.context import get_context
-from arena.web.public import phase_key, stage_of
+from arena.web.context import get_context, static_address
+from arena.web.public import bundle_size, phase_key, stage_of
 
 stage = Blueprint("stage", __name__)
 
 REVEAL_SECONDS = 25.0  # that a result is shown before the bracket or the champion
 WIDE_BRACKET = 8  # matches of the first column shown, at most
+LIVE_BYTES = 64_000_000  # the largest bundle whose verse the stage's own machine writes again
 LOG_DIGITS = 12  # of the log's latest hash: enough to compare with a photograph of the screen
 
 
@@ -41,6 +44,9 @@ def page() -> str:
         reachable=not ctx.settings.is_local,
         spoken=address.removeprefix("http://").removeprefix("https://"),
         digits=LOG_DIGITS,
+        worker=static_address("verse-worker.js"),
+        live_bytes=LIVE_BYTES,
+        champion_bytes=_champion_bytes(view) if scene == "champion" else None,
         state=state,
         key=phase_key(state),
         now=now,
@@ -112,3 +118,14 @@ def _texts(match: MatchView | None) -> list[str]:
 def _champion(view: StageView) -> list[str]:
     side = view.champion
     return [side.prompt + side.text] if side is not None and side.text is not None else []
+
+
+def _champion_bytes(view: StageView) -> int | None:
+    """Return the size of the champion's bundle; None if nobody may have it, or it is not here any more."""
+    ctx = get_context()
+    if view.champion is None:
+        return None
+    try:
+        return bundle_size(queries.entry_view(ctx.db, view.champion.entry, now=ctx.now).bundle)
+    except EntryNotFound:
+        return None

@@ -7,7 +7,7 @@
 import { VerseModel } from "./model.js";
 import { dot } from "./products.js";
 
-const COPIES = 3;
+export const COPIES = 3; // as it is, moved up, moved down
 const MOVE = 2 ** -38; // of the largest that a result could be
 const VISIBLE = 1e-3; // a move of a normed vector, whose numbers are about 1, that makes the estimate infinite
 const GELU_END = 8; // below -8, 1 + tanh is 0 in float64, and no error is left
