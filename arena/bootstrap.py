@@ -7,6 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from arena.clock import EventClock
 from arena.errors import EventExists
 from arena.services import events
 from arena.services.log import verify_log
@@ -57,6 +58,7 @@ class EventContext:
     db: Database
     bundles: BundleStore
     spool: Spool
+    clock: EventClock
 
     def close(self) -> None:
         """Close the connections to the database."""
@@ -73,7 +75,7 @@ def open_event(settings: Settings) -> EventContext:
     bundles, spool = BundleStore(settings.bundles), Spool(settings.incoming, settings.min_free_bytes)
     bundles.prepare()
     spool.prepare()
-    return EventContext(settings, open_database(settings.database_url), bundles, spool)
+    return EventContext(settings, open_database(settings.database_url), bundles, spool, EventClock(settings.clock))
 
 
 def open_database(url: str) -> Database:

@@ -28,6 +28,15 @@ class ArenaError(Exception):
 # The event
 
 
+class ClocksAgree(ArenaError):
+    """A decision about clocks that do not differ."""
+
+    code = "clocks-agree"
+
+    def __init__(self) -> None:
+        super().__init__("this computer's clock and the event's agree: there is nothing to decide")
+
+
 class NoEvent(ArenaError):
     """The database holds no event."""
 
@@ -89,6 +98,106 @@ class BadSecret(ArenaError):
 
     def __init__(self) -> None:
         super().__init__("the secret must have 22 to 64 letters, digits, - or _: use the one the trainer made for you")
+
+
+class TicketNeeded(ArenaError):
+    """A vote or a claim without a ticket, in an event that takes tickets."""
+
+    code = "ticket-needed"
+
+    def __init__(self) -> None:
+        super().__init__("this event takes tickets: scan the code on your card, or type it on the page /join")
+
+
+class TicketFaulty(ArenaError):
+    """A text that is no ticket's code."""
+
+    code = "ticket-faulty"
+
+
+class TicketUnknown(ArenaError):
+    """A ticket that this event has not issued."""
+
+    code = "ticket-unknown"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this event has not issued this ticket: compare the code with the card, or ask the organizer for a card"
+        )
+
+
+class TicketVoid(ArenaError):
+    """A ticket that was declared void."""
+
+    code = "ticket-void"
+
+    def __init__(self) -> None:
+        super().__init__("this ticket is void, since another card replaces it: use that one, or ask the organizer")
+
+
+class TicketSpare(ArenaError):
+    """A spare ticket that was not handed out."""
+
+    code = "ticket-spare"
+
+    def __init__(self, number: int) -> None:
+        super().__init__(
+            f"card {number} is a spare one that was not handed out: ask the organizer to activate it", number=number
+        )
+
+
+class TicketTooNew(ArenaError):
+    """A vote with a card that replaces another one, in a match in which that one may have voted."""
+
+    code = "ticket-too-new"
+
+    def __init__(self) -> None:
+        super().__init__("this card replaced another one during this match: it votes from the next match on")
+
+
+class NoSuchTicket(ArenaError):
+    """A card that does not exist, or that is not in the state for what is asked."""
+
+    code = "no-ticket"
+
+    def __init__(self, number: int, what: str = "does not exist") -> None:
+        super().__init__(f"card {number} {what}: `arena tickets list` shows the cards", number=number)
+
+
+class NoSpareTicket(ArenaError):
+    """A replacement when no spare card is left."""
+
+    code = "no-spare-ticket"
+
+    def __init__(self) -> None:
+        super().__init__("no spare card is left: before the first match, `arena tickets 0 --spare 10` makes more")
+
+
+class PinNeeded(ArenaError):
+    """A vote without the room's PIN."""
+
+    code = "pin-needed"
+
+    def __init__(self) -> None:
+        super().__init__("to vote, type the PIN that the stage shows on the page /join")
+
+
+class PinWrong(ArenaError):
+    """Another PIN than the room's."""
+
+    code = "pin-wrong"
+
+    def __init__(self) -> None:
+        super().__init__("this is not the PIN on the stage now: it changes every minute, so look again and type it")
+
+
+class MatchesBegun(ArenaError):
+    """A change of who may vote after the first match was opened."""
+
+    code = "matches-begun"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} is not possible any more: a match was opened, and everybody has the same rules")
 
 
 class BadName(ArenaError):
@@ -511,6 +620,15 @@ class ResultsDiffer(ArenaError):
             f"the votes do not give the result of {match_id}: somebody changed the database; compare it with a backup",
             match=match_id,
         )
+
+
+class VotersDiffer(ArenaError):
+    """The voters of the database are not those to whom tickets were issued."""
+
+    code = "voters-differ"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}: somebody changed the database; compare it with a backup")
 
 
 class LogBroken(ArenaError):

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from arena.cli import backup, bracket, check_page, demo, entry, event, init, match, plan, serve, verify
+from arena.cli import backup, bracket, check_page, demo, entry, event, init, match, plan, serve, tickets, verify
 from trainer.verse.text import sanitize_lines
 
 
@@ -43,6 +43,7 @@ for command in (
     serve.serve,
     serve.worker,
     event.event,
+    tickets.tickets,
     entry.entry,
     bracket.bracket,
     match.match,

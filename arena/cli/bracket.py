@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import click
@@ -41,8 +40,8 @@ def draw(ctx: EventContext, word: str | None, without_missing: bool) -> None:
     from arena.services import bracket as service
     from arena.services import queries
 
-    service.draw_bracket(ctx.db, word=word, without_missing=without_missing, now=time.time())
-    echo_lines(bracket_lines(queries.console_view(ctx.db, now=time.time())))
+    service.draw_bracket(ctx.db, word=word, without_missing=without_missing, now=ctx.clock())
+    echo_lines(bracket_lines(queries.console_view(ctx.db, now=ctx.clock())))
 
 
 @bracket.command()
@@ -60,7 +59,7 @@ def undo(ctx: EventContext, yes: bool) -> None:
 
     seen = queries.latest_record(ctx.db)
     confirm("Take the draw back?", yes=yes)
-    echo_lines(state_lines(service.undo_draw(ctx.db, seen=seen, now=time.time())))
+    echo_lines(state_lines(service.undo_draw(ctx.db, seen=seen, now=ctx.clock())))
 
 
 @bracket.command()
@@ -74,4 +73,4 @@ def show(ctx: EventContext) -> None:
     """
     from arena.services import queries
 
-    echo_lines(bracket_lines(queries.console_view(ctx.db, now=time.time())))
+    echo_lines(bracket_lines(queries.console_view(ctx.db, now=ctx.clock())))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -78,11 +77,11 @@ def disqualify(ctx: EventContext, /, prefixes: tuple[str, ...], reason: str, yes
     _show(chosen)
     confirm(f"Disqualify {pluralize(len(chosen), 'entry', 'entries')}?", yes=yes)
     if len(prefixes) == 1:
-        disqualification.disqualify(ctx.db, chosen[0].entry, reason, seen=seen, now=time.time())
+        disqualification.disqualify(ctx.db, chosen[0].entry, reason, seen=seen, now=ctx.clock())
         done = 1
     else:
         ids = [entry.entry for entry in chosen]
-        done = len(disqualification.disqualify_all(ctx.db, ids, reason, now=time.time()))
+        done = len(disqualification.disqualify_all(ctx.db, ids, reason, now=ctx.clock()))
     click.echo(f"{pluralize(done, 'entry is', 'entries are')} disqualified; `arena entry reinstate` reverses this")
 
 
@@ -104,12 +103,12 @@ def reinstate(ctx: EventContext, /, prefixes: tuple[str, ...], yes: bool, **filt
     seen = queries.latest_record(ctx.db)
     chosen = _choose(ctx, prefixes, filters, disqualification.REINSTATABLE)
     if len(prefixes) == 1:
-        state = disqualification.reinstate(ctx.db, chosen[0].entry, seen=seen, now=time.time())
+        state = disqualification.reinstate(ctx.db, chosen[0].entry, seen=seen, now=ctx.clock())
         click.echo(f"entry {short_id(chosen[0].entry)} is in the event again: {state}")
         return
     _show(chosen)
     confirm(f"Reinstate {pluralize(len(chosen), 'entry', 'entries')}?", yes=yes)
-    done = disqualification.reinstate_all(ctx.db, [entry.entry for entry in chosen], now=time.time())
+    done = disqualification.reinstate_all(ctx.db, [entry.entry for entry in chosen], now=ctx.clock())
     click.echo(f"{pluralize(len(done), 'entry is', 'entries are')} in the event again")
     if len(done) < len(chosen):
         others = pluralize(len(chosen) - len(done), "other is", "others are")
@@ -133,7 +132,7 @@ def _choose(
     from arena.services import queries
     from arena.services.entry_filter import EntryFilter, parse_moment
 
-    now = time.time()
+    now = ctx.clock()
     wanted = EntryFilter(
         owner=filters["owner"],
         since=parse_moment(filters["since"], now) if filters["since"] else None,

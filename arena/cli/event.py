@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import click
 
 from arena.cli.options import confirm, with_event, yes_option
-from arena.cli.text import echo_lines, event_lines, limit_lines, state_lines
-from trainer.verse.text import pluralize
+from arena.cli.text import admission_lines, clock_lines, echo_lines, event_lines, limit_lines, state_lines
+from trainer.verse.text import pluralize, sanitize
 
 if TYPE_CHECKING:
     from arena.bootstrap import EventContext
@@ -20,7 +19,7 @@ minutes_type = click.FloatRange(0, MAX_MINUTES, min_open=True)
 
 @click.group()
 def event() -> None:
-    """Show, open, close, limit, tidy and publish the event.
+    """Show, open, close, limit, tidy and publish the event, and choose who votes.
 
     \b
     Example:
@@ -39,7 +38,7 @@ def show(ctx: EventContext) -> None:
     """
     from arena.services import queries
 
-    echo_lines(event_lines(queries.console_view(ctx.db, now=time.time())))
+    echo_lines(event_lines(queries.console_view(ctx.db, now=ctx.clock())))
 
 
 @event.command("open")
@@ -54,7 +53,7 @@ def open_submissions(ctx: EventContext, minutes: float | None) -> None:
     """
     from arena.services import events
 
-    now = time.time()
+    now = ctx.clock()
     echo_lines(state_lines(events.open_submissions(ctx.db, closes_at=_closing_time(minutes, now), now=now)))
 
 
@@ -73,7 +72,7 @@ def set_closing_time(ctx: EventContext, minutes: float | None, by_hand: bool) ->
 
     if (minutes is None) != by_hand:
         raise click.UsageError("say either --minutes or --by-hand")
-    now = time.time()
+    now = ctx.clock()
     echo_lines(state_lines(events.set_closing_time(ctx.db, _closing_time(minutes, now), now=now)))
 
 
@@ -88,7 +87,7 @@ def close_submissions(ctx: EventContext) -> None:
     """
     from arena.services import events
 
-    echo_lines(state_lines(events.close_submissions(ctx.db, now=time.time())))
+    echo_lines(state_lines(events.close_submissions(ctx.db, now=ctx.clock())))
 
 
 @event.command("limits")
@@ -110,9 +109,37 @@ def set_limits(ctx: EventContext, entries: int | None, check_seconds: float | No
     else:
         memory = None if check_mib is None else check_mib * 2**20
         view = events.set_limits(
-            ctx.db, max_entries=entries, check_seconds=check_seconds, check_memory=memory, now=time.time()
+            ctx.db, max_entries=entries, check_seconds=check_seconds, check_memory=memory, now=ctx.clock()
         )
     echo_lines(limit_lines(view))
+
+
+@event.command("admission")
+@click.argument("mode", required=False, type=click.Choice(["tickets", "pin", "open"]))
+@with_event
+def set_admission(ctx: EventContext, mode: str | None) -> None:
+    """Show or choose who may vote, before the first match is opened.
+
+    \b
+    tickets  One vote a card: `arena tickets` prints cards. A card enters one verse, too.
+    pin      Whoever types the PIN that the stage shows; it changes every minute.
+    open     Everybody, one vote a browser. A private window is another browser.
+
+    \b
+    Example:
+      arena event admission tickets
+    """
+    from arena.services import events, queries, voters
+
+    if mode is None:
+        view = events.current_event(ctx.db)
+    else:
+        view = voters.set_admission(ctx.db, mode, seen=queries.latest_record(ctx.db), now=ctx.clock())
+    echo_lines(admission_lines(view))
+    if view.admission == "pin":
+        from arena.web.cookies import stage_address
+
+        click.echo(f"the stage with the PIN: {stage_address(ctx.settings, 'pin', ctx.settings.local_url)}")
 
 
 @event.command("tidy")
@@ -129,7 +156,7 @@ def tidy(ctx: EventContext, yes: bool) -> None:
     """
     from arena.services import tidying
 
-    found = tidying.find_unneeded(ctx.db, ctx.bundles, now=time.time())
+    found = tidying.find_unneeded(ctx.db, ctx.bundles, now=ctx.clock())
     if not found:
         click.echo("every bundle is needed")
         return
@@ -138,8 +165,61 @@ def tidy(ctx: EventContext, yes: bool) -> None:
     total = sum(stored.size for stored in found)
     confirm(f"Remove {pluralize(len(found), 'bundle')}, {total:,} bytes?", yes=yes)
     digests = [stored.digest for stored in found]
-    removed = tidying.remove_unneeded(ctx.db, ctx.bundles, digests, now=time.time())
+    removed = tidying.remove_unneeded(ctx.db, ctx.bundles, digests, now=ctx.clock())
     click.echo(f"{pluralize(len(removed), 'bundle')} removed, {sum(stored.size for stored in removed):,} bytes")
+
+
+@event.command("address")
+@click.argument("address", required=False)
+@with_event
+def set_address(ctx: EventContext, address: str | None) -> None:
+    """Show or set the address of the QR codes and links, while the event is served.
+
+    Without ADDRESS, list this computer's addresses: a phone in the room reaches those of its own network, not those of
+    a VPN. ADDRESS is one of them, or the whole address of a tunnel. Stage and phones follow within seconds.
+
+    \b
+    Examples:
+      arena event address
+      arena event address 192.168.1.5
+      arena event address https://verses.example.org
+    """
+    from arena.addresses import address_url, list_addresses
+    from arena.services import events, queries
+
+    current = events.current_address(ctx.db) or ctx.settings.base_url
+    if address is not None:
+        url = address_url(address, current)
+        events.set_address(ctx.db, url, seen=queries.latest_record(ctx.db), now=ctx.clock())
+        current = url
+    click.echo(f"phones use {sanitize(current)}/")
+    for one in list_addresses() if address is None else ():
+        click.echo(f"  {one.address:<15}  {one.kind}, {sanitize(one.interface)}")
+
+
+@event.command("clock")
+@click.option("--follow", is_flag=True, help="Take the computer's time; what is open keeps the time it has left.")
+@click.option("--close-as-said", is_flag=True, help="With --follow: keep closing times as times of day.")
+@with_event
+def set_clock(ctx: EventContext, follow: bool, close_as_said: bool) -> None:
+    """Compare the event's clock with the computer's, or set it.
+
+    The event counts by itself, so that a match of a minute takes a minute even if somebody changes the computer's clock
+    or the computer sleeps.
+
+    \b
+    Examples:
+      arena event clock
+      arena event clock --follow
+    """
+    from arena.services import queries, timing
+
+    if close_as_said and not follow:
+        raise click.UsageError("--close-as-said needs --follow")
+    if follow:
+        seen = queries.latest_record(ctx.db)
+        timing.follow_computer(ctx.db, ctx.clock, keep_time_left=not close_as_said, seen=seen)
+    echo_lines(clock_lines(ctx.clock(), ctx.clock.computer, ctx.clock.ahead))
 
 
 @event.command()
@@ -156,7 +236,7 @@ def publish(ctx: EventContext, yes: bool) -> None:
 
     seen = queries.latest_record(ctx.db)
     confirm("Publish everything about this event? This cannot be undone.", yes=yes)
-    echo_lines(state_lines(events.publish(ctx.db, seen=seen, now=time.time())))
+    echo_lines(state_lines(events.publish(ctx.db, seen=seen, now=ctx.clock())))
 
 
 def _closing_time(minutes: float | None, now: float) -> float | None:

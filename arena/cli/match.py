@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import click
@@ -43,11 +42,11 @@ def open_match(ctx: EventContext, match_id: str | None, seconds: float | None) -
     from arena.services import bracket, queries
 
     if match_id is None:
-        following = queries.get_next_match(ctx.db, now=time.time())
+        following = queries.get_next_match(ctx.db, now=ctx.clock())
         if following is None:
             raise click.ClickException("no match is ready: `arena event show` shows the state of the event")
         match_id = following.id
-    click.echo(match_line(bracket.open_match(ctx.db, match_id, seconds=seconds, now=time.time())))
+    click.echo(match_line(bracket.open_match(ctx.db, match_id, seconds=seconds, now=ctx.clock())))
 
 
 @match.command("close")
@@ -69,7 +68,7 @@ def close_match(ctx: EventContext, match_id: str | None, revote: bool, by_lot: b
     from arena.services import bracket
 
     match_id = match_id or _open_match(ctx).id
-    result = bracket.close_match(ctx.db, match_id, poll_round=int(revote), by_lot=by_lot, now=time.time())
+    result = bracket.close_match(ctx.db, match_id, poll_round=int(revote), by_lot=by_lot, now=ctx.clock())
     echo_lines(result_lines(result))
     if result.state == "open" and revote > result.poll_round:
         raise click.ClickException(f"{match_id} is in its first vote: `arena match close` closes it")
@@ -91,7 +90,7 @@ def set_match_time(ctx: EventContext, seconds: float | None, by_hand: bool) -> N
 
     if (seconds is None) != by_hand:
         raise click.UsageError("say either --seconds or --by-hand")
-    seen, opened, now = queries.latest_record(ctx.db), _open_match(ctx), time.time()
+    seen, opened, now = queries.latest_record(ctx.db), _open_match(ctx), ctx.clock()
     closes_at = None if seconds is None else now + seconds
     changed = bracket.set_match_time(
         ctx.db, opened.id, poll_round=opened.poll_round, closes_at=closes_at, seen=seen, now=now
@@ -114,7 +113,7 @@ def undo_match(ctx: EventContext, match_id: str, yes: bool) -> None:
 
     seen = queries.latest_record(ctx.db)
     confirm(f"Undo {match_id}, and all results that followed from it?", yes=yes)
-    click.echo(match_line(bracket.undo_match(ctx.db, match_id, seen=seen, now=time.time())))
+    click.echo(match_line(bracket.undo_match(ctx.db, match_id, seen=seen, now=ctx.clock())))
 
 
 def _open_match(ctx: EventContext) -> MatchView:
@@ -125,7 +124,7 @@ def _open_match(ctx: EventContext) -> MatchView:
     """
     from arena.services import queries
 
-    opened = queries.get_open_match(ctx.db, now=time.time())
+    opened = queries.get_open_match(ctx.db, now=ctx.clock())
     if opened is None:
         raise click.ClickException("no match is open: `arena match open` opens the next one")
     return opened

@@ -11,7 +11,16 @@ import click
 from trainer.verse.text import pluralize, sanitize
 
 if TYPE_CHECKING:
-    from arena.services.schemas import ConsoleEntry, ConsoleView, EventView, MatchResult, MatchView, Side, VotingPlan
+    from arena.services.schemas import (
+        ConsoleEntry,
+        ConsoleView,
+        EventView,
+        MatchResult,
+        MatchView,
+        Side,
+        TicketCounts,
+        VotingPlan,
+    )
     from arena.verification.report import Report, Token
 
 VERDICT_COLORS = {"PASS": "green", "FAIL": "red", "UNDECIDED": "yellow", "MALFORMED": "red", "ERROR": "magenta"}
@@ -81,6 +90,9 @@ def event_lines(view: ConsoleView) -> Iterator[str]:
     yield from _time_lines(view.event)
     counts = [f"{count} {state}" for state, count in view.counts.items() if count]
     yield "entries: " + (", ".join(counts) or "none")
+    yield from admission_lines(view.event)
+    if any(vars(view.tickets).values()):
+        yield from ticket_lines(view.tickets)
     if view.matches:
         played = [match for match in view.matches if match.decided_by != "bye"]
         yield f"matches: {sum(match.state == 'closed' for match in played)} of {len(played)} closed"
@@ -117,12 +129,44 @@ def entry_lines(entries: Sequence[ConsoleEntry]) -> Iterator[str]:
         yield "no entries yet"
 
 
+ADMISSIONS = {
+    "tickets": "voting by ticket: one vote a card",
+    "pin": "voting by the room's PIN: one vote a browser",
+    "open": "open voting: one vote a browser",
+}
+
+
+def admission_lines(view: EventView) -> Iterator[str]:
+    """Write who may vote."""
+    yield ADMISSIONS[view.admission]
+
+
+def ticket_lines(counts: TicketCounts) -> Iterator[str]:
+    """Write how many cards there are."""
+    yield f"{pluralize(counts.valid, 'valid card')}, {counts.spare} spare, {counts.void} void"
+
+
 def limit_lines(view: EventView) -> Iterator[str]:
     """Write the limits that the organizer can set during an event."""
     rules = view.rules
     yield f"at most {pluralize(rules.max_entries, 'owner')} with a verse in the event"
     yield f"the check of a verse takes at most {rules.check_seconds:g} processor seconds"
     yield f"the check of a verse takes at most {rules.check_memory // 2**20:,} MiB of memory"
+
+
+def clock_lines(event: float, computer: float, ahead: float) -> Iterator[str]:
+    """Write what the two clocks say.
+
+    Args:
+        event: the event's time, in seconds since the epoch.
+        computer: the computer's.
+        ahead: seconds by which the computer's is ahead; 0 where they agree.
+    """
+    yield f"the event's clock says {_clock(event)}, this computer's {_clock(computer)}"
+    if ahead:
+        way = "ahead" if ahead > 0 else "behind"
+        yield f"this computer's clock is {pluralize(round(abs(ahead)), 'second')} {way}: it was changed, or it slept"
+        yield "what is open closes by the event's clock; to take the computer's time: arena event clock --follow"
 
 
 def _time_lines(view: EventView) -> Iterator[str]:

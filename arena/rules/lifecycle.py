@@ -8,6 +8,8 @@ from typing import Literal, Protocol, get_args
 
 EventState = Literal["draft", "open", "closed", "drawn", "champion", "published"]
 EVENT_STATES: tuple[EventState, ...] = get_args(EventState)
+Admission = Literal["tickets", "pin", "open"]  # who may vote
+ADMISSIONS: tuple[Admission, ...] = get_args(Admission)
 Phase = Literal["before", "entering", "checking", "between", "voting", "champion", "published"]
 
 UNDECIDED = ("receiving", "waiting", "verifying")  # entries without a verdict
@@ -16,12 +18,16 @@ GIVEN_UP = ("expired", "replaced", "withdrawn")  # the same claim may come again
 ENTRY_STATES = (*LIVE, "refused", *GIVEN_UP, "disqualified")
 
 MATCH_STATES = ("pending", "open", "closed")
+TICKET_STATES = ("valid", "spare", "void")
 
 
 class Action(Enum):
     """An action in an event. The value names it in an error message."""
 
     SET_LIMITS = "setting the limits"
+    SET_ADMISSION = "choosing who may vote"  # before the first match
+    ISSUE_TICKETS = "issuing tickets"  # before the first match
+    CHANGE_TICKETS = "changing tickets"
     OPEN_SUBMISSIONS = "opening submissions"
     SET_CLOSING_TIME = "setting the closing time"
     CLOSE_SUBMISSIONS = "closing submissions"
@@ -46,9 +52,19 @@ _PLAYED: Mapping[EventState, tuple[EventState, ...]] = {
 }
 _PUT_OUT: Mapping[EventState, tuple[EventState, ...]] = {"open": ("open",), "closed": ("closed",), **_PLAYED}
 
+_UNPLAYED: Mapping[EventState, tuple[EventState, ...]] = {
+    "draft": ("draft",),
+    "open": ("open",),
+    "closed": ("closed",),
+    "drawn": ("drawn",),
+}
+
 # For each action: the states that allow it, and for each of those the states it may lead to.
 TRANSITIONS: Mapping[Action, Mapping[EventState, tuple[EventState, ...]]] = {
     Action.SET_LIMITS: {"draft": ("draft",), "open": ("open",), "closed": ("closed",)},
+    Action.SET_ADMISSION: _UNPLAYED,
+    Action.ISSUE_TICKETS: _UNPLAYED,
+    Action.CHANGE_TICKETS: {**_UNPLAYED, "champion": ("champion",)},
     Action.OPEN_SUBMISSIONS: {"draft": ("open",), "closed": ("open",)},
     Action.SET_CLOSING_TIME: {"draft": ("draft",), "open": ("open",)},
     Action.CLOSE_SUBMISSIONS: {"open": ("closed",)},

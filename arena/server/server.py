@@ -18,7 +18,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+from arena.addresses import list_addresses
 from arena.processes import end_with_parent
 from arena.server.lock import EventLock
 from arena.server.network import MAX_HEAD_BYTES, hold_port, raise_descriptor_limit
@@ -62,7 +64,8 @@ def serve(
     """
     from arena.bootstrap import open_event
     from arena.server.standby import Standby
-    from arena.services.events import current_event
+    from arena.services.events import current_event, start_address
+    from arena.services.timing import start_clock
     from arena.services.uploads import clear_leftovers
 
     if console_remote and not settings.public_url.startswith("https:"):
@@ -74,6 +77,8 @@ def serve(
     ):
         event = open_event(settings)
         current_event(event.db)
+        start_clock(event.db, event.clock)
+        start_address(event.db, settings.base_url)
         clear_leftovers(event.db, event.bundles, event.spool)
         for path in settings.incoming.glob("form-*"):  # copies of forms that a crash left behind
             path.unlink(missing_ok=True)
@@ -83,7 +88,7 @@ def serve(
         threading.Thread(
             target=_announce, args=(settings, connections, say, web.main_loop_interrupt), daemon=True
         ).start()
-        keeper = Standby(event, standby) if standby else None
+        keeper = Standby(event, standby, event.clock) if standby else None
         if keeper:
             keeper.start()
         supervisor.start()
@@ -107,7 +112,7 @@ def load_gateway(settings: Settings, console_remote: bool = False) -> Any:
 
     end_with_main_process()
     event = open_event(settings)
-    keeper = SnapshotKeeper(partial(DatabaseSource, event.db))
+    keeper = SnapshotKeeper(partial(DatabaseSource, event.db), event.clock)
     sessions = ConsoleSessions(settings)
     console = Gateway(
         create_console(event, sessions=sessions, remote=console_remote),
@@ -120,7 +125,7 @@ def load_gateway(settings: Settings, console_remote: bool = False) -> Any:
         create_app(event, snapshot=keeper.snapshot),
         keeper,
         settings.incoming,
-        PublicAdmission(event, keeper.snapshot),
+        PublicAdmission(event, keeper.snapshot, event.clock),
         companion=ConsoleListener(console, settings.console_host, settings.console_port),
     )
 
@@ -187,6 +192,7 @@ def _announce(settings: Settings, connections: int, say: Callable[[str], None], 
         f"  stage    {local}/stage",
         f"  console  {settings.console_url}",
         f'           its password is the "console_password" in {settings.dir / "secrets.json"}',
+        *_others(settings),
         *(
             ["           only this machine reaches them: for phones in the room, start with --lan"]
             if settings.is_local
@@ -197,6 +203,16 @@ def _announce(settings: Settings, connections: int, say: Callable[[str], None], 
         "Ctrl-C ends it; everything that was confirmed is saved.",
     ):
         say(line)
+
+
+def _others(settings: Settings) -> list[str]:
+    """Name the other addresses of this computer, where phones may reach it by several."""
+    shown = urlsplit(settings.base_url).hostname
+    others = [one for one in list_addresses() if one.address != shown]
+    if settings.is_local or not others or settings.host not in ("0.0.0.0", "::"):
+        return []
+    names = ", ".join(f"{one.address} ({one.kind}, {one.interface})" for one in others)
+    return [f"           other addresses of this computer: {names}; to change: `arena event address ADDRESS`"]
 
 
 def is_answering(settings: Settings) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from sqlalchemy.orm import Session
 from arena.errors import BadClaim, OverLimits
 from arena.rules.lifecycle import GIVEN_UP, Action, allows
 from arena.services.admission import admit, check_name, check_open, check_owner, count_change, tokenizer_digest
+from arena.services.coauthors import add_coauthors, find_coauthors
 from arena.services.events import clean_name, the_event
 from arena.services.identity import identify
 from arena.services.log import append, salted
@@ -40,6 +42,7 @@ def take_claim(
     name: str,
     *,
     replace: bool = False,
+    authors: Sequence[str] = (),
     key: str,
     now: float,
 ) -> Receipt:
@@ -55,6 +58,7 @@ def take_claim(
         secret: the owner's.
         name: the author's name, as people will read it; untrusted.
         replace: whether it may replace a verse that the owner has entered under another name.
+        authors: the secrets of further authors, who do not vote on it either.
         key: the private key that signs the receipt (`receipts`).
         now: when the claim had arrived whole, seconds since the epoch.
 
@@ -67,6 +71,7 @@ def take_claim(
         BadClaim: The header is not that of a bundle.
         OverLimits: The verse is longer than the event allows, empty, cannot be shown, or its check costs more than the
             event allows.
+        TicketNeeded, TicketUnknown, TicketVoid, TicketSpare: The owner, or a further author, has no valid ticket.
         SubmissionsNotOpen: Submissions are not open yet.
         SubmissionsClosed: Submissions are closed.
         OtherName: The owner has entered a verse under another name, and may be another person at the same computer.
@@ -77,11 +82,14 @@ def take_claim(
     name = clean_name(name, MAX_AUTHOR, "an author's name")
     digest = hashlib.sha256(header).hexdigest()
     with db.reading() as session:  # what can be refused without reading the header comes first
-        owner = identify(session, secret).owner_id
+        identity = identify(session, secret)
+        owner = identity.owner_id
+        coauthors = find_coauthors(session, identity, authors)
         entry_id = entry_id_of(owner, digest)
         entry = session.get(Entry, entry_id)
         is_new = entry is None or entry.state in GIVEN_UP
         if is_new:
+            identity.require_entry()
             check_owner(session, the_event(session), owner, entry, now)
             if not replace:
                 check_name(session, owner, name)
@@ -104,6 +112,7 @@ def take_claim(
                 entry.heard_at = now
                 if spool.size(entry_id) < entry.received:
                     entry.received = entry.header_bytes  # the disk lost some: start again
+            add_coauthors(session, entry_id, coauthors, now=now)
             receipt = make_receipt(entry, repeated, key)
         if entry.state == "receiving":
             spool.start(entry_id, header)  # after the row: `uploads.drop_parts` removes parts that no row receives
@@ -120,14 +129,16 @@ def check_sender(db: Database, secret: str, *, now: float) -> None:
 
     Raises:
         BadSecret: The secret has the wrong form.
+        TicketNeeded, TicketUnknown, TicketVoid, TicketSpare: The event takes tickets, and this is no valid one.
         SubmissionsNotOpen: Submissions are not open yet.
         SubmissionsClosed: Submissions are closed.
     """
     with db.reading() as session:
-        owner = identify(session, secret).owner_id
+        identity = identify(session, secret)
         event = the_event(session)
-        if session.get(Owner, owner) is None:
-            check_open(session, event, owner, now)
+        if session.get(Owner, identity.owner_id) is None:
+            identity.require_entry()
+            check_open(session, event, identity.owner_id, now)
 
 
 def make_receipt(entry: Entry, repeated: bool, key: str) -> Receipt:

@@ -251,6 +251,44 @@ def publish(db: Database, *, seen: int | None = None, now: float) -> EventView:
         return view_of(event)
 
 
+def start_address(db: Database, url: str) -> None:
+    """Keep the address that a server starts with; one that was chosen for the server before no longer counts.
+
+    Args:
+        db: the event's database.
+        url: the beginning of links, without a slash at its end.
+    """
+    with db.writing() as session:
+        the_event(session).address = url
+
+
+def set_address(db: Database, url: str, *, seen: int | None = None, now: float) -> EventView:
+    """Set the address that the QR codes and links of all pages have, while the event is served.
+
+    Args:
+        db: the event's database.
+        url: the beginning of links, without a slash at its end; the caller has checked it.
+        seen: number of the log's latest record that the caller was shown; None: not checked.
+        now: seconds since the epoch.
+
+    Raises:
+        AlreadyDone: Another address was set since the caller was shown this one.
+    """
+    with db.writing() as session:
+        event = the_event(session)
+        require_unchanged(session, seen, {"address-set": "another address was set"})
+        if event.address != url:
+            event.address = url
+            append(session, "address-set", {"address": url}, now=now)
+        return view_of(event)
+
+
+def current_address(db: Database) -> str:
+    """Return the address that was set when the event was served last, or since; "": never served."""
+    with db.reading() as session:
+        return the_event(session).address
+
+
 def mark_restored(db: Database, *, made_at: float, now: float) -> None:
     """Record that the event goes on from a backup, so that phones send again what it may not have.
 
@@ -337,6 +375,7 @@ def view_of(event: Event) -> EventView:
         closed_at=event.closed_at,
         grace_ends_at=event.grace_ends_at,
         draw_word=event.draw_word or None,
+        admission=event.admission,
     )
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from arena.errors import ResultsDiffer
+from arena.errors import ResultsDiffer, VotersDiffer
 from arena.rules.results import CastVotes, CountedPoll, compute_results
 from arena.rules.tally import POLL_ROUNDS
+from arena.rules.voters import voters_digest
 from arena.services.voting import digest_of_votes
-from arena.store.schema import Entry, Event, LogRecord, Match, Vote
+from arena.store.schema import Entry, Event, IssuedVoter, LogRecord, Match, Vote
 from trainer.verse import strictjson
 
 
@@ -22,12 +23,15 @@ def check_results(session: Session, event: Event) -> None:
 
     Raises:
         ResultsDiffer: A match has another winner, or its votes are not those that were counted.
+        VotersDiffer: Somebody voted without a ticket, or the tickets are not those that were issued.
     """
     for record in session.scalars(select(LogRecord).where(LogRecord.kind == "votes-counted")):
         data = strictjson.parse(record.data.encode())
         match, poll, poll_round = data["match"], data["poll"], data["poll_round"]
         if digest_of_votes(session, event.salt, match, poll, poll_round) != data["votes"]:
             raise ResultsDiffer(match)
+    if event.admission == "tickets":
+        _check_voters(session)
     matches = session.scalars(select(Match).order_by(Match.position)).all()
     entries = session.execute(select(Entry.id, Entry.state).where(Entry.seed.is_not(None)).order_by(Entry.seed)).all()
     group = (Vote.match_id, Vote.poll, Vote.poll_round, Vote.choice)
@@ -47,3 +51,17 @@ def check_results(session: Session, event: Event) -> None:
     for row in matches:
         if (results.standings[row.id].winner or None) != row.winner_id:
             raise ResultsDiffer(row.id)
+
+
+def _check_voters(session: Session) -> None:
+    """Check that each voter has a ticket that the log committed to."""
+    batches = []
+    for record in session.scalars(select(LogRecord).where(LogRecord.kind == "tickets-issued")):
+        data = strictjson.parse(record.data.encode())
+        issued = session.scalars(select(IssuedVoter.voter_id).where(IssuedVoter.batch == data["batch"])).all()
+        if voters_digest(issued) != data["voters"]:
+            raise VotersDiffer(f"the tickets of batch {data['batch']} are not those that the log committed to")
+        batches.append(data["batch"])
+    committed = select(IssuedVoter.voter_id).where(IssuedVoter.batch.in_(batches))
+    if session.scalar(select(Vote.id).where(Vote.voter_id.not_in(committed)).limit(1)) is not None:
+        raise VotersDiffer("somebody voted without a ticket")

@@ -52,6 +52,16 @@ class EventView:
     closed_at: float | None  # when they did
     grace_ends_at: float | None
     draw_word: str | None  # once the room has given it
+    admission: str  # who may vote: tickets, pin or open
+
+
+@dataclass(frozen=True)
+class TicketCounts:
+    """The number of tickets by state."""
+
+    valid: int
+    spare: int  # not handed out yet
+    void: int
 
 
 # Entering
@@ -135,6 +145,7 @@ class Ballot:
     right: BallotSide
     choice: Literal["left", "right"] | None  # this voter's vote so far
     mine: bool  # one of the two is the voter's own: no vote
+    refusal: str | None  # why this voter may not vote, as without a ticket or a PIN where the event wants one
     opens_at: float | None  # while it is read before the vote: when the vote begins
     closes_at: float | None
     open: bool  # votes count now
@@ -212,6 +223,7 @@ class Snapshot:
     event: str  # name
     state: str  # draft, open, closed, drawn, champion, published
     phase: str  # before, entering, checking, between, voting, champion, published
+    admission: str  # who may vote: tickets, pin or open
     closes_at: float | None  # seconds since the epoch, when submissions close automatically
     grace_ends_at: float | None  # seconds since the epoch, until when tensors may follow
     match: OpenMatch | None
@@ -220,6 +232,7 @@ class Snapshot:
     entries: EntryCounts
     matches: MatchCounts
     champion: str | None  # entry id
+    address: str  # the beginning of links and QR codes; "": as the settings say
     epoch: int  # how often the event was restored from a backup: what phones were told before may be unknown now
     version: int  # number of the latest record of the log; grows with every change but votes
 
@@ -311,6 +324,7 @@ class StageView:
     event: EventView
     phase: str  # as in `snapshot`
     counts: dict[str, int]  # entries by state, zeros included
+    voters: int | None  # who may vote: valid tickets, or those who typed the PIN; None: everybody
     open: MatchView | None
     last: MatchView | None  # the match closed most recently by a vote: for the reveal
     next: MatchView | None  # the first that is ready
@@ -329,6 +343,7 @@ class ResultsView:
 
     event: EventView
     phase: str
+    voters: int | None  # as in `StageView`
     matches: list[MatchView]  # closed ones with two sides, the latest first
     champion: Side | None
     second: Side | None
@@ -374,6 +389,7 @@ class ConsoleEntry:
     duplicates: list[str]  # entries of other owners with the same claim
     alike: list[str]  # a few names of other owners that look the same
     may_reinstate: bool  # disqualified, and it can take part again
+    coauthors: int  # further authors, who do not vote on it either
 
 
 @dataclass(frozen=True)
@@ -392,6 +408,8 @@ class ConsoleView:
     third: Side | None
     voting: VotingPlan  # of the entries that are verified now
     voted: bool  # somebody has voted: the draw stays
+    tickets: TicketCounts
+    begun: bool  # a match was opened: who may vote stays as it is
     log_number: int
     log_hash: str
     recent: list[dict[str, Any]] = field(default_factory=list)  # the latest records: number, at, kind, data

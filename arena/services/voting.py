@@ -4,29 +4,31 @@ from __future__ import annotations
 
 from typing import Any, Literal, cast
 
-from sqlalchemy import Row, Select, Table, bindparam, select
+from sqlalchemy import Row, Select, Table, bindparam, exists, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from arena.errors import (
+    ArenaError,
     BadSide,
     MatchClosed,
     MatchNotFound,
     MatchNotOpen,
     OwnMatch,
     PollRoundOver,
+    TicketTooNew,
     TooManyChanges,
     VoteNotBegun,
 )
 from arena.rules.bracket import title_of
 from arena.rules.draw import left_side
-from arena.services.identity import identify
+from arena.services.identity import Identity, identify
 from arena.services.log import salted
 from arena.services.schemas import Ballot, BallotSide, VoteReceipt
-from arena.store.schema import Entry, Match, Vote
+from arena.store.schema import CoAuthor, Entry, Match, Vote
 from arena.store.unit_of_work import Database
 
-_MATCH, _VOTE = (cast(Table, model.__table__) for model in (Match, Vote))
+_MATCH, _VOTE, _COAUTHOR = (cast(Table, model.__table__) for model in (Match, Vote, CoAuthor))
 _UPPER, _LOWER = (cast(Table, Entry.__table__).alias(name) for name in ("upper", "lower"))
 _KEY = ("match_id", "poll", "poll_round", "voter_id")  # the database keeps it unique
 _VALUES = ("choice", "shown_left", "cast_at")
@@ -39,6 +41,8 @@ def _match_query(*more: Any) -> Select[*tuple[Any, ...]]:
     It is built once at import, because many people vote within seconds.
     """
     own_vote = _VOTE.c.voter_id == bindparam("voter")
+    sides = (_MATCH.c.upper_id, _MATCH.c.lower_id)
+    coauthor = exists().where(_COAUTHOR.c.entry_id.in_(sides), _COAUTHOR.c.owner_id == bindparam("owner"))
     for name in ("poll", "poll_round"):
         own_vote &= _VOTE.c[name] == _MATCH.c[name]
     return (
@@ -48,6 +52,7 @@ def _match_query(*more: Any) -> Select[*tuple[Any, ...]]:
                 for name in ("state", "round", "slot", "poll", "poll_round", "opened_at", "votes_from", "closes_at")
             ),
             *(_UPPER.c.owner_id.label("upper_owner"), _LOWER.c.owner_id.label("lower_owner")),
+            coauthor.label("coauthor"),
             *(_VOTE.c.choice, _VOTE.c.cast_at, _VOTE.c.changes),
             *more,
         )
@@ -89,7 +94,7 @@ def get_ballot(db: Database, match_id: str, secret: str, *, now: float) -> Ballo
     """
     with db.reading() as session:
         identity = identify(session, secret)
-        row = _row(session, _SHOW, match_id, identity.voter_id)
+        row = _row(session, _SHOW, match_id, identity)
         if row.state == "pending" or row.opened_at is None:
             raise MatchNotOpen(match_id)
         left = left_side(identity.voter_id, match_id)
@@ -101,7 +106,8 @@ def get_ballot(db: Database, match_id: str, secret: str, *, now: float) -> Ballo
             left=_ballot_side(row, left),
             right=_ballot_side(row, _other(left)),
             choice=_side(row.choice, left) if row.choice else None,
-            mine=identity.owner_id in (row.upper_owner, row.lower_owner),
+            mine=_is_author(row, identity),
+            refusal=str(refusal) if (refusal := _refusal(row, identity)) else None,
             opens_at=row.votes_from if _is_read(row, now) else None,
             closes_at=row.closes_at,
             open=_takes_votes(row, now),
@@ -132,6 +138,8 @@ def cast_vote(db: Database, match_id: str, secret: str, side: str, poll_round: i
         MatchClosed: It is closed.
         VoteNotBegun: It is still read before the vote.
         PollRoundOver: Another round is open.
+        TicketNeeded, TicketUnknown, TicketVoid, TicketSpare, PinNeeded: The voter is not admitted (`identity`).
+        TicketTooNew: The voter's card replaced another one during this match.
         OwnMatch: One of the two verses is the voter's.
         TooManyChanges: The vote was changed too often; it counts as it is.
     """
@@ -143,7 +151,7 @@ def cast_vote(db: Database, match_id: str, secret: str, side: str, poll_round: i
         voter = identity.voter_id
         left = left_side(voter, match_id)
         choice = left if side == "left" else _other(left)
-        row = _row(session, _CAST, match_id, voter)
+        row = _row(session, _CAST, match_id, identity)
         if row.state == "pending":
             raise MatchNotOpen(match_id)
         if _is_read(row, now):
@@ -152,7 +160,9 @@ def cast_vote(db: Database, match_id: str, secret: str, side: str, poll_round: i
             raise MatchClosed(match_id)
         if poll_round != row.poll_round:
             raise PollRoundOver(match_id, row.poll_round)
-        if identity.owner_id in (row.upper_owner, row.lower_owner):
+        if refusal := _refusal(row, identity):
+            raise refusal
+        if _is_author(row, identity):
             raise OwnMatch
         if row.choice != choice:
             if row.choice is not None and row.changes >= MAX_CHANGES:
@@ -189,11 +199,23 @@ def digest_of_votes(session: Session, salt: str, match_id: str, poll: int, poll_
     return salted(salt, match_id, poll, poll_round, [list(vote) for vote in votes])
 
 
-def _row(session: Session, query: Select[*tuple[Any, ...]], match_id: str, voter: str) -> Row[*tuple[Any, ...]]:
-    row = session.execute(query, {"match": match_id, "voter": voter}).first()
+def _row(session: Session, query: Select[*tuple[Any, ...]], match_id: str, identity: Identity) -> Row[*tuple[Any, ...]]:
+    who = {"voter": identity.voter_id, "owner": identity.owner_id}
+    row = session.execute(query, {"match": match_id, **who}).first()
     if row is None:
         raise MatchNotFound(match_id)
     return row
+
+
+def _is_author(row: Row[*tuple[Any, ...]], identity: Identity) -> bool:
+    return bool(row.coauthor) or identity.owner_id in (row.upper_owner, row.lower_owner)
+
+
+def _refusal(row: Row[*tuple[Any, ...]], identity: Identity) -> ArenaError | None:
+    """Return why a voter may not vote in a match; None if nothing is in the way."""
+    if identity.refusal is None and identity.votes_from is not None and row.opened_at is not None:
+        return TicketTooNew() if row.opened_at <= identity.votes_from else None
+    return identity.refusal
 
 
 def _takes_votes(row: Row[*tuple[Any, ...]], now: float) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, MetaData, String, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from arena.rules.lifecycle import ENTRY_STATES, EVENT_STATES, MATCH_STATES
+from arena.rules.lifecycle import ENTRY_STATES, EVENT_STATES, MATCH_STATES, TICKET_STATES
 
 THE_EVENT = 1  # the one row of `events`
 
@@ -51,6 +51,8 @@ class Event(Base):
     closed_at: Mapped[float | None]  # when they did
     grace_ends_at: Mapped[float | None]  # when tensors are no longer accepted
     drawn_at: Mapped[float | None]
+    admission: Mapped[str] = mapped_column(String(8), default="open", server_default="open")  # tickets, pin or open
+    address: Mapped[str] = mapped_column(Text, default="", server_default="")  # the beginning of links; "": as served
     epoch: Mapped[int] = mapped_column(default=0)  # how often the event was restored from a backup
     lines: Mapped[int]  # non-empty lines of a verse, at most
     characters: Mapped[int]  # of a verse, at most
@@ -116,6 +118,47 @@ class Entry(Base):
     failures: Mapped[int] = mapped_column(default=0)  # failed checks in a row
     verdict: Mapped[str | None] = mapped_column(String(12))  # PASS, FAIL, UNDECIDED, MALFORMED
     seed: Mapped[int | None]  # number in the draw, from 1
+
+
+class CoAuthor(Base):
+    """Another author of an entry, who does not vote on it either."""
+
+    __tablename__ = "coauthors"
+
+    entry_id: Mapped[str] = mapped_column(ForeignKey("entries.id"), primary_key=True)
+    owner_id: Mapped[str] = mapped_column(String(64), primary_key=True)  # SHA-256("verse-entry-1" | t)
+
+
+class Ticket(Base):
+    """A card of the organizer's. Its code, and the voter's id that follows from the code, are not kept here."""
+
+    __tablename__ = "tickets"
+    __table_args__ = (_one_of("state", TICKET_STATES),)
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)  # SHA-256("verse-ticket-1" | t)
+    number: Mapped[int] = mapped_column(unique=True)  # printed on the card, from 1
+    batch: Mapped[int]  # cards that were made together, from 1
+    state: Mapped[str] = mapped_column(String(8))  # valid; spare: not handed out yet; void
+    owner_id: Mapped[str] = mapped_column(String(64))  # of its entries; a card that replaces another has that one's
+    votes_from: Mapped[float | None]  # only in matches opened later: it replaces a card that may have voted
+
+
+class IssuedVoter(Base):
+    """A voter's id that follows from the code of some ticket; nothing here says of which."""
+
+    __tablename__ = "issued_voters"
+
+    voter_id: Mapped[str] = mapped_column(String(64), primary_key=True)  # SHA-256("verse-voter-1" | t)
+    batch: Mapped[int]
+
+
+class PinVoter(Base):
+    """A voter who typed the room's PIN while it was shown."""
+
+    __tablename__ = "pin_voters"
+
+    voter_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    admitted_at: Mapped[float]
 
 
 class Verification(Base):

@@ -48,7 +48,7 @@ def enter() -> Response:
     ctx = get_context()
     secret = _secret()
     arguments = {name: request.args.get(name, "") for name in ("name", "replace")}
-    claim = ClaimRequest(header=request.get_data(), **arguments)
+    claim = ClaimRequest(header=request.get_data(), authors=request.headers.get("Co-Authors", ""), **arguments)
     receipt = claims.take_claim(
         ctx.db,
         ctx.bundles,
@@ -57,6 +57,7 @@ def enter() -> Response:
         secret,
         claim.name,
         replace=claim.replace == "1",
+        authors=claim.authors.replace(",", " ").split(),
         key=ctx.settings.receipt_key,
         now=ctx.now,
     )
@@ -116,6 +117,7 @@ def event() -> Response:
         EventResponse(
             name=event.name,
             state=event.state,
+            admission=event.admission,
             closes_at=event.closes_at,
             grace_ends_at=event.grace_ends_at,
             limits=Limits(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from flask import Flask, Response, abort, redirect, request
@@ -11,7 +10,7 @@ from arena.bootstrap import EventContext
 from arena.services import queries
 from arena.services.schemas import Snapshot
 from arena.services.uploads import PIECE_BYTES
-from arena.web import api, console, errors, filters, public, routes, security, stage
+from arena.web import api, console, errors, filters, join, public, routes, security, stage
 from arena.web.assets import compress, read_assets
 from arena.web.context import AppContext, get_context, static_address
 from arena.web.cookies import ConsoleSessions
@@ -28,22 +27,23 @@ SAFE = ("GET", "HEAD", "OPTIONS")
 def create_app(
     event: EventContext,
     *,
-    clock: Callable[[], float] = time.time,
+    clock: Callable[[], float] | None = None,
     snapshot: Callable[[], Snapshot] | None = None,
 ) -> Flask:
     """Make the application for everybody: pages, stage and API. It has no page of the console.
 
     Args:
         event: its settings, database and files. Secrets of the settings sign cookies and forms.
-        clock: seconds since the epoch.
+        clock: seconds since the epoch; None: the event's clock.
         snapshot: returns the gateway's snapshot from memory; None: read the database each time.
 
     Returns:
         The application.
     """
+    clock = clock or event.clock
     snapshot = snapshot or (lambda: queries.snapshot(event.db, now=clock()))
     app = _make_app(AppContext(event, clock, snapshot, read_assets()))
-    for blueprint in (public.pages, api.api, stage.stage):
+    for blueprint in (public.pages, join.join, api.api, stage.stage):
         app.register_blueprint(blueprint)
     return app
 
@@ -51,7 +51,7 @@ def create_app(
 def create_console(
     event: EventContext,
     *,
-    clock: Callable[[], float] = time.time,
+    clock: Callable[[], float] | None = None,
     sessions: ConsoleSessions | None = None,
     remote: bool = False,
 ) -> Flask:
@@ -59,13 +59,14 @@ def create_console(
 
     Args:
         event: its settings, database and files. Secrets of the settings sign cookies and forms.
-        clock: seconds since the epoch.
+        clock: seconds since the epoch; None: the event's clock.
         sessions: those that the gateway reads, too; None: new ones.
         remote: answer through a proxy, which needs TLS.
 
     Returns:
         The application.
     """
+    clock = clock or event.clock
     sessions = sessions or ConsoleSessions(event.settings)
     context = AppContext(event, clock, lambda: queries.snapshot(event.db, now=clock()), read_assets(), sessions, remote)
     app = _make_app(context)

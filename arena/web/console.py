@@ -10,12 +10,15 @@ from dataclasses import replace
 from flask import Blueprint, current_app, redirect, render_template, request
 from werkzeug.wrappers import Response
 
+from arena.addresses import address_url, list_addresses
 from arena.errors import ArenaError, BadSetting, DatabaseUnusable
-from arena.services import bracket, disqualification, events, queries
+from arena.services import bracket, disqualification, events, queries, tickets, timing, voters
 from arena.services.entry_filter import EntryFilter, parse_moment
 from arena.services.schemas import ConsoleEntry
+from arena.settings import is_local_url
 from arena.web import security
 from arena.web.context import get_context
+from arena.web.cookies import stage_address
 from arena.web.errors import on_arena_error, status_of
 from arena.web.filters import sentence
 
@@ -237,6 +240,24 @@ def reinstate(entry_id: str) -> Response:
     return _back()
 
 
+@console.post("/address")
+def set_address() -> Response:
+    """Set the address of the QR codes and links."""
+    ctx = get_context()
+    url = address_url(request.form.get("address", "")[:200], ctx.base_url, ctx.settings.port)
+    events.set_address(ctx.db, url, seen=_seen(), now=ctx.now)
+    return _back()
+
+
+@console.post("/clock")
+def follow_clock() -> Response:
+    """Take the computer's time for the event's."""
+    ctx = get_context()
+    keep = request.form.get("keep") == "time-left"
+    timing.follow_computer(ctx.db, ctx.event.clock, keep_time_left=keep, seen=_seen())
+    return _back()
+
+
 @console.post("/publish")
 def publish() -> Response:
     """Publish the event."""
@@ -244,7 +265,40 @@ def publish() -> Response:
     return _back()
 
 
-def _page(problem: str | None = None) -> str:
+@console.post("/admission")
+def set_admission() -> Response:
+    """Choose who may vote."""
+    voters.set_admission(get_context().db, request.form.get("mode", "")[:20], seen=_seen(), now=get_context().now)
+    return _back()
+
+
+@console.post("/tickets/replace")
+def replace_ticket() -> Response:
+    """Replace a lost card by a spare one."""
+    by = int(_number("by", 0, tickets.MAX_TICKETS)) or None
+    number = tickets.replace(get_context().db, _card(), by, seen=_seen(), now=get_context().now)
+    return current_app.make_response(_page(done=f"Hand out card {number}. The lost one is void."))
+
+
+@console.post("/tickets/activate")
+def activate_ticket() -> Response:
+    """Make a spare card valid."""
+    tickets.activate(get_context().db, [_card()], seen=_seen(), now=get_context().now)
+    return _back()
+
+
+@console.post("/tickets/void")
+def void_ticket() -> Response:
+    """Declare a card void."""
+    tickets.void(get_context().db, [_card()], seen=_seen(), now=get_context().now)
+    return _back()
+
+
+def _card() -> int:
+    return int(_number("number", 1, tickets.MAX_TICKETS))
+
+
+def _page(problem: str | None = None, done: str | None = None) -> str:
     ctx = get_context()
     settings = ctx.settings
     view = queries.console_view(ctx.db, now=ctx.now)
@@ -252,9 +306,12 @@ def _page(problem: str | None = None) -> str:
         "console.html",
         view=view,
         problem=problem,
-        phones=settings.base_url,
-        stage=f"{settings.base_url if ctx.console_remote else settings.local_url}/stage",
-        unreachable=settings.is_local,
+        done=done,
+        phones=ctx.base_url,
+        addresses=list_addresses() if settings.host in ("0.0.0.0", "::") else [],
+        clock=ctx.event.clock,
+        stage=stage_address(settings, view.event.admission, ctx.base_url if ctx.console_remote else settings.local_url),
+        unreachable=is_local_url(ctx.base_url),
         now=ctx.now,
         key=f"{view.log_number}",
         every=REFRESH_SECONDS,

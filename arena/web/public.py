@@ -9,7 +9,7 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.wrappers import Response
 
 from arena.errors import EntryNotFound, MatchClosed, MatchNotFound, MatchNotOpen
-from arena.services import claims, entries, events, queries, uploads, voting
+from arena.services import claims, entries, events, queries, uploads, voters, voting
 from arena.services.schemas import Ballot, EntryStatus, Snapshot, StageView
 from arena.web import security
 from arena.web.assets import Asset
@@ -37,6 +37,8 @@ def phase_key(state: Snapshot) -> str:
         state.next,
         state.closes_at,
         state.epoch,
+        state.admission,
+        state.address,
     ]
     return "|".join("" if part is None else str(int(part) if isinstance(part, float) else part) for part in parts)
 
@@ -53,10 +55,11 @@ def index() -> str:
         ballot = _ballot(state.match.id, secret, now)
         if ballot is not None:
             return render_template("vote.html", ballot=ballot, **common)
+    refusal = None if state.admission == "open" else voters.who_is(ctx.db, secret).refusal
     shown: StageView | None = None
     if state.phase in ("between", "voting", "champion", "published"):
         shown = stage_of(state)
-    return render_template("wait.html", shown=shown, **common)
+    return render_template("wait.html", shown=shown, refusal=refusal, **common)
 
 
 def stage_of(state: Snapshot) -> StageView:
@@ -241,7 +244,7 @@ def bundle(entry_id: str) -> Response:
 
 def link_of(secret: str) -> str:
     """Return the address that links a phone to the entries of a secret."""
-    return f"{get_context().settings.base_url}/mine/{secret}"
+    return f"{get_context().base_url}/mine/{secret}"
 
 
 def _see_other(endpoint: str) -> Response:

@@ -15,6 +15,9 @@ class ClaimRequest:
     header: bytes = field(metadata={"in": "body"})  # the bundle's bytes up to the first tensor
     name: str = field(metadata={"in": "query"})  # of the author, as the room will read it
     replace: str = field(default="", metadata={"in": "query", "required": False})  # "1": also a verse of another name
+    authors: str = field(  # secrets of further authors, with commas between them; none of them votes on it
+        default="", metadata={"in": "header", "name": "Co-Authors", "required": False}
+    )
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,7 @@ class EventResponse:
 
     name: str
     state: str  # draft, open, closed, drawn, champion, published
+    admission: str  # who may enter and vote: tickets, pin or open; with "tickets", a secret is the code of a ticket
     closes_at: float | None  # seconds since the epoch, when submissions close automatically
     grace_ends_at: float | None  # seconds since the epoch, until when tensors may follow
     limits: Limits

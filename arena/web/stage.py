@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, render_template
+import hmac
+
+from flask import Blueprint, redirect, render_template, request
+from itsdangerous import BadData
+from werkzeug.wrappers import Response
 
 from arena.errors import EntryNotFound
-from arena.services import queries
+from arena.services import queries, voters
 from arena.services.schemas import MatchView, RoundView, StageView
+from arena.settings import is_local_url
 from arena.web import filters
 from arena.web.context import get_context, static_address
+from arena.web.cookies import STAGE_COOKIE, serializer, stage_key
 from arena.web.public import bundle_size, phase_key, stage_of
 
 stage = Blueprint("stage", __name__)
@@ -20,9 +26,11 @@ LOG_DIGITS = 12  # of the log's latest hash: enough to compare with a photograph
 
 
 @stage.get("/stage")
-def page() -> str:
-    """Show the stage."""
+def page() -> str | Response:
+    """Show the stage; with the right key in the address, remember that this browser may show the room's PIN."""
     ctx = get_context()
+    if (key := request.args.get("key")) is not None:
+        return _with_key(key)
     state = ctx.snapshot()
     now = ctx.now
     view = stage_of(state)
@@ -31,17 +39,22 @@ def page() -> str:
         size = filters.stage_size(_champion(view), filters.ALONE)
     else:
         size = filters.stage_size(_texts(view.open if scene == "vote" else view.last))
-    address = ctx.settings.base_url
+    address = ctx.base_url
+    pin = None
+    if state.admission == "pin" and _shows_pin():
+        pin, until = voters.room_pin(ctx.settings.secret_key, now=now)
+        turn = until if turn is None else min(turn, until)
     return render_template(
         "stage.html",
         view=view,
         scene=scene,
         turn=turn,
+        pin=pin,
         size=size,
         rounds=visible_rounds(view),
         story=story_of(view),
         address=address,
-        reachable=not ctx.settings.is_local,
+        reachable=not is_local_url(address),
         spoken=address.removeprefix("http://").removeprefix("https://"),
         digits=LOG_DIGITS,
         worker=static_address("verse-worker.js"),
@@ -52,6 +65,26 @@ def page() -> str:
         now=now,
         follow=True,
     )
+
+
+def _with_key(key: str) -> Response:
+    """Lead to the stage without the key, which the room should not read; a cookie keeps it."""
+    ctx = get_context()
+    response = redirect("/stage", 303)
+    if hmac.compare_digest(key.encode(), stage_key(ctx.settings).encode()):
+        value = serializer(ctx.settings, "stage").dumps(STAGE_COOKIE)
+        secure = ctx.base_url.startswith("https:")
+        response.set_cookie(STAGE_COOKIE, value, path="/stage", httponly=True, samesite="Lax", secure=secure)
+    return response
+
+
+def _shows_pin() -> bool:
+    """Whether this browser was opened with the stage's key: phones at home see the stage, too, but not the PIN."""
+    try:
+        value = serializer(get_context().settings, "stage").loads(request.cookies.get(STAGE_COOKIE, ""))
+    except (BadData, UnicodeDecodeError):
+        return False
+    return bool(value == STAGE_COOKIE)
 
 
 def scene_of(view: StageView, now: float) -> tuple[str, float | None]:

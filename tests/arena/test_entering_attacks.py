@@ -159,7 +159,7 @@ def test_the_part_of_a_withdrawn_entry_is_gone_within_a_second(evening: Evening)
     claimed = owner.claim(data).json
     entry, offset = claimed["entry"], claimed["offset"]
     owner.piece(entry, offset, data[offset : offset + 2**20])
-    scheduler = Scheduler(evening.db, evening.spool, clock=lambda: evening.now)
+    scheduler = Scheduler(evening.db, evening.spool, clock=evening.clock)
     scheduler.step()
     assert evening.spool.parts() == [entry], "it is being received"
     owner.client.delete(f"/api/v1/entries/{entry}", headers=owner.headers)
@@ -249,7 +249,7 @@ def test_a_claim_that_sends_nothing_gives_its_place_and_its_bytes_back(
     monkeypatch.setattr("shutil.disk_usage", lambda _: Disk(10**9, 0, 4_000_000))
     silent, data = trainer(evening, "eve"), large_verse(1)
     entry = silent.claim(data).json["entry"]
-    scheduler = Scheduler(evening.db, evening.spool, clock=lambda: evening.now)
+    scheduler = Scheduler(evening.db, evening.spool, clock=evening.clock)
     evening.now += 900
     scheduler.step()
     assert trainer(evening, "ann").claim(large_verse(2)).status_code == 429

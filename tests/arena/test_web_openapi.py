@@ -79,6 +79,7 @@ def test_the_event_answers_limits_corpus_and_key(evening: Evening) -> None:
     assert answer == {
         "name": "Evening <of> verses",
         "state": "open",
+        "admission": "open",
         "closes_at": evening.now + 600,
         "grace_ends_at": None,
         "limits": {

@@ -398,7 +398,7 @@ def bracket_of(count: int, closed: int = 0) -> StageView:
     ]
     following = next((match for match in matches if match.state == "pending"), None)
     unused = dict.fromkeys(
-        ("event", "phase", "counts", "open", "last", "champion", "champion_facts", "second", "third")
+        ("event", "phase", "counts", "voters", "open", "last", "champion", "champion_facts", "second", "third")
     )
     return StageView(**unused, next=following, rounds=rounds, log_number=1, log_hash="")  # type: ignore[arg-type]
 

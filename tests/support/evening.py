@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +12,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from arena.bootstrap import EventContext, open_event
+from arena.clock import EventClock
 from arena.services.bracket import close_match, draw_bracket, open_match
 from arena.services.claims import take_claim
 from arena.services.entries import entry_status
@@ -68,10 +68,12 @@ class Evening:
         self.db, self.bundles, self.spool = event.db, event.bundles, event.spool
         self.server: ArenaServer | None = None
         self._now = now
+        self._served_clock = event.clock
+        self.clock = EventClock(wall=lambda: self.now)
 
     @property
     def now(self) -> float:
-        return time.time() if self._now is None else self._now
+        return self._served_clock() if self._now is None else self._now
 
     @now.setter
     def now(self, now: float) -> None:
@@ -212,7 +214,7 @@ class Evening:
 
     @property
     def event(self) -> EventContext:
-        return EventContext(self.settings, self.db, self.bundles, self.spool)
+        return EventContext(self.settings, self.db, self.bundles, self.spool, self.clock)
 
     def make_app(self, **options: Any) -> Flask:
         from arena.web.app import create_app

@@ -45,6 +45,7 @@ BLANK = Snapshot(
     event="test",
     state="draft",
     phase="before",
+    admission="open",
     closes_at=None,
     grace_ends_at=None,
     match=None,
@@ -53,6 +54,7 @@ BLANK = Snapshot(
     entries=EntryCounts(*[0] * 9),
     matches=MatchCounts(closed=0, total=0),
     champion=None,
+    address="",
     epoch=0,
     version=0,
 )
@@ -141,8 +143,8 @@ def small_server(spool: str, port: int) -> None:
 class Process:
     """A child with its lines, ended with the test whatever happens."""
 
-    def __init__(self, command: list[str], **more: Any) -> None:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    def __init__(self, command: list[str], variables: dict[str, str] | None = None, **more: Any) -> None:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(variables or {})}
         self.popen = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, cwd=ROOT, **more
         )
