@@ -73,7 +73,7 @@ export class MovedModel extends VerseModel {
   weightedSum(scores, values, v, step, count, y, to) {
     const { headWidth: D, n_embd: C } = this.config;
     super.weightedSum(scores, values, v, step, count, y, to);
-    const sizes = new Float64Array(D), last = count - 1;
+    const sizes = this.results("sizes", D), last = count - 1;
     for (let j = 0; j < count; j += 2) { // two at once, the last one perhaps with nothing
       const a = scores[j], b = j < last ? scores[j + 1] : 0;
       const at = v + j * step, next = j < last ? at + step : at;
@@ -117,9 +117,9 @@ export class MovedModel extends VerseModel {
     return y;
   }
 
-  rotate(x, start) {
+  rotate(x, start, kind) {
     const { n_embd: C, headWidth: D } = this.config;
-    const y = super.rotate(x, start), half = D / 2;
+    const y = super.rotate(x, start, kind), half = D / 2;
     return this.move(y, C, (row, i) => {
       const first = row * COPIES * C + i - (i % D) + (i % half); // of the pair that was rotated
       return Math.abs(x[first]) + Math.abs(x[first + half]);
