@@ -521,6 +521,24 @@ class AnotherMatchOpen(ArenaError):
         super().__init__(f"{match_id} is still open: close it first", match=match_id)
 
 
+class NoMatchReady(ArenaError):
+    """Opening a round while no match has two verses and no result."""
+
+    code = "no-match-ready"
+
+    def __init__(self) -> None:
+        super().__init__("no match is ready to be opened: look at the bracket")
+
+
+class NothingOpen(ArenaError):
+    """Something with the clock of the open matches, while none is open, or none stands still."""
+
+    code = "nothing-open"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"there is nothing to {what}: look at the state of the event", what=what)
+
+
 class MatchDecided(ArenaError):
     """A match that is closed, when it is to be opened."""
 
@@ -585,6 +603,70 @@ class OwnMatch(ArenaError):
 
     def __init__(self) -> None:
         super().__init__("one of the two verses is yours: the others decide this match")
+
+
+class PracticeOver(ArenaError):
+    """A vote for practice when there is no practice."""
+
+    code = "practice-over"
+
+    def __init__(self) -> None:
+        super().__init__("the practice vote is over: it counted for nothing")
+
+
+class HeatsNotOpen(ArenaError):
+    """A judgement of a pair, or the end of the heats, while no heats are open."""
+
+    code = "heats-not-open"
+
+    def __init__(self) -> None:
+        super().__init__("no pairs of verses are judged now: the heats are not open")
+
+
+class HeatsOpen(ArenaError):
+    """A draw while the heats are open."""
+
+    code = "heats-open"
+
+    def __init__(self) -> None:
+        super().__init__("the heats are still open: close them first, and then draw the bracket")
+
+
+class NotRanked(ArenaError):
+    """A draw by heats of verses that the heats have not ranked."""
+
+    code = "not-ranked"
+
+    def __init__(self, count: int) -> None:
+        verses = pluralize(count, "verse has", "verses have")
+        super().__init__(
+            f"{verses} no place in the heats: open the heats and close them again, or draw the bracket by lot",
+            count=count,
+        )
+
+
+class PairGone(ArenaError):
+    """A judgement of a pair that was not dealt to this voter, or of a verse that has left the event."""
+
+    code = "pair-gone"
+
+    def __init__(self) -> None:
+        super().__init__("these two verses are not yours to judge now: go on with the next two")
+
+
+class JudgedTooSoon(ArenaError):
+    """A judgement faster than anybody reads."""
+
+    code = "judged-too-soon"
+
+    def __init__(self) -> None:
+        super().__init__("nobody reads two verses so fast: read both, then choose")
+
+
+class BadSeeding(ArenaError):
+    """Seeds by hand that do not name each verified verse once, or a number of places that no seeding has."""
+
+    code = "bad-seeding"
 
 
 class TooManyChanges(ArenaError):

@@ -6,7 +6,22 @@ from typing import Any
 
 import click
 
-from arena.cli import backup, bracket, check_page, demo, entry, event, init, match, plan, serve, tickets, verify
+from arena.cli import (
+    backup,
+    bracket,
+    check_page,
+    demo,
+    entry,
+    event,
+    heats,
+    init,
+    match,
+    plan,
+    results,
+    serve,
+    tickets,
+    verify,
+)
 from trainer.verse.text import sanitize_lines
 
 
@@ -45,8 +60,10 @@ for command in (
     event.event,
     tickets.tickets,
     entry.entry,
+    heats.heats,
     bracket.bracket,
     match.match,
+    results.results,
     backup.backup,
     backup.restore,
     demo.demo,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         ConsoleEntry,
         ConsoleView,
         EventView,
+        HeatsView,
         MatchResult,
         MatchView,
         Side,
@@ -112,19 +113,28 @@ def state_lines(view: EventView) -> Iterator[str]:
     yield from _time_lines(view)
 
 
-def entry_lines(entries: Sequence[ConsoleEntry]) -> Iterator[str]:
-    """Write every entry: a line with its facts and its first line, and one with the reason of an unusual state."""
+def entry_lines(entries: Sequence[ConsoleEntry], *, verses: bool = False) -> Iterator[str]:
+    """Write every entry: a line with its facts and its first line, and one with the reason of an unusual state.
+
+    Args:
+        entries: in the order of the list.
+        verses: whether each whole verse follows.
+    """
     for entry in entries:
         poem = entry.prompt + entry.text
-        first_line = next((line for line in poem.splitlines() if line.strip()), "")
-        duplicate = "  (another owner has entered the same verse)" if entry.duplicates else ""
+        remarks = "  (another owner has entered the same verse)" if entry.duplicates else ""
         author = printable(entry.name)
-        duplicate += "  (another owner's name looks the same)" if entry.alike else ""
+        remarks += "  (another owner's name looks the same)" if entry.alike else ""
+        remarks += "  (the verse contains its author's name)" if entry.names_author else ""
+        remarks += "  (name masked)" if entry.masked else ""
+        remarks += "  (held back)" if entry.held else ""
         owner, claimed = short_id(entry.owner), _clock(entry.claimed_at)
-        verse = f"{author}: {printable(first_line)}{duplicate}"
+        verse = f"{author}: {printable(first_line(poem))}{remarks}"
         yield f"{short_id(entry.entry)}  {entry.state:<12} {claimed}  owner {owner}  {verse}"
         if entry.state not in ("verified", "waiting", "verifying"):
             yield f"{'':<{SHORT_ID}}  {'':<12} {printable(entry.reason)}"
+        if verses:
+            yield from (f"    | {sanitize(line)}" for line in poem.splitlines())
     if not entries:
         yield "no entries yet"
 
@@ -146,12 +156,23 @@ def ticket_lines(counts: TicketCounts) -> Iterator[str]:
     yield f"{pluralize(counts.valid, 'valid card')}, {counts.spare} spare, {counts.void} void"
 
 
-def limit_lines(view: EventView) -> Iterator[str]:
-    """Write the limits that the organizer can set during an event."""
+def rule_lines(view: EventView) -> Iterator[str]:
+    """Write the title and the rules that the organizer can set."""
     rules = view.rules
+    yield printable(view.name)
+    yield (
+        f"a verse has at most {pluralize(rules.lines, 'line')} and {pluralize(rules.characters, 'character')}, "
+        f"its prompt at most {rules.prompt_characters}"
+    )
     yield f"at most {pluralize(rules.max_entries, 'owner')} with a verse in the event"
+    yield f"an owner enters at most {pluralize(rules.max_claims, 'verse')}, {rules.max_open} of them without a verdict"
     yield f"the check of a verse takes at most {rules.check_seconds:g} processor seconds"
     yield f"the check of a verse takes at most {rules.check_memory // 2**20:,} MiB of memory"
+    yield f"uploads may finish within {rules.grace_seconds / 60:g} minutes after closing"
+    yield (
+        f"matches: {rules.reading_seconds:g} s of reading, {rules.match_seconds:g} s of voting, "
+        f"{rules.revote_seconds:g} s for a second vote"
+    )
 
 
 def clock_lines(event: float, computer: float, ahead: float) -> Iterator[str]:
@@ -196,6 +217,35 @@ def plan_lines(plan: VotingPlan, match_seconds: float) -> Iterator[str]:
     yield f"With votes of {match_seconds:g} s, {plan.fitting_entries} verses fit."
 
 
+def heats_lines(view: HeatsView) -> Iterator[str]:
+    """Write how many judgements there are, and whether it is clear who goes on."""
+    yield f"the heats are {view.state}" if view.state != "none" else "there are no heats: `arena heats open` opens them"
+    voters = pluralize(view.voters, "person", "people")
+    each = f"{view.least}" if view.least == view.most else f"{view.least} to {view.most}"
+    yield f"{pluralize(view.judgements, 'judgement')} by {voters}, {each} of each of {view.entries} verses"
+    for cut in view.cuts:
+        if cut.clear:
+            clear = "it is clear who goes on"
+        elif cut.needed is not None and view.judgements:
+            clear = f"not clear yet who goes on; about {cut.needed:,} more judgements would tell"
+        else:
+            clear = "not clear who goes on: the verses at the cut are about equal"
+        yield f"{cut.places} places: {clear}"
+
+
+def ranking_lines(view: HeatsView) -> Iterator[str]:
+    """Write the ranking: how often each verse is preferred to an average one, with its interval."""
+    for verse in view.ranking:
+        share = f"{100 * verse.share:.0f} % ({100 * verse.low:.0f} to {100 * verse.high:.0f})"
+        words = printable(first_line(verse.prompt + verse.text))
+        yield f"{verse.place:>5}. {short_id(verse.entry)}  {share:<16} {words}"
+
+
+def first_line(poem: str) -> str:
+    """Return the first line of a poem that is not empty."""
+    return next((line for line in poem.splitlines() if line.strip()), "")
+
+
 # The bracket and its matches
 
 
@@ -214,7 +264,7 @@ def match_line(match: MatchView) -> str:
     result = ""
     if match.state == "open":
         round_name = "second vote, " if match.poll_round else ""
-        until = f" until {_clock(match.closes_at)}" if match.closes_at else ""
+        until = ", paused" if match.paused else f" until {_clock(match.closes_at)}" if match.closes_at else ""
         result = f"  ({round_name}{pluralize(match.votes or 0, 'vote')}{until})"
     elif match.decided_by is not None:
         tallies = _tallies(match.tallies or [])

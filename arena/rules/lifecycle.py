@@ -25,6 +25,10 @@ class Action(Enum):
     """An action in an event. The value names it in an error message."""
 
     SET_LIMITS = "setting the limits"
+    SET_TIMES = "changing the title or the times of matches"
+    EDIT_NAME = "changing the name that is shown"
+    HOLD_BACK = "holding a verse back"
+    VERIFY_AGAIN = "verifying a verse again"
     SET_ADMISSION = "choosing who may vote"  # before the first match
     ISSUE_TICKETS = "issuing tickets"  # before the first match
     CHANGE_TICKETS = "changing tickets"
@@ -37,8 +41,12 @@ class Action(Enum):
     WITHDRAW = "withdrawing this verse"
     DISQUALIFY = "disqualifying"
     REINSTATE = "reinstating"
+    OPEN_HEATS = "opening the heats"
+    CLOSE_HEATS = "closing the heats"
+    JUDGE_PAIR = "judging a pair"
     DRAW_BRACKET = "drawing the bracket"
     UNDO_DRAW = "taking the draw back"
+    PRACTISE = "a practice vote"
     OPEN_MATCH = "opening a match"
     SET_MATCH_TIME = "changing the time of a match"
     CLOSE_MATCH = "closing a match"
@@ -50,6 +58,7 @@ _PLAYED: Mapping[EventState, tuple[EventState, ...]] = {
     "drawn": ("drawn", "champion"),
     "champion": ("drawn", "champion"),
 }
+_BEFORE_DRAW: Mapping[EventState, tuple[EventState, ...]] = {"open": ("open",), "closed": ("closed",)}
 _PUT_OUT: Mapping[EventState, tuple[EventState, ...]] = {"open": ("open",), "closed": ("closed",), **_PLAYED}
 
 _UNPLAYED: Mapping[EventState, tuple[EventState, ...]] = {
@@ -61,6 +70,10 @@ _UNPLAYED: Mapping[EventState, tuple[EventState, ...]] = {
 
 # For each action: the states that allow it, and for each of those the states it may lead to.
 TRANSITIONS: Mapping[Action, Mapping[EventState, tuple[EventState, ...]]] = {
+    Action.SET_TIMES: {**_UNPLAYED, "champion": ("champion",)},
+    Action.EDIT_NAME: {state: (state,) for state in EVENT_STATES},  # somebody may ask for it long after the event
+    Action.HOLD_BACK: {"open": ("open",), "closed": ("closed",)},
+    Action.VERIFY_AGAIN: {"open": ("open",), "closed": ("closed",)},
     Action.SET_LIMITS: {"draft": ("draft",), "open": ("open",), "closed": ("closed",)},
     Action.SET_ADMISSION: _UNPLAYED,
     Action.ISSUE_TICKETS: _UNPLAYED,
@@ -74,8 +87,12 @@ TRANSITIONS: Mapping[Action, Mapping[EventState, tuple[EventState, ...]]] = {
     Action.WITHDRAW: {"open": ("open",), "closed": ("closed",)},
     Action.DISQUALIFY: _PUT_OUT,
     Action.REINSTATE: _PUT_OUT,
+    Action.OPEN_HEATS: _BEFORE_DRAW,
+    Action.CLOSE_HEATS: _BEFORE_DRAW,
+    Action.JUDGE_PAIR: _BEFORE_DRAW,
     Action.DRAW_BRACKET: {"closed": ("drawn",)},
     Action.UNDO_DRAW: {"drawn": ("closed",), "champion": ("closed",)},  # before the first vote
+    Action.PRACTISE: {state: (state,) for state in ("draft", "open", "closed", "drawn")},
     Action.OPEN_MATCH: {"drawn": ("drawn",), "champion": ("champion",)},
     Action.SET_MATCH_TIME: {"drawn": ("drawn",), "champion": ("champion",)},
     Action.CLOSE_MATCH: _PLAYED,

@@ -9,8 +9,9 @@ from arena.errors import ResultsDiffer, VotersDiffer
 from arena.rules.results import CastVotes, CountedPoll, compute_results
 from arena.rules.tally import POLL_ROUNDS
 from arena.rules.voters import voters_digest
+from arena.services.judgements import digest_of_judgements, read_ranking
 from arena.services.voting import digest_of_votes
-from arena.store.schema import Entry, Event, IssuedVoter, LogRecord, Match, Vote
+from arena.store.schema import Entry, Event, IssuedVoter, Judgement, LogRecord, Match, Vote
 from trainer.verse import strictjson
 
 
@@ -30,6 +31,7 @@ def check_results(session: Session, event: Event) -> None:
         match, poll, poll_round = data["match"], data["poll"], data["poll_round"]
         if digest_of_votes(session, event.salt, match, poll, poll_round) != data["votes"]:
             raise ResultsDiffer(match)
+    _check_heats(session, event)
     if event.admission == "tickets":
         _check_voters(session)
     matches = session.scalars(select(Match).order_by(Match.position)).all()
@@ -53,6 +55,24 @@ def check_results(session: Session, event: Event) -> None:
             raise ResultsDiffer(row.id)
 
 
+def _check_heats(session: Session, event: Event) -> None:
+    """Check that the judgements of the heats are those that were counted.
+
+    Raises:
+        ResultsDiffer: They are not.
+    """
+    query = select(LogRecord).where(LogRecord.kind == "heats-closed").order_by(LogRecord.number.desc()).limit(1)
+    record = session.scalars(query).first()
+    if record is None or event.heats != "closed":
+        return
+    counted = strictjson.parse(record.data.encode())
+    places = dict(session.execute(select(Entry.id, Entry.heat_place).where(Entry.heat_place.is_not(None))).all())
+    ranking = [[verse.entry, verse.place] for verse in read_ranking(session, list(places)).ranked]
+    same = digest_of_judgements(session, event.salt) == counted["judgements"]
+    if not same or ranking != counted["ranking"]:
+        raise ResultsDiffer("the heats")
+
+
 def _check_voters(session: Session) -> None:
     """Check that each voter has a ticket that the log committed to."""
     batches = []
@@ -63,5 +83,7 @@ def _check_voters(session: Session) -> None:
             raise VotersDiffer(f"the tickets of batch {data['batch']} are not those that the log committed to")
         batches.append(data["batch"])
     committed = select(IssuedVoter.voter_id).where(IssuedVoter.batch.in_(batches))
-    if session.scalar(select(Vote.id).where(Vote.voter_id.not_in(committed)).limit(1)) is not None:
+    voted = select(Vote.id).where(Vote.voter_id.not_in(committed)).limit(1)
+    judged = select(Judgement.id).where(Judgement.voter_id.not_in(committed)).limit(1)
+    if session.scalar(voted) is not None or session.scalar(judged) is not None:
         raise VotersDiffer("somebody voted without a ticket")

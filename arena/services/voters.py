@@ -12,7 +12,7 @@ from arena.services.events import require, the_event, view_of
 from arena.services.identity import Identity, identify, identity_of
 from arena.services.log import append, require_unchanged
 from arena.services.schemas import EventView
-from arena.store.schema import Match, PinVoter, Vote
+from arena.store.schema import Judgement, Match, PinVoter, Vote
 from arena.store.unit_of_work import Database
 
 MODES = ADMISSIONS
@@ -47,7 +47,7 @@ def set_admission(db: Database, mode: str, *, seen: int | None = None, now: floa
 
 
 def require_before_matches(session: Session, action: Action) -> None:
-    """Check that no match was opened and nobody has voted.
+    """Check that no match was opened, and nobody has voted or judged a pair.
 
     Args:
         session: any transaction.
@@ -56,8 +56,12 @@ def require_before_matches(session: Session, action: Action) -> None:
     Raises:
         MatchesBegun: A match was opened.
     """
-    opened = session.scalar(select(Match.id).where(Match.opened_at.is_not(None)).limit(1))
-    if opened is not None or session.scalar(select(Vote.id).limit(1)) is not None:
+    begun = (
+        select(Match.id).where(Match.opened_at.is_not(None)),
+        select(Vote.id),
+        select(Judgement.id).where(Judgement.choice.is_not(None)),
+    )
+    if any(session.scalar(query.limit(1)) is not None for query in begun):
         raise MatchesBegun(action.value)
 
 

@@ -108,6 +108,12 @@ def state() -> Response:
     return response
 
 
+@handles(routes.EVENTS)
+def listen() -> Response:
+    """Refuse: on a server, the gateway answers this route, without a thread for each who listens."""
+    raise Refusal(503, "too-many-streams", "Nobody can listen for changes here: ask for the state instead.", 30)
+
+
 @handles(routes.EVENT)
 def event() -> Response:
     """Show what a verse must keep to."""

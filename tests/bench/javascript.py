@@ -33,7 +33,7 @@ def main() -> None:
         print(f"left out: {reason}")
         return
     print(
-        "| model | written: Python | JavaScript | ratio | replayed: Python | JavaScript | ratio | memory of JavaScript |"
+        "| model | written: Python | JavaScript | ratio | replayed: Python | JavaScript | ratio | JavaScript’s memory |"
     )
     print("|---|---|---|---|---|---|---|---|")
     for name, config in MODELS.items():
