@@ -7,12 +7,15 @@ from typing import Any
 import click
 
 from arena.cli import (
+    audit,
     backup,
     bracket,
     check_page,
     demo,
+    doctor,
     entry,
     event,
+    export,
     heats,
     init,
     match,
@@ -53,7 +56,10 @@ def main() -> None:
 for command in (
     verify.verify,
     check_page.check_page,
+    audit.audit,
+    export.export,
     init.init,
+    doctor.doctor,
     plan.plan,
     serve.serve,
     serve.worker,

@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from arena.errors import AnotherMatchOpen, BadSetting, NoMatchReady, NothingOpen
 from arena.rules.lifecycle import Action
-from arena.services.bracket import MATCH_CHANGES, MAX_SECONDS, start_match, vote_length
+from arena.rules.timetable import round_vote_seconds
+from arena.services.bracket import MATCH_CHANGES, MAX_SECONDS, start_match, times_of, vote_length
 from arena.services.events import require, the_event
 from arena.services.log import append, require_unchanged
 from arena.services.queries import BracketView
@@ -26,7 +27,8 @@ def open_round(db: Database, *, seconds: float | None = None, seen: int | None =
 
     Args:
         db: the event's database.
-        seconds: the length of the votes; None: as the event's rules say; 0: until they are closed by hand.
+        seconds: the length of the votes; None: as the rules say, and enough for phones to show all; 0: until they are
+            closed by hand.
         seen: number of the log's latest record that the caller was shown; None: not checked.
         now: seconds since the epoch.
 
@@ -44,7 +46,6 @@ def open_round(db: Database, *, seconds: float | None = None, seen: int | None =
         event = the_event(session)
         require_unchanged(session, seen, ANY_CHANGE)
         require(event, Action.OPEN_MATCH)
-        length = vote_length(event, seconds)
         if opened := _open_matches(session):
             raise AnotherMatchOpen(opened[0].id)
         ready = session.scalars(
@@ -55,6 +56,8 @@ def open_round(db: Database, *, seconds: float | None = None, seen: int | None =
         if not ready:
             raise NoMatchReady
         chosen = [match for match in ready if (match.round, match.kind) == (ready[0].round, ready[0].kind)]
+        usual = round_vote_seconds(len(chosen), event.match_seconds)
+        length = vote_length(event, usual if seconds is None else seconds)
         for match in chosen:
             start_match(session, event, match, length, now)
         view = BracketView.load(session, now)
@@ -80,11 +83,10 @@ def close_round(db: Database, *, seen: int | None = None, now: float) -> list[Ma
     with db.writing() as session:
         opened = _opened(session, seen, "close")
         for match in opened:
-            match.paused_at = None
-            if match.closes_at is None or match.closes_at > now:
-                match.closes_at = now
-                data = {"match": match.id, "poll": match.poll, "closes_at": now}
-                append(session, "match-time-set", data, now=now)
+            if match.paused_at is not None or match.closes_at is None or match.closes_at > now:
+                match.closes_at = min(now, match.closes_at or now)
+                match.paused_at = None
+                append(session, "match-time-set", times_of(match), now=now)
         session.flush()
         view = BracketView.load(session, now)
         return [view.find(match.id) for match in opened]
@@ -117,8 +119,7 @@ def extend(db: Database, seconds: float, *, seen: int | None = None, now: float)
         for match in timed:
             start = match.paused_at or now
             match.closes_at = max(match.closes_at or 0.0, start) + seconds
-            data = {"match": match.id, "poll": match.poll, "closes_at": match.closes_at}
-            append(session, "match-time-set", data, now=now)
+            append(session, "match-time-set", times_of(match), now=now)
         session.flush()
         view = BracketView.load(session, now)
         return [view.find(match.id) for match in timed]
@@ -177,8 +178,7 @@ def resume(db: Database, *, seen: int | None = None, now: float) -> list[MatchVi
             match.votes_from = match.votes_from and match.votes_from + stood
             match.closes_at = match.closes_at and match.closes_at + stood
             match.paused_at = None
-            data = {"match": match.id, "poll": match.poll, "closes_at": match.closes_at}
-            append(session, "match-resumed", data, now=now)
+            append(session, "match-resumed", times_of(match), now=now)
         session.flush()
         view = BracketView.load(session, now)
         return [view.find(match.id) for match in paused]

@@ -242,17 +242,42 @@ class HeatsView:
 
 
 @dataclass(frozen=True)
+class CountedVote:
+    """A vote in a round that was counted."""
+
+    title: str  # of the match
+    poll_round: int  # 0: first vote, 1: second vote after a tie
+    label: Literal["A", "B"]  # the verse
+    minute: int  # since the epoch, when it was cast
+    tally: list[int]  # of A and of B
+    record: int  # number of the log's record that has the tally and a digest of all votes of the round
+    undone: bool  # the match was undone later, so that its votes no longer count
+
+
+@dataclass(frozen=True)
+class VoterView:
+    """The votes of one voter that were counted, the first first."""
+
+    voter: str  # id
+    own: bool  # of whoever asks
+    published: bool  # the votes of others can be looked up
+    votes: list[CountedVote]
+
+
+@dataclass(frozen=True)
 class MatchResult:
     """The result of closing a round of a match."""
 
     match: str
+    title: str  # "Semi-final 2"
     state: str  # "closed"; "open" while the re-vote after a tie runs
     poll_round: int  # the one now open or last counted
     tallies: list[list[int]]  # [upper, lower] of each round of the poll so far
     winner: str | None  # entry id
+    winner_label: str | None  # its first line
     decided_by: str | None  # votes, revote, draw, walkover, bye
     closes_at: float | None  # of the re-vote
-    champion: str | None  # entry id, if the event has one now
+    champion: Side | None  # if the event has one now
 
 
 # The snapshot
@@ -349,14 +374,34 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
+class PlanPart:
+    """One part of the voting, such as a round."""
+
+    title: str
+    matches: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class PlanOption:
+    """One way to hold the voting, without second votes after ties."""
+
+    places: int  # verses in the bracket
+    heats: bool  # which verses those are is found in heats
+    at_once: bool  # all matches of a round are open at the same time
+    matches: int
+    seconds: float
+    parts: list[PlanPart]
+
+
+@dataclass(frozen=True)
 class VotingPlan:
-    """How long the voting takes, one match after the other, without second votes after ties."""
+    """How long the voting takes in each way, and which fits."""
 
     entries: int
-    matches: int  # without byes
-    seconds: float  # of all of them, with the pauses
-    fitting_entries: int | None = None  # that fit into the time there is; None: no time was given
-    fitting_match_seconds: float | None = None  # of a vote with which all fit; None: too short to read two verses
+    voters: int
+    options: list[PlanOption]  # all verses one match at a time first; empty with fewer than two
+    proposal: PlanOption | None  # that fits into the time there is
 
 
 # Backups
@@ -371,6 +416,22 @@ class BackupReport:
     hash: str  # of that record
     bundles: int
     copied: int  # of the bundles: those that were not in the folder before
+
+
+# Exports
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What an export holds."""
+
+    path: str
+    event: str  # name
+    size: int  # bytes
+    record: int  # number of the log's latest record
+    hash: str  # of that record
+    entries: int
+    bundles: int
 
 
 # Pages
@@ -553,6 +614,7 @@ class ConsoleView:
     opened: list[MatchView]  # all that are open
     practice: PracticeCounts | None
     ready: int  # matches of the next round that can be opened at once
+    ready_seconds: float  # of a vote on all of them
     next: MatchView | None
     champion: Side | None
     third: Side | None

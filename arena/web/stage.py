@@ -12,6 +12,7 @@ from werkzeug.wrappers import Response
 from arena.errors import EntryNotFound
 from arena.services import queries, voters
 from arena.services.practice import SAMPLES
+from arena.services.receipts import key_fingerprint
 from arena.services.schemas import MatchView, RoundView, StageView
 from arena.settings import is_local_url
 from arena.web import filters
@@ -24,7 +25,6 @@ stage = Blueprint("stage", __name__)
 REVEAL_SECONDS = 25.0  # that a result is shown before the bracket or the champion
 WIDE_BRACKET = 8  # matches of the first column shown, at most
 LIVE_BYTES = 64_000_000  # the largest bundle whose verse the stage's own machine writes again
-LOG_DIGITS = 12  # of the log's latest hash: enough to compare with a photograph of the screen
 
 
 @stage.get("/stage")
@@ -60,7 +60,7 @@ def page() -> str | Response:
         address=address,
         reachable=not is_local_url(address),
         spoken=address.removeprefix("http://").removeprefix("https://"),
-        digits=LOG_DIGITS,
+        fingerprint=key_fingerprint(ctx.settings.receipt_key),
         worker=static_address("verse-worker.js"),
         live_bytes=LIVE_BYTES,
         champion_bytes=_champion_bytes(view) if scene == "champion" else None,

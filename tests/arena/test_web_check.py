@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from arena.cli import main
-from arena.services import bracket, disqualification, events
+from arena.services import bracket, disqualification, publishing
 from arena.services.queries import console_view
 from arena.services.schemas import MatchView
 from arena.web.check_page import saved_page
@@ -70,7 +70,7 @@ def test_a_bundle_comes_whole_as_a_file_before_and_after_publishing(evening: Eve
             assert answer.status_code == 200 and answer.data == verse(0)
             assert "attachment" in answer.headers["Content-Disposition"]
         if evening.phone().get("/api/v1/state").json["state"] != "published":
-            events.publish(evening.db, now=evening.now)
+            publishing.publish(evening.db, now=evening.now)
     with evening.phone().get(addresses(author)[2], headers={"Range": "bytes=1000-"}) as rest:
         assert (rest.status_code, rest.data) == (206, verse(0)[1000:]), "a lost download goes on"
 

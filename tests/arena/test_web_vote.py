@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from arena.services import bracket, disqualification, events, queries
+from arena.services import bracket, disqualification, events, publishing, queries
 from arena.services.identity import identity_of
 from arena.services.queries import console_view
 from arena.services.schemas import MatchCounts, OpenMatch, Snapshot
@@ -229,7 +229,7 @@ def test_an_event_without_verses_says_so(evening: Evening) -> None:
     events.open_submissions(evening.db, now=evening.now)
     events.close_submissions(evening.db, now=evening.now)
     assert "Fewer than two verses take part so far" in evening.phone().get("/").text
-    events.publish(evening.db, now=evening.now)
+    publishing.publish(evening.db, now=evening.now)
     for page in ("/", "/stage"):
         shown = Tags(evening.phone().get(page).text).text
         assert "ends without a champion" in shown and "Fewer than two verses took part" in shown
@@ -356,7 +356,7 @@ def test_the_page_of_results_is_made_once_until_a_match_is_decided(
 def test_pages_know_that_the_event_is_over(evening: Evening) -> None:
     author, _ = evening.draw(2)
     evening.decide("r1m1", author.text)
-    events.publish(evening.db, now=evening.now)
+    publishing.publish(evening.db, now=evening.now)
     phone = evening.phone()
     post(phone, f"/mine/{author.secret}", "/mine/link", secret=author.secret)
     assert "The event is over" in phone.get("/enter").text and "still vote" not in phone.get("/enter").text
