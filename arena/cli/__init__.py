@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from typing import Any
 
 import click
 
-from arena.cli import backup, bracket, demo, entry, event, init, match, plan, serve, verify
+from arena.cli import backup, bracket, demo, entry, event, init, match, plan, selftest, serve, verify
 from trainer.verse.text import sanitize_lines
 
 
 class Commands(click.Group):
-    """Commands whose errors name files and words without what could steer a terminal."""
+    """Commands whose output any terminal can show, and whose errors hold nothing that could steer it."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command line; a character that the terminal does not know is escaped, and ends nothing."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        return super().main(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -37,6 +46,7 @@ def main() -> None:
 
 for command in (
     verify.verify,
+    selftest.selftest,
     init.init,
     plan.plan,
     serve.serve,
