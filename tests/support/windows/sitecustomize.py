@@ -13,7 +13,7 @@ with contextlib.suppress(ImportError):
 
 for name in ("resource", "fcntl", "pwd", "grp", "termios", "tty", "readline", "curses"):
     sys.modules[name] = None  # type: ignore[assignment]
-for name in ("fork", "forkpty", "nice", "sched_getaffinity", "statvfs", "fchmod", "mkfifo"):
+for name in ("fork", "forkpty", "nice", "sched_getaffinity", "mkfifo"):
     if hasattr(os, name):
         delattr(os, name)
 warnings.filterwarnings("error", category=EncodingWarning, module=r"(arena|trainer|tests)\b")
