@@ -65,6 +65,7 @@ class Settings:
     corpus: str = "folio"  # what models are trained on by default; a name that `trainer --corpus` knows
     corpus_sha256: str = "e283980c42f060a9ee4509ef63e65f3f423ebdd85f8b44b8a5d20f9a6f37e8b1"  # of the corpus file
     min_free_bytes: int = 2_000_000_000  # of disk, that no upload may use
+    wheels: Path | None = None  # a folder of packages for guests, only while it is served; not in settings.json
     check_memory_bytes: int = 0  # that all checks may use together; 0: half of what is free when the server starts
 
     @property

@@ -8,7 +8,26 @@ from typing import Any
 
 import click
 
-from arena.cli import backup, bracket, demo, entry, event, init, match, plan, selftest, serve, verify
+from arena.cli import (
+    audit,
+    backup,
+    bracket,
+    check_page,
+    demo,
+    doctor,
+    entry,
+    event,
+    export,
+    heats,
+    init,
+    match,
+    plan,
+    results,
+    selftest,
+    serve,
+    tickets,
+    verify,
+)
 from trainer.verse.text import sanitize_lines
 
 
@@ -47,14 +66,21 @@ def main() -> None:
 for command in (
     verify.verify,
     selftest.selftest,
+    check_page.check_page,
+    audit.audit,
+    export.export,
     init.init,
+    doctor.doctor,
     plan.plan,
     serve.serve,
     serve.worker,
     event.event,
+    tickets.tickets,
     entry.entry,
+    heats.heats,
     bracket.bracket,
     match.match,
+    results.results,
     backup.backup,
     backup.restore,
     demo.demo,

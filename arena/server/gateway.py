@@ -12,16 +12,19 @@ import html
 import io
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
 from arena.server.request_body import BodyReader, Receive
 from arena.server.snapshot import SnapshotKeeper
+from arena.server.streams import Streams
+from arena.server.transfers import Transfers
 from arena.server.wsgi import AppResponse, BoundedExecutor, WSGIApp, build_wsgi_environ, send_response
 from arena.services.schemas import to_json
-from arena.web.admission import Admit
+from arena.web.admission import Admission, Admit
 from arena.web.refusal import Refusal
-from arena.web.routes import STATE
+from arena.web.routes import EVENTS, STATE
 from arena.web.schemas import ErrorResponse
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -38,6 +41,7 @@ EXECUTORS = {
     "claims": (1, 64),
     "uploads": (2, 64),
     "bundles": (1, 8),
+    "downloads": (2, 64),
 }
 CONSOLE_EXECUTORS = {"console": (2, 64), "login": (1, 64)}
 
@@ -63,6 +67,7 @@ class Gateway:
         admit: Admit,
         executors: Mapping[str, tuple[int, int]] = EXECUTORS,
         companion: Companion | None = None,
+        streams: Streams | None = None,
     ) -> None:
         """Make a gateway; the server starts it.
 
@@ -73,11 +78,13 @@ class Gateway:
             admit: decides by a request's head whether the request is read.
             executors: threads, and requests at once, of each executor.
             companion: started and stopped with the server.
+            streams: who listens for changes; None: nobody can. They are started and stopped with the server.
         """
         self._app, self._keeper, self._spool, self._admit = app, keeper, spool, admit
-        self._sizes, self._companion = executors, companion
+        self._sizes, self._companion, self._streams = executors, companion, streams
         self._executors: dict[str, BoundedExecutor] = {}
         self._bodies: BodyReader | None = None
+        self._transfers = Transfers()
         self._state_messages: tuple[object, dict[str, Any], dict[str, Any], dict[str, Any]] | None = None
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -85,6 +92,8 @@ class Gateway:
         if scope["type"] == "http":
             if scope["path"] == STATE.path and scope["method"] == STATE.method:
                 await self._state(scope, send)
+            elif self._streams is not None and scope["path"] == EVENTS.path and scope["method"] == EVENTS.method:
+                await self._listen(self._streams, scope, receive, send)
             else:
                 await self._request(scope, receive, send)
         elif scope["type"] == "lifespan":
@@ -108,6 +117,9 @@ class Gateway:
         await receive()
         self.start()
         try:
+            if self._streams is not None:
+                self._streams.start()
+                self._keeper.follow(self._streams.publish)
             await asyncio.to_thread(self._keeper.start)
             if self._companion is not None:
                 await self._companion.start()
@@ -116,6 +128,8 @@ class Gateway:
             return
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        if self._streams is not None:
+            self._streams.stop()
         if self._companion is not None:
             await self._companion.stop()
         await asyncio.to_thread(self._keeper.stop)
@@ -142,22 +156,32 @@ class Gateway:
         await send(start)
         await send(body)
 
-    async def _request(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    async def _listen(self, streams: Streams, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         try:
-            response, executor = await self._call_app(scope, receive)
+            await streams.serve(scope, receive, send)
         except Refusal as refusal:
             await _refuse(scope, refusal, send)
-        except Exception:
-            log.exception("%s %s", scope["method"], scope["path"])
-            await _refuse(scope, Refusal(500, "broken", "Something went wrong on the server: try again."), send)
-        else:
-            try:
-                await send_response(response, executor, send, CHUNK_PATIENCE)
-            except TimeoutError:
-                log.info("the client stopped reading %s", scope["path"])
 
-    async def _call_app(self, scope: dict[str, Any], receive: Receive) -> tuple[AppResponse, BoundedExecutor]:
-        """Admit the request, read it to its end, and call the application."""
+    async def _request(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        clock = asyncio.get_running_loop().time
+        with ExitStack() as places:
+            try:
+                admission, has_body = await self._admit_request(scope, receive)
+                transfer = places.enter_context(self._transfers.place(admission.limits, clock))
+                response, executor = await self._call_app(scope, receive, admission, has_body)
+            except Refusal as refusal:
+                await _refuse(scope, refusal, send)
+            except Exception:
+                log.exception("%s %s", scope["method"], scope["path"])
+                await _refuse(scope, Refusal(500, "broken", "Something went wrong on the server: try again."), send)
+            else:
+                try:
+                    await send_response(response, executor, send, CHUNK_PATIENCE, transfer)
+                except TimeoutError:
+                    log.info("the client stopped reading %s", scope["path"])
+
+    async def _admit_request(self, scope: dict[str, Any], receive: Receive) -> tuple[Admission, bool]:
+        """Admit a request by its head; return also whether it has a body to read."""
         if self._bodies is None:
             raise RuntimeError("the gateway was not started: it needs a server with ASGI's lifespan")
         headers = _headers(scope["headers"])
@@ -170,6 +194,23 @@ class Gateway:
         except Refusal:
             await self._bodies.drain(receive)
             raise
+        return admission, has_body
+
+    async def _call_app(
+        self, scope: dict[str, Any], receive: Receive, admission: Admission, has_body: bool
+    ) -> tuple[AppResponse, BoundedExecutor]:
+        """Read the request to its end, and call the application.
+
+        Args:
+            scope: the scope of ASGI.
+            receive: the callable of ASGI that returns the next message.
+            admission: of the request.
+            has_body: whether there is a body to read.
+
+        Returns:
+            A response that has begun, and the executor that fetches the rest.
+        """
+        assert self._bodies is not None  # the request was admitted
         executor = self._executors[admission.limits.executor]
         body, size = (await self._bodies.read(admission, scope["path"], receive)) if has_body else (io.BytesIO(), 0)
         try:

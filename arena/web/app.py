@@ -10,9 +10,23 @@ from arena.bootstrap import EventContext
 from arena.services import queries
 from arena.services.schemas import Snapshot
 from arena.services.uploads import PIECE_BYTES
-from arena.web import api, console, errors, filters, public, routes, security, stage
+from arena.web import (
+    api,
+    console_editing,
+    console_voting,
+    downloads,
+    errors,
+    filters,
+    heats,
+    join,
+    public,
+    routes,
+    security,
+    stage,
+    wheels,
+)
 from arena.web.assets import compress, read_assets
-from arena.web.context import AppContext, get_context
+from arena.web.context import AppContext, get_context, static_address
 from arena.web.cookies import ConsoleSessions
 from arena.web.limits import KIB, public_limits
 from trainer.verse.text import pluralize
@@ -43,7 +57,7 @@ def create_app(
     clock = clock or event.clock
     snapshot = snapshot or (lambda: queries.snapshot(event.db, now=clock()))
     app = _make_app(AppContext(event, clock, snapshot, read_assets()))
-    for blueprint in (public.pages, api.api, stage.stage):
+    for blueprint in (public.pages, downloads.downloads, heats.heats, join.join, api.api, stage.stage, wheels.wheels):
         app.register_blueprint(blueprint)
     return app
 
@@ -70,7 +84,8 @@ def create_console(
     sessions = sessions or ConsoleSessions(event.settings)
     context = AppContext(event, clock, lambda: queries.snapshot(event.db, now=clock()), read_assets(), sessions, remote)
     app = _make_app(context)
-    app.register_blueprint(console.console)
+    [blueprint] = {console_editing.console, console_voting.console}  # one, with the routes of both files
+    app.register_blueprint(blueprint)
     app.add_url_rule("/", "home", lambda: redirect("/console"))
     return app
 
@@ -89,6 +104,9 @@ def _make_app(context: AppContext) -> Flask:
         iso_time=filters.iso_time,
         clock_time=filters.clock_time,
         sentence=filters.sentence,
+        megabytes=filters.megabytes,
+        in_groups=filters.in_groups,
+        head_code=filters.head_code,
     )
     app.jinja_env.globals.update(
         pluralize=pluralize,
@@ -97,20 +115,17 @@ def _make_app(context: AppContext) -> Flask:
         form_token=security.form_token,
         home=errors.home,
         state_address=routes.STATE.path,
+        events_address=routes.EVENTS.path,
         entries_address=routes.ENTRIES,
         piece_bytes=PIECE_BYTES,
-        event_name=filters.single_line(context.settings.name),
+        install_line=wheels.install_line,
     )
+    app.context_processor(lambda: {"event_name": filters.single_line(context.title)})
     app.add_url_rule("/static/<name>", "static", _static)
     app.before_request(_before)
     app.after_request(_after)
     errors.register(app)
     return app
-
-
-def static_address(name: str) -> str:
-    """Return the address of a static file, with its digest."""
-    return f"/static/{name}?v={get_context().static[name].digest}"
 
 
 def _static(name: str) -> Response:

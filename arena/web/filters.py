@@ -113,18 +113,48 @@ def clock_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).strftime("%H:%M:%S")
 
 
-def qr(address: str) -> Markup:
+def qr(text: str, label: str = "QR code of the address") -> Markup:
     """Return a QR code as SVG markup, without inline style, which the content security policy forbids.
 
     In capitals, which mean the same in a scheme and a host, a code has fewer and larger squares: the last row reads it.
     Segno raises the level of error correction as far as that costs no square.
+
+    Args:
+        text: what a phone reads.
+        label: what a screen reader says.
     """
-    scheme, _, host = address.partition("://")
+    scheme, _, host = text.partition("://")
     if host and re.fullmatch(r"[A-Za-z0-9.:\-]+", host):
-        address = f"{scheme}://{host}".upper()
-    code = segno.make(address, error="l", micro=False)
+        text = f"{scheme}://{host}".upper()
+    code = segno.make(text, error="l", micro=False)
     svg = code.svg_inline(border=4, scale=1, omitsize=True, dark="#000", light="#fff", svgclass="qr", lineclass=None)
-    return Markup(svg.replace("<svg ", '<svg role="img" aria-label="QR code of the address" ', 1))
+    return Markup(svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1))
+
+
+def in_groups(digits: str) -> list[str]:
+    """Split the digits of a hash into lines of four groups of four, which can be compared by eye.
+
+    >>> in_groups("0123456789abcdef" * 2)
+    ['0123 4567 89ab cdef', '0123 4567 89ab cdef']
+    """
+    groups = [digits[start : start + 4] for start in range(0, len(digits), 4)]
+    return [" ".join(groups[start : start + 4]) for start in range(0, len(groups), 4)]
+
+
+def head_code(number: int, digest: str) -> str:
+    """Return what the QR code of the log's head says, in the characters that make the smallest code."""
+    return f"VERSE-LOG {number} {digest.upper()}"
+
+
+def megabytes(size: int) -> str:
+    """Return a number of bytes in KB or MB, as the scripts write it.
+
+    >>> megabytes(1_688_000), megabytes(21_500_000), megabytes(61_200)
+    ('1.7 MB', '22 MB', '62 KB')
+    """
+    if size < 100_000:
+        return f"{math.ceil(size / 1_000)} KB"
+    return f"{size / 1e6:.{1 if size < 1e7 else 0}f} MB"
 
 
 def sentence(text: str) -> str:
