@@ -11,7 +11,8 @@ from click.testing import CliRunner
 from arena.cli import main
 from arena.services.bracket import open_match
 from arena.services.disqualification import disqualify
-from arena.services.events import close_submissions, publish
+from arena.services.events import close_submissions
+from arena.services.publishing import publish
 from arena.services.queries import get_next_match
 from tests.support.evening import Evening
 
@@ -102,7 +103,6 @@ def test_a_published_event_says_that_nothing_about_it_changes_any_more(real: Eve
         ("event", "publish", "--yes"),
         ("event", "open"),
         ("event", "close"),
-        ("event", "limits", "--entries", "3"),
         ("bracket", "draw", "--word", "x"),
         ("bracket", "undo", "--yes"),
     ):
