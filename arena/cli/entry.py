@@ -153,7 +153,7 @@ def add(ctx: EventContext, bundle: Path, name: str, ticket: str | None) -> None:
     )
     base = queries.snapshot(ctx.db, now=ctx.clock()).address or ctx.settings.base_url
     click.echo(f"entry {short_id(receipt.entry)} is {receipt.state}")
-    click.echo(f"its author's link, for a phone: {base}/mine/{secret}")
+    click.echo(f"its author's link, for a phone: {base}/{'join#' if ticket else 'mine/'}{secret}")
 
 
 @entry.command("name")
