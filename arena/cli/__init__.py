@@ -7,12 +7,14 @@ from typing import Any
 import click
 
 from arena.cli import (
+    audit,
     backup,
     bracket,
     demo,
     doctor,
     entry,
     event,
+    export,
     heats,
     init,
     match,
@@ -52,6 +54,8 @@ def main() -> None:
 
 for command in (
     verify.verify,
+    audit.audit,
+    export.export,
     init.init,
     doctor.doctor,
     plan.plan,

@@ -104,6 +104,8 @@ def _make_app(context: AppContext) -> Flask:
         iso_time=filters.iso_time,
         clock_time=filters.clock_time,
         sentence=filters.sentence,
+        in_groups=filters.in_groups,
+        head_code=filters.head_code,
     )
     app.jinja_env.globals.update(
         pluralize=pluralize,
