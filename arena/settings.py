@@ -163,7 +163,7 @@ def create_event_folder(
         _read(folder / SECRETS_FILE)
         if has_secrets
         else {
-            "console_password": "".join(secrets.choice(PASSWORD_LETTERS) for _ in range(PASSWORD_LENGTH)),
+            "console_password": _new_password(),
             "secret_key": secrets.token_hex(32),
             "receipt_key": secrets.token_hex(32),
         }
@@ -199,6 +199,36 @@ def load_settings(folder: Path) -> Settings:
     if is_open_to_others(path) and keeps_permissions(folder):
         raise SettingsError(f"{path} can be read by other users: run `chmod 600 {path}`")
     return _build(folder, public, _read(path))
+
+
+def replace_console_password(folder: Path) -> str:
+    """Replace the console's password in secrets.json, which ends every session, and return the new one.
+
+    Raises:
+        SettingsError: The folder holds no event, or a file is missing or damaged.
+        OSError: The file cannot be written.
+    """
+    settings = load_settings(folder)
+    path = settings.dir / SECRETS_FILE
+    password = _new_password()
+    write_atomically(path, _pretty(_read(path) | {"console_password": password}), mode=0o600)
+    return password
+
+
+def read_console_password(folder: Path) -> str:
+    """Return the console's password as it is now.
+
+    Raises:
+        SettingsError: secrets.json is missing or damaged.
+    """
+    path = folder / SECRETS_FILE
+    private = _read(path)
+    _check_private(path, private)
+    return str(private["console_password"])
+
+
+def _new_password() -> str:
+    return "".join(secrets.choice(PASSWORD_LETTERS) for _ in range(PASSWORD_LENGTH))
 
 
 def is_open_to_others(path: Path) -> bool:

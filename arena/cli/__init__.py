@@ -9,6 +9,7 @@ import click
 from arena.cli import (
     backup,
     bracket,
+    console_password,
     demo,
     entry,
     event,
@@ -55,6 +56,7 @@ for command in (
     plan.plan,
     serve.serve,
     serve.worker,
+    console_password.console_password,
     event.event,
     tickets.tickets,
     entry.entry,

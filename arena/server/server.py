@@ -135,7 +135,7 @@ def load_gateway(settings: Settings, console_remote: bool = False, stopping: Con
     if stopping is not None:
         threading.Thread(target=_end_streams, args=(stopping, streams), daemon=True).start()
     console = Gateway(
-        create_console(event, sessions=sessions, remote=console_remote),
+        create_console(event, sessions=sessions, remote=console_remote, phones=lambda: streams.phones),
         keeper,
         settings.incoming,
         ConsoleAdmission(sessions),

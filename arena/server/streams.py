@@ -100,7 +100,7 @@ class Streams:
     @property
     def phones(self) -> int:
         """How many of those that listen sent a voter's cookie."""
-        return len(self._per_voter)
+        return len(self._per_voter) - ("" in self._per_voter)
 
     def start(self) -> None:
         """Begin to tell; called in the event loop."""

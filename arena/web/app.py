@@ -66,6 +66,7 @@ def create_console(
     clock: Callable[[], float] | None = None,
     sessions: ConsoleSessions | None = None,
     remote: bool = False,
+    phones: Callable[[], int] | None = None,
 ) -> Flask:
     """Make the console's application, for a port of its own.
 
@@ -74,13 +75,16 @@ def create_console(
         clock: seconds since the epoch; None: the event's clock.
         sessions: those that the gateway reads, too; None: new ones.
         remote: answer through a proxy, which needs TLS.
+        phones: returns how many listen for changes; None: not known.
 
     Returns:
         The application.
     """
     clock = clock or event.clock
     sessions = sessions or ConsoleSessions(event.settings)
-    context = AppContext(event, clock, lambda: queries.snapshot(event.db, now=clock()), read_assets(), sessions, remote)
+    context = AppContext(
+        event, clock, lambda: queries.snapshot(event.db, now=clock()), read_assets(), sessions, remote, phones
+    )
     app = _make_app(context)
     app.register_blueprint(console_voting.console)
     app.add_url_rule("/", "home", lambda: redirect("/console"))

@@ -30,6 +30,7 @@ class AppContext:
     static: dict[str, Asset]  # by file name
     sessions: ConsoleSessions | None = None  # of the console; None: the application for everybody
     console_remote: bool = False  # the console answers through a proxy
+    phones: Callable[[], int] | None = None  # returns how many listen for changes; None: not known
     guesses: Attempts = field(default_factory=lambda: Attempts(30, 10))  # of tickets and PINs, wrong ones
     joins: Attempts = field(default_factory=lambda: Attempts(60, 12))  # phones that type the right PIN
     cache: dict[str, tuple[object, Any]] = field(default_factory=dict)  # see `cached`
