@@ -7,19 +7,26 @@ from typing import TYPE_CHECKING
 import click
 
 from arena.cli.options import confirm, with_event, yes_option
-from arena.cli.text import admission_lines, clock_lines, echo_lines, event_lines, limit_lines, state_lines
+from arena.cli.text import admission_lines, clock_lines, echo_lines, event_lines, rule_lines, state_lines
 from trainer.verse.text import pluralize, sanitize
 
 if TYPE_CHECKING:
     from arena.bootstrap import EventContext
 
 MAX_MINUTES = 7 * 24 * 60  # until submissions close: a week
+RULES = {  # options of `set` that have another name than the rule
+    "grace": "grace_seconds",
+    "entries": "max_entries",
+    "verses": "max_claims",
+    "unchecked": "max_open",
+    "check_mib": "check_memory",
+}
 minutes_type = click.FloatRange(0, MAX_MINUTES, min_open=True)
 
 
 @click.group()
 def event() -> None:
-    """Show, open, close, limit, tidy and publish the event, and choose who votes.
+    """Show, open, close, tidy and publish the event, set its rules, and choose who votes.
 
     \b
     Example:
@@ -90,28 +97,46 @@ def close_submissions(ctx: EventContext) -> None:
     echo_lines(state_lines(events.close_submissions(ctx.db, now=ctx.clock())))
 
 
-@event.command("limits")
+@event.command("set")
+@click.option("--name", help="The title of every page.")
+@click.option("--lines", type=click.IntRange(1), help="Maximum lines of a verse.")
+@click.option("--characters", type=click.IntRange(1), help="Maximum characters of a verse.")
+@click.option("--prompt-characters", type=click.IntRange(1), help="Maximum characters of a prompt.")
+@click.option("--grace", type=click.FloatRange(0), help="Minutes after closing in which uploads may finish.")
+@click.option("--reading-seconds", type=click.FloatRange(0), help="Seconds of reading before each vote.")
+@click.option("--match-seconds", type=click.FloatRange(0), help="Seconds of a vote.")
+@click.option("--revote-seconds", type=click.FloatRange(0), help="Seconds of the second vote after a tie.")
 @click.option("--entries", type=click.IntRange(1), help="Owners who may have a verse in the event.")
+@click.option("--verses", type=click.IntRange(1), help="Verses that one owner may enter.")
+@click.option("--unchecked", type=click.IntRange(1), help="Verses of one owner that may wait for their check.")
 @click.option("--check-seconds", type=click.FloatRange(1), help="Processor seconds that the check of a verse may take.")
 @click.option("--check-mib", type=click.IntRange(1), help="MiB of memory that the check of a verse may take.")
+@yes_option
 @with_event
-def set_limits(ctx: EventContext, entries: int | None, check_seconds: float | None, check_mib: int | None) -> None:
-    """Show the limits of entries, and set those that are given. What is in the event already stays in.
+def set_rules(ctx: EventContext, /, yes: bool, name: str | None, **given: float | None) -> None:
+    """Show the title, the rules and the limits of the event, and set those that are given.
+
+    What is in the event already stays in. Once there are entries, the command asks first. When the bracket is drawn,
+    the title and the times of later matches can still change.
 
     \b
-    Example:
-      arena event limits --entries 512
+    Examples:
+      arena event set --entries 512
+      arena event set --name "Poets of the lab" --match-seconds 45
     """
-    from arena.services import events
+    from arena.services import events, queries
 
-    if entries is None and check_seconds is None and check_mib is None:
-        view = events.current_event(ctx.db)
-    else:
-        memory = None if check_mib is None else check_mib * 2**20
-        view = events.set_limits(
-            ctx.db, max_entries=entries, check_seconds=check_seconds, check_memory=memory, now=ctx.clock()
-        )
-    echo_lines(limit_lines(view))
+    seen = queries.latest_record(ctx.db)
+    changes = {RULES.get(option, option): value for option, value in given.items() if value is not None}
+    for rule, factor in (("grace_seconds", 60), ("check_memory", 2**20)):
+        if rule in changes:
+            changes[rule] *= factor
+    if not changes and name is None:
+        echo_lines(rule_lines(events.current_event(ctx.db)))
+        return
+    if entered := len(queries.list_entries(ctx.db)):
+        confirm(f"{pluralize(entered, 'verse was', 'verses were')} entered by the rules so far. Change them?", yes=yes)
+    echo_lines(rule_lines(events.set_rules(ctx.db, name=name, seen=seen, now=ctx.clock(), **changes)))
 
 
 @event.command("admission")

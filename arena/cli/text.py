@@ -113,17 +113,28 @@ def state_lines(view: EventView) -> Iterator[str]:
     yield from _time_lines(view)
 
 
-def entry_lines(entries: Sequence[ConsoleEntry]) -> Iterator[str]:
-    """Write every entry: a line with its facts and its first line, and one with the reason of an unusual state."""
+def entry_lines(entries: Sequence[ConsoleEntry], *, verses: bool = False) -> Iterator[str]:
+    """Write every entry: a line with its facts and its first line, and one with the reason of an unusual state.
+
+    Args:
+        entries: in the order of the list.
+        verses: whether each whole verse follows.
+    """
     for entry in entries:
-        duplicate = "  (another owner has entered the same verse)" if entry.duplicates else ""
+        poem = entry.prompt + entry.text
+        remarks = "  (another owner has entered the same verse)" if entry.duplicates else ""
         author = printable(entry.name)
-        duplicate += "  (another owner's name looks the same)" if entry.alike else ""
+        remarks += "  (another owner's name looks the same)" if entry.alike else ""
+        remarks += "  (the verse contains its author's name)" if entry.names_author else ""
+        remarks += "  (name masked)" if entry.masked else ""
+        remarks += "  (held back)" if entry.held else ""
         owner, claimed = short_id(entry.owner), _clock(entry.claimed_at)
-        verse = f"{author}: {printable(first_line(entry.prompt + entry.text))}{duplicate}"
+        verse = f"{author}: {printable(first_line(poem))}{remarks}"
         yield f"{short_id(entry.entry)}  {entry.state:<12} {claimed}  owner {owner}  {verse}"
         if entry.state not in ("verified", "waiting", "verifying"):
             yield f"{'':<{SHORT_ID}}  {'':<12} {printable(entry.reason)}"
+        if verses:
+            yield from (f"    | {sanitize(line)}" for line in poem.splitlines())
     if not entries:
         yield "no entries yet"
 
@@ -145,12 +156,23 @@ def ticket_lines(counts: TicketCounts) -> Iterator[str]:
     yield f"{pluralize(counts.valid, 'valid card')}, {counts.spare} spare, {counts.void} void"
 
 
-def limit_lines(view: EventView) -> Iterator[str]:
-    """Write the limits that the organizer can set during an event."""
+def rule_lines(view: EventView) -> Iterator[str]:
+    """Write the title and the rules that the organizer can set."""
     rules = view.rules
+    yield printable(view.name)
+    yield (
+        f"a verse has at most {pluralize(rules.lines, 'line')} and {pluralize(rules.characters, 'character')}, "
+        f"its prompt at most {rules.prompt_characters}"
+    )
     yield f"at most {pluralize(rules.max_entries, 'owner')} with a verse in the event"
+    yield f"an owner enters at most {pluralize(rules.max_claims, 'verse')}, {rules.max_open} of them without a verdict"
     yield f"the check of a verse takes at most {rules.check_seconds:g} processor seconds"
     yield f"the check of a verse takes at most {rules.check_memory // 2**20:,} MiB of memory"
+    yield f"uploads may finish within {rules.grace_seconds / 60:g} minutes after closing"
+    yield (
+        f"matches: {rules.reading_seconds:g} s of reading, {rules.match_seconds:g} s of voting, "
+        f"{rules.revote_seconds:g} s for a second vote"
+    )
 
 
 def clock_lines(event: float, computer: float, ahead: float) -> Iterator[str]:

@@ -25,6 +25,10 @@ class Action(Enum):
     """An action in an event. The value names it in an error message."""
 
     SET_LIMITS = "setting the limits"
+    SET_TIMES = "changing the title or the times of matches"
+    EDIT_NAME = "changing the name that is shown"
+    HOLD_BACK = "holding a verse back"
+    VERIFY_AGAIN = "verifying a verse again"
     SET_ADMISSION = "choosing who may vote"  # before the first match
     ISSUE_TICKETS = "issuing tickets"  # before the first match
     CHANGE_TICKETS = "changing tickets"
@@ -65,6 +69,10 @@ _UNPLAYED: Mapping[EventState, tuple[EventState, ...]] = {
 
 # For each action: the states that allow it, and for each of those the states it may lead to.
 TRANSITIONS: Mapping[Action, Mapping[EventState, tuple[EventState, ...]]] = {
+    Action.SET_TIMES: {**_UNPLAYED, "champion": ("champion",)},
+    Action.EDIT_NAME: {state: (state,) for state in EVENT_STATES},  # somebody may ask for it long after the event
+    Action.HOLD_BACK: {"open": ("open",), "closed": ("closed",)},
+    Action.VERIFY_AGAIN: {"open": ("open",), "closed": ("closed",)},
     Action.SET_LIMITS: {"draft": ("draft",), "open": ("open",), "closed": ("closed",)},
     Action.SET_ADMISSION: _UNPLAYED,
     Action.ISSUE_TICKETS: _UNPLAYED,

@@ -15,6 +15,7 @@ import multiprocessing
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,7 +83,7 @@ def serve(
         hold_port(settings.console_host, settings.console_port),
     ):
         event = open_event(settings)
-        current_event(event.db)
+        settings = replace(settings, name=current_event(event.db).name)  # as it is called now
         start_clock(event.db, event.clock)
         start_address(event.db, settings.base_url)
         clear_leftovers(event.db, event.bundles, event.spool)

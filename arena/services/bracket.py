@@ -50,7 +50,7 @@ from arena.services.log import append, require_unchanged
 from arena.services.queries import BracketView, read_podium
 from arena.services.schemas import EventView, MatchResult, MatchView
 from arena.services.voting import digest_of_votes
-from arena.store.schema import Entry, Event, Match, Vote
+from arena.store.schema import TAKING_PART, Entry, Event, Match, Vote
 from arena.store.unit_of_work import Database
 from trainer.verse.text import pluralize
 
@@ -117,7 +117,7 @@ def draw_bracket(
                 raise EntriesPending(len(waited_for))
         if event.heats == "open":
             raise HeatsOpen
-        verified = session.scalars(select(Entry).where(Entry.state == "verified")).all()
+        verified = session.scalars(select(Entry).where(TAKING_PART)).all()
         if len(verified) < MIN_ENTRIES:
             raise TooFewEntries(len(verified))
         playing = _check_seeding(verified, seeding, places)

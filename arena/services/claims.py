@@ -43,6 +43,7 @@ def take_claim(
     *,
     replace: bool = False,
     authors: Sequence[str] = (),
+    by_organizer: bool = False,
     key: str,
     now: float,
 ) -> Receipt:
@@ -59,6 +60,7 @@ def take_claim(
         name: the author's name, as people will read it; untrusted.
         replace: whether it may replace a verse that the owner has entered under another name.
         authors: the secrets of further authors, who do not vote on it either.
+        by_organizer: whether the organizer enters it for somebody, who needs no ticket.
         key: the private key that signs the receipt (`receipts`).
         now: when the claim had arrived whole, seconds since the epoch.
 
@@ -89,7 +91,8 @@ def take_claim(
         entry = session.get(Entry, entry_id)
         is_new = entry is None or entry.state in GIVEN_UP
         if is_new:
-            identity.require_entry()
+            if not by_organizer:
+                identity.require_entry()
             check_owner(session, the_event(session), owner, entry, now)
             if not replace:
                 check_name(session, owner, name)
@@ -104,9 +107,10 @@ def take_claim(
                 claim, cost = examined or _examine(header)  # it was given up meanwhile
                 admit(session, spool, event, owner, claim, cost, entry, now)
                 entry = _enter(session, event, entry, owner, digest, name, claim, cost, kept, now)
-            elif entry.name != name and allows(event.state, Action.RENAME_ENTRY):
+            elif entry.name != name and not entry.name_set and allows(event.state, Action.RENAME_ENTRY):
                 count_change(session, event, owner)
                 entry.name = name
+                event.edits += 1
                 append(session, "entry-renamed", {"entry": entry_id}, now=now)
             if entry.state == "receiving" and repeated:
                 entry.heard_at = now
@@ -218,7 +222,9 @@ def _enter(
             facts=_facts(claim),
         )
         session.add(entry)
-    entry.name, entry.claimed_at, entry.heard_at = name, now, now
+    if not entry.name_set:
+        entry.name = name
+    entry.claimed_at = entry.heard_at = now
     entry.cost, entry.memory = cost.seconds, cost.memory
     entry.code = entry.reason = entry.verdict = entry.turn_at = None
     entry.state, entry.received, entry.bundle = "receiving", entry.header_bytes, kept

@@ -209,6 +209,8 @@ def reason_of(event: Event, entry: Entry, place: int | None) -> str:
             )
         case "verifying":
             return "the server writes the verse again and compares the two texts"
+        case "verified" if entry.held:
+            return "the server wrote exactly the same verse; the organizer holds it back: ask there"
         case "verified" if is_out_by_heats(event, entry):
             return f"it came to place {entry.heat_place} in the heats; the bracket is played by those before it"
         case "verified":

@@ -21,7 +21,7 @@ from arena.rules.lifecycle import (
     check_transition,
     state_at,
 )
-from arena.services.log import append, require_unchanged
+from arena.services.log import append, require_unchanged, salted
 from arena.services.recount import check_results
 from arena.services.schemas import EventRules, EventView
 from arena.store.schema import THE_EVENT, Entry, Event, Match
@@ -40,6 +40,7 @@ STATE_CHANGES = {  # kinds of log records that change the event's state, in word
     "published": "the event was published",
 }
 MAX_NAME = 80  # characters of an event's name
+TIMES = {"reading_seconds", "match_seconds", "revote_seconds"}  # rules that may change while the bracket is played
 
 
 def create_event(
@@ -102,40 +103,43 @@ def current_event(db: Database) -> EventView:
         return view_of(the_event(session))
 
 
-def set_limits(
-    db: Database,
-    *,
-    max_entries: int | None = None,
-    check_seconds: float | None = None,
-    check_memory: int | None = None,
-    seen: int | None = None,
-    now: float,
+def set_rules(
+    db: Database, *, name: str | None = None, seen: int | None = None, now: float, **changes: float
 ) -> EventView:
-    """Set limits of entries, before the bracket is drawn. Entries that are in stay in.
+    """Change rules of the event, or its title. Entries that are in stay in, whatever the new limits.
+
+    Before the bracket is drawn every rule may change; after that the title, and the times of matches to come.
 
     Args:
         db: the event's database.
-        max_entries: owners with a verse in the event; None: as it is.
-        check_seconds: seconds of one processor core that the check of a verse may take; None: as it is.
-        check_memory: bytes that it may use; None: as it is.
+        name: what every page calls the event; None: as it is.
         seen: number of the log's latest record that the caller was shown; None: not checked.
         now: seconds since the epoch.
+        changes: new values of fields of `EventRules`.
 
     Raises:
         AlreadyDone: The event has changed since the caller was shown it.
-        BadSetting: A limit is out of bounds.
-        WrongState: The bracket is drawn.
+        BadName: The name is not one line of 1 to 80 characters.
+        BadSetting: A rule is out of bounds.
+        WrongState: The bracket is drawn, or the event is over.
     """
-    given = {"max_entries": max_entries, "check_seconds": check_seconds, "check_memory": check_memory}
-    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    name = None if name is None else clean_name(name, MAX_NAME, "an event's name")
     with db.writing() as session:
         event = the_event(session)
-        require_unchanged(session, seen, {**STATE_CHANGES, "limits-set": "other limits were set"})
-        require(event, Action.SET_LIMITS)
-        check_rules(replace(rules_of(event), **changes))
-        for name, value in changes.items():
-            setattr(event, name, value)
-        append(session, "limits-set", changes, now=now)
+        require_unchanged(session, seen, {**STATE_CHANGES, "rules-set": "other rules were set"})
+        before = rules_of(event)
+        changes = {field: value for field, value in changes.items() if value != getattr(before, field)}
+        require(event, Action.SET_LIMITS if changes.keys() - TIMES else Action.SET_TIMES)
+        check_rules(replace(before, **changes))  # type: ignore[arg-type]  # some are whole numbers, as they must be
+        data: dict[str, Any] = dict(changes)
+        for field, value in changes.items():
+            setattr(event, field, value)
+        if name is not None and name != event.name:
+            event.name = name
+            event.edits += 1
+            data["name"] = salted(event.salt, name)
+        if data:
+            append(session, "rules-set", data, now=now)
         return view_of(event)
 
 
@@ -432,7 +436,8 @@ def _check_nothing_to_draw(session: Session, event: Event) -> None:
         EntriesPending: An entry has no verdict yet.
         WrongState: A bracket can be drawn.
     """
-    counts = dict(session.execute(select(Entry.state, func.count()).group_by(Entry.state)).all())
+    taking_part = select(Entry.state, func.count()).where(Entry.held.is_(False)).group_by(Entry.state)
+    counts = dict(session.execute(taking_part).all())
     if pending := sum(counts.get(state, 0) for state in UNDECIDED):
         raise EntriesPending(pending)
     if counts.get("verified", 0) >= MIN_ENTRIES:

@@ -20,7 +20,7 @@ from arena.services.identity import Identity, identify
 from arena.services.judgements import JUDGED, digest_of_judgements, judged_count, read_ranking
 from arena.services.log import append, require_unchanged
 from arena.services.schemas import BallotSide, HeatsPage, HeatsView, PairView, RankedView
-from arena.store.schema import CoAuthor, Entry, Event, Judgement
+from arena.store.schema import TAKING_PART, CoAuthor, Entry, Event, Judgement
 from arena.store.unit_of_work import Database
 
 HEATS_CHANGES = {  # kinds of log records that change the heats, in words
@@ -213,7 +213,7 @@ def _dealt(session: Session, identity: Identity) -> Judgement | None:
 
 def _verses(session: Session, row: Judgement) -> Sequence[Entry]:
     """Return the verses of a pair that still take part, the upper one first."""
-    query = select(Entry).where(Entry.id.in_((row.upper_id, row.lower_id)), Entry.state == "verified")
+    query = select(Entry).where(Entry.id.in_((row.upper_id, row.lower_id)), TAKING_PART)
     return session.scalars(query.order_by(Entry.id)).all()
 
 
@@ -222,7 +222,7 @@ def _deal(session: Session, identity: Identity, now: float) -> None:
     voter = identity.voter_id
     session.execute(delete(Judgement).where(Judgement.voter_id == voter, Judgement.choice.is_(None)))
     of_owner = select(CoAuthor.entry_id).where(CoAuthor.owner_id == identity.owner_id)
-    may_judge = (Entry.state == "verified", Entry.owner_id != identity.owner_id, Entry.id.not_in(of_owner))
+    may_judge = (TAKING_PART, Entry.owner_id != identity.owner_id, Entry.id.not_in(of_owner))
     dealt = {row.id: row.dealt for row in session.execute(select(Entry.id, Entry.dealt).where(*may_judge))}
     own = select(Judgement.upper_id, Judgement.lower_id).where(Judgement.voter_id == voter)
     judged = {(upper, lower) for upper, lower in session.execute(own)}
@@ -253,7 +253,7 @@ def _pair_view(session: Session, identity: Identity, row: Judgement, judged: int
 
 def _view(session: Session, event: Event) -> HeatsView:
     ranking = read_ranking(session)
-    entries = {entry.id: entry for entry in session.scalars(select(Entry).where(Entry.state == "verified"))}
+    entries = {entry.id: entry for entry in session.scalars(select(Entry).where(TAKING_PART))}
     counts = [verse.judgements for verse in ranking.ranked]
     return HeatsView(
         state=event.heats,

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from arena.rules.heats import PLACES, Pair
 from arena.rules.ranking import Ranking, rank
 from arena.services.log import salted
-from arena.store.schema import Entry, Judgement
+from arena.store.schema import TAKING_PART, Entry, Judgement
 
 JUDGED: ColumnElement[bool] = Judgement.choice.is_not(None)
 
@@ -23,7 +23,7 @@ def read_ranking(session: Session, entries: Sequence[str] | None = None) -> Rank
         entries: their ids; None: all verified ones.
     """
     if entries is None:
-        entries = session.scalars(select(Entry.id).where(Entry.state == "verified")).all()
+        entries = session.scalars(select(Entry.id).where(TAKING_PART)).all()
     group = (Judgement.upper_id, Judgement.lower_id, Judgement.choice)
     judgements: dict[Pair, int] = {}
     for upper, lower, choice, count in session.execute(select(*group, func.count()).where(JUDGED).group_by(*group)):

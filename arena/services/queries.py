@@ -11,14 +11,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, false, func, or_, select
+from sqlalchemy import ColumnElement, case, false, func, or_, select
 from sqlalchemy.orm import Session
 
 from arena.errors import AmbiguousEntry, EntryNotFound
 from arena.rules.bracket import VOTED, Standing, round_title, title_of
 from arena.rules.heats import share_of
 from arena.rules.lifecycle import ENTRY_STATES, UNDECIDED, Action, allows, has_champion, phase_at
-from arena.rules.names import skeleton
+from arena.rules.names import names_author, skeleton
 from arena.rules.results import Podium, podium_of
 from arena.rules.timetable import PAUSE_SECONDS, compute_timetable, fitting_entries, fitting_match_seconds
 from arena.services.entries import may_reinstate, reason_of
@@ -49,6 +49,7 @@ from arena.store.unit_of_work import Database
 from trainer.verse import strictjson
 
 RECENT = 30  # records of the log on the console
+_PUBLIC_NAME = case((Entry.masked, "name withheld"), else_=Entry.name).label("name")
 MAX_ALIKE = 3  # names that look the same, shown beside one
 
 
@@ -105,6 +106,7 @@ def snapshot(db: Database, *, now: float) -> Snapshot:
             matches=MatchCounts(closed=by_state.get("closed", 0), total=sum(by_state.values())),
             champion=read_podium(session).champion if has_champion(event.state) else None,
             address=event.address,
+            edits=event.edits,
             epoch=event.epoch,
             version=number,
         )
@@ -192,14 +194,15 @@ def console_view(db: Database, *, now: float) -> ConsoleView:
     with db.reading() as session:
         bracket_view = BracketView.load(session, now)
         number, digest = head(session)
-        counts = _counts(session)
+        counts, entries = _counts(session), _console_entries(session, bracket_view.event)
         recent = session.scalars(select(LogRecord).order_by(LogRecord.number.desc()).limit(RECENT))
         return ConsoleView(
             event=view_of(bracket_view.event),
             phase=phase_at(bracket_view.event, now, voting=bracket_view.open is not None),
             counts=counts,
+            held=sum(entry.held and entry.state == "verified" for entry in entries),
             pending=sum(counts[state] for state in UNDECIDED),
-            entries=_console_entries(session, bracket_view.event),
+            entries=entries,
             matches=bracket_view.matches,
             open=bracket_view.open,
             next=bracket_view.next,
@@ -335,7 +338,7 @@ class BracketView:
             entry.id: entry
             for entry in session.execute(
                 select(
-                    *(Entry.id, Entry.seed, Entry.heat_place, Entry.name, Entry.text, Entry.prompt, Entry.state)
+                    *(Entry.id, Entry.seed, Entry.heat_place, _PUBLIC_NAME, Entry.text, Entry.prompt, Entry.state)
                 ).where(or_(Entry.seed.is_not(None), _ended_by_heats(event)))
             )
         }
@@ -459,7 +462,9 @@ def _votes(session: Session, match_id: str, poll: int, poll_round: int) -> int:
 
 
 def _counts(session: Session) -> dict[str, int]:
-    counts = dict(session.execute(select(Entry.state, func.count()).group_by(Entry.state)).all())
+    """Count entries by state. A verse that is held back does not take part, so it is not counted as verified."""
+    taking_part = ~(Entry.held & (Entry.state == "verified"))
+    counts = dict(session.execute(select(Entry.state, func.count()).where(taking_part).group_by(Entry.state)).all())
     return {state: counts.get(state, 0) for state in ENTRY_STATES}
 
 
@@ -564,6 +569,9 @@ def _console_entries(session: Session, event: Event) -> list[ConsoleEntry]:
             alike=[name for owner, name in by_look[skeleton(row.name)].items() if owner != row.owner_id][:MAX_ALIKE],
             may_reinstate=may_reinstate(event, row),
             coauthors=coauthors.get(row.id, 0),
+            masked=row.masked,
+            held=row.held,
+            names_author=names_author(row.prompt + row.text, row.name),
         )
         for row in rows
     ]

@@ -298,6 +298,7 @@ class Snapshot:
     matches: MatchCounts
     champion: str | None  # entry id
     address: str  # the beginning of links and QR codes; "": as the settings say
+    edits: int  # changes of names that pages show
     epoch: int  # how often the event was restored from a backup: what phones were told before may be unknown now
     version: int  # number of the latest record of the log; grows with every change but votes
 
@@ -488,6 +489,9 @@ class ConsoleEntry:
     alike: list[str]  # a few names of other owners that look the same
     may_reinstate: bool  # disqualified, and it can take part again
     coauthors: int  # further authors, who do not vote on it either
+    masked: bool  # pages do not show the name
+    held: bool  # it is not drawn until it is released
+    names_author: bool  # the verse contains its author's name
 
 
 @dataclass(frozen=True)
@@ -497,6 +501,7 @@ class ConsoleView:
     event: EventView
     phase: str
     counts: dict[str, int]
+    held: int  # verified entries that are held back
     pending: int  # entries that the draw waits for
     entries: list[ConsoleEntry]  # in the order of claims
     matches: list[MatchView]  # in the order of play

@@ -92,6 +92,7 @@ def take_file(
     secret: str,
     name: str,
     *,
+    by_organizer: bool = False,
     key: str,
     now: float,
 ) -> Receipt:
@@ -104,6 +105,7 @@ def take_file(
         path: the bundle's file.
         secret: the owner's.
         name: the author's name, as people will read it; untrusted.
+        by_organizer: whether the organizer enters it for somebody, who needs no ticket.
         key: the private key that signs the receipt.
         now: seconds since the epoch.
 
@@ -129,7 +131,7 @@ def take_file(
         raise BadClaim(error.code, str(error)) from None
     with path.open("rb") as file:
         header = file.read(claim.header_bytes)
-    receipt = take_claim(db, bundles, spool, header, secret, name, key=key, now=now)
+    receipt = take_claim(db, bundles, spool, header, secret, name, by_organizer=by_organizer, key=key, now=now)
     if receipt.state != "receiving":
         return receipt
     with spool.lock(receipt.entry):

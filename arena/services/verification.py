@@ -44,7 +44,7 @@ def enqueue(session: Session, entry: Entry, *, now: float) -> None:
     entry.state, entry.turn_at = "waiting", now + PATIENCE * (entry.cost + _cost_of_owner(session, entry, now))
     session.flush()
     if (report := _known_report(session, entry.bundle)) is not None:
-        _decide(session, entry, report, now)
+        decide(session, entry, report, now)
 
 
 def queue_places(session: Session) -> dict[str, int]:
@@ -133,13 +133,13 @@ def record_verdict(db: Database, job: Job, report: Report, *, now: float) -> boo
         elif report.verdict in DECISIVE or (
             report.code in OWN_LIMITS and _count_excesses(session, job.entry) >= LIMIT_FAILURES
         ):
-            _decide(session, entry, report, now)
+            decide(session, entry, report, now)
         else:
             _requeue(session, entry, job, report.code or "error", report.reason, now)
         if report.verdict in DECISIVE:
             same = select(Entry).where(Entry.state == "waiting", Entry.bundle == job.bundle)
             for other in session.scalars(same.order_by(Entry.turn_at, Entry.id)).all():
-                _decide(session, other, report, now)
+                decide(session, other, report, now)
         return entry is not None
 
 
@@ -259,8 +259,15 @@ def _known_report(session: Session, bundle: str | None) -> Report | None:
         return None
 
 
-def _decide(session: Session, entry: Entry, report: Report, now: float) -> None:
-    """Write what a report means for an entry."""
+def decide(session: Session, entry: Entry, report: Report, now: float) -> None:
+    """Write what a report means for an entry.
+
+    Args:
+        session: a writing transaction.
+        entry: the entry.
+        report: the result of its check.
+        now: seconds since the epoch.
+    """
     entry.verdict, entry.failures, entry.lease_until = report.verdict, 0, None
     if report.verdict == "PASS" and report.text == entry.text:
         entry.state, entry.code, entry.reason = "verified", None, None

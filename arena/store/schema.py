@@ -17,6 +17,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -65,6 +66,7 @@ class Event(Base):
     drawn_at: Mapped[float | None]
     admission: Mapped[str] = mapped_column(String(8), default="open", server_default="open")  # tickets, pin or open
     address: Mapped[str] = mapped_column(Text, default="", server_default="")  # the beginning of links; "": as served
+    edits: Mapped[int] = mapped_column(default=0, server_default="0")  # changes of names that pages show
     epoch: Mapped[int] = mapped_column(default=0)  # how often the event was restored from a backup
     lines: Mapped[int]  # non-empty lines of a verse, at most
     characters: Mapped[int]  # of a verse, at most
@@ -109,6 +111,9 @@ class Entry(Base):
     owner_id: Mapped[str] = mapped_column(ForeignKey("owners.id"))
     claim_digest: Mapped[str] = mapped_column(String(64))  # SHA-256 of the header
     name: Mapped[str] = mapped_column(Text)  # display name of the author; untrusted
+    masked: Mapped[bool] = mapped_column(default=False, server_default=false())  # pages do not show the name
+    name_set: Mapped[bool] = mapped_column(default=False, server_default=false())  # by the organizer, and stays
+    held: Mapped[bool] = mapped_column(default=False, server_default=false())  # out of the draw until it is released
     state: Mapped[str] = mapped_column(String(16))
     code: Mapped[str | None] = mapped_column(String(40))  # why it is in this state, for programs
     reason: Mapped[str | None] = mapped_column(Text)  # and for people: one sentence; may hold untrusted text
@@ -138,6 +143,9 @@ class Entry(Base):
     heat_low: Mapped[float | None]
     heat_high: Mapped[float | None]
     heat_judgements: Mapped[int | None]  # of pairs with it
+
+
+TAKING_PART = (Entry.state == "verified") & Entry.held.is_(False)  # what is drawn, and judged in the heats
 
 
 class CoAuthor(Base):

@@ -12,6 +12,7 @@ from arena.services.schemas import Snapshot
 from arena.services.uploads import PIECE_BYTES
 from arena.web import (
     api,
+    console_editing,
     console_voting,
     downloads,
     errors,
@@ -86,7 +87,8 @@ def create_console(
         event, clock, lambda: queries.snapshot(event.db, now=clock()), read_assets(), sessions, remote, phones
     )
     app = _make_app(context)
-    app.register_blueprint(console_voting.console)
+    [blueprint] = {console_editing.console, console_voting.console}  # one, with the routes of both files
+    app.register_blueprint(blueprint)
     app.add_url_rule("/", "home", lambda: redirect("/console"))
     return app
 
@@ -116,8 +118,8 @@ def _make_app(context: AppContext) -> Flask:
         events_address=routes.EVENTS.path,
         entries_address=routes.ENTRIES,
         piece_bytes=PIECE_BYTES,
-        event_name=filters.single_line(context.settings.name),
     )
+    app.context_processor(lambda: {"event_name": filters.single_line(context.title)})
     app.add_url_rule("/static/<name>", "static", _static)
     app.before_request(_before)
     app.after_request(_after)

@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response
 
 from arena.addresses import address_url, list_addresses
 from arena.errors import ArenaError, BadSetting, DatabaseUnusable
-from arena.services import bracket, disqualification, events, heats, queries, tickets, timing, voters
+from arena.services import bracket, disqualification, events, heats, queries, timing
 from arena.services.entry_filter import EntryFilter, parse_moment
 from arena.services.schemas import ConsoleEntry, ConsoleView, HeatsView
 from arena.settings import is_local_url
@@ -44,7 +44,7 @@ def _require_login() -> Response | str | None:
 def _problem(error: ArenaError) -> Response:
     if isinstance(error, DatabaseUnusable):  # the page needs the database, too
         return on_arena_error(error)
-    response = current_app.make_response(_page(problem=sentence(str(error))))
+    response = current_app.make_response(show_page(problem=sentence(str(error))))
     response.status_code = status_of(error)
     return response
 
@@ -72,7 +72,7 @@ def logout() -> Response:
 @console.get("")
 def page() -> str:
     """Show the console."""
-    return _page()
+    return show_page()
 
 
 @console.post("/submissions/open")
@@ -224,20 +224,6 @@ def _moment(name: str) -> float | None:
     return parse_moment(text, get_context().now) if text else None
 
 
-@console.post("/limits")
-def limits() -> Response:
-    """Set limits of entries."""
-    events.set_limits(
-        get_context().db,
-        max_entries=int(number("entries", 1, 10_000)),
-        check_seconds=number("check_seconds", 1, 86_400),
-        check_memory=int(number("check_mib", 1, 2**20)) * 2**20,
-        seen=seen(),
-        now=get_context().now,
-    )
-    return back()
-
-
 @console.post("/entries/<entry_id>/reinstate")
 def reinstate(entry_id: str) -> Response:
     """Reinstate an entry."""
@@ -288,40 +274,8 @@ def read_seeding() -> tuple[bracket.Seeding, int | None]:
     return "heats", None if places == "all" else int(places)
 
 
-@console.post("/admission")
-def set_admission() -> Response:
-    """Choose who may vote."""
-    voters.set_admission(get_context().db, request.form.get("mode", "")[:20], seen=seen(), now=get_context().now)
-    return back()
-
-
-@console.post("/tickets/replace")
-def replace_ticket() -> Response:
-    """Replace a lost card by a spare one."""
-    by = int(number("by", 0, tickets.MAX_TICKETS)) or None
-    handed = tickets.replace(get_context().db, _card(), by, seen=seen(), now=get_context().now)
-    return current_app.make_response(_page(done=f"Hand out card {handed}. The lost one is void."))
-
-
-@console.post("/tickets/activate")
-def activate_ticket() -> Response:
-    """Make a spare card valid."""
-    tickets.activate(get_context().db, [_card()], seen=seen(), now=get_context().now)
-    return back()
-
-
-@console.post("/tickets/void")
-def void_ticket() -> Response:
-    """Declare a card void."""
-    tickets.void(get_context().db, [_card()], seen=seen(), now=get_context().now)
-    return back()
-
-
-def _card() -> int:
-    return int(number("number", 1, tickets.MAX_TICKETS))
-
-
-def _page(problem: str | None = None, done: str | None = None) -> str:
+def show_page(problem: str | None = None, done: str | None = None) -> str:
+    """Show the console, with a note about what was refused, or about what was done."""
     ctx = get_context()
     settings = ctx.settings
     view = queries.console_view(ctx.db, now=ctx.now)

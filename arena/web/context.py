@@ -49,7 +49,19 @@ class AppContext:
     @property
     def base_url(self) -> str:
         """The beginning of links and QR codes, without a slash at its end: as it was chosen while serving, too."""
-        return self.snapshot().address or self.settings.base_url
+        return self._announced("address") or self.settings.base_url
+
+    @property
+    def title(self) -> str:
+        """The event's name, as it is called now."""
+        return self._announced("event") or self.settings.name
+
+    def _announced(self, field_name: str) -> str:
+        """Return a text of the snapshot; "" where there is none, since the page may be the one that says so."""
+        try:
+            return str(getattr(self.snapshot(), field_name))
+        except Exception:
+            return ""
 
     @property
     def db(self) -> Database:

@@ -25,7 +25,7 @@ def _kept(name: str, make: Callable[[Ranking, str], str | bytes], mimetype: str)
     version = ctx.snapshot().version
 
     def compute() -> Asset:
-        data = make(read_ranking(ctx.db, now=ctx.now), ctx.settings.name)
+        data = make(read_ranking(ctx.db, now=ctx.now), ctx.title)
         return Asset.of(data.encode() if isinstance(data, str) else data, mimetype)
 
     response = ctx.cached(name, version, compute).response(request)
@@ -86,6 +86,6 @@ def certificate(entry_id: str) -> Response:
     entry = next((one for one in read_ranking(ctx.db, now=ctx.now).entries if one.entry == entry_id), None)
     if entry is None:
         raise EntryNotFound
-    response = Asset.of(site.certificate(entry, ctx.settings.name).encode(), SVG).response(request)
+    response = Asset.of(site.certificate(entry, ctx.title).encode(), SVG).response(request)
     response.headers["Content-Security-Policy"] = drawings.picture_policy()
     return response

@@ -51,7 +51,8 @@ def write_site(event: EventContext, folder: Path, clock: Callable[[], float] | N
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     with create_app(event, clock=clock).test_request_context("/"):
-        for name, data in site_files(ranking, results_view(event.db, now=clock()), event.settings.name):
+        results = results_view(event.db, now=clock())
+        for name, data in site_files(ranking, results, results.event.name):
             write_atomically(folder / name, data)
             written.append(folder / name)
     return written

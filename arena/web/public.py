@@ -37,6 +37,7 @@ def phase_key(state: Snapshot) -> str:
         state.next,
         state.closes_at,
         state.epoch,
+        state.edits,
         state.admission,
         state.address,
         "heats" if state.heats else None,

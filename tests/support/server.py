@@ -56,6 +56,7 @@ BLANK = Snapshot(
     matches=MatchCounts(closed=0, total=0),
     champion=None,
     address="",
+    edits=0,
     epoch=0,
     version=0,
 )
