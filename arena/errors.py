@@ -521,6 +521,24 @@ class AnotherMatchOpen(ArenaError):
         super().__init__(f"{match_id} is still open: close it first", match=match_id)
 
 
+class NoMatchReady(ArenaError):
+    """Opening a round while no match has two verses and no result."""
+
+    code = "no-match-ready"
+
+    def __init__(self) -> None:
+        super().__init__("no match is ready to be opened: look at the bracket")
+
+
+class NothingOpen(ArenaError):
+    """Something with the clock of the open matches, while none is open, or none stands still."""
+
+    code = "nothing-open"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"there is nothing to {what}: look at the state of the event", what=what)
+
+
 class MatchDecided(ArenaError):
     """A match that is closed, when it is to be opened."""
 
@@ -585,6 +603,15 @@ class OwnMatch(ArenaError):
 
     def __init__(self) -> None:
         super().__init__("one of the two verses is yours: the others decide this match")
+
+
+class PracticeOver(ArenaError):
+    """A vote for practice when there is no practice."""
+
+    code = "practice-over"
+
+    def __init__(self) -> None:
+        super().__init__("the practice vote is over: it counted for nothing")
 
 
 class HeatsNotOpen(ArenaError):

@@ -264,7 +264,7 @@ def match_line(match: MatchView) -> str:
     result = ""
     if match.state == "open":
         round_name = "second vote, " if match.poll_round else ""
-        until = f" until {_clock(match.closes_at)}" if match.closes_at else ""
+        until = ", paused" if match.paused else f" until {_clock(match.closes_at)}" if match.closes_at else ""
         result = f"  ({round_name}{pluralize(match.votes or 0, 'vote')}{until})"
     elif match.decided_by is not None:
         tallies = _tallies(match.tallies or [])

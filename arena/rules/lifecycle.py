@@ -46,6 +46,7 @@ class Action(Enum):
     JUDGE_PAIR = "judging a pair"
     DRAW_BRACKET = "drawing the bracket"
     UNDO_DRAW = "taking the draw back"
+    PRACTISE = "a practice vote"
     OPEN_MATCH = "opening a match"
     SET_MATCH_TIME = "changing the time of a match"
     CLOSE_MATCH = "closing a match"
@@ -91,6 +92,7 @@ TRANSITIONS: Mapping[Action, Mapping[EventState, tuple[EventState, ...]]] = {
     Action.JUDGE_PAIR: _BEFORE_DRAW,
     Action.DRAW_BRACKET: {"closed": ("drawn",)},
     Action.UNDO_DRAW: {"drawn": ("closed",), "champion": ("closed",)},  # before the first vote
+    Action.PRACTISE: {state: (state,) for state in ("draft", "open", "closed", "drawn")},
     Action.OPEN_MATCH: {"drawn": ("drawn",), "champion": ("champion",)},
     Action.SET_MATCH_TIME: {"drawn": ("drawn",), "champion": ("champion",)},
     Action.CLOSE_MATCH: _PLAYED,

@@ -45,8 +45,8 @@ class PageSource(Protocol):
     def key(self, state: EncodedSnapshot) -> str:
         """Return what differs when the pages do."""
 
-    def render(self, state: EncodedSnapshot) -> PushedPage:
-        """Return the page after a change; called in the thread that builds snapshots."""
+    def render(self, state: EncodedSnapshot) -> PushedPage | None:
+        """Return the page after a change, in the thread that builds snapshots; None if each phone asks for its own."""
 
     def voter(self, cookie: str) -> VoterIds | None:
         """Return who sends this header Cookie."""

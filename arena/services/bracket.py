@@ -47,6 +47,7 @@ from arena.rules.tally import Tally, outcome
 from arena.services.entries import expire, expire_claims
 from arena.services.events import STATE_CHANGES, clean_name, close, move, require, the_event, view_of
 from arena.services.log import append, require_unchanged
+from arena.services.practice import end_practice
 from arena.services.queries import BracketView, read_podium
 from arena.services.schemas import EventView, MatchResult, MatchView
 from arena.services.voting import digest_of_votes
@@ -60,8 +61,11 @@ MATCH_CHANGES = {  # kinds of log records that change a match, in words
     "votes-counted": "the votes of {match} were counted",
     "match-settled": "the result of {match} changed",
     "match-undone": "{match} was undone",
+    "match-paused": "{match} was paused",
+    "match-resumed": "the clock of {match} went on",
 }
 Seeding = Literal["lot", "heats"] | Sequence[str]  # of the bracket; entry ids: by hand, seed 1 first
+REVEAL_SECONDS = 12.0  # between two counts of matches that were opened together: the room sees each result
 MAX_WORD = 80  # characters of a draw word
 MAX_SECONDS = 86_400.0  # a match of more than a day is a typing error
 
@@ -145,8 +149,8 @@ def draw_bracket(
             entry.seed = seeds.index(entry.id) + 1 if entry.id in seeds else None
         session.flush()
         for position, match in enumerate(build_bracket(len(seeds)), start=1):
-            place = {"position": position, "round": match.round, "slot": match.slot, "kind": match.kind}
-            session.add(Match(id=match.id, state="pending", **place))
+            place = {"position": position, "round": match.round, "slot": match.slot, "number": match.number}
+            session.add(Match(id=match.id, state="pending", kind=match.kind, **place))
         session.flush()
         settle(session, event, Action.DRAW_BRACKET, now)
         return view_of(event)
@@ -250,39 +254,54 @@ def open_match(
     with db.writing() as session:
         event, match = _match(session, match_id, seen)
         require(event, Action.OPEN_MATCH)
-        length = event.match_seconds if seconds is None else seconds
-        if not 0 <= length <= MAX_SECONDS:
-            raise BadSetting(f"a match stays open for 0 to {MAX_SECONDS:,.0f} seconds, not {length:g}")
+        length = vote_length(event, seconds)
         if match.state == "closed":
             raise MatchDecided(match_id)
         if match.state == "pending":
             other = session.scalar(select(Match.id).where(Match.state == "open").limit(1))
             if other is not None:
                 raise AnotherMatchOpen(other)
-            if not (match.upper_id and match.lower_id):
-                raise MatchNotReady(match_id)
-            if match.opened_at is not None:
-                match.poll += 1  # earlier votes on this match stay, and do not count
-            match.state, match.poll_round, match.opened_at = "open", 0, now
-            match.votes_from = now + event.reading_seconds
-            match.closes_at = match.votes_from + length if length else None
-            data = {
-                "match": match_id,
-                "poll": match.poll,
-                "upper": match.upper_id,
-                "lower": match.lower_id,
-                "votes_from": match.votes_from,
-                "closes_at": match.closes_at,
-            }
-            append(session, "match-opened", data, now=now)
-            session.flush()
+            start_match(session, event, match, length, now)
         return BracketView.load(session, now).find(match_id)
+
+
+def start_match(session: Session, event: Event, match: Match, length: float, now: float) -> None:
+    """Open the vote on a match, and end a practice vote.
+
+    Args:
+        session: a writing transaction.
+        event: its event.
+        match: a pending match.
+        length: of the vote, in seconds; 0: until it is closed by hand.
+        now: seconds since the epoch.
+
+    Raises:
+        MatchNotReady: It has no two entries yet.
+    """
+    if not (match.upper_id and match.lower_id):
+        raise MatchNotReady(match.id)
+    end_practice(session, event, now)
+    if match.opened_at is not None:
+        match.poll += 1  # earlier votes on this match stay, and do not count
+    match.state, match.poll_round, match.opened_at, match.paused_at = "open", 0, now, None
+    match.votes_from = now + event.reading_seconds
+    match.closes_at = match.votes_from + length if length else None
+    data = {
+        "match": match.id,
+        "poll": match.poll,
+        "upper": match.upper_id,
+        "lower": match.lower_id,
+        "votes_from": match.votes_from,
+        "closes_at": match.closes_at,
+    }
+    append(session, "match-opened", data, now=now)
+    session.flush()
 
 
 def set_match_time(
     db: Database, match_id: str, *, poll_round: int, closes_at: float | None, seen: int | None = None, now: float
 ) -> MatchView:
-    """Set when the open vote on a match closes.
+    """Set when the open vote on a match closes. The clock of a match that was paused runs again.
 
     Args:
         db: the event's database.
@@ -306,6 +325,9 @@ def set_match_time(
             raise MatchNotOpen(match_id)
         if closes_at is not None and not now < closes_at <= now + MAX_SECONDS:
             raise BadSetting(f"a match closes within the next {MAX_SECONDS:,.0f} seconds", setting="closes_at")
+        if match.paused_at is not None:  # the new time runs; what was still to be read, too
+            match.votes_from = (match.votes_from or now) + now - match.paused_at
+            match.paused_at = None
         match.closes_at = closes_at
         append(session, "match-time-set", {"match": match_id, "poll": match.poll, "closes_at": closes_at}, now=now)
         session.flush()
@@ -348,6 +370,18 @@ def close_match(
             if nobody_voted:
                 _count(session, event, match, tally, now)  # the second vote, without a second wait
         return _result(session, match)
+
+
+def vote_length(event: Event, seconds: float | None) -> float:
+    """Return the length of a vote: the one given, or that of the event's rules.
+
+    Raises:
+        BadSetting: It is out of bounds.
+    """
+    length = event.match_seconds if seconds is None else seconds
+    if not 0 <= length <= MAX_SECONDS:
+        raise BadSetting(f"a match stays open for 0 to {MAX_SECONDS:,.0f} seconds, not {length:g}")
+    return length
 
 
 def undo_match(db: Database, match_id: str, *, seen: int | None = None, now: float) -> MatchView:
@@ -396,21 +430,46 @@ def close_due(db: Database, *, now: float) -> list[MatchResult]:
     with db.reading() as session:
         event = the_event(session)
         submissions = is_closing_due(event, now)
-        query = select(Match.id, Match.poll_round).where(Match.state == "open", Match.closes_at <= now)
-        due = session.execute(query).all()
+        practice = event.practice_closes_at is not None and event.practice_closes_at <= now
     if submissions:
         with db.writing() as session:
             event = the_event(session)
             if event.closes_at is not None and is_closing_due(event, now):
                 close(session, event, event.closes_at, now=now)
     expire_claims(db, now=now)
+    if practice:
+        with db.writing() as session:
+            end_practice(session, the_event(session), now)
     results = []
-    for match in due:
+    while (due := _next_due(db, now)) is not None:
+        match, poll_round = due
         try:
-            results.append(close_match(db, match.id, poll_round=match.poll_round, now=now))
+            results.append(close_match(db, match, poll_round=poll_round, now=now))
         except NobodyVoted:
-            set_match_time(db, match.id, poll_round=match.poll_round, closes_at=None, now=now)
+            set_match_time(db, match, poll_round=poll_round, closes_at=None, now=now)
     return results
+
+
+def _next_due(db: Database, now: float) -> tuple[str, int] | None:
+    """Return the first match whose time is over, and its round of the poll.
+
+    Matches that were opened together are counted one after another, so that the room sees each result, and a second
+    vote ends before the next count.
+    """
+    with db.reading() as session:
+        opened = session.scalars(select(Match).where(Match.state == "open").order_by(Match.position)).all()
+        for row in opened:
+            if row.closes_at is None or row.closes_at > now or row.paused_at is not None:
+                continue
+            together = Match.opened_at == row.opened_at
+            last = session.scalar(select(func.max(Match.closed_at)).where(together, Match.state == "closed"))
+            if last is not None and now < last + REVEAL_SECONDS:
+                continue
+            others = (other for other in opened if other.opened_at == row.opened_at and other is not row)
+            if any(other.poll_round and (other.closes_at is None or other.closes_at > now) for other in others):
+                continue
+            return row.id, row.poll_round
+    return None
 
 
 def _match(session: Session, match_id: str, seen: int | None) -> tuple[Event, Match]:
@@ -443,7 +502,7 @@ def _count(session: Session, event: Event, match: Match, tally: Tally, now: floa
     tallies = [Tally(*pair) for pair in match.tallies]
     decision = decide(event.draw_digest, match.id, match.upper_id, match.lower_id, tallies)
     if decision is None:
-        match.poll_round += 1
+        match.poll_round, match.paused_at = match.poll_round + 1, None
         match.closes_at = now + event.revote_seconds if event.revote_seconds else None
         return
     match.decided_poll, match.decided_upper_id, match.decided_lower_id = match.poll, decision.upper, decision.lower

@@ -34,6 +34,8 @@ from arena.services.schemas import (
     MatchCounts,
     MatchView,
     OpenMatch,
+    OpenRound,
+    PracticeCounts,
     RankedView,
     ResultsView,
     RoundView,
@@ -44,7 +46,7 @@ from arena.services.schemas import (
 )
 from arena.services.tickets import count_tickets
 from arena.services.verification import queue_places
-from arena.store.schema import CoAuthor, Entry, Event, Judgement, LogRecord, Match, PinVoter, Vote
+from arena.store.schema import CoAuthor, Entry, Event, Judgement, LogRecord, Match, PinVoter, PracticeVote, Vote
 from arena.store.unit_of_work import Database
 from trainer.verse import strictjson
 
@@ -59,12 +61,14 @@ def snapshot(db: Database, *, now: float) -> Snapshot:
         event = the_event(session)
         number, _ = head(session)
         rounds = session.scalar(select(func.max(Match.round))) or 0
-        shape = (Match.id, Match.round, Match.slot)
-        opened = session.execute(
-            select(*shape, Match.poll, Match.poll_round, Match.votes_from, Match.closes_at)
+        shape = (Match.id, Match.round, Match.number)
+        clock = (Match.votes_from, Match.closes_at, Match.paused_at)
+        rows = session.execute(
+            select(*shape, Match.poll, Match.poll_round, *clock)
             .where(Match.state == "open")
-            .limit(1)
-        ).first()
+            .order_by(Match.poll_round.desc(), Match.position)
+        ).all()
+        opened = rows[0] if rows else None
         last = session.scalar(
             select(Match.id)
             .where(Match.state == "closed", Match.decided_by.in_(VOTED))
@@ -84,11 +88,12 @@ def snapshot(db: Database, *, now: float) -> Snapshot:
         )
         match = opened and OpenMatch(
             id=opened.id,
-            title=title_of(opened.id, opened.round, opened.slot, rounds),
+            title=title_of(opened.id, opened.round, opened.number, rounds),
             round=opened.round,
             poll_round=opened.poll_round,
-            opens_at=opened.votes_from if (opened.votes_from or 0.0) > now else None,
-            closes_at=opened.closes_at,
+            opens_at=opened.votes_from if (opened.votes_from or 0.0) > (opened.paused_at or now) else None,
+            closes_at=opened.closes_at if opened.paused_at is None else None,
+            paused=opened.paused_at is not None,
             votes=_votes(session, opened.id, opened.poll, opened.poll_round),
         )
         return Snapshot(
@@ -99,9 +104,13 @@ def snapshot(db: Database, *, now: float) -> Snapshot:
             closes_at=event.closes_at,
             grace_ends_at=event.grace_ends_at,
             match=match,
+            round=OpenRound(round_title(rows[0].round, rounds), len(rows), _round_votes(session))
+            if len(rows) > 1
+            else None,
+            practice=_practice(session, event),
             heats=_heats(session, event),
             last=last,
-            next=title_of(following.id, following.round, following.slot, rounds) if following else None,
+            next=title_of(following.id, following.round, following.number, rounds) if following else None,
             entries=EntryCounts(**_counts(session)),
             matches=MatchCounts(closed=by_state.get("closed", 0), total=sum(by_state.values())),
             champion=read_podium(session).champion if has_champion(event.state) else None,
@@ -124,6 +133,7 @@ def stage_view(db: Database, *, now: float) -> StageView:
             playing=sum(entry.seed is not None for entry in bracket_view.entries.values()),
             voters=_voters(session, bracket_view.event),
             open=bracket_view.open,
+            opened=bracket_view.opened,
             last=max(bracket_view.voted, key=lambda match: match.closed_at or 0.0, default=None),
             next=bracket_view.next,
             rounds=bracket_view.rounds(),
@@ -205,6 +215,9 @@ def console_view(db: Database, *, now: float) -> ConsoleView:
             entries=entries,
             matches=bracket_view.matches,
             open=bracket_view.open,
+            opened=bracket_view.opened,
+            practice=_practice(session, bracket_view.event),
+            ready=bracket_view.ready_together,
             next=bracket_view.next,
             champion=bracket_view.champion,
             third=bracket_view.third,
@@ -371,7 +384,7 @@ class BracketView:
             closed = row.state == "closed"
             return MatchView(
                 id=row.id,
-                title=title_of(row.id, row.round, row.slot, total),
+                title=title_of(row.id, row.round, row.number, total),
                 round=row.round,
                 kind=row.kind,
                 state=row.state,
@@ -379,8 +392,12 @@ class BracketView:
                 lower=side(row, row.lower_id),
                 ready=row.state == "pending" and bool(row.upper_id and row.lower_id),
                 poll_round=row.poll_round,
-                opens_at=row.votes_from if row.state == "open" and (row.votes_from or 0.0) > now else None,
+                opened_at=row.opened_at,
+                opens_at=row.votes_from
+                if row.state == "open" and (row.votes_from or 0.0) > (row.paused_at or now)
+                else None,
                 closes_at=row.closes_at if row.state == "open" else None,
+                paused=row.state == "open" and row.paused_at is not None,
                 closed_at=row.closed_at if closed else None,
                 votes=_votes(session, row.id, row.poll, row.poll_round) if row.state == "open" else None,
                 tallies=row.tallies if closed and row.decided_by in VOTED else None,
@@ -401,8 +418,19 @@ class BracketView:
 
     @property
     def open(self) -> MatchView | None:
-        """The open match."""
-        return next((match for match in self.matches if match.state == "open"), None)
+        """The open match: of several, the one with a second vote, else the first."""
+        return min(self.opened, key=lambda match: -match.poll_round, default=None)
+
+    @property
+    def opened(self) -> list[MatchView]:
+        """All open matches."""
+        return [match for match in self.matches if match.state == "open"]
+
+    @property
+    def ready_together(self) -> int:
+        """The number of matches that `rounds.open_round` would open."""
+        ready = [match for match in self.matches if match.ready]
+        return sum((match.round, match.kind) == (ready[0].round, ready[0].kind) for match in ready)
 
     @property
     def next(self) -> MatchView | None:
@@ -459,6 +487,20 @@ def _facts_of(session: Session, side: Side | None) -> dict[str, Any] | None:
 def _votes(session: Session, match_id: str, poll: int, poll_round: int) -> int:
     query = select(func.count()).select_from(Vote)
     return session.scalar(query.where(Vote.match_id == match_id, Vote.poll == poll, Vote.poll_round == poll_round)) or 0
+
+
+def _round_votes(session: Session) -> int:
+    """Count the votes cast in all open matches."""
+    of_match = (Vote.match_id == Match.id) & (Vote.poll == Match.poll) & (Vote.poll_round == Match.poll_round)
+    query = select(func.count()).select_from(Vote).join(Match, of_match).where(Match.state == "open")
+    return session.scalar(query) or 0
+
+
+def _practice(session: Session, event: Event) -> PracticeCounts | None:
+    if event.practice_at is None:
+        return None
+    votes = session.scalar(select(func.count()).select_from(PracticeVote)) or 0
+    return PracticeCounts(event.practice_closes_at, votes)
 
 
 def _counts(session: Session) -> dict[str, int]:

@@ -151,6 +151,7 @@ class Ballot:
     refusal: str | None  # why this voter may not vote, as without a ticket or a PIN where the event wants one
     opens_at: float | None  # while it is read before the vote: when the vote begins
     closes_at: float | None
+    paused: bool  # the clock stands; votes count if they counted before
     open: bool  # votes count now
 
 
@@ -163,6 +164,27 @@ class VoteReceipt:
     choice: Literal["left", "right"]
     changed: bool  # an earlier vote was replaced
     cast_at: float
+    closes_at: float | None
+
+
+@dataclass(frozen=True)
+class RoundItem:
+    """One of the matches that are open at once, as one voter sees it."""
+
+    match: str  # id
+    title: str
+    choice: Literal["A", "B"] | None  # this voter's vote so far
+    mine: bool  # one of the two is the voter's own: no vote
+    open: bool  # votes count now
+
+
+@dataclass(frozen=True)
+class PracticeBallot:
+    """The practice vote as one voter sees it."""
+
+    left: BallotSide
+    right: BallotSide
+    choice: Literal["left", "right"] | None
     closes_at: float | None
 
 
@@ -246,7 +268,25 @@ class OpenMatch:
     poll_round: int  # 0: first vote, 1: second vote after a tie
     opens_at: float | None  # seconds since the epoch, while it is read before the vote: when the vote begins
     closes_at: float | None  # seconds since the epoch
+    paused: bool  # its clock stands
     votes: int  # cast in this round of the poll
+
+
+@dataclass(frozen=True)
+class OpenRound:
+    """The matches that are open at once, while there are several."""
+
+    title: str  # of the round, in the singular: "Quarter-final"
+    matches: int
+    votes: int  # cast in all of them
+
+
+@dataclass(frozen=True)
+class PracticeCounts:
+    """The practice vote that is open."""
+
+    closes_at: float | None  # seconds since the epoch
+    votes: int
 
 
 @dataclass(frozen=True)
@@ -290,7 +330,9 @@ class Snapshot:
     admission: str  # who may vote: tickets, pin or open
     closes_at: float | None  # seconds since the epoch, when submissions close automatically
     grace_ends_at: float | None  # seconds since the epoch, until when tensors may follow
-    match: OpenMatch | None
+    match: OpenMatch | None  # of several, the one with a second vote, else the first
+    round: OpenRound | None
+    practice: PracticeCounts | None
     heats: HeatsCounts | None  # while pairs of verses are judged before the draw
     last: str | None  # id of the match decided most recently by a vote
     next: str | None  # title of the next match
@@ -365,8 +407,10 @@ class MatchView:
     lower: Side | None
     ready: bool  # two sides and not closed: it can be opened
     poll_round: int
+    opened_at: float | None  # the latest time
     opens_at: float | None  # while it is read before the vote: when the vote begins
     closes_at: float | None
+    paused: bool  # its clock stands
     closed_at: float | None
     votes: int | None  # cast in the open round of the poll
     tallies: list[list[int]] | None  # [upper, lower] of each round of the poll
@@ -392,7 +436,8 @@ class StageView:
     counts: dict[str, int]  # entries by state, zeros included
     playing: int  # entries in the bracket
     voters: int | None  # who may vote: valid tickets, or those who typed the PIN; None: everybody
-    open: MatchView | None
+    open: MatchView | None  # of several, the one with a second vote, else the first
+    opened: list[MatchView]  # all that are open
     last: MatchView | None  # the match closed most recently by a vote: for the reveal
     next: MatchView | None  # the first that is ready
     rounds: list[RoundView]  # the last one has the third-place match, then the final
@@ -505,7 +550,10 @@ class ConsoleView:
     pending: int  # entries that the draw waits for
     entries: list[ConsoleEntry]  # in the order of claims
     matches: list[MatchView]  # in the order of play
-    open: MatchView | None
+    open: MatchView | None  # of several, the one with a second vote, else the first
+    opened: list[MatchView]  # all that are open
+    practice: PracticeCounts | None
+    ready: int  # matches of the next round that can be opened at once
     next: MatchView | None
     champion: Side | None
     third: Side | None

@@ -25,12 +25,13 @@ from arena.rules.bracket import title_of
 from arena.rules.draw import left_side
 from arena.services.identity import Identity, identify
 from arena.services.log import salted
-from arena.services.schemas import Ballot, BallotSide, VoteReceipt
+from arena.services.schemas import Ballot, BallotSide, RoundItem, VoteReceipt
 from arena.store.schema import CoAuthor, Entry, Match, Vote
 from arena.store.unit_of_work import Database
 
 _MATCH, _VOTE, _COAUTHOR = (cast(Table, model.__table__) for model in (Match, Vote, CoAuthor))
 _UPPER, _LOWER = (cast(Table, Entry.__table__).alias(name) for name in ("upper", "lower"))
+_COLUMNS = ["id", "state", "round", "number", "poll", "poll_round", "opened_at", "votes_from", "closes_at", "paused_at"]
 _KEY = ("match_id", "poll", "poll_round", "voter_id")  # the database keeps it unique
 _VALUES = ("choice", "shown_left", "cast_at")
 Choice = Literal["upper", "lower"]
@@ -50,10 +51,7 @@ def _match_query(*more: Any) -> Select[*tuple[Any, ...]]:
         own_vote &= _VOTE.c[name] == _MATCH.c[name]
     return (
         select(
-            *(
-                _MATCH.c[name]
-                for name in ("state", "round", "slot", "poll", "poll_round", "opened_at", "votes_from", "closes_at")
-            ),
+            *(_MATCH.c[name] for name in _COLUMNS),
             *(_UPPER.c.owner_id.label("upper_owner"), _LOWER.c.owner_id.label("lower_owner")),
             coauthor.label("coauthor"),
             *(_VOTE.c.choice, _VOTE.c.cast_at, _VOTE.c.changes),
@@ -63,7 +61,6 @@ def _match_query(*more: Any) -> Select[*tuple[Any, ...]]:
         .outerjoin(_UPPER, _UPPER.c.id == _MATCH.c.upper_id)
         .outerjoin(_LOWER, _LOWER.c.id == _MATCH.c.lower_id)
         .outerjoin(_VOTE, (_VOTE.c.match_id == _MATCH.c.id) & own_vote)
-        .where(_MATCH.c.id == bindparam("match"))
     )
 
 
@@ -74,10 +71,12 @@ def _upsert(insert: Any) -> Any:
     return statement.on_conflict_do_update(index_elements=list(_KEY), set_=values)
 
 
+_THE_MATCH = _MATCH.c.id == bindparam("match")
 _SHOW = _match_query(
     *(side.c[name].label(f"{side.name}_{name}") for side in (_UPPER, _LOWER) for name in ("text", "prompt"))
-)
-_CAST = _match_query()
+).where(_THE_MATCH)
+_CAST = _match_query().where(_THE_MATCH)
+_OPEN = _match_query().where(_MATCH.c.state == "open").order_by(_MATCH.c.position)
 _UPSERT_SQLITE, _UPSERT_POSTGRES = _upsert(sqlite.insert), _upsert(postgresql.insert)
 
 
@@ -122,6 +121,7 @@ class OpenPoll:
     owners: frozenset[str]  # of the two entries
     opens_at: float | None
     closes_at: float | None
+    paused: bool
     is_open: bool
 
     def ballot(self, left: Choice, mine: bool, choice: str | None = None, refusal: str | None = None) -> Ballot:
@@ -145,6 +145,7 @@ class OpenPoll:
             refusal=refusal,
             opens_at=self.opens_at,
             closes_at=self.closes_at,
+            paused=self.paused,
             open=self.is_open,
         )
 
@@ -173,6 +174,33 @@ def open_poll(db: Database, match_id: str, *, now: float) -> OpenPoll | None:
         )
         more = session.scalars(select(_COAUTHOR.c.owner_id).where(_COAUTHOR.c.entry_id.in_(sides)))
         return _poll_of(row, match_id, _rounds(session), frozenset(more), now)
+
+
+def get_round(db: Database, secret: str, *, now: float) -> list[RoundItem]:
+    """List the open matches with this voter's votes so far.
+
+    Args:
+        db: the event's database.
+        secret: the voter's.
+        now: seconds since the epoch.
+
+    Raises:
+        BadSecret: The secret has the wrong form.
+    """
+    with db.reading() as session:
+        identity = identify(session, secret)
+        rounds = _rounds(session)
+        labels: dict[str, Literal["A", "B"]] = {"upper": "A", "lower": "B"}
+        return [
+            RoundItem(
+                match=row.id,
+                title=title_of(row.id, row.round, row.number, rounds),
+                choice=labels.get(row.choice),
+                mine=_is_author(row, identity),
+                open=_takes_votes(row, now),
+            )
+            for row in session.execute(_OPEN, {"voter": identity.voter_id, "owner": identity.owner_id})
+        ]
 
 
 def cast_vote(db: Database, match_id: str, secret: str, side: str, poll_round: int, *, now: float) -> VoteReceipt:
@@ -281,25 +309,32 @@ def _refusal(row: Row[*tuple[Any, ...]], identity: Identity) -> ArenaError | Non
 
 def _takes_votes(row: Row[*tuple[Any, ...]], now: float) -> bool:
     """Whether a match takes votes now. The clock closes a match, even if its votes are counted later."""
-    return row.state == "open" and not _is_read(row, now) and (row.closes_at is None or now < row.closes_at)
+    moment = _moment(row, now)
+    return row.state == "open" and not _is_read(row, now) and (row.closes_at is None or moment < row.closes_at)
 
 
 def _is_read(row: Row[*tuple[Any, ...]], now: float) -> bool:
     """Whether a match is still read before its vote."""
-    return row.state == "open" and row.votes_from is not None and now < row.votes_from
+    return row.state == "open" and row.votes_from is not None and _moment(row, now) < row.votes_from
+
+
+def _moment(row: Row[*tuple[Any, ...]], now: float) -> float:
+    """Return the time by the match's clock, which stands while the match is paused."""
+    return now if row.paused_at is None else min(now, row.paused_at)
 
 
 def _poll_of(row: Row[*tuple[Any, ...]], match_id: str, rounds: int, coauthors: frozenset[str], now: float) -> OpenPoll:
     return OpenPoll(
         match=match_id,
-        title=title_of(match_id, row.round, row.slot, rounds),
+        title=title_of(match_id, row.round, row.number, rounds),
         number=row.poll,
         round=row.poll_round,
         upper=_ballot_side(row, "upper"),
         lower=_ballot_side(row, "lower"),
         owners=coauthors.union(owner for owner in (row.upper_owner, row.lower_owner) if owner),
         opens_at=row.votes_from if _is_read(row, now) else None,
-        closes_at=row.closes_at,
+        closes_at=row.closes_at if row.paused_at is None else None,
+        paused=row.paused_at is not None,
         is_open=_takes_votes(row, now),
     )
 

@@ -81,6 +81,8 @@ class Event(Base):
     match_seconds: Mapped[float]  # of a first vote, unless a match is opened for another time
     revote_seconds: Mapped[float]  # of a vote after a tie
     heats: Mapped[str] = mapped_column(String(8), default="none", server_default="none")  # none, open, closed
+    practice_at: Mapped[float | None]  # since when the practice vote is open
+    practice_closes_at: Mapped[float | None]
     seeding: Mapped[str] = mapped_column(String(8), default="lot", server_default="lot")  # lot, heats, hand
 
 
@@ -229,8 +231,10 @@ class Match(Base):
     poll: Mapped[int] = mapped_column(default=0)  # increases when the match is opened again; old votes stay
     poll_round: Mapped[int] = mapped_column(default=0)  # 0: first vote, 1: re-vote
     opened_at: Mapped[float | None]
+    number: Mapped[int] = mapped_column(default=0, server_default="0")  # among the played ones of the round; 0: a bye
     votes_from: Mapped[float | None]  # when the vote begins, once people have read
     closes_at: Mapped[float | None]
+    paused_at: Mapped[float | None]  # since when its clock stands
     closed_at: Mapped[float | None]
     decided_poll: Mapped[int | None]  # the poll whose votes decided
     decided_upper_id: Mapped[str | None] = mapped_column(ForeignKey("entries.id"))
@@ -281,6 +285,17 @@ class Judgement(Base):
     choice: Mapped[str | None] = mapped_column(String(5))  # upper or lower, once judged
     dealt_at: Mapped[float]
     judged_at: Mapped[float | None]
+
+
+class PracticeVote(Base):
+    """A vote for practice; all are removed when the practice ends."""
+
+    __tablename__ = "practice_votes"
+    __table_args__ = (_one_of("choice", ("upper", "lower")),)
+
+    voter_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    choice: Mapped[str] = mapped_column(String(5))  # upper or lower
+    changes: Mapped[int] = mapped_column(default=0, server_default="0")  # after the first choice
 
 
 class LogRecord(Base):

@@ -38,7 +38,7 @@ LARGE_CLAIM = RequestLimits(
 # The first that matches is used. Together they hold 90 MiB in memory, at most. A piece at its slowest takes 2 minutes,
 # a bundle 53.
 PUBLIC_LIMITS = (
-    RequestLimits("vote", "POST", re.compile(r"/vote|/heats/(begin|judge)"), 4 * KIB, 3.0, 0, 4_000, "votes"),
+    RequestLimits("vote", "POST", re.compile(r"/vote|/practice|/heats/(begin|judge)"), 4 * KIB, 3.0, 0, 4_000, "votes"),
     RequestLimits(
         "claim", routes.ENTER.method, routes.ENTER.pattern, 128 * KIB, 10.0, 8 * KIB, 64, "claims", LARGE_CLAIM
     ),

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
+from typing import Any
 
 from flask import Blueprint, redirect, render_template, request, send_file, url_for
 from werkzeug.datastructures import FileStorage
 from werkzeug.wrappers import Response
 
 from arena.errors import ArenaError, EntryNotFound, MatchClosed, MatchNotFound, MatchNotOpen
-from arena.services import claims, entries, events, places, queries, uploads, voters, voting
-from arena.services.schemas import Ballot, EntryStatus, Snapshot, StageView
+from arena.services import claims, entries, events, places, practice, queries, uploads, voters, voting
+from arena.services.schemas import Ballot, EntryStatus, RoundItem, Snapshot, StageView
 from arena.web import security
 from arena.web.assets import Asset
 from arena.web.context import get_context
@@ -32,6 +34,9 @@ def phase_key(state: Snapshot) -> str:
         match and match.poll_round,
         match and match.opens_at,
         match and match.closes_at,
+        "paused" if match and match.paused else None,
+        state.round and state.round.matches,
+        "practice" if state.practice else None,
         state.last,
         state.matches.closed,
         state.next,
@@ -51,12 +56,26 @@ def index() -> str:
     ctx = get_context()
     secret = security.voter_secret()
     state = ctx.snapshot()
-    ballot = _ballot(state.match.id, secret, ctx.now) if state.match is not None else None
+    if state.practice is not None:
+        practised = practice.get_practice(ctx.db, secret, now=ctx.now)
+        if practised is not None:
+            return render_template("practice.html", ballot=practised, **_common(state, ctx.now))
+    opened = voting.get_round(ctx.db, secret, now=ctx.now) if state.round else []
+    match = _chosen_match(opened) if opened else state.match.id if state.match else None
+    if opened and match is None:
+        return render_template("round.html", opened=opened, **_common(state, ctx.now))
+    ballot = _ballot(match, secret, ctx.now) if match is not None else None
     asked = ballot is None and state.admission != "open"
-    return index_page(state, ballot, voters.who_is(ctx.db, secret).refusal if asked else None, ctx.now)
+    return index_page(state, ballot, voters.who_is(ctx.db, secret).refusal if asked else None, ctx.now, opened)
 
 
-def index_page(state: Snapshot, ballot: Ballot | None, refusal: ArenaError | None, now: float) -> str:
+def index_page(
+    state: Snapshot,
+    ballot: Ballot | None,
+    refusal: ArenaError | None,
+    now: float,
+    opened: Sequence[RoundItem] = (),
+) -> str:
     """Return the page of a state of the event.
 
     Args:
@@ -64,14 +83,31 @@ def index_page(state: Snapshot, ballot: Ballot | None, refusal: ArenaError | Non
         ballot: of the voter who sees it, while a match is open.
         refusal: why the voter may not vote; None: nothing is in the way, or a ballot says it.
         now: seconds since the epoch.
+        opened: the matches that are open, where there are several.
     """
-    common = {"state": state, "key": phase_key(state), "now": now, "follow": True, "spread": SPREAD_MS}
+    common = _common(state, now)
     if ballot is not None:
-        return render_template("vote.html", ballot=ballot, **common)
+        return render_template("vote.html", ballot=ballot, opened=opened, **common)
     shown: StageView | None = None
     if state.phase in ("between", "voting", "champion", "published"):
         shown = stage_of(state)
     return render_template("wait.html", shown=shown, refusal=refusal, **common)
+
+
+def _chosen_match(opened: list[RoundItem]) -> str | None:
+    """Return the match to show of those that are open: the one asked for, or the first that waits for a vote.
+
+    None: the list of all is shown.
+    """
+    wanted = request.args.get("match", "")
+    if any(item.match == wanted for item in opened):
+        return wanted
+    return next((item.match for item in opened if item.open and not item.mine and item.choice is None), None)
+
+
+def _common(state: Snapshot, now: float) -> dict[str, Any]:
+    """Return what every page takes that follows the event."""
+    return {"state": state, "key": phase_key(state), "now": now, "follow": True, "spread": SPREAD_MS}
 
 
 def stage_of(state: Snapshot) -> StageView:
@@ -102,6 +138,14 @@ def vote() -> Response:
         int(poll_round) if poll_round in ("0", "1") else -1,
         now=get_context().now,
     )
+    return _see_other("public.index")
+
+
+@pages.post("/practice")
+def practise() -> Response:
+    """Take a vote for practice."""
+    side = request.form.get("side", "")[:10]
+    practice.cast_practice(get_context().db, security.voter_secret(), side, now=get_context().now)
     return _see_other("public.index")
 
 

@@ -74,9 +74,11 @@ class PushedPages:
         secret = read_voter(self._settings, cookie)
         return identity_of(secret) if secret is not None and is_secret(secret) else None
 
-    def render(self, state: Encoded) -> PushedPage:
-        """Return the page of a state."""
+    def render(self, state: Encoded) -> PushedPage | None:
+        """Return the page of a state; None where each phone asks for its own: several matches are open, or practice."""
         snapshot, now = state.snapshot, self._now()
+        if snapshot.round is not None or snapshot.practice is not None:
+            return None
         with self._app.test_request_context("/"):
             g.form_token = ""
             if snapshot.match is None:

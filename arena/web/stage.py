@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hmac
+from dataclasses import replace
 
 from flask import Blueprint, redirect, render_template, request
 from itsdangerous import BadData
 from werkzeug.wrappers import Response
 
 from arena.services import voters
+from arena.services.practice import SAMPLES
 from arena.services.schemas import MatchView, RoundView, StageView
 from arena.settings import is_local_url
 from arena.web import filters
@@ -32,11 +34,12 @@ def page() -> str | Response:
     state = ctx.snapshot()
     now = ctx.now
     view = stage_of(state)
-    scene, turn = scene_of(view, now)
+    scene, turn = ("practice", None) if state.practice else scene_of(view, now)
     if scene == "champion":
         size = filters.stage_size(_champion(view), filters.ALONE)
     else:
-        size = filters.stage_size(_texts(view.open if scene == "vote" else view.last))
+        samples = [side.text for side in SAMPLES] if scene == "practice" else None
+        size = filters.stage_size(samples or _texts(view.open if scene == "vote" else view.last))
     address = ctx.base_url
     pin = None
     if state.admission == "pin" and _shows_pin():
@@ -45,6 +48,7 @@ def page() -> str | Response:
     return render_template(
         "stage.html",
         view=view,
+        samples=SAMPLES,
         scene=scene,
         turn=turn,
         pin=pin,
@@ -89,7 +93,7 @@ def scene_of(view: StageView, now: float) -> tuple[str, float | None]:
     if view.phase in ("before", "entering", "checking"):
         return "lobby", None
     if view.open is not None:
-        return "vote", None
+        return _voting_scene(view, view.open, now)
     if view.last is not None and view.last.closed_at is not None and now < view.last.closed_at + REVEAL_SECONDS:
         return "reveal", view.last.closed_at + REVEAL_SECONDS
     if view.phase in ("champion", "published") and view.champion is not None:
@@ -97,11 +101,31 @@ def scene_of(view: StageView, now: float) -> tuple[str, float | None]:
     return "bracket", None
 
 
+def _voting_scene(view: StageView, match: MatchView, now: float) -> tuple[str, float | None]:
+    """Return the scene while matches are open: one, or several that were opened together.
+
+    Args:
+        view: of the stage.
+        match: the one with a second vote, else the first.
+        now: seconds since the epoch.
+    """
+    last = view.last
+    together = len(view.opened) > 1 or (last is not None and last.opened_at == match.opened_at)
+    if match.poll_round or not together:
+        return "vote", None
+    if last is not None and last.opened_at == match.opened_at and now < (last.closed_at or 0.0) + REVEAL_SECONDS:
+        return "reveal", (last.closed_at or 0.0) + REVEAL_SECONDS
+    return "round", None
+
+
 def visible_rounds(view: StageView) -> list[RoundView]:
     """Return the part of the bracket to show: all of it, or the matches around the one that is played.
 
     At most `WIDE_BRACKET` matches of the first round that is not over, and what their winners can reach from there.
     """
+    opening = view.rounds[0].matches if len(view.rounds) > 1 else []
+    if any(match.decided_by == "bye" for match in opening) and all(match.state == "closed" for match in opening):
+        view = replace(view, rounds=view.rounds[1:])  # a column of a few matches that are over
     alive = next((i for i, column in enumerate(view.rounds) if any(m.state != "closed" for m in column.matches)), 0)
     for first, column in enumerate(view.rounds):
         count = sum(match.kind != "third" for match in column.matches)

@@ -387,6 +387,7 @@ def bracket_of(count: int, closed: int = 0) -> StageView:
     """A bracket of so many entries, of which the first matches in the order of play are closed."""
     planned = build_bracket(count)
     blank = {"title": "", "upper": None, "lower": None, "ready": False, "poll_round": 0, "opens_at": None}
+    blank |= {"opened_at": None, "paused": False}
     blank |= {"closes_at": None, "closed_at": None, "votes": None, "tallies": None, "decided_by": None, "winner": None}
     matches = [
         MatchView(id=m.id, round=m.round, kind=m.kind, state="closed" if number < closed else "pending", **blank)
@@ -397,7 +398,7 @@ def bracket_of(count: int, closed: int = 0) -> StageView:
         for number in range(1, max(match.round for match in matches) + 1)
     ]
     following = next((match for match in matches if match.state == "pending"), None)
-    names = ("event", "phase", "counts", "playing", "voters", "open", "last")
+    names = ("event", "phase", "counts", "playing", "voters", "open", "opened", "last")
     unused = dict.fromkeys((*names, "champion", "champion_facts", "second", "third"))
     return StageView(**unused, next=following, rounds=rounds, log_number=1, log_hash="")  # type: ignore[arg-type]
 
