@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         HeatsView,
         MatchResult,
         MatchView,
+        PlanOption,
         Side,
         TicketCounts,
         VotingPlan,
@@ -201,20 +202,39 @@ def _clock(moment: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(moment))
 
 
-def plan_lines(plan: VotingPlan, match_seconds: float) -> Iterator[str]:
-    """Write how long the voting takes, and what would fit into the time there is."""
-    yield (
-        f"{plan.entries} verses: {pluralize(plan.matches, 'match', 'matches')}"
-        f"{', one of them for the third place' if plan.matches == plan.entries else ''}, "
-        f"{pluralize(round(plan.seconds / 60), 'minute')} with votes of {match_seconds:g} s. A tie adds a second vote."
-    )
-    if plan.fitting_entries is None or plan.fitting_entries >= plan.entries:
+def plan_lines(plan: VotingPlan, minutes: float | None) -> Iterator[str]:
+    """Write how long the voting takes in each way, and the timetable of the one that fits.
+
+    Args:
+        plan: of the voting.
+        minutes: the time there is; None: unknown.
+    """
+    yield f"{plan.entries} verses, {pluralize(plan.voters, 'voter')}; a tie adds a second vote"
+    for option in plan.options:
+        yield f"{_minutes(option.seconds):>10}  {_way(option)}, {pluralize(option.matches, 'match', 'matches')}"
+    if plan.proposal is None:
+        yield f"nothing of this fits into {minutes:g} minutes: let fewer go on, or make the votes shorter"
         return
-    if plan.fitting_match_seconds is not None:
-        yield f"They fit with votes of {int(plan.fitting_match_seconds)} s: `arena init --match-seconds`."
-    else:
-        yield "They do not fit into the time: votes would be too short to read two verses."
-    yield f"With votes of {match_seconds:g} s, {plan.fitting_entries} verses fit."
+    if minutes is None:
+        return
+    yield f"into {minutes:g} minutes fits: {_way(plan.proposal)}"
+    begin = 0.0
+    for part in plan.proposal.parts:
+        matches = f", {pluralize(part.matches, 'match', 'matches')}" if part.matches > 1 else ""
+        yield f"  {int(begin // 60):>3}:{int(begin % 60):02}  {part.title}{matches}"
+        begin += part.seconds
+    yield f"  {int(begin // 60):>3}:{int(begin % 60):02}  end"
+    if plan.proposal.heats:
+        yield f"then: arena heats open; arena bracket draw --seeding heats --places {plan.proposal.places}"
+
+
+def _minutes(seconds: float) -> str:
+    return pluralize(round(seconds / 60), "minute")
+
+
+def _way(option: PlanOption) -> str:
+    who = f"heats, then the best {option.places} play" if option.heats else f"all {option.places} play"
+    return f"{who}, {'a round' if option.at_once else 'one match'} at a time"
 
 
 def heats_lines(view: HeatsView) -> Iterator[str]:
@@ -277,12 +297,13 @@ def result_lines(result: MatchResult) -> Iterator[str]:
     tallies = _tallies(result.tallies)
     if result.state == "open":
         until = f" until {_clock(result.closes_at)}" if result.closes_at else ""
-        yield f"{result.match} is a tie ({tallies}): the second vote is open{until}"
+        yield f"{result.title} ({result.match}) is a tie ({tallies}): the second vote is open{until}"
     else:
-        winner = short_id(result.winner or "?")
-        yield f"{result.match} is closed ({tallies}): entry {winner} wins, by {_decided(result.decided_by)}"
+        winner = f"“{printable(result.winner_label or '')}” ({short_id(result.winner or '?')})"
+        yield f"{result.title} ({result.match}) is closed ({tallies}): {winner} wins, by {_decided(result.decided_by)}"
     if result.champion is not None:
-        yield f"the champion is entry {short_id(result.champion)}"
+        author = f" by {printable(result.champion.name)}" if result.champion.name else ""
+        yield f"the champion is “{printable(result.champion.label)}”{author} ({short_id(result.champion.entry)})"
 
 
 def _decided(by: str | None) -> str:

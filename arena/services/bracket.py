@@ -44,6 +44,7 @@ from arena.rules.draw import draw_digest, draw_seeds
 from arena.rules.lifecycle import UNDECIDED, Action, EventState, is_closing_due, is_grace_over
 from arena.rules.results import decide
 from arena.rules.tally import Tally, outcome
+from arena.rules.timetable import REVEAL_SECONDS
 from arena.services.entries import expire, expire_claims
 from arena.services.events import STATE_CHANGES, clean_name, close, move, require, the_event, view_of
 from arena.services.log import append, require_unchanged
@@ -65,7 +66,6 @@ MATCH_CHANGES = {  # kinds of log records that change a match, in words
     "match-resumed": "the clock of {match} went on",
 }
 Seeding = Literal["lot", "heats"] | Sequence[str]  # of the bracket; entry ids: by hand, seed 1 first
-REVEAL_SECONDS = 12.0  # between two counts of matches that were opened together: the room sees each result
 MAX_WORD = 80  # characters of a draw word
 MAX_SECONDS = 86_400.0  # a match of more than a day is a typing error
 
@@ -369,7 +369,7 @@ def close_match(
             _count(session, event, match, tally, now)
             if nobody_voted:
                 _count(session, event, match, tally, now)  # the second vote, without a second wait
-        return _result(session, match)
+        return _result(session, match, now)
 
 
 def vote_length(event: Event, seconds: float | None) -> float:
@@ -563,14 +563,20 @@ def settle(session: Session, event: Event, action: Action, now: float) -> None:
     session.flush()
 
 
-def _result(session: Session, match: Match) -> MatchResult:
+def _result(session: Session, match: Match, now: float) -> MatchResult:
+    session.flush()
+    view = BracketView.load(session, now)
+    shown = view.find(match.id)
+    winner = next((side for side in (shown.upper, shown.lower) if side and side.entry == match.winner_id), None)
     return MatchResult(
         match=match.id,
+        title=shown.title,
         state=match.state,
         poll_round=match.poll_round,
         tallies=[list(pair) for pair in match.tallies or []],
         winner=match.winner_id,
+        winner_label=winner.label if winner else None,
         decided_by=match.decided_by,
         closes_at=match.closes_at,
-        champion=read_podium(session).champion,
+        champion=view.champion,
     )

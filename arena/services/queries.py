@@ -6,6 +6,7 @@ last match.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from arena.rules.heats import share_of
 from arena.rules.lifecycle import ENTRY_STATES, UNDECIDED, Action, allows, has_champion, phase_at
 from arena.rules.names import names_author, skeleton
 from arena.rules.results import Podium, podium_of
-from arena.rules.timetable import PAUSE_SECONDS, compute_timetable, fitting_entries, fitting_match_seconds
+from arena.rules.timetable import PAUSE_SECONDS, Pace, Timetable, list_timetables, propose, round_vote_seconds
 from arena.services.entries import may_reinstate, reason_of
 from arena.services.events import the_event, view_of
 from arena.services.judgements import judged_count
@@ -35,6 +36,8 @@ from arena.services.schemas import (
     MatchView,
     OpenMatch,
     OpenRound,
+    PlanOption,
+    PlanPart,
     PracticeCounts,
     RankedView,
     ResultsView,
@@ -218,12 +221,14 @@ def console_view(db: Database, *, now: float) -> ConsoleView:
             opened=bracket_view.opened,
             practice=_practice(session, bracket_view.event),
             ready=bracket_view.ready_together,
+            ready_seconds=round_vote_seconds(bracket_view.ready_together, bracket_view.event.match_seconds),
             next=bracket_view.next,
             champion=bracket_view.champion,
             third=bracket_view.third,
             voting=plan_voting(
                 counts["verified"],
-                bracket_view.event.match_seconds,
+                voters=_voters(session, bracket_view.event),
+                match_seconds=bracket_view.event.match_seconds,
                 reading_seconds=bracket_view.event.reading_seconds,
             ),
             voted=session.scalar(select(Vote.match_id).limit(1)) is not None,
@@ -308,28 +313,34 @@ def latest_record(db: Database) -> int:
 
 def plan_voting(
     entries: int,
-    match_seconds: float,
     *,
+    voters: int | None = None,
+    match_seconds: float,
     reading_seconds: float,
-    pause_seconds: float | None = None,
+    pause_seconds: float = PAUSE_SECONDS,
     minutes: float | None = None,
 ) -> VotingPlan:
     """Plan the time of the voting.
 
     Args:
         entries: that take part.
+        voters: who judge in heats; None: as many as entries.
         match_seconds: of a vote.
         reading_seconds: before each vote.
-        pause_seconds: between two matches; None: as usual.
+        pause_seconds: between two matches.
         minutes: the time there is; None: unknown.
     """
-    pause = reading_seconds + (PAUSE_SECONDS if pause_seconds is None else pause_seconds)
-    whole = compute_timetable(entries, match_seconds, pause)
-    if minutes is None:
-        return VotingPlan(entries, whole.matches, whole.seconds)
-    seconds = 60 * minutes
-    fitting = fitting_entries(seconds, match_seconds, pause)
-    return VotingPlan(entries, whole.matches, whole.seconds, fitting, fitting_match_seconds(entries, seconds, pause))
+    voters = voters or max(entries, 1)
+    tables = list_timetables(entries, Pace(match_seconds, reading_seconds, pause_seconds), voters)
+    proposal = propose(tables, math.inf if minutes is None else 60 * minutes)
+    return VotingPlan(
+        entries, voters, [_plan_option(table) for table in tables], _plan_option(proposal) if proposal else None
+    )
+
+
+def _plan_option(table: Timetable) -> PlanOption:
+    parts = [PlanPart(part.title, part.matches, part.seconds) for part in table.parts]
+    return PlanOption(table.places, table.heats, table.at_once, table.matches, table.seconds, parts)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from arena.errors import AnotherMatchOpen, BadSetting, NoMatchReady, NothingOpen
 from arena.rules.lifecycle import Action
+from arena.rules.timetable import round_vote_seconds
 from arena.services.bracket import MATCH_CHANGES, MAX_SECONDS, start_match, vote_length
 from arena.services.events import require, the_event
 from arena.services.log import append, require_unchanged
@@ -26,7 +27,8 @@ def open_round(db: Database, *, seconds: float | None = None, seen: int | None =
 
     Args:
         db: the event's database.
-        seconds: the length of the votes; None: as the event's rules say; 0: until they are closed by hand.
+        seconds: the length of the votes; None: as the rules say, and enough for phones to show all; 0: until they are
+            closed by hand.
         seen: number of the log's latest record that the caller was shown; None: not checked.
         now: seconds since the epoch.
 
@@ -44,7 +46,6 @@ def open_round(db: Database, *, seconds: float | None = None, seen: int | None =
         event = the_event(session)
         require_unchanged(session, seen, ANY_CHANGE)
         require(event, Action.OPEN_MATCH)
-        length = vote_length(event, seconds)
         if opened := _open_matches(session):
             raise AnotherMatchOpen(opened[0].id)
         ready = session.scalars(
@@ -55,6 +56,8 @@ def open_round(db: Database, *, seconds: float | None = None, seen: int | None =
         if not ready:
             raise NoMatchReady
         chosen = [match for match in ready if (match.round, match.kind) == (ready[0].round, ready[0].kind)]
+        usual = round_vote_seconds(len(chosen), event.match_seconds)
+        length = vote_length(event, usual if seconds is None else seconds)
         for match in chosen:
             start_match(session, event, match, length, now)
         view = BracketView.load(session, now)

@@ -246,13 +246,15 @@ class MatchResult:
     """The result of closing a round of a match."""
 
     match: str
+    title: str  # "Semi-final 2"
     state: str  # "closed"; "open" while the re-vote after a tie runs
     poll_round: int  # the one now open or last counted
     tallies: list[list[int]]  # [upper, lower] of each round of the poll so far
     winner: str | None  # entry id
+    winner_label: str | None  # its first line
     decided_by: str | None  # votes, revote, draw, walkover, bye
     closes_at: float | None  # of the re-vote
-    champion: str | None  # entry id, if the event has one now
+    champion: Side | None  # if the event has one now
 
 
 # The snapshot
@@ -349,14 +351,34 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
+class PlanPart:
+    """One part of the voting, such as a round."""
+
+    title: str
+    matches: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class PlanOption:
+    """One way to hold the voting, without second votes after ties."""
+
+    places: int  # verses in the bracket
+    heats: bool  # which verses those are is found in heats
+    at_once: bool  # all matches of a round are open at the same time
+    matches: int
+    seconds: float
+    parts: list[PlanPart]
+
+
+@dataclass(frozen=True)
 class VotingPlan:
-    """How long the voting takes, one match after the other, without second votes after ties."""
+    """How long the voting takes in each way, and which fits."""
 
     entries: int
-    matches: int  # without byes
-    seconds: float  # of all of them, with the pauses
-    fitting_entries: int | None = None  # that fit into the time there is; None: no time was given
-    fitting_match_seconds: float | None = None  # of a vote with which all fit; None: too short to read two verses
+    voters: int
+    options: list[PlanOption]  # all verses one match at a time first; empty with fewer than two
+    proposal: PlanOption | None  # that fits into the time there is
 
 
 # Backups
@@ -554,6 +576,7 @@ class ConsoleView:
     opened: list[MatchView]  # all that are open
     practice: PracticeCounts | None
     ready: int  # matches of the next round that can be opened at once
+    ready_seconds: float  # of a vote on all of them
     next: MatchView | None
     champion: Side | None
     third: Side | None

@@ -17,7 +17,8 @@ from arena.errors import (
     VoteNotBegun,
     WrongState,
 )
-from arena.services.bracket import REVEAL_SECONDS, close_due, close_match, open_match, set_match_time, undo_match
+from arena.rules.timetable import REVEAL_SECONDS
+from arena.services.bracket import close_due, close_match, open_match, set_match_time, undo_match
 from arena.services.events import publish
 from arena.services.log import verify_log
 from arena.services.practice import MAX_CHANGES, cast_practice, close_practice, get_practice, open_practice

@@ -8,7 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from arena.cli import main
-from arena.services.bracket import REVEAL_SECONDS, close_due, open_match
+from arena.rules.timetable import REVEAL_SECONDS
+from arena.services.bracket import close_due, open_match
 from arena.services.practice import open_practice
 from arena.services.queries import snapshot, stage_view
 from arena.services.rounds import open_round, pause
