@@ -64,6 +64,8 @@ class Settings:
     public_url: str = ""  # the beginning of links and QR codes, without a slash at its end; "": http://host:port
     corpus: str = "folio"  # what models are trained on by default; a name that `trainer --corpus` knows
     corpus_sha256: str = "e283980c42f060a9ee4509ef63e65f3f423ebdd85f8b44b8a5d20f9a6f37e8b1"  # of the corpus file
+    accent: str = ""  # the colour of buttons and links as #rrggbb; "": that of the pages
+    logo: str = ""  # a PNG or SVG file in the event folder; "": none
     min_free_bytes: int = 2_000_000_000  # of disk, that no upload may use
     check_memory_bytes: int = 0  # that all checks may use together; 0: half of what is free when the server starts
 
@@ -127,6 +129,8 @@ PUBLIC_FIELDS: dict[str, tuple[type, int, int]] = {
     "public_url": (str, 0, 1_000),
     "corpus": (str, 0, 1_000),
     "corpus_sha256": (str, 0, 1_000),
+    "accent": (str, 0, 7),
+    "logo": (str, 0, 100),
     "min_free_bytes": (int, 0, 2**53),
     "check_memory_bytes": (int, 0, 2**53),
 }
@@ -315,6 +319,7 @@ def _build(folder: Path, public: Mapping[str, Any], private: Mapping[str, Any]) 
     if values.get("database_url") is None:
         values["database_url"] = sqlite_url(folder / DATABASE_FILE)
     values["name"] = clean_line(values.get("name", Settings.name), PUBLIC_FIELDS["name"][2])
+    values["accent"] = values.get("accent", "").lower()
     values["public_url"] = values.get("public_url", "").rstrip("/")
     return Settings(dir=folder, **values, **private)
 
@@ -338,6 +343,10 @@ def _check_public(path: Path, values: Mapping[str, Any]) -> None:
     if not re.fullmatch(HEX_32_BYTES, values.get("corpus_sha256", Settings.corpus_sha256)):
         raise SettingsError(f"{path}: corpus_sha256 must be 64 hexadecimal digits")
     check_public_url(values.get("public_url", ""))
+    if not re.fullmatch("(#[0-9a-f]{6})?", values.get("accent", "").lower()):
+        raise SettingsError(f'{path}: accent must be a colour such as "#005f73", or empty')
+    if not re.fullmatch(r"(\w[\w.-]*)?", values.get("logo", "")):
+        raise SettingsError(f"{path}: logo must be the name of a file in this folder, such as logo.svg")
 
 
 def _is_line(value: object, limit: int) -> bool:

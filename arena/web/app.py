@@ -28,6 +28,7 @@ from arena.web.assets import compress, read_assets
 from arena.web.context import AppContext, get_context
 from arena.web.cookies import ConsoleSessions
 from arena.web.limits import KIB, public_limits
+from arena.web.theme import THEME, logo_name, theme_assets
 from trainer.verse.text import pluralize
 
 DEFAULT_BODY = 64 * KIB  # bytes of a request to the console
@@ -55,7 +56,7 @@ def create_app(
     """
     clock = clock or event.clock
     snapshot = snapshot or (lambda: queries.snapshot(event.db, now=clock()))
-    app = _make_app(AppContext(event, clock, snapshot, read_assets()))
+    app = _make_app(AppContext(event, clock, snapshot, read_assets() | theme_assets(event.settings)))
     for blueprint in (public.pages, downloads.downloads, heats.heats, join.join, api.api, stage.stage):
         app.register_blueprint(blueprint)
     return app
@@ -84,7 +85,13 @@ def create_console(
     clock = clock or event.clock
     sessions = sessions or ConsoleSessions(event.settings)
     context = AppContext(
-        event, clock, lambda: queries.snapshot(event.db, now=clock()), read_assets(), sessions, remote, phones
+        event,
+        clock,
+        lambda: queries.snapshot(event.db, now=clock()),
+        read_assets() | theme_assets(event.settings),
+        sessions,
+        remote,
+        phones,
     )
     app = _make_app(context)
     [blueprint] = {console_editing.console, console_voting.console}  # one, with the routes of both files
@@ -118,6 +125,8 @@ def _make_app(context: AppContext) -> Flask:
         events_address=routes.EVENTS.path,
         entries_address=routes.ENTRIES,
         piece_bytes=PIECE_BYTES,
+        themed=THEME in context.static,
+        logo=logo_name(context.static),
     )
     app.context_processor(lambda: {"event_name": filters.single_line(context.title)})
     app.add_url_rule("/static/<name>", "static", _static)
