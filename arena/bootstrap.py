@@ -11,6 +11,7 @@ from arena.clock import EventClock
 from arena.errors import EventExists
 from arena.services import events
 from arena.services.log import verify_log
+from arena.services.receipts import public_key_of
 from arena.services.schemas import EventRules
 from arena.settings import (
     DATABASE_FILE,
@@ -207,6 +208,7 @@ def make_event(
         public_url=public_url,
     )
     event = open_event(settings)
-    events.create_event(event.db, name=name, rules=rules, now=now)
+    receipt_key = public_key_of(settings.receipt_key)
+    events.create_event(event.db, name=name, rules=rules, receipt_key=receipt_key, now=now)
     event.close()
     return settings

@@ -692,25 +692,50 @@ class BadSide(ArenaError):
 # The log and the database
 
 
-class ResultsDiffer(ArenaError):
-    """The votes do not give the result that the database holds."""
+class TablesDiffer(ArenaError):
+    """The database holds something that does not follow from its log."""
 
-    code = "results-differ"
+    code = "tables-differ"
 
-    def __init__(self, match_id: str) -> None:
+    def __init__(self, difference: str) -> None:
         super().__init__(
-            f"the votes do not give the result of {match_id}: somebody changed the database; compare it with a backup",
-            match=match_id,
+            f"somebody changed the database: {difference}. `arena audit` lists everything; compare it with a backup",
+            difference=difference,
         )
 
 
-class VotersDiffer(ArenaError):
-    """The voters of the database are not those to whom tickets were issued."""
+class NotPublished(ArenaError):
+    """What is public once the event is published, and not before."""
 
-    code = "voters-differ"
+    code = "not-published"
 
-    def __init__(self, what: str) -> None:
-        super().__init__(f"{what}: somebody changed the database; compare it with a backup")
+    def __init__(self, state: str) -> None:
+        super().__init__(
+            f"the event is {state}, and this is public once the organizer has published it (`arena event publish`)",
+            state=state,
+        )
+
+
+class BadVoterId(ArenaError):
+    """A text that is no voter id."""
+
+    code = "bad-voter-id"
+
+    def __init__(self) -> None:
+        super().__init__("a voter id has 64 digits, 0 to 9 and a to f: copy it from the page of your votes")
+
+
+class BundlesMissing(ArenaError):
+    """Bundles that an export needs are not there."""
+
+    code = "bundles-missing"
+
+    def __init__(self, number: int, digest: str) -> None:
+        super().__init__(
+            f"{pluralize(number, 'bundle')} of the bracket cannot be read, such as {digest[:16]}: put the files back "
+            "from a backup, or export digests only with --no-bundles",
+            bundles=number,
+        )
 
 
 class LogBroken(ArenaError):

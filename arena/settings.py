@@ -67,6 +67,7 @@ class Settings:
     accent: str = ""  # the colour of buttons and links as #rrggbb; "": that of the pages
     logo: str = ""  # a PNG or SVG file in the event folder; "": none
     min_free_bytes: int = 2_000_000_000  # of disk, that no upload may use
+    wheels: Path | None = None  # a folder of packages for guests, only while it is served; not in settings.json
     check_memory_bytes: int = 0  # that all checks may use together; 0: half of what is free when the server starts
 
     @property

@@ -7,12 +7,15 @@ from typing import Any
 import click
 
 from arena.cli import (
+    audit,
     backup,
     bracket,
     console_password,
     demo,
+    doctor,
     entry,
     event,
+    export,
     heats,
     init,
     match,
@@ -52,7 +55,10 @@ def main() -> None:
 
 for command in (
     verify.verify,
+    audit.audit,
+    export.export,
     init.init,
+    doctor.doctor,
     plan.plan,
     serve.serve,
     serve.worker,

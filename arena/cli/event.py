@@ -259,11 +259,11 @@ def publish(ctx: EventContext, yes: bool) -> None:
     Example:
       arena event publish
     """
-    from arena.services import events, queries
+    from arena.services import publishing, queries
 
     seen = queries.latest_record(ctx.db)
     confirm("Publish everything about this event? This cannot be undone.", yes=yes)
-    echo_lines(state_lines(events.publish(ctx.db, seen=seen, now=ctx.clock())))
+    echo_lines(state_lines(publishing.publish(ctx.db, seen=seen, now=ctx.clock())))
 
 
 def _closing_time(minutes: float | None, now: float) -> float | None:

@@ -17,6 +17,7 @@ LIVE = (*UNDECIDED, "verified")  # entries that can still take part
 GIVEN_UP = ("expired", "replaced", "withdrawn")  # the same claim may come again
 ENTRY_STATES = (*LIVE, "refused", *GIVEN_UP, "disqualified")
 
+TIMES = {"reading_seconds", "match_seconds", "revote_seconds"}  # rules that may change while the bracket is played
 MATCH_STATES = ("pending", "open", "closed")
 TICKET_STATES = ("valid", "spare", "void")
 

@@ -69,7 +69,7 @@ def round_vote_seconds(matches: int, match_seconds: float) -> float:
         match_seconds: of a vote on one match; 0: closed by hand.
 
     >>> round_vote_seconds(8, 60), round_vote_seconds(2, 60)
-    (160.0, 60.0)
+    (160.0, 60)
     """
     return max(match_seconds, matches * JUDGEMENT_SECONDS) if match_seconds else 0.0
 

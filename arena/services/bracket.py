@@ -1,13 +1,13 @@
 """The bracket: it is drawn; its matches are opened, closed and undone.
 
-Nobody edits who meets whom. `rules.bracket.resolve_bracket` computes it from the decisions so far, and `settle` writes
-what has changed after a closed match, a disqualification or an undone decision.
+Nobody edits who meets whom. `rules.play.settle_rows` computes it from the decisions so far, and `settle` writes what
+has changed after a closed match, a disqualification or an undone decision.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
@@ -31,18 +31,11 @@ from arena.errors import (
     WordMissing,
     WordTaken,
 )
-from arena.rules.bracket import (
-    MAX_PLACES,
-    MIN_ENTRIES,
-    VOTED,
-    DecidedByVoters,
-    Decision,
-    build_bracket,
-    resolve_bracket,
-)
+from arena.rules.bracket import MAX_PLACES, MIN_ENTRIES, VOTED, build_bracket
+from arena.rules.chain import log_salt
 from arena.rules.draw import draw_digest, draw_seeds
 from arena.rules.lifecycle import UNDECIDED, Action, EventState, is_closing_due, is_grace_over
-from arena.rules.results import decide
+from arena.rules.play import count_round, is_final_closed, open_poll, settle_rows, undo_poll
 from arena.rules.tally import Tally, outcome
 from arena.rules.timetable import REVEAL_SECONDS
 from arena.services.entries import expire, expire_claims
@@ -281,11 +274,8 @@ def start_match(session: Session, event: Event, match: Match, length: float, now
     if not (match.upper_id and match.lower_id):
         raise MatchNotReady(match.id)
     end_practice(session, event, now)
-    if match.opened_at is not None:
-        match.poll += 1  # earlier votes on this match stay, and do not count
-    match.state, match.poll_round, match.opened_at, match.paused_at = "open", 0, now, None
-    match.votes_from = now + event.reading_seconds
-    match.closes_at = match.votes_from + length if length else None
+    votes_from = now + event.reading_seconds
+    open_poll(match, at=now, votes_from=votes_from, closes_at=votes_from + length if length else None)
     data = {
         "match": match.id,
         "poll": match.poll,
@@ -329,7 +319,7 @@ def set_match_time(
             match.votes_from = (match.votes_from or now) + now - match.paused_at
             match.paused_at = None
         match.closes_at = closes_at
-        append(session, "match-time-set", {"match": match_id, "poll": match.poll, "closes_at": closes_at}, now=now)
+        append(session, "match-time-set", times_of(match), now=now)
         session.flush()
         return BracketView.load(session, now).find(match_id)
 
@@ -372,6 +362,12 @@ def close_match(
         return _result(session, match, now)
 
 
+def times_of(match: Match) -> dict[str, Any]:
+    """Return what the log holds of the times of an open match."""
+    times = {"votes_from": match.votes_from, "closes_at": match.closes_at, "paused_at": match.paused_at}
+    return {"match": match.id, "poll": match.poll, **times}
+
+
 def vote_length(event: Event, seconds: float | None) -> float:
     """Return the length of a vote: the one given, or that of the event's rules.
 
@@ -407,9 +403,7 @@ def undo_match(db: Database, match_id: str, *, seen: int | None = None, now: flo
         require(event, Action.UNDO_MATCH)
         if match.state == "pending" or (match.state == "closed" and match.decided_by not in VOTED):
             raise NothingToUndo(match_id)
-        match.state, match.winner_id, match.decided_by, match.closes_at, match.closed_at = "pending", *[None] * 4
-        match.decided_poll = match.decided_upper_id = match.decided_lower_id = match.decided_winner_id = None
-        match.decision = match.tallies = None
+        undo_poll(match)
         append(session, "match-undone", {"match": match_id, "poll": match.poll}, now=now)
         settle(session, event, Action.UNDO_MATCH, now)
         return BracketView.load(session, now).find(match_id)
@@ -494,20 +488,13 @@ def _count(session: Session, event: Event, match: Match, tally: Tally, now: floa
     """Record the tally of the open round of a match, then decide the match or open the re-vote."""
     if match.upper_id is None or match.lower_id is None:
         raise MatchNotReady(match.id)
-    match.tallies = [*(match.tallies or [])[: match.poll_round], [tally.upper, tally.lower]]
     data = {"match": match.id, "poll": match.poll, "poll_round": match.poll_round, **vars(tally)}
     data |= {"outcome": outcome(tally, match.poll_round)}
-    data |= {"votes": digest_of_votes(session, event.salt, match.id, match.poll, match.poll_round)}
+    data |= {"votes": digest_of_votes(session, log_salt(event.salt), match.id, match.poll, match.poll_round)}
     append(session, "votes-counted", data, now=now)
-    tallies = [Tally(*pair) for pair in match.tallies]
-    decision = decide(event.draw_digest, match.id, match.upper_id, match.lower_id, tallies)
-    if decision is None:
-        match.poll_round, match.paused_at = match.poll_round + 1, None
-        match.closes_at = now + event.revote_seconds if event.revote_seconds else None
-        return
-    match.decided_poll, match.decided_upper_id, match.decided_lower_id = match.poll, decision.upper, decision.lower
-    match.decided_winner_id, match.decision = decision.winner, decision.by
-    settle(session, event, Action.CLOSE_MATCH, now)
+    revote = event.revote_seconds
+    if count_round(match, tally, draw_digest=event.draw_digest, revote_seconds=revote, at=now) is not None:
+        settle(session, event, Action.CLOSE_MATCH, now)
 
 
 def settle(session: Session, event: Event, action: Action, now: float) -> None:
@@ -524,38 +511,12 @@ def settle(session: Session, event: Event, action: Action, now: float) -> None:
     if not rows:
         return
     entries = session.execute(select(Entry.id, Entry.state).where(Entry.seed.is_not(None)).order_by(Entry.seed)).all()
-    decisions = {
-        row.id: Decision(
-            row.decided_upper_id,
-            row.decided_lower_id,
-            row.decided_winner_id,
-            cast(DecidedByVoters, row.decision),
-        )
-        for row in rows.values()
-        if row.decided_upper_id and row.decided_lower_id and row.decided_winner_id
-    }
     out = [entry.id for entry in entries if entry.state == "disqualified"]
-    for match_id, standing in resolve_bracket(
-        build_bracket(len(entries)), [entry.id for entry in entries], decisions, out
-    ).items():
+    for match_id in settle_rows(rows, [entry.id for entry in entries], out, at=now):
         row = rows[match_id]
-        upper, lower, winner = standing.upper or None, standing.lower or None, standing.winner or None
-        before = (row.state, row.upper_id, row.lower_id, row.winner_id, row.decided_by)
-        moved = (upper, lower) != (row.upper_id, row.lower_id)
-        row.upper_id, row.lower_id = upper, lower
-        if standing.closed:
-            if (row.state, row.winner_id) != ("closed", winner):
-                row.closed_at = now
-            row.state, row.winner_id, row.decided_by, row.closes_at = "closed", winner, standing.decided_by, None
-        elif row.state == "closed" or moved:
-            row.state, row.winner_id, row.decided_by, row.closes_at, row.closed_at = "pending", *[None] * 4
-        after = (row.state, row.upper_id, row.lower_id, row.winner_id, row.decided_by)
-        if before != after and (row.state == "closed" or before[0] != "pending"):
-            data = {"match": row.id, "state": row.state, "winner": row.winner_id, "by": row.decided_by}
-            append(session, "match-settled", data, now=now)
-    state: EventState = (
-        "champion" if any(row.kind == "final" and row.state == "closed" for row in rows.values()) else "drawn"
-    )
+        data = {"match": row.id, "state": row.state, "winner": row.winner_id, "by": row.decided_by}
+        append(session, "match-settled", data, now=now)
+    state: EventState = "champion" if is_final_closed(rows) else "drawn"
     if event.state != state:
         move(event, action, state)
         if state == "champion":

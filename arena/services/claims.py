@@ -10,12 +10,14 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from arena.errors import BadClaim, OverLimits
+from arena.rules.chain import compute_entry_id
 from arena.rules.lifecycle import GIVEN_UP, Action, allows
 from arena.services.admission import admit, check_name, check_open, check_owner, count_change, tokenizer_digest
 from arena.services.coauthors import add_coauthors, find_coauthors
+from arena.services.digests import digest_of_name, digests_of_claim
 from arena.services.events import clean_name, the_event
 from arena.services.identity import identify
-from arena.services.log import append, salted
+from arena.services.log import append
 from arena.services.receipts import sign
 from arena.services.schemas import Receipt
 from arena.services.verification import enqueue
@@ -87,7 +89,7 @@ def take_claim(
         identity = identify(session, secret)
         owner = identity.owner_id
         coauthors = find_coauthors(session, identity, authors)
-        entry_id = entry_id_of(owner, digest)
+        entry_id = compute_entry_id(owner, digest)
         entry = session.get(Entry, entry_id)
         is_new = entry is None or entry.state in GIVEN_UP
         if is_new:
@@ -111,7 +113,8 @@ def take_claim(
                 count_change(session, event, owner)
                 entry.name = name
                 event.edits += 1
-                append(session, "entry-renamed", {"entry": entry_id}, now=now)
+                data = {"entry": entry_id, "name": digest_of_name(session, entry)}
+                append(session, "entry-renamed", data, now=now)
             if entry.state == "receiving" and repeated:
                 entry.heard_at = now
                 if spool.size(entry_id) < entry.received:
@@ -166,14 +169,6 @@ def make_receipt(entry: Entry, repeated: bool, key: str) -> Receipt:
     return replace(unsigned, signature=sign(key, unsigned.fields()))
 
 
-def entry_id_of(owner: str, claim_digest: str) -> str:
-    """Compute an entry's id: 32 hexadecimal digits of SHA-256("verse-entry-id-1" | owner | claim digest).
-
-    It depends on nothing else, so the same event played again has the same draw.
-    """
-    return hashlib.sha256(b"verse-entry-id-1" + owner.encode() + claim_digest.encode()).hexdigest()[:32]
-
-
 def _examine(header: bytes) -> tuple[Claim, Cost]:
     """Read a claim, and estimate what its check costs. A long prompt takes time: not within a transaction."""
     claim = _parse(header)
@@ -211,7 +206,7 @@ def _enter(
     count_change(session, event, owner)
     if entry is None:
         entry = Entry(
-            id=entry_id_of(owner, digest),
+            id=compute_entry_id(owner, digest),
             owner_id=owner,
             claim_digest=digest,
             size=claim.size,
@@ -229,7 +224,7 @@ def _enter(
     entry.code = entry.reason = entry.verdict = entry.turn_at = None
     entry.state, entry.received, entry.bundle = "receiving", entry.header_bytes, kept
     session.flush()
-    append(session, "claim-taken", {"entry": entry.id, "claim": salted(event.salt, digest)}, now=now)
+    append(session, "claim-taken", {"entry": entry.id, **digests_of_claim(entry, event.salt)}, now=now)
     if kept is not None:
         entry.received = entry.size
         enqueue(session, entry, now=now)

@@ -8,6 +8,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from arena.errors import QuotaReached
+from arena.rules.chain import coauthors_digest, log_salt
+from arena.services.digests import secret_of_event
 from arena.services.identity import Identity, identify
 from arena.services.log import append
 from arena.store.schema import CoAuthor
@@ -56,4 +58,5 @@ def add_coauthors(session: Session, entry_id: str, owners: Collection[str], *, n
         raise QuotaReached(f"a verse has at most {MAX_COAUTHORS} further authors", limit=MAX_COAUTHORS)
     session.flush()
     session.add_all(CoAuthor(entry_id=entry_id, owner_id=owner) for owner in missing)
-    append(session, "coauthors-added", {"entry": entry_id, "count": len(missing)}, now=now)
+    digest = coauthors_digest(log_salt(secret_of_event(session)), entry_id, there.union(missing))
+    append(session, "coauthors-added", {"entry": entry_id, "count": len(missing), "coauthors": digest}, now=now)

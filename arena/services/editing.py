@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 from arena.errors import EntryNotFound, WrongState
 from arena.rules.lifecycle import LIVE, Action
 from arena.services.claims import MAX_AUTHOR
+from arena.services.digests import digest_of_name
 from arena.services.events import clean_name, require, the_event
 from arena.services.log import append, require_unchanged
 from arena.store.schema import Entry, Event
@@ -44,7 +45,7 @@ def set_name(db: Database, entry_id: str, name: str, *, seen: int | None = None,
             return
         entry.name, entry.name_set = name, True
         event.edits += 1
-        append(session, "entry-name-set", {"entry": entry_id}, now=now)
+        append(session, "entry-name-set", {"entry": entry_id, "name": digest_of_name(session, entry)}, now=now)
 
 
 def set_masked(db: Database, entry_id: str, masked: bool, *, seen: int | None = None, now: float) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from arena.errors import EntryNotFound, NotReceiving, SubmissionsClosed, SubmissionsNotOpen, WrongState
 from arena.rules.lifecycle import LIVE, Action, allows, is_drawn, is_grace_over, state_at
 from arena.services.admission import check_open, count_change
+from arena.services.digests import digest_of_reason
 from arena.services.events import the_event
 from arena.services.identity import Identity, identify
 from arena.services.log import append
@@ -130,7 +131,7 @@ def withdraw(db: Database, entry_id: str, secret: str, *, now: float) -> EntrySt
                 raise WrongState(Action.WITHDRAW.value, event.state, "open or closed, and the verse still in")
             count_change(session, event, entry.owner_id)
             entry.state, entry.code, entry.reason, entry.lease_until = "withdrawn", None, None, None
-            append(session, "entry-withdrawn", {"entry": entry_id}, now=now)
+            append(session, "entry-withdrawn", {"entry": entry_id, "reason": None}, now=now)
         return _status(session, event, entry, now)
 
 
@@ -172,7 +173,8 @@ def expire(session: Session, entries: Sequence[Entry], *, now: float) -> int:
     """
     for entry in entries:
         entry.state, entry.lease_until = "expired", None
-        append(session, "entry-expired", {"entry": entry.id, "received": entry.received}, now=now)
+        data = {"entry": entry.id, "received": entry.received, "reason": digest_of_reason(session, entry)}
+        append(session, "entry-expired", data, now=now)
     return len(entries)
 
 

@@ -6,14 +6,15 @@ import math
 from dataclasses import fields, replace
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from arena.errors import AnotherMatchOpen, BadName, BadSetting, EntriesPending, EventExists, NoEvent, WrongState
-from arena.rules.bracket import MAX_PLACES, MIN_ENTRIES
+from arena.errors import BadName, BadSetting, EventExists, NoEvent, WrongState
+from arena.rules.bracket import MAX_PLACES
+from arena.rules.chain import commitment, log_salt, nonce
 from arena.rules.draw import salt_digest
 from arena.rules.lifecycle import (
-    UNDECIDED,
+    TIMES,
     Action,
     EventState,
     allowed_states,
@@ -21,10 +22,9 @@ from arena.rules.lifecycle import (
     check_transition,
     state_at,
 )
-from arena.services.log import append, require_unchanged, salted
-from arena.services.recount import check_results
+from arena.services.log import append, require_unchanged
 from arena.services.schemas import EventRules, EventView
-from arena.store.schema import THE_EVENT, Entry, Event, Match
+from arena.store.schema import THE_EVENT, Event
 from arena.store.unit_of_work import Database
 from arena.verification.cost import MIN_MEMORY
 from trainer.verse.characters import clean_line
@@ -40,7 +40,6 @@ STATE_CHANGES = {  # kinds of log records that change the event's state, in word
     "published": "the event was published",
 }
 MAX_NAME = 80  # characters of an event's name
-TIMES = {"reading_seconds", "match_seconds", "revote_seconds"}  # rules that may change while the bracket is played
 
 
 def create_event(
@@ -49,6 +48,7 @@ def create_event(
     name: str,
     rules: EventRules = EventRules(),  # noqa: B008  (frozen)
     salt: str | None = None,
+    receipt_key: str | None = None,
     now: float,
 ) -> EventView:
     """Create the event of this database, in state draft.
@@ -57,7 +57,8 @@ def create_event(
         db: the event's database.
         name: what every page calls the event.
         rules: limits of entries and lengths of votes.
-        salt: the salt of the digests in the log; random if None.
+        salt: the secret that the log's salt and the nonce follow from (`rules.chain`); random if None.
+        receipt_key: the public key that signs receipts, hexadecimal; None: unknown.
         now: seconds since the epoch.
 
     Raises:
@@ -79,7 +80,14 @@ def create_event(
         )
         session.add(event)
         session.flush()
-        append(session, "event-created", {"rules": vars(rules)}, now=now)
+        data = {
+            "name": name,
+            "rules": vars(rules),
+            "salt": commitment(log_salt(event.salt)),
+            "nonce": commitment(nonce(event.salt)),
+            "receipt_key": receipt_key,
+        }
+        append(session, "event-created", data, now=now)
         return view_of(event)
 
 
@@ -137,7 +145,7 @@ def set_rules(
         if name is not None and name != event.name:
             event.name = name
             event.edits += 1
-            data["name"] = salted(event.salt, name)
+            data["name"] = name
         if data:
             append(session, "rules-set", data, now=now)
         return view_of(event)
@@ -174,7 +182,7 @@ def open_submissions(
         event.closes_at = closes_at
         event.closed_at = event.grace_ends_at = None
         event.draw_salt, event.draw_word = draw_salt or new_secret(), ""
-        data = {"closes_at": closes_at, "draw_salt_digest": salt_digest(event.draw_salt)}
+        data = {"closes_at": closes_at, "draw_salt_digest": salt_digest(event.draw_salt), "nonce": nonce(event.salt)}
         append(session, "submissions-opened", data, now=now)
         return view_of(event)
 
@@ -220,38 +228,6 @@ def close_submissions(db: Database, *, seen: int | None = None, now: float) -> E
         require_unchanged(session, seen, STATE_CHANGES)
         require(event, Action.CLOSE_SUBMISSIONS)
         close(session, event, min(now, event.closes_at if event.closes_at is not None else now), now=now)
-        return view_of(event)
-
-
-def publish(db: Database, *, seen: int | None = None, now: float) -> EventView:
-    """Count all votes again, and publish the event: from now on everything about it is public.
-
-    An event in which fewer than two verses were verified is published without a champion.
-
-    Args:
-        db: the event's database.
-        seen: number of the log's latest record that the caller was shown; None: not checked.
-        now: seconds since the epoch.
-
-    Raises:
-        AlreadyDone: The event has changed since the caller was shown it.
-        AnotherMatchOpen: A match is open, such as the one for the third place.
-        EntriesPending: There is no bracket, and entries have no verdict yet.
-        ResultsDiffer: The votes do not give the results that the database holds.
-        WrongState: There is no champion yet, or the event is published.
-    """
-    with db.writing() as session:
-        event = the_event(session)
-        require_unchanged(session, seen, STATE_CHANGES | {"match-undone": "a match was undone"})
-        require(event, Action.PUBLISH)
-        opened = session.scalar(select(Match.id).where(Match.state == "open").limit(1))
-        if opened is not None:
-            raise AnotherMatchOpen(opened)
-        if event.state == "closed":
-            _check_nothing_to_draw(session, event)
-        check_results(session, event)
-        move(event, Action.PUBLISH, "published")
-        append(session, "published", {"salt": event.salt}, now=now)
         return view_of(event)
 
 
@@ -427,21 +403,6 @@ def clean_name(name: object, limit: int, what: str) -> str:
         return clean_line(name if isinstance(name, str) else "", limit)
     except LineError as error:
         raise BadName(f"{what} must have 1 to {limit} characters, {error}") from None
-
-
-def _check_nothing_to_draw(session: Session, event: Event) -> None:
-    """Check that no bracket can come any more.
-
-    Raises:
-        EntriesPending: An entry has no verdict yet.
-        WrongState: A bracket can be drawn.
-    """
-    taking_part = select(Entry.state, func.count()).where(Entry.held.is_(False)).group_by(Entry.state)
-    counts = dict(session.execute(taking_part).all())
-    if pending := sum(counts.get(state, 0) for state in UNDECIDED):
-        raise EntriesPending(pending)
-    if counts.get("verified", 0) >= MIN_ENTRIES:
-        raise WrongState(Action.PUBLISH.value, event.state, "champion: draw the bracket first")
 
 
 def _check_future(closes_at: float | None, now: float) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from arena.errors import ArenaError, BadSide, HeatsNotOpen, JudgedTooSoon, PairGone, TicketTooNew
+from arena.rules.chain import log_salt
 from arena.rules.draw import left_side
 from arena.rules.heats import LEAST_SECONDS, MAX_JUDGEMENTS, choose_pair, share_of
 from arena.rules.lifecycle import Action, allows
@@ -84,7 +85,7 @@ def close_heats(db: Database, *, seen: int | None = None, now: float) -> HeatsVi
             entry.heat_place, entry.heat_strength = verse.place, verse.strength
             entry.heat_low, entry.heat_high, entry.heat_judgements = verse.low, verse.high, verse.judgements
         data = {
-            "judgements": digest_of_judgements(session, event.salt),
+            "judgements": digest_of_judgements(session, log_salt(event.salt)),
             "count": judged_count(session),
             "ranking": [[verse.entry, verse.place] for verse in ranking.ranked],
         }

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
+from arena.rules.chain import judgements_digest
 from arena.rules.heats import PLACES, Pair
 from arena.rules.ranking import Ranking, rank
-from arena.services.log import salted
 from arena.store.schema import TAKING_PART, Entry, Judgement
 
 JUDGED: ColumnElement[bool] = Judgement.choice.is_not(None)
@@ -36,11 +36,16 @@ def digest_of_judgements(session: Session, salt: str) -> str:
 
     Args:
         session: any transaction.
-        salt: the event's.
+        salt: of the log.
     """
+    return judgements_digest(salt, read_judgements(session))
+
+
+def read_judgements(session: Session) -> list[tuple[str, str, str, str]]:
+    """Read all judgements: voter id, both entries, and choice."""
     columns = (Judgement.voter_id, Judgement.upper_id, Judgement.lower_id, Judgement.choice)
     rows = session.execute(select(*columns).where(JUDGED).order_by(*columns[:3]))
-    return salted(salt, "heats", [list(row) for row in rows])
+    return [(voter, upper, lower, choice or "") for voter, upper, lower, choice in rows]
 
 
 def judged_count(session: Session, voter_id: str | None = None) -> int:

@@ -305,6 +305,12 @@ def get_next_match(db: Database, *, now: float) -> MatchView | None:
         return BracketView.load(session, now).next
 
 
+def log_head(db: Database) -> tuple[int, str]:
+    """Return number and hash of the log's latest record; (0, zeros) before the first."""
+    with db.reading() as session:
+        return head(session)
+
+
 def latest_record(db: Database) -> int:
     """Return the number of the log's latest record; 0 before the first."""
     with db.reading() as session:

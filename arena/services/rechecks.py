@@ -12,7 +12,7 @@ from arena.rules.lifecycle import Action
 from arena.services.admission import check_place
 from arena.services.events import require, the_event
 from arena.services.log import append
-from arena.services.verification import DECISIVE, decide
+from arena.services.verification import DECISIVE, decide, report_digest
 from arena.store.schema import Entry, Verification
 from arena.store.unit_of_work import Database
 from arena.verification.report import Report
@@ -118,6 +118,6 @@ def record_recheck(db: Database, checked: CheckedEntry, report: Report, *, now: 
         if after != entry.state:
             decide(session, entry, report, now)
         else:
-            data = {"entry": entry.id, "attempt": entry.attempt, "verdict": report.verdict}
+            data = {"entry": entry.id, "attempt": entry.attempt, **report_digest(session, entry.id, report)}
             append(session, "verified-again", data, now=now)
         return True

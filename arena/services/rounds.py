@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from arena.errors import AnotherMatchOpen, BadSetting, NoMatchReady, NothingOpen
 from arena.rules.lifecycle import Action
 from arena.rules.timetable import round_vote_seconds
-from arena.services.bracket import MATCH_CHANGES, MAX_SECONDS, start_match, vote_length
+from arena.services.bracket import MATCH_CHANGES, MAX_SECONDS, start_match, times_of, vote_length
 from arena.services.events import require, the_event
 from arena.services.log import append, require_unchanged
 from arena.services.queries import BracketView
@@ -83,11 +83,10 @@ def close_round(db: Database, *, seen: int | None = None, now: float) -> list[Ma
     with db.writing() as session:
         opened = _opened(session, seen, "close")
         for match in opened:
-            match.paused_at = None
-            if match.closes_at is None or match.closes_at > now:
-                match.closes_at = now
-                data = {"match": match.id, "poll": match.poll, "closes_at": now}
-                append(session, "match-time-set", data, now=now)
+            if match.paused_at is not None or match.closes_at is None or match.closes_at > now:
+                match.closes_at = min(now, match.closes_at or now)
+                match.paused_at = None
+                append(session, "match-time-set", times_of(match), now=now)
         session.flush()
         view = BracketView.load(session, now)
         return [view.find(match.id) for match in opened]
@@ -120,8 +119,7 @@ def extend(db: Database, seconds: float, *, seen: int | None = None, now: float)
         for match in timed:
             start = match.paused_at or now
             match.closes_at = max(match.closes_at or 0.0, start) + seconds
-            data = {"match": match.id, "poll": match.poll, "closes_at": match.closes_at}
-            append(session, "match-time-set", data, now=now)
+            append(session, "match-time-set", times_of(match), now=now)
         session.flush()
         view = BracketView.load(session, now)
         return [view.find(match.id) for match in timed]
@@ -180,8 +178,7 @@ def resume(db: Database, *, seen: int | None = None, now: float) -> list[MatchVi
             match.votes_from = match.votes_from and match.votes_from + stood
             match.closes_at = match.closes_at and match.closes_at + stood
             match.paused_at = None
-            data = {"match": match.id, "poll": match.poll, "closes_at": match.closes_at}
-            append(session, "match-resumed", data, now=now)
+            append(session, "match-resumed", times_of(match), now=now)
         session.flush()
         view = BracketView.load(session, now)
         return [view.find(match.id) for match in paused]

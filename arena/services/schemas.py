@@ -242,6 +242,29 @@ class HeatsView:
 
 
 @dataclass(frozen=True)
+class CountedVote:
+    """A vote in a round that was counted."""
+
+    title: str  # of the match
+    poll_round: int  # 0: first vote, 1: second vote after a tie
+    label: Literal["A", "B"]  # the verse
+    minute: int  # since the epoch, when it was cast
+    tally: list[int]  # of A and of B
+    record: int  # number of the log's record that has the tally and a digest of all votes of the round
+    undone: bool  # the match was undone later, so that its votes no longer count
+
+
+@dataclass(frozen=True)
+class VoterView:
+    """The votes of one voter that were counted, the first first."""
+
+    voter: str  # id
+    own: bool  # of whoever asks
+    published: bool  # the votes of others can be looked up
+    votes: list[CountedVote]
+
+
+@dataclass(frozen=True)
 class MatchResult:
     """The result of closing a round of a match."""
 
@@ -393,6 +416,22 @@ class BackupReport:
     hash: str  # of that record
     bundles: int
     copied: int  # of the bundles: those that were not in the folder before
+
+
+# Exports
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What an export holds."""
+
+    path: str
+    event: str  # name
+    size: int  # bytes
+    record: int  # number of the log's latest record
+    hash: str  # of that record
+    entries: int
+    bundles: int
 
 
 # Pages

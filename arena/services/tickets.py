@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from arena.errors import BadSetting, NoSpareTicket, NoSuchTicket
 from arena.rules.lifecycle import TICKET_STATES, Action
 from arena.rules.voters import voters_digest
+from arena.services.digests import digests_of_card
 from arena.services.events import require, the_event
 from arena.services.identity import identity_of, ticket_id_of
 from arena.services.log import append, require_unchanged
@@ -79,7 +80,7 @@ def issue(
                 number=card.number,
                 batch=batch,
                 state="spare" if card.is_spare else "valid",
-                owner_id=identity_of(card.code).owner_id,
+                owner_id=_owner(card),
             )
             for card in cards
         )
@@ -88,6 +89,8 @@ def issue(
         session.execute(insert(IssuedVoter), [{"voter_id": voter, "batch": batch} for voter in voters])
         data: dict[str, object] = {"batch": batch, "first": cards[0].number, "valid": count, "spare": spare}
         data["voters"] = voters_digest(voters)
+        digests = [digests_of_card(event.salt, card.number, ticket_id_of(card.code), _owner(card)) for card in cards]
+        data |= {"ids": [card for card, _ in digests], "owners": [owner for _, owner in digests]}
         append(session, "tickets-issued", data, now=now)
         return cards
 
@@ -201,7 +204,8 @@ def replace(db: Database, number: int, by: int | None = None, *, seen: int | Non
                 raise NoSuchTicket(by, f"is {new.state}, and no spare one")
         new.state, new.owner_id, new.votes_from = "valid", lost.owner_id, now
         lost.state = "void"
-        append(session, "ticket-replaced", {"number": number, "by": new.number}, now=now)
+        _, owner = digests_of_card(the_event(session).salt, new.number, new.id, new.owner_id)
+        append(session, "ticket-replaced", {"number": number, "by": new.number, "owner": owner}, now=now)
         return new.number
 
 
@@ -222,6 +226,10 @@ def list_tickets(db: Database) -> list[tuple[int, int, str]]:
     with db.reading() as session:
         rows = session.execute(select(Ticket.number, Ticket.batch, Ticket.state).order_by(Ticket.number))
         return [(row.number, row.batch, row.state) for row in rows]
+
+
+def _owner(card: Card) -> str:
+    return identity_of(card.code).owner_id
 
 
 def _changing(session: Session, numbers: Sequence[int], seen: int | None) -> list[Ticket]:

@@ -10,10 +10,10 @@ from sqlalchemy.orm import Session
 
 from arena.errors import BadClaim, BytesLost, LittleSpace, PieceTooLarge, TensorsDiffer, WrongOffset
 from arena.services.claims import make_receipt, take_claim
+from arena.services.digests import digest_of_bundle
 from arena.services.entries import entry_status, own_entry, own_receiving
-from arena.services.events import the_event
 from arena.services.identity import identify
-from arena.services.log import append, salted
+from arena.services.log import append
 from arena.services.schemas import EntryStatus, Receipt
 from arena.services.verification import enqueue
 from arena.store.bundles import BundleStore
@@ -212,7 +212,7 @@ def _complete(db: Database, bundles: BundleStore, spool: Spool, entry: Entry, no
     bundles.put(part.path, part.digest)
     with db.writing() as session:
         if _update(session, entry.id, received=entry.size, bundle=part.digest):
-            data = {"entry": entry.id, "bundle": salted(the_event(session).salt, part.digest)}
+            data = {"entry": entry.id, "bundle": digest_of_bundle(session, entry.id, part.digest)}
             append(session, "bundle-complete", data, now=now)
             enqueue(session, session.get_one(Entry, entry.id), now=now)
 

@@ -22,9 +22,9 @@ from arena.errors import (
     VoteNotBegun,
 )
 from arena.rules.bracket import title_of
+from arena.rules.chain import ballots_digest
 from arena.rules.draw import left_side
 from arena.services.identity import Identity, identify
-from arena.services.log import salted
 from arena.services.schemas import Ballot, BallotSide, RoundItem, VoteReceipt
 from arena.store.schema import CoAuthor, Entry, Match, Vote
 from arena.store.unit_of_work import Database
@@ -277,15 +277,21 @@ def digest_of_votes(session: Session, salt: str, match_id: str, poll: int, poll_
 
     Args:
         session: any transaction.
-        salt: the event's.
+        salt: of the log.
         match_id: the match.
         poll: number of its poll.
         poll_round: the round.
     """
     of_round = {"match_id": match_id, "poll": poll, "poll_round": poll_round}
-    query = select(_VOTE.c.voter_id, _VOTE.c.choice).order_by(_VOTE.c.voter_id)
+    query = select(_VOTE.c.voter_id, _VOTE.c.choice, _VOTE.c.cast_at)
     votes = session.execute(query.where(*(_VOTE.c[name] == value for name, value in of_round.items())))
-    return salted(salt, match_id, poll, poll_round, [list(vote) for vote in votes])
+    ballots = [(vote.voter_id, vote.choice, minute_of(vote.cast_at)) for vote in votes]
+    return ballots_digest(salt, match_id, poll, poll_round, ballots)
+
+
+def minute_of(at: float) -> int:
+    """Return the minute since the epoch, which is all that is published of when somebody voted."""
+    return int(at // 60)
 
 
 def _row(session: Session, query: Select[*tuple[Any, ...]], match_id: str, identity: Identity) -> Row[*tuple[Any, ...]]:

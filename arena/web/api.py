@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from flask import Blueprint, Response, request
 
-from arena.services import claims, entries, events, uploads
-from arena.services.receipts import public_key_of
+from arena.services import claims, entries, events, queries, uploads
+from arena.services.receipts import key_fingerprint, public_key_of
 from arena.services.schemas import to_json
 from arena.web import openapi, routes, security
 from arena.web.context import get_context
@@ -27,6 +27,7 @@ from arena.web.schemas import (
     EntryRequest,
     EventResponse,
     Limits,
+    LogHead,
     PieceRequest,
     PieceResponse,
     SignedReceipt,
@@ -138,6 +139,8 @@ def event() -> Response:
             ),
             corpus=Corpus(name=ctx.settings.corpus, sha256=ctx.settings.corpus_sha256),
             receipt_key=public_key_of(ctx.settings.receipt_key),
+            key_fingerprint=key_fingerprint(ctx.settings.receipt_key),
+            log=LogHead(*queries.log_head(ctx.db)),
         )
     )
 

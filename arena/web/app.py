@@ -23,6 +23,7 @@ from arena.web import (
     routes,
     security,
     stage,
+    wheels,
 )
 from arena.web.assets import compress, read_assets
 from arena.web.context import AppContext, get_context
@@ -57,7 +58,7 @@ def create_app(
     clock = clock or event.clock
     snapshot = snapshot or (lambda: queries.snapshot(event.db, now=clock()))
     app = _make_app(AppContext(event, clock, snapshot, read_assets() | theme_assets(event.settings)))
-    for blueprint in (public.pages, downloads.downloads, heats.heats, join.join, api.api, stage.stage):
+    for blueprint in (public.pages, downloads.downloads, heats.heats, join.join, api.api, stage.stage, wheels.wheels):
         app.register_blueprint(blueprint)
     return app
 
@@ -114,6 +115,8 @@ def _make_app(context: AppContext) -> Flask:
         iso_time=filters.iso_time,
         clock_time=filters.clock_time,
         sentence=filters.sentence,
+        in_groups=filters.in_groups,
+        head_code=filters.head_code,
     )
     app.jinja_env.globals.update(
         pluralize=pluralize,
@@ -127,6 +130,7 @@ def _make_app(context: AppContext) -> Flask:
         piece_bytes=PIECE_BYTES,
         themed=THEME in context.static,
         logo=logo_name(context.static),
+        install_line=wheels.install_line,
     )
     app.context_processor(lambda: {"event_name": filters.single_line(context.title)})
     app.add_url_rule("/static/<name>", "static", _static)

@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response
 
 from arena.addresses import address_url, list_addresses
 from arena.errors import ArenaError, BadSetting, DatabaseUnusable
-from arena.services import bracket, disqualification, events, heats, queries, timing
+from arena.services import bracket, disqualification, events, heats, publishing, queries, timing
 from arena.services.entry_filter import EntryFilter, parse_moment
 from arena.services.schemas import ConsoleEntry, ConsoleView, HeatsView
 from arena.settings import is_local_url
@@ -252,7 +252,7 @@ def follow_clock() -> Response:
 @console.post("/publish")
 def publish() -> Response:
     """Publish the event."""
-    events.publish(get_context().db, seen=seen(), now=get_context().now)
+    publishing.publish(get_context().db, seen=seen(), now=get_context().now)
     return back()
 
 

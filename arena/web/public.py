@@ -11,7 +11,8 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.wrappers import Response
 
 from arena.errors import ArenaError, EntryNotFound, MatchClosed, MatchNotFound, MatchNotOpen
-from arena.services import claims, entries, events, places, practice, queries, uploads, voters, voting
+from arena.services import ballots, claims, entries, events, places, practice, queries, uploads, voters, voting
+from arena.services.receipts import key_fingerprint
 from arena.services.schemas import Ballot, EntryStatus, RoundItem, Snapshot, StageView
 from arena.web import security
 from arena.web.assets import Asset
@@ -243,6 +244,7 @@ def results() -> Response:
         page = render_template(
             "results.html",
             results=view,
+            fingerprint=key_fingerprint(ctx.settings.receipt_key),
             ranking=shown,
             coming=state.next,
             page_of={entry: f"/entries/{entry}" for entry in linked},
@@ -253,6 +255,15 @@ def results() -> Response:
         return Asset.of(page.encode(), "text/html")
 
     return ctx.cached("results", (state.version, key), render).response(request)
+
+
+@pages.get("/votes")
+def votes() -> str:
+    """Show the votes of this browser that were counted; once the event is published, those of any voter id."""
+    ctx = get_context()
+    asked = request.args.get("voter", "")[:80]
+    view = ballots.votes_of(ctx.db, security.voter_secret(), voter_id=asked)
+    return render_template("votes.html", view=view, now=ctx.now)
 
 
 @pages.get("/entries/<entry_id>")

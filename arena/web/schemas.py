@@ -89,6 +89,14 @@ class Corpus:
 
 
 @dataclass(frozen=True)
+class LogHead:
+    """The latest record of the event's log."""
+
+    number: int
+    hash: str  # 64 hexadecimal digits
+
+
+@dataclass(frozen=True)
 class EventResponse:
     """The event, for everybody who wants to enter."""
 
@@ -100,6 +108,8 @@ class EventResponse:
     limits: Limits
     corpus: Corpus
     receipt_key: str  # Ed25519 public key that verifies receipts, 64 hexadecimal digits
+    key_fingerprint: str  # of that key, as the stage shows it: the first 32 digits of its SHA-256, in groups of four
+    log: LogHead  # who kept it can tell later whether the log was changed
 
 
 @dataclass(frozen=True)

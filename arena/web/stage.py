@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response
 
 from arena.services import voters
 from arena.services.practice import SAMPLES
+from arena.services.receipts import key_fingerprint
 from arena.services.schemas import MatchView, RoundView, StageView
 from arena.settings import is_local_url
 from arena.web import filters
@@ -22,7 +23,6 @@ stage = Blueprint("stage", __name__)
 
 REVEAL_SECONDS = 25.0  # that a result is shown before the bracket or the champion
 WIDE_BRACKET = 8  # matches of the first column shown, at most
-LOG_DIGITS = 12  # of the log's latest hash: enough to compare with a photograph of the screen
 
 
 @stage.get("/stage")
@@ -58,7 +58,7 @@ def page() -> str | Response:
         address=address,
         reachable=not is_local_url(address),
         spoken=address.removeprefix("http://").removeprefix("https://"),
-        digits=LOG_DIGITS,
+        fingerprint=key_fingerprint(ctx.settings.receipt_key),
         state=state,
         key=phase_key(state),
         now=now,

@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 
 from arena.errors import AlreadyDone, BadName, BadSetting, EntryNotFound, QuotaReached, TooFewEntries, WrongState
 from arena.rules.names import names_author
-from arena.services import bracket, editing, entries, events, queries, rechecks, voters
+from arena.services import bracket, editing, entries, events, publishing, queries, rechecks, voters
 from arena.services.queries import list_entries
 from arena.services.schemas import ConsoleEntry, EventRules
 from arena.verification.report import Report
@@ -82,7 +82,7 @@ def test_a_masked_name_is_on_no_page_and_a_changed_one_on_all_of_them_also_after
         text = phone.get(page).text
         assert champion.name not in text and "name withheld" in text, page
     assert phone.get("/api/v1/state").get_json()["edits"] == before + 1, "so that the stage shows it at once"
-    events.publish(evening.db, now=evening.now)
+    publishing.publish(evening.db, now=evening.now)
     editing.set_masked(evening.db, champion.entry, False, now=evening.now)
     editing.set_name(evening.db, champion.entry, "  Somebody else ", now=evening.now)
     assert all("Somebody else" in phone.get(page).text for page in pages)

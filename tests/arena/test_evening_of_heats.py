@@ -6,9 +6,9 @@ import random
 
 from arena.rules.timetable import REVEAL_SECONDS
 from arena.services.bracket import close_due, close_match, draw_bracket
-from arena.services.events import publish
 from arena.services.heats import close_heats, deal, get_heats, get_page, judge, open_heats
 from arena.services.log import verify_log
+from arena.services.publishing import publish
 from arena.services.queries import console_view, results_view, stage_view
 from arena.services.rounds import open_round
 from arena.services.voting import get_round

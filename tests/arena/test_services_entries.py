@@ -312,6 +312,7 @@ def test_a_prompt_beyond_the_events_limit_is_refused(evening: Evening, poet: Poe
     length = len(parse_claim(header_of(bundle)).prompt)
     evening.begin(EventRules(prompt_characters=length))
     assert evening.claim("ann", bundle).state == "receiving"
+    evening.forged = True
     with evening.db.writing() as session:
         session.execute(update(Event).values(prompt_characters=length - 1))
     with pytest.raises(OverLimits, match=f"the prompt has {length} characters"):
@@ -361,6 +362,7 @@ def test_submissions_close_at_their_time_and_only_once(evening: Evening, bundle:
 
 
 def test_quotas_hold_per_owner_and_for_the_event(evening: Evening) -> None:
+    evening.forged = True
     evening.begin(EventRules(max_open=2, max_claims=3, max_entries=2))
     bundles = verses(5)
     for bundle in bundles[:2]:

@@ -18,19 +18,21 @@ from arena.errors import (
     MatchesBegun,
     NotRanked,
     PairGone,
-    ResultsDiffer,
+    TablesDiffer,
     TicketNeeded,
     WrongState,
 )
+from arena.rules.chain import log_salt
 from arena.rules.draw import draw_seeds
 from arena.rules.heats import MAX_JUDGEMENTS, choose_pair
 from arena.services.bracket import draw_bracket, undo_draw
 from arena.services.disqualification import disqualify
 from arena.services.entries import entries_of, entry_status, withdraw
-from arena.services.events import publish, the_event
+from arena.services.events import the_event
 from arena.services.heats import close_heats, deal, get_heats, get_page, judge, open_heats
 from arena.services.identity import identity_of
 from arena.services.judgements import digest_of_judgements
+from arena.services.publishing import publish
 from arena.services.queries import console_view, entry_view, latest_record, results_view, snapshot
 from arena.services.voters import set_admission
 from arena.store.schema import CoAuthor, Judgement, Owner
@@ -169,7 +171,7 @@ def test_the_best_go_on_in_the_order_of_the_heats_and_everybody_has_a_place(six:
         open_heats(evening.db, seen=seen, now=evening.now)
     record = console_view(evening.db, now=evening.now).recent[0]
     with evening.db.reading() as session:
-        digest = digest_of_judgements(session, "salt")
+        digest = digest_of_judgements(session, log_salt("salt"))
     assert record["kind"] == "heats-closed" and record["data"]["count"] == 300
     assert record["data"]["judgements"] == digest
     assert record["data"]["ranking"] == [[ids[text], place] for place, text in enumerate(better, start=1)]
@@ -271,15 +273,17 @@ def test_a_judgement_that_somebody_changed_after_the_count_is_found(six: Six) ->
     evening.close()
     draw_bracket(evening.db, word=WORD, seeding="heats", places=2, now=evening.now)
     evening.decide("r1m1", next(iter(ids)))
+    evening.forged = True
     with evening.db.writing() as session:
         voter = identity_of(secret_of("vera")).voter_id
         session.execute(update(Judgement).where(Judgement.voter_id == voter).values(choice="lower"))
-    with pytest.raises(ResultsDiffer, match="the heats"):
+    with pytest.raises(TablesDiffer, match="the heats"):
         publish(evening.db, now=evening.now)
 
 
 def test_who_may_not_vote_may_not_judge_and_a_coauthor_never_judges_the_verse(six: Six) -> None:
     evening, ids = six
+    evening.forged = True
     own = next(iter(ids.values()))
     with evening.db.writing() as session:
         other = identity_of(secret_of("vera")).owner_id

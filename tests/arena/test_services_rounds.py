@@ -19,9 +19,9 @@ from arena.errors import (
 )
 from arena.rules.timetable import REVEAL_SECONDS
 from arena.services.bracket import close_due, close_match, open_match, set_match_time, undo_match
-from arena.services.events import publish
 from arena.services.log import verify_log
 from arena.services.practice import MAX_CHANGES, cast_practice, close_practice, get_practice, open_practice
+from arena.services.publishing import publish
 from arena.services.queries import console_view, latest_record, snapshot, stage_view
 from arena.services.rounds import close_round, extend, open_round, pause, resume
 from arena.services.schemas import EventRules

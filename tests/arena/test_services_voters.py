@@ -18,16 +18,16 @@ from arena.errors import (
     PinNeeded,
     PinWrong,
     QuotaReached,
+    TablesDiffer,
     TicketNeeded,
     TicketSpare,
     TicketTooNew,
     TicketUnknown,
     TicketVoid,
-    VotersDiffer,
 )
 from arena.rules.pin import MINUTE, is_pin, pin_at
 from arena.rules.voters import voters_digest
-from arena.services import bracket, claims, events, queries, tickets, voters, voting
+from arena.services import bracket, claims, publishing, queries, tickets, voters, voting
 from arena.services.coauthors import MAX_COAUTHORS
 from arena.services.identity import identity_of
 from arena.services.tickets import Card
@@ -140,7 +140,7 @@ def test_several_authors_of_a_verse_do_not_vote_on_it(evening: Evening) -> None:
     assert claim(evening, 0, owner, other, owner) == entry, "named later, and the owner is named for nothing"
     assert claim(evening, 0, owner, other) == entry
     records = [record["data"] for record in queries.console_view(evening.db, now=evening.now).recent]
-    assert records.count({"entry": entry, "count": 1}) == 1
+    assert [(record.get("entry"), record.get("count")) for record in records].count((entry, 1)) == 1
     data = verse(0)
     offset = len(header_of(data))
     take_piece(evening.db, evening.bundles, evening.spool, entry, owner, offset, data[offset:], now=evening.now)
@@ -227,16 +227,17 @@ def test_the_log_commits_to_the_voters_before_the_first_match_and_the_recount_fi
     ids = {"voter_id": identity_of(secret).voter_id, "batch": 2}
     with evening.db.writing() as session:
         session.execute(insert(IssuedVoter), [ids | {"batch": 1}])
-    with pytest.raises(VotersDiffer, match="batch 1"):
-        events.publish(evening.db, now=evening.now)
+    with pytest.raises(TablesDiffer, match="batch 1"):
+        publishing.publish(evening.db, now=evening.now)
     with evening.db.writing() as session:
         session.execute(text("UPDATE issued_voters SET batch = 2 WHERE voter_id = :voter"), {"voter": ids["voter_id"]})
         session.execute(text("UPDATE votes SET voter_id = :voter"), {"voter": ids["voter_id"]})
     with pytest.raises(ArenaError):
-        events.publish(evening.db, now=evening.now)
+        publishing.publish(evening.db, now=evening.now)
     with evening.db.writing() as session:
         session.execute(text("UPDATE votes SET voter_id = :voter"), {"voter": identity_of(cards[0].code).voter_id})
-    assert events.publish(evening.db, now=evening.now).state == "published"
+        session.execute(text("DELETE FROM issued_voters WHERE batch = 2"))
+    assert publishing.publish(evening.db, now=evening.now).state == "published"
 
 
 def test_the_database_holds_no_code_and_does_not_say_which_card_is_which_voter(evening: Evening) -> None:

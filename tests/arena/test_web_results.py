@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import update
 
 from arena.rules.places import Place, Played, rank
-from arena.services import disqualification, events
+from arena.services import disqualification, publishing
 from arena.services.places import read_ranking
 from arena.services.queries import get_next_match
 from arena.store.schema import Entry
@@ -101,7 +101,7 @@ def test_the_results_say_what_is_coming_before_anything_is_decided_and_show_the_
 
 def test_the_folder_opens_from_a_disk_and_links_to_nothing_outside(evening: Evening, tmp_path: Path) -> None:
     play(evening, 3)
-    events.publish(evening.db, now=evening.now)
+    publishing.publish(evening.db, now=evening.now)
     folder = tmp_path / "site"
     files = write_site(evening.event, folder, lambda: evening.now)
     assert sorted(folder.iterdir()) == sorted(files)

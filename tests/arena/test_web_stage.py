@@ -78,16 +78,6 @@ def test_the_stage_sets_no_cookie_and_has_no_form(evening: Evening) -> None:
     assert "Set-Cookie" not in answer.headers and "<form" not in answer.text
 
 
-def test_the_stage_shows_the_logs_head(evening: Evening) -> None:
-    evening.draw(2)
-    with evening.db.reading() as session:
-        from arena.services.log import head
-
-        number, digest = head(session)
-    text = Tags(evening.phone().get("/stage").text).text
-    assert f"record {number}" in text and digest[:12] in text
-
-
 def test_an_evening_is_run_from_the_console(evening: Evening) -> None:
     client = evening.organizer()
     assert act(client, "submissions/open", minutes="10").status_code == 303

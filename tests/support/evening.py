@@ -10,9 +10,11 @@ from typing import Any
 
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import select
 
 from arena.bootstrap import EventContext, open_event
 from arena.clock import EventClock
+from arena.services.audit import audit_tables
 from arena.services.bracket import close_match, draw_bracket, open_match
 from arena.services.claims import take_claim
 from arena.services.entries import entry_status
@@ -23,6 +25,7 @@ from arena.services.uploads import PIECE_BYTES, take_piece
 from arena.services.verification import claim_next, record_verdict
 from arena.services.voting import cast_vote, get_ballot
 from arena.settings import SETTINGS_FILE, create_event_folder, load_settings
+from arena.store.schema import Event
 from arena.verification.check import check_bundle
 from tests.support.bundles import header_of, verse
 from tests.support.pages import post
@@ -67,6 +70,7 @@ class Evening:
         event = open_event(replace(self.settings, min_free_bytes=0))
         self.db, self.bundles, self.spool = event.db, event.bundles, event.spool
         self.server: ArenaServer | None = None
+        self.forged = False  # whether the test changes tables behind the log's back
         self._now = now
         self._served_clock = event.clock
         self.clock = EventClock(wall=lambda: self.now)
@@ -88,6 +92,14 @@ class Evening:
         if self.server is not None:
             self.server.end()
         self.db.dispose()
+
+    def differences(self) -> list[str]:
+        """What in the tables does not follow from the log."""
+        with self.db.reading() as session:
+            if session.scalar(select(Event.id)) is None:
+                return []
+        page = audit_tables(self.db, self.bundles)
+        return [difference for check in page.checks for difference in check.differences]
 
     # The event
 

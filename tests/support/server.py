@@ -184,8 +184,9 @@ class Process:
 class ArenaServer(Process):
     """`arena serve` on an event folder, once it says that it serves."""
 
-    def __init__(self, folder: Path, port: int = 0, **more: Any) -> None:
-        super().__init__([*ARENA, "serve", "--dir", str(folder), "--port", str(port)], **more)
+    def __init__(self, folder: Path, port: int = 0, *, wheels: Path | None = None, **more: Any) -> None:
+        options = ["--wheels", str(wheels)] if wheels else []
+        super().__init__([*ARENA, "serve", "--dir", str(folder), "--port", str(port), *options], **more)
         if not within(START_WITHIN, lambda: self.said("Ctrl-C ends it")):
             self.end()
             raise AssertionError(self.lines)
