@@ -66,6 +66,7 @@ class Settings:
     corpus_sha256: str = "e283980c42f060a9ee4509ef63e65f3f423ebdd85f8b44b8a5d20f9a6f37e8b1"  # of the corpus file
     accent: str = ""  # the colour of buttons and links as #rrggbb; "": that of the pages
     logo: str = ""  # a PNG or SVG file in the event folder; "": none
+    reactions: int = 0  # 1: phones can send three signs that float over a result on the stage
     min_free_bytes: int = 2_000_000_000  # of disk, that no upload may use
     wheels: Path | None = None  # a folder of packages for guests, only while it is served; not in settings.json
     check_memory_bytes: int = 0  # that all checks may use together; 0: half of what is free when the server starts
@@ -132,6 +133,7 @@ PUBLIC_FIELDS: dict[str, tuple[type, int, int]] = {
     "corpus_sha256": (str, 0, 1_000),
     "accent": (str, 0, 7),
     "logo": (str, 0, 100),
+    "reactions": (int, 0, 1),
     "min_free_bytes": (int, 0, 2**53),
     "check_memory_bytes": (int, 0, 2**53),
 }

@@ -20,6 +20,7 @@ from arena.web import (
     heats,
     join,
     public,
+    reactions,
     routes,
     security,
     stage,
@@ -29,6 +30,7 @@ from arena.web.assets import compress, read_assets
 from arena.web.context import AppContext, get_context
 from arena.web.cookies import ConsoleSessions
 from arena.web.limits import KIB, public_limits
+from arena.web.reaction_counts import SIGNS
 from arena.web.theme import THEME, logo_name, theme_assets
 from trainer.verse.text import pluralize
 
@@ -58,7 +60,8 @@ def create_app(
     clock = clock or event.clock
     snapshot = snapshot or (lambda: queries.snapshot(event.db, now=clock()))
     app = _make_app(AppContext(event, clock, snapshot, read_assets() | theme_assets(event.settings)))
-    for blueprint in (public.pages, downloads.downloads, heats.heats, join.join, api.api, stage.stage, wheels.wheels):
+    blueprints = (public.pages, downloads.downloads, heats.heats, join.join, api.api, stage.stage)
+    for blueprint in (*blueprints, wheels.wheels, reactions.reactions):
         app.register_blueprint(blueprint)
     return app
 
@@ -129,6 +132,8 @@ def _make_app(context: AppContext) -> Flask:
         entries_address=routes.ENTRIES,
         piece_bytes=PIECE_BYTES,
         themed=THEME in context.static,
+        reactions_taken=reactions.are_taken,
+        signs=SIGNS,
         logo=logo_name(context.static),
         install_line=wheels.install_line,
     )

@@ -29,7 +29,7 @@ def evening(tmp_path: Path) -> Evening:
 
 def routes(evening: Evening, method: str) -> Iterator[tuple[str, str, list[FlaskClient]]]:
     """Endpoint and an address of every route that takes a method, and browsers at the port that has it."""
-    fills = {"secret": "A" * 24, "entry_id": "0" * 32, "match_id": "r1m1", "name": "arena.css"}
+    fills = {"secret": "A" * 24, "entry_id": "0" * 32, "match_id": "r1m1", "name": "arena.css", "project": "numpy"}
     at_console = [evening.visitor(), evening.organizer()]
     for app, clients in ((evening.app, [evening.phone()]), (evening.console, at_console)):
         for rule in app.url_map.iter_rules():
@@ -177,7 +177,7 @@ def test_the_public_port_never_serves_the_console_whatever_host_is_asked_for(eve
         shown = evening.phone().get("/console", headers={"Host": host})
         assert (shown.status_code, "http://127.0.0.1:8001/console" in shown.text) == (404, True)
     endpoints = {rule.endpoint.partition(".")[0] for rule in evening.app.url_map.iter_rules()}
-    assert endpoints == {"public", "downloads", "heats", "join", "api", "stage", "static"}
+    assert endpoints == {"public", "downloads", "heats", "join", "api", "reactions", "stage", "static", "wheels"}
 
 
 def test_the_console_answers_this_machine_only(evening: Evening) -> None:

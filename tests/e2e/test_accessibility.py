@@ -14,6 +14,7 @@ from arena.services.queries import get_next_match
 from arena.web.folder import write_site
 from tests.support.browser import PHONE, PROJECTOR, needs_chromium
 from tests.support.evening import Evening
+from tests.support.pages import post
 
 pytestmark = [pytest.mark.slow, needs_chromium]
 BASE = "http://verses.test"
@@ -49,9 +50,11 @@ OVERFLOW = """() => {
 class Window:
     """A browser window on the pages of an event, without a server between them; closed before the event is."""
 
-    def __init__(self, browser: Any, client: FlaskClient, screen: dict[str, Any], scheme: str) -> None:
+    def __init__(
+        self, browser: Any, client: FlaskClient, screen: dict[str, Any], scheme: str, motion: str = "reduce"
+    ) -> None:
         self._client = client
-        self.context = browser.new_context(color_scheme=scheme, reduced_motion="reduce", **screen)
+        self.context = browser.new_context(color_scheme=scheme, reduced_motion=motion, **screen)
         OPEN.append(self.context)
         self.context.route("**/*", self._answer)
         self.page = self.context.new_page()
@@ -226,3 +229,23 @@ def test_the_space_bar_takes_the_next_step_and_never_while_somebody_types(browse
     page.get_by_role("button", name="Close submissions now").wait_for()
     assert events.current_event(evening.db).state == "open"
     context.close()
+
+
+def test_a_reaction_floats_over_the_result_where_the_settings_allow_it(browser: Any, tmp_path: Path) -> None:
+    evening = Evening(tmp_path / "reacting", reactions=1).create()
+    author, _ = evening.voting(2)
+    evening.vote("one", "r1m1", author.text)
+    bracket.close_match(evening.db, "r1m1", poll_round=0, now=evening.now)
+    phone = evening.phone()
+    window = Window(browser, evening.phone(), PROJECTOR, "light", motion="no-preference")
+    with window.page.expect_response("**/reactions"):
+        window.show("/stage")
+    post(phone, "/", "/react", sign="star")
+    window.page.locator(".reaction", has_text="\u2605").wait_for(timeout=20_000)
+    window.page.locator(".reaction").wait_for(state="detached", timeout=20_000)
+    held = Window(browser, phone, PHONE, "light")
+    assert held.show("/").get_by_role("button", name="Well written").is_visible()
+    assert violations(held.page) == []
+    while OPEN:
+        OPEN.pop().close()
+    evening.end()
