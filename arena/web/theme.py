@@ -9,7 +9,8 @@ import colorsys
 import re
 
 from arena.settings import Settings, SettingsError
-from arena.web.assets import STATIC, Asset
+from arena.web.assets import Asset
+from arena.web.modules import STATIC
 
 CONTRAST = 4.5  # of text of any size to its ground
 MAX_LOGO_BYTES = 65_536  # each phone fetches it
