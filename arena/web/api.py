@@ -140,6 +140,7 @@ def event() -> Response:
             corpus=Corpus(name=ctx.settings.corpus, sha256=ctx.settings.corpus_sha256),
             receipt_key=public_key_of(ctx.settings.receipt_key),
             key_fingerprint=key_fingerprint(ctx.settings.receipt_key),
+            nonce=event.nonce,
             log=LogHead(*queries.log_head(ctx.db)),
         )
     )

@@ -109,6 +109,7 @@ class EventResponse:
     corpus: Corpus
     receipt_key: str  # Ed25519 public key that verifies receipts, 64 hexadecimal digits
     key_fingerprint: str  # of that key, as the stage shows it: the first 32 digits of its SHA-256, in groups of four
+    nonce: str | None  # keys the trainings of the evening, 64 hexadecimal digits; null until submissions open
     log: LogHead  # who kept it can tell later whether the log was changed
 
 
