@@ -10,6 +10,7 @@ from arena.cli import (
     audit,
     backup,
     bracket,
+    check_page,
     demo,
     doctor,
     entry,
@@ -54,6 +55,7 @@ def main() -> None:
 
 for command in (
     verify.verify,
+    check_page.check_page,
     audit.audit,
     export.export,
     init.init,

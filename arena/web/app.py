@@ -26,7 +26,7 @@ from arena.web import (
     wheels,
 )
 from arena.web.assets import compress, read_assets
-from arena.web.context import AppContext, get_context
+from arena.web.context import AppContext, get_context, static_address
 from arena.web.cookies import ConsoleSessions
 from arena.web.limits import KIB, public_limits
 from trainer.verse.text import pluralize
@@ -104,6 +104,7 @@ def _make_app(context: AppContext) -> Flask:
         iso_time=filters.iso_time,
         clock_time=filters.clock_time,
         sentence=filters.sentence,
+        megabytes=filters.megabytes,
         in_groups=filters.in_groups,
         head_code=filters.head_code,
     )
@@ -125,11 +126,6 @@ def _make_app(context: AppContext) -> Flask:
     app.after_request(_after)
     errors.register(app)
     return app
-
-
-def static_address(name: str) -> str:
-    """Return the address of a static file, with its digest."""
-    return f"/static/{name}?v={get_context().static[name].digest}"
 
 
 def _static(name: str) -> Response:

@@ -106,3 +106,8 @@ def get_context() -> AppContext:
     context = current_app.extensions["arena"]
     assert isinstance(context, AppContext)
     return context
+
+
+def static_address(name: str) -> str:
+    """Return the address of a static file, with its digest."""
+    return f"/static/{name}?v={get_context().static[name].digest}"

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from flask import render_template
 
 from arena.services.schemas import MatchView, RankedEntry, Ranking, Side
-from arena.web.assets import STATIC
 from arena.web.filters import first_words, single_line, verse_lines
+from arena.web.modules import STATIC
 
 FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # characters that XML cannot hold
 LEADING = 1.4  # of the size: the height of a line
