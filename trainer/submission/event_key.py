@@ -41,6 +41,6 @@ def event_settings(event: str, ticket: str | None, ticket_file: Path | None) -> 
         found = fetch_event(client)
     if found.nonce is None:
         raise OptionError("this event has not started: it publishes its nonce when submissions open")
-    secret = typed_ticket(ticket) if ticket is not None else secret_for(address.url, ticket_file)
+    secret = typed_ticket(ticket) if ticket is not None else secret_for(found.receipt_key, ticket_file)
     check_admission(found.admission, secret)
     return {"nonce": found.nonce, "owner": owner_id(secret)}
