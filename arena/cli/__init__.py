@@ -10,6 +10,8 @@ from arena.cli import (
     audit,
     backup,
     bracket,
+    check_page,
+    console_password,
     demo,
     doctor,
     entry,
@@ -54,6 +56,7 @@ def main() -> None:
 
 for command in (
     verify.verify,
+    check_page.check_page,
     audit.audit,
     export.export,
     init.init,
@@ -61,6 +64,7 @@ for command in (
     plan.plan,
     serve.serve,
     serve.worker,
+    console_password.console_password,
     event.event,
     tickets.tickets,
     entry.entry,

@@ -569,7 +569,6 @@ class EntryView:
     facts: dict[str, Any]  # recipe, config, certificate, provenance, n_params
     matches: list[MatchView]  # its own, in the order of play
     champion: bool
-    published: bool  # everybody may have its bundle
 
 
 @dataclass(frozen=True)

@@ -140,6 +140,17 @@ def head_code(number: int, digest: str) -> str:
     return f"VERSE-LOG {number} {digest.upper()}"
 
 
+def megabytes(size: int) -> str:
+    """Return a number of bytes in KB or MB, as the scripts write it.
+
+    >>> megabytes(1_688_000), megabytes(21_500_000), megabytes(61_200)
+    ('1.7 MB', '22 MB', '62 KB')
+    """
+    if size < 100_000:
+        return f"{math.ceil(size / 1_000)} KB"
+    return f"{size / 1e6:.{1 if size < 1e7 else 0}f} MB"
+
+
 def sentence(text: str) -> str:
     """Return an error's message as a sentence, with a capital letter and a full stop.
 

@@ -85,6 +85,7 @@ def test_the_event_answers_limits_corpus_and_key(evening: Evening) -> None:
         "name": "Evening <of> verses",
         "state": "open",
         "admission": "open",
+        "proof": None,
         "closes_at": evening.now + 600,
         "grace_ends_at": None,
         "limits": {

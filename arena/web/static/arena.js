@@ -241,7 +241,12 @@
     const form = event.target;
     if (event.defaultPrevented) return;
     if (form.dataset.sent) event.preventDefault();
-    else if (event.submitter && event.submitter.name === "side") {
+    else if (event.submitter && event.submitter.name === "sign") { // a reaction: nothing follows from it
+      event.preventDefault();
+      const data = new URLSearchParams(new FormData(form));
+      data.set("sign", event.submitter.value);
+      fetch(form.action, { method: "POST", body: data, signal: within(5000) }).catch(() => {});
+    } else if (event.submitter && event.submitter.name === "side") {
       event.preventDefault();
       vote(form, event.submitter.value);
     }
