@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from typing import Any
 
 import click
@@ -22,6 +24,7 @@ from arena.cli import (
     match,
     plan,
     results,
+    selftest,
     serve,
     tickets,
     verify,
@@ -30,7 +33,14 @@ from trainer.verse.text import sanitize_lines
 
 
 class Commands(click.Group):
-    """Commands whose errors name files and words without what could steer a terminal."""
+    """Commands whose output any terminal can show, and whose errors hold nothing that could steer it."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command line; a character that the terminal does not know is escaped, and ends nothing."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        return super().main(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -56,6 +66,7 @@ def main() -> None:
 
 for command in (
     verify.verify,
+    selftest.selftest,
     check_page.check_page,
     audit.audit,
     export.export,
