@@ -5,6 +5,7 @@ Every action is a POST that calls one service and leads back to the page. After 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import urlencode
 
@@ -346,13 +347,14 @@ def poll_round() -> int:
     return int(number("poll_round", 0, 1))
 
 
-def number(name: str, least: int, most: int) -> float:
+def number(name: str, least: int, most: int, fields: Mapping[str, str] | None = None) -> float:
     """Return a number of the form; an empty field is 0.
 
     Args:
         name: the field's name.
         least: the smallest number allowed.
         most: the largest number allowed.
+        fields: of the form; None: those that were posted.
 
     Returns:
         The number.
@@ -360,7 +362,7 @@ def number(name: str, least: int, most: int) -> float:
     Raises:
         BadSetting: It is not a number, or out of bounds.
     """
-    text = request.form.get(name, "").strip().replace(",", ".") or "0"
+    text = (request.form if fields is None else fields).get(name, "").strip().replace(",", ".") or "0"
     try:
         value = float(text) if len(text) <= 24 else -1.0
     except ValueError:
