@@ -102,6 +102,8 @@ class Gateway:
         """Answer one connection, as ASGI defines it."""
         if scope["type"] == "http":
             if scope["path"] == STATE.path and scope["method"] == STATE.method:
+                if self._streams is not None:
+                    self._streams.note_poll()
                 await self._state(scope, send)
             elif self._health is not None and scope["path"] in (LIVE, READY):
                 await self._answer_health(scope["path"], send)

@@ -76,10 +76,12 @@ def serve(
     from arena.services.events import current_event, start_address
     from arena.services.timing import start_clock
     from arena.services.uploads import clear_leftovers
+    from arena.web.theme import theme_assets
 
     logs.configure()
     if console_remote and not settings.public_url.startswith("https:"):
         raise SettingsError("--console-remote needs an address with TLS: name it with --public-url https://...")
+    theme_assets(settings)  # an error before anything is begun
     with (
         EventLock(settings.lock, settings.base_url),
         hold_port(settings.host, settings.port),
@@ -149,6 +151,7 @@ def load_gateway(settings: Settings, console_remote: bool = False, stopping: Con
             remote=console_remote,
             metrics=metrics.render,
             warning=health.worker_problem,
+            phones=lambda: streams.phones,
         ),
         keeper,
         settings.incoming,
@@ -237,6 +240,7 @@ def web_server(host: str, port: int, connections: int, on_stop: Callable[[], Non
 def _announce(settings: Settings, connections: int, say: Callable[[str], None], stop: Any) -> None:
     """Print the addresses as soon as the server answers."""
     from arena.verification import runner
+    from arena.web.theme import logo_warning
 
     late = time.monotonic() + READY_SECONDS
     while not is_answering(settings):
@@ -261,6 +265,7 @@ def _announce(settings: Settings, connections: int, say: Callable[[str], None], 
         ),
         f"  carries {connections // CONNECTIONS_PER_PHONE:,} phones at once ({connections:,} connections)",
         *(f"  warning: a check keeps its access to {right}: this system cannot take it away" for right in kept),
+        *filter(None, [logo_warning(settings)]),
         "Ctrl-C ends it; everything that was confirmed is saved.",
     ):
         say(line)

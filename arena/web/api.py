@@ -144,6 +144,7 @@ def event() -> Response:
             receipt_key=public_key_of(ctx.settings.receipt_key),
             proof=prove(ctx.settings.receipt_key, challenge) if (challenge := _challenge()) else None,
             key_fingerprint=key_fingerprint(ctx.settings.receipt_key),
+            nonce=event.nonce,
             log=LogHead(*queries.log_head(ctx.db)),
         )
     )

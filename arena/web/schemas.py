@@ -119,6 +119,7 @@ class EventResponse:
     receipt_key: str  # Ed25519 public key that verifies receipts, 64 hexadecimal digits
     proof: str | None  # Ed25519 over the canonical JSON of "proof": "verse-event-1" and "challenge", hexadecimal
     key_fingerprint: str  # of that key, as the stage shows it: the first 32 digits of its SHA-256, in groups of four
+    nonce: str | None  # keys the trainings of the evening, 64 hexadecimal digits; null until submissions open
     log: LogHead  # who kept it can tell later whether the log was changed
 
 

@@ -37,6 +37,7 @@ class Event:
     corpus_name: str  # the text that models of this event are trained on by default
     corpus_sha256: str
     receipt_key: str  # Ed25519 public key, hexadecimal
+    nonce: str | None  # keys the trainings for it, 64 hexadecimal digits; None: it has not started
     admission: str = "open"  # who may enter and vote: tickets, pin or open
 
 
@@ -68,5 +69,6 @@ def fetch_event(client: EventClient) -> Event:
         corpus_name=text_of(corpus, "name"),
         corpus_sha256=text_of(corpus, "sha256"),
         receipt_key=key,
+        nonce=None if response.data.get("nonce") is None else text_of(response.data, "nonce"),
         admission=text_of(response.data, "admission"),
     )
