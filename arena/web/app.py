@@ -100,8 +100,8 @@ def create_console(
         sessions,
         remote,
         phones,
-            metrics=metrics,
-            warning=warning,
+        metrics=metrics,
+        warning=warning,
     )
     app = _make_app(context)
     [blueprint] = {console_editing.console, console_voting.console}  # one, with the routes of both files
