@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from arena.audit.check import Known, audit_file
 from arena.bootstrap import Database, EventContext, make_event, open_event
 from arena.demo.browser import can_open_pages, open_pages
 from arena.demo.children import STOP_SECONDS, Children, DemoError
@@ -36,7 +37,8 @@ from arena.processes import end_with_parent, python_command
 from arena.rules.lifecycle import UNDECIDED
 from arena.server.network import PortTaken, with_address
 from arena.server.server import is_answering, serve
-from arena.services import bracket, events, queries
+from arena.services import bracket, events, publishing, queries
+from arena.services.export import export_event
 from arena.services.log import verify_log
 from arena.services.schemas import READING_SECONDS, EventRules
 from arena.settings import SETTINGS_FILE, Settings, load_settings
@@ -45,6 +47,7 @@ from trainer.verse.text import sanitize
 
 SERVER = "arena.demo.demo:serve_as_child"
 SERVER_LOG = "server.log"  # in the event folder
+EXPORT_FILE = "event.zip"  # in the event folder
 SUBMISSIONS = Path("submissions")
 READY_SECONDS = 180.0  # until the server answers, on a slow machine with every core busy
 PORTS_TRIED = 5  # another event may take a port between the look at it and its use
@@ -134,6 +137,7 @@ def _run_event(
         say("The bracket is drawn.")
         if options.headless:
             _vote_to_the_end(event, settings.local_url, random.Random(1), say)
+            _publish_and_audit(event, folder, say)
             return
         first = queries.get_next_match(event.db, now=event.clock())
         if first is not None:
@@ -143,6 +147,10 @@ def _run_event(
         say(f"  phones   {phones}  read two verses and vote for one")
         say(f"  stage    {stage}  what the audience sees")
         say(f"  console  {settings.console_url}  close the vote, open the next; password {settings.console_password}")
+        say("At the end, publish on the console, and let anybody check all of it:")
+        file = folder / EXPORT_FILE
+        say(f"  {shlex.join(['arena', 'export', str(file), '--dir', str(folder)])}")
+        say(f"  {shlex.join(['arena', 'audit', str(file)])}")
         say("Ctrl-C ends it.")
         if options.open_pages and can_open_pages(sys.stdout):
             open_pages([stage, phones])
@@ -252,8 +260,28 @@ def _vote_to_the_end(event: EventContext, url: str, rng: random.Random, say: Cal
     name, text = champion.name or "", champion.text or ""
     if name not in voters[0].get("/results"):
         raise DemoError("the results page does not name the champion")
-    records = verify_log(db)
     say(f"\nThe champion, by {sanitize(name)}:\n")
     for line in text.split("\n"):
         say(f"    {sanitize(line)}")
-    say(f"\nThe log's {records} records are whole. The event is {sanitize(results.event.name)!r}.")
+
+
+def _publish_and_audit(event: EventContext, folder: Path, say: Callable[[str], None]) -> None:
+    """Publish the event, export it into a file, and compute all of it again from the file.
+
+    Args:
+        event: the event, with a champion.
+        folder: of the event.
+        say: prints a line.
+
+    Raises:
+        DemoError: The file does not agree with itself.
+    """
+    name = publishing.publish(event.db, now=event.clock()).name
+    say(f"\nThe log's {verify_log(event.db)} records are whole. The event is {sanitize(name)!r}.")
+    path = folder / EXPORT_FILE
+    report = export_event(event.db, event.bundles, path, key=event.settings.receipt_key)
+    page = audit_file(path, Known(head=report.hash), available_cores())
+    if not page.agrees:
+        raise DemoError("\n".join(page.lines()))
+    say(f"The event is exported to {path}, {report.size:,} bytes, and everything in it was computed again and agrees:")
+    say(f"  {shlex.join(['arena', 'audit', str(path)])}")

@@ -91,6 +91,8 @@ class Gateway:
         """Answer one connection, as ASGI defines it."""
         if scope["type"] == "http":
             if scope["path"] == STATE.path and scope["method"] == STATE.method:
+                if self._streams is not None:
+                    self._streams.note_poll()
                 await self._state(scope, send)
             elif self._streams is not None and scope["path"] == EVENTS.path and scope["method"] == EVENTS.method:
                 await self._listen(self._streams, scope, receive, send)

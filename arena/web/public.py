@@ -18,6 +18,7 @@ from arena.web import security
 from arena.web.assets import Asset
 from arena.web.context import get_context, static_address
 from arena.web.refusal import Refusal
+from trainer.verse.ticket import is_ticket
 
 pages = Blueprint("public", __name__)
 
@@ -322,8 +323,8 @@ def bundle(entry_id: str) -> Response:
 
 
 def link_of(secret: str) -> str:
-    """Return the address that links a phone to the entries of a secret."""
-    return f"{get_context().base_url}/mine/{secret}"
+    """Return the address that links a phone to the entries of a secret; that of the card, where it is a ticket."""
+    return f"{get_context().base_url}/{'join#' if is_ticket(secret) else 'mine/'}{secret}"
 
 
 def _see_other(endpoint: str) -> Response:

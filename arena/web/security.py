@@ -221,5 +221,5 @@ def right_password(password: str) -> bool:
     Nobody is made to wait after wrong passwords: the right one has 80 random bits, and a limit would lock out the
     organizer, who has the same address as every other user of the machine.
     """
-    digests = [hashlib.sha256(text.encode()).digest() for text in (password, get_context().settings.console_password)]
+    digests = [hashlib.sha256(text.encode()).digest() for text in (password, console_sessions().password)]
     return hmac.compare_digest(*digests)

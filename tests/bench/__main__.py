@@ -10,6 +10,7 @@ python -m tests.bench javascript         the verse engine in JavaScript (Node) b
 python -m tests.bench serving            polls, votes, phones and stalled uploads, over loopback
 python -m tests.bench streams            how soon a change is on every page; PHONES=10000 for more of them
 python -m tests.bench checks             what checks of dear bundles cost, and the memory of seven at once
+python -m tests.bench audit               the audit of a published event of 64 verses
 python -m tests.bench help               how long `--help` takes
 PEER=/path/to/python python -m tests.bench verse
                                          besides, transformers in that Python, alternating with ours
@@ -21,7 +22,7 @@ import os
 import platform
 import sys
 
-from tests.bench import checks, javascript, serving, startup, streams, training, verse
+from tests.bench import audit, checks, javascript, serving, startup, streams, training, verse
 
 BENCHES = {
     "training": training.main,
@@ -30,6 +31,7 @@ BENCHES = {
     "serving": serving.main,
     "streams": streams.main,
     "checks": checks.main,
+    "audit": audit.main,
     "help": startup.main,
 }
 
