@@ -164,6 +164,7 @@ def make_event(
     database_url: str | None = None,
     port: int = Settings.port,
     public_url: str = Settings.public_url,
+    rehearsal: bool = False,
     now: float,
 ) -> Settings:
     """Make a new event: its folder, its database and the event's row.
@@ -175,6 +176,7 @@ def make_event(
         database_url: an empty database; None: a file in the folder.
         port: the port that the server listens on.
         public_url: what links begin with; "": the address listened on.
+        rehearsal: whether `arena rehearse` may use it up.
         now: seconds since the epoch.
 
     Returns:
@@ -203,6 +205,7 @@ def make_event(
         database_url=database_url,
         port=port,
         public_url=public_url,
+        rehearsal=rehearsal,
     )
     event = open_event(settings)
     events.create_event(event.db, name=name, rules=rules, now=now)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from arena.cli import backup, bracket, demo, entry, event, init, match, plan, serve, verify
+from arena.cli import backup, bracket, demo, entry, event, init, match, plan, rehearse, serve, verify
 from trainer.verse.text import sanitize_lines
 
 
@@ -47,6 +47,7 @@ for command in (
     match.match,
     backup.backup,
     backup.restore,
+    rehearse.rehearse,
     demo.demo,
 ):
     main.add_command(command)
