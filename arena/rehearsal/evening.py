@@ -29,6 +29,7 @@ UPLOADS = 20  # authors who send their bundle at once
 SPREAD = 1.5  # seconds over which phones fetch a page that has changed
 PATIENCE = 30.0  # seconds after the end of a vote for those that are not confirmed yet
 VERDICTS_WITHIN = 900.0  # seconds
+CLOSING = 0.1  # seconds in which connections that were cut are closed
 LAG_EVERY = 0.05  # seconds between two looks at this program's own delay
 WORD = "rehearsal"  # of the draw
 T = TypeVar("T")
@@ -216,6 +217,7 @@ class Evening:
             task.cancel()
         with suppress(asyncio.CancelledError):
             await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(CLOSING)
         for fault in faults:
             if fault is not None:
                 raise fault

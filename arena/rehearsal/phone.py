@@ -80,6 +80,12 @@ class Phone:
 
     async def run(self) -> None:
         """Take part until the room is closed."""
+        try:
+            await self._take_part()
+        finally:
+            self.browser.connection.cut()
+
+    async def _take_part(self) -> None:
         loop = asyncio.get_running_loop()
         await asyncio.sleep(self._arrives)
         self._room.here += 1
@@ -107,7 +113,6 @@ class Phone:
                 self._room.voting -= 1
                 poll_at = max(poll_at, loop.time())
             await asyncio.sleep(max(0.0, poll_at - loop.time()))
-        self.browser.connection.cut()
 
     def _may_vote(self) -> bool:
         page = self._page
@@ -161,8 +166,11 @@ class Phone:
             await self._send_and_leave(page, ballot, voter, label)
         if self._habit == "taps twice":
             other = Connection(self.browser.connection.address)
-            await asyncio.gather(self._send(page, ballot, voter, label), self._send(page, ballot, voter, label, other))
-            other.cut()
+            taps = [self._send(page, ballot, voter, label, connection) for connection in (None, other)]
+            try:
+                await asyncio.gather(*taps)
+            finally:
+                other.cut()
         else:
             await self._send(page, ballot, voter, label)
         if self._habit == "changes its mind" and self._page is not None and self._page.ballot == ballot:

@@ -32,7 +32,7 @@ from trainer.verse import strictjson
 
 FOLDER = Path("submissions")  # on the disk of the real event: a vote is as slow as the disk
 READING_SECONDS = 3.0  # before each vote
-PHONES_PER_CONNECTION = 1.1  # a double tap, or a form, needs a second connection
+SPARE = 11  # connections for 10 phones: a double tap has a second one
 SAMPLE_SECONDS = 2.0  # between two looks at the memory
 WORKER = "arena.worker"  # in the command line of the verification process
 WEB = "spawn_main"  # in that of the web process
@@ -143,7 +143,7 @@ def check_descriptors(phones: int) -> None:
     Raises:
         RehearsalRefused: It is not.
     """
-    allowed = int(raise_descriptor_limit() / PHONES_PER_CONNECTION)
+    allowed = raise_descriptor_limit() * 10 // SPARE
     if phones > allowed:
         raise RehearsalRefused(
             f"this system lets one process open so few files that a rehearsal has at most {allowed:,} phones: raise "
@@ -184,6 +184,7 @@ async def _is_answering(settings: Settings, address: Address) -> bool:
         return False
     finally:
         connection.cut()
+        await asyncio.sleep(0)  # in which it is closed
     return isinstance(said, dict) and said.get("receipt_key") == public_key_of(settings.receipt_key)
 
 

@@ -111,6 +111,8 @@ class RandomEvening:
             for task in (*tasks, *entering, *self._killing):
                 task.cancel()
             await asyncio.gather(*tasks, *entering, *self._killing, return_exceptions=True)
+            mischief.close()
+            await asyncio.sleep(0.1)  # in which connections that were cut are closed
         self._check(final=True)
         self._check_authors([author for author, done in zip(authors, entered, strict=True) if done])
 

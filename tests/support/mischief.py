@@ -10,7 +10,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
 from arena.rehearsal.author import Author
@@ -76,6 +76,23 @@ class Mischief:
     ledger: Ledger
     measurements: Measurements
     rng: random.Random
+    _lines: list[Connection] = field(default_factory=list)
+
+    def line(self) -> Connection:
+        """A connection that `close` cuts."""
+        self._lines.append(Connection(self.address))
+        return self._lines[-1]
+
+    def browser(self) -> Browser:
+        """A browser whose connection `close` cuts."""
+        browser = Browser(self.address, self.measurements)
+        self._lines.append(browser.connection)
+        return browser
+
+    def close(self) -> None:
+        """Cut every connection."""
+        for line in self._lines:
+            line.cut()
 
     async def go_on(self, what: Callable[[], Awaitable[object]], pause: float) -> None:
         """Do something again and again until the room is closed."""
@@ -95,7 +112,7 @@ class Mischief:
         """Begin a claim, and send it slower than anybody does who means it."""
 
         async def trickle() -> None:
-            connection, header = Connection(self.address), header_of(verse(self.rng.randrange(100)))
+            connection, header = self.line(), header_of(verse(self.rng.randrange(100)))
             headers = {"Authorization": f"Bearer {new_secret()}"}
             await connection.begin(ENTER.method, f"{ENTER.path}?name=Slow", headers, header[:9], len(header))
             for _ in range(self.rng.randrange(1, 12)):
@@ -108,11 +125,11 @@ class Mischief:
 
     async def hold_votes(self) -> None:
         """Send the head of a vote, and nothing more; or read no answer."""
-        browser = Browser(self.address, self.measurements)
+        browser = self.browser()
 
         async def hold() -> None:
             await browser.page()
-            connections = [Connection(self.address) for _ in range(10)]
+            connections = [self.line() for _ in range(10)]
             for connection in connections:
                 headers = {"Cookie": f"{VOTER_COOKIE}={browser.cookie}"}
                 await connection.begin("POST", "/vote", headers, b"match=", 100)
@@ -126,8 +143,8 @@ class Mischief:
 
     async def flip_votes(self) -> None:
         """Change one vote again and again, on three connections at once."""
-        browser = Browser(self.address, self.measurements)
-        lines = [Connection(self.address) for _ in range(3)]
+        browser = self.browser()
+        lines = [self.line() for _ in range(3)]
 
         async def cast(page: Page, label: str, line: Connection) -> None:
             assert page.ballot is not None and browser.identity is not None
@@ -160,7 +177,7 @@ class Mischief:
 
     async def flood_entries(self) -> None:
         """Enter under ever new secrets, promise many bytes, and never send them."""
-        browser = Browser(self.address, self.measurements)
+        browser = self.browser()
 
         async def claim() -> None:
             large = self.rng.random() < 0.5
@@ -177,7 +194,7 @@ class Mischief:
 
     async def come_and_go(self) -> None:
         """Enter, withdraw, enter again, and rename, with one secret."""
-        browser, secret = Browser(self.address, self.measurements), new_secret()
+        browser, secret = self.browser(), new_secret()
         headers = {"Authorization": f"Bearer {secret}"}
         number = self.rng.randrange(200, 300)
 
@@ -197,7 +214,7 @@ class Mischief:
         async def race() -> None:
             secret, bundle = new_secret(), large_verse(self.rng.randrange(4, 8))
             header, headers = header_of(bundle), {"Authorization": f"Bearer {secret}"}
-            lines = [Browser(self.address, self.measurements) for _ in range(4)]
+            lines = [self.browser() for _ in range(4)]
             answer = await lines[0].request("races", ENTER.method, f"{ENTER.path}?name=Race", headers, header)
             if answer.status in (200, 201):
                 entry, offset = strictjson.parse(answer.content)["entry"], len(header)
@@ -224,7 +241,7 @@ class Mischief:
 
     async def break_rules(self) -> None:
         """Ask for what is not theirs: others' entries and votes, files of the event, the console."""
-        browser = Browser(self.address, self.measurements)
+        browser = self.browser()
 
         async def ask() -> None:
             rng, secret = self.rng, new_secret()
@@ -257,14 +274,14 @@ class Mischief:
             elif choice == 6:
                 cookie = {"Cookie": f"{VOTER_COOKIE}={rng.choice(['x', 'InNlY3JldCI.forged', '.' * 50, chr(255)])}"}
                 fields = b"match=r1m1&poll_round=0&side=left&token=x"
-                line = Browser(self.address, self.measurements)
+                line = self.browser()
                 answer = await line.request("forged votes", "POST", "/vote", cookie, fields)
                 line.connection.cut()
                 self.forbid(answer, "a vote without a cookie was taken")
             elif choice == 7:
                 page = await browser.page()
                 if page is not None and page.ballot is not None:
-                    stranger = Browser(self.address, self.measurements)
+                    stranger = self.browser()
                     await stranger.page()
                     fields = {**page.fields, "side": "left"}  # with the token of another browser
                     answer = await stranger.post("forged votes", "/vote", fields)
@@ -283,7 +300,7 @@ class Mischief:
         """Send bytes that are no request, and look whether the server still answers."""
 
         async def talk() -> None:
-            connection = Connection(self.address)
+            connection = self.line()
             await connection.begin("GET", STATE.path, {}, self.rng.choice(GARBAGE), 0)
             await asyncio.sleep(self.rng.uniform(0.0, 0.3))
             connection.cut()
