@@ -7,9 +7,11 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from arena.clock import EventClock
 from arena.errors import EventExists
 from arena.services import events
 from arena.services.log import verify_log
+from arena.services.receipts import public_key_of
 from arena.services.schemas import EventRules
 from arena.settings import (
     DATABASE_FILE,
@@ -57,6 +59,7 @@ class EventContext:
     db: Database
     bundles: BundleStore
     spool: Spool
+    clock: EventClock
 
     def close(self) -> None:
         """Close the connections to the database."""
@@ -73,7 +76,7 @@ def open_event(settings: Settings) -> EventContext:
     bundles, spool = BundleStore(settings.bundles), Spool(settings.incoming, settings.min_free_bytes)
     bundles.prepare()
     spool.prepare()
-    return EventContext(settings, open_database(settings.database_url), bundles, spool)
+    return EventContext(settings, open_database(settings.database_url), bundles, spool, EventClock(settings.clock))
 
 
 def open_database(url: str) -> Database:
@@ -208,6 +211,7 @@ def make_event(
         rehearsal=rehearsal,
     )
     event = open_event(settings)
-    events.create_event(event.db, name=name, rules=rules, now=now)
+    receipt_key = public_key_of(settings.receipt_key)
+    events.create_event(event.db, name=name, rules=rules, receipt_key=receipt_key, now=now)
     event.close()
     return settings

@@ -28,6 +28,15 @@ class ArenaError(Exception):
 # The event
 
 
+class ClocksAgree(ArenaError):
+    """A decision about clocks that do not differ."""
+
+    code = "clocks-agree"
+
+    def __init__(self) -> None:
+        super().__init__("this computer's clock and the event's agree: there is nothing to decide")
+
+
 class NoEvent(ArenaError):
     """The database holds no event."""
 
@@ -89,6 +98,106 @@ class BadSecret(ArenaError):
 
     def __init__(self) -> None:
         super().__init__("the secret must have 22 to 64 letters, digits, - or _: use the one the trainer made for you")
+
+
+class TicketNeeded(ArenaError):
+    """A vote or a claim without a ticket, in an event that takes tickets."""
+
+    code = "ticket-needed"
+
+    def __init__(self) -> None:
+        super().__init__("this event takes tickets: scan the code on your card, or type it on the page /join")
+
+
+class TicketFaulty(ArenaError):
+    """A text that is no ticket's code."""
+
+    code = "ticket-faulty"
+
+
+class TicketUnknown(ArenaError):
+    """A ticket that this event has not issued."""
+
+    code = "ticket-unknown"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this event has not issued this ticket: compare the code with the card, or ask the organizer for a card"
+        )
+
+
+class TicketVoid(ArenaError):
+    """A ticket that was declared void."""
+
+    code = "ticket-void"
+
+    def __init__(self) -> None:
+        super().__init__("this ticket is void, since another card replaces it: use that one, or ask the organizer")
+
+
+class TicketSpare(ArenaError):
+    """A spare ticket that was not handed out."""
+
+    code = "ticket-spare"
+
+    def __init__(self, number: int) -> None:
+        super().__init__(
+            f"card {number} is a spare one that was not handed out: ask the organizer to activate it", number=number
+        )
+
+
+class TicketTooNew(ArenaError):
+    """A vote with a card that replaces another one, in a match in which that one may have voted."""
+
+    code = "ticket-too-new"
+
+    def __init__(self) -> None:
+        super().__init__("this card replaced another one during this match: it votes from the next match on")
+
+
+class NoSuchTicket(ArenaError):
+    """A card that does not exist, or that is not in the state for what is asked."""
+
+    code = "no-ticket"
+
+    def __init__(self, number: int, what: str = "does not exist") -> None:
+        super().__init__(f"card {number} {what}: `arena tickets list` shows the cards", number=number)
+
+
+class NoSpareTicket(ArenaError):
+    """A replacement when no spare card is left."""
+
+    code = "no-spare-ticket"
+
+    def __init__(self) -> None:
+        super().__init__("no spare card is left: before the first match, `arena tickets 0 --spare 10` makes more")
+
+
+class PinNeeded(ArenaError):
+    """A vote without the room's PIN."""
+
+    code = "pin-needed"
+
+    def __init__(self) -> None:
+        super().__init__("to vote, type the PIN that the stage shows on the page /join")
+
+
+class PinWrong(ArenaError):
+    """Another PIN than the room's."""
+
+    code = "pin-wrong"
+
+    def __init__(self) -> None:
+        super().__init__("this is not the PIN on the stage now: it changes every minute, so look again and type it")
+
+
+class MatchesBegun(ArenaError):
+    """A change of who may vote after the first match was opened."""
+
+    code = "matches-begun"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} is not possible any more: a match was opened, and everybody has the same rules")
 
 
 class BadName(ArenaError):
@@ -412,6 +521,24 @@ class AnotherMatchOpen(ArenaError):
         super().__init__(f"{match_id} is still open: close it first", match=match_id)
 
 
+class NoMatchReady(ArenaError):
+    """Opening a round while no match has two verses and no result."""
+
+    code = "no-match-ready"
+
+    def __init__(self) -> None:
+        super().__init__("no match is ready to be opened: look at the bracket")
+
+
+class NothingOpen(ArenaError):
+    """Something with the clock of the open matches, while none is open, or none stands still."""
+
+    code = "nothing-open"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"there is nothing to {what}: look at the state of the event", what=what)
+
+
 class MatchDecided(ArenaError):
     """A match that is closed, when it is to be opened."""
 
@@ -459,14 +586,13 @@ class VoteNotBegun(ArenaError):
 
 
 class PollRoundOver(ArenaError):
-    """A vote in a round of the poll that is no longer, or not yet, the open one."""
+    """A vote in a poll, or a round of it, that is no longer, or not yet, the open one."""
 
     code = "poll-round-over"
 
     def __init__(self, match_id: str, poll_round: int) -> None:
-        super().__init__(
-            "this match has a second vote: read the two verses and vote again", match=match_id, now=poll_round
-        )
+        what = "has a second vote" if poll_round else "was opened again"
+        super().__init__(f"this match {what}: read the two verses and vote again", match=match_id, now=poll_round)
 
 
 class OwnMatch(ArenaError):
@@ -476,6 +602,70 @@ class OwnMatch(ArenaError):
 
     def __init__(self) -> None:
         super().__init__("one of the two verses is yours: the others decide this match")
+
+
+class PracticeOver(ArenaError):
+    """A vote for practice when there is no practice."""
+
+    code = "practice-over"
+
+    def __init__(self) -> None:
+        super().__init__("the practice vote is over: it counted for nothing")
+
+
+class HeatsNotOpen(ArenaError):
+    """A judgement of a pair, or the end of the heats, while no heats are open."""
+
+    code = "heats-not-open"
+
+    def __init__(self) -> None:
+        super().__init__("no pairs of verses are judged now: the heats are not open")
+
+
+class HeatsOpen(ArenaError):
+    """A draw while the heats are open."""
+
+    code = "heats-open"
+
+    def __init__(self) -> None:
+        super().__init__("the heats are still open: close them first, and then draw the bracket")
+
+
+class NotRanked(ArenaError):
+    """A draw by heats of verses that the heats have not ranked."""
+
+    code = "not-ranked"
+
+    def __init__(self, count: int) -> None:
+        verses = pluralize(count, "verse has", "verses have")
+        super().__init__(
+            f"{verses} no place in the heats: open the heats and close them again, or draw the bracket by lot",
+            count=count,
+        )
+
+
+class PairGone(ArenaError):
+    """A judgement of a pair that was not dealt to this voter, or of a verse that has left the event."""
+
+    code = "pair-gone"
+
+    def __init__(self) -> None:
+        super().__init__("these two verses are not yours to judge now: go on with the next two")
+
+
+class JudgedTooSoon(ArenaError):
+    """A judgement faster than anybody reads."""
+
+    code = "judged-too-soon"
+
+    def __init__(self) -> None:
+        super().__init__("nobody reads two verses so fast: read both, then choose")
+
+
+class BadSeeding(ArenaError):
+    """Seeds by hand that do not name each verified verse once, or a number of places that no seeding has."""
+
+    code = "bad-seeding"
 
 
 class TooManyChanges(ArenaError):
@@ -501,15 +691,49 @@ class BadSide(ArenaError):
 # The log and the database
 
 
-class ResultsDiffer(ArenaError):
-    """The votes do not give the result that the database holds."""
+class TablesDiffer(ArenaError):
+    """The database holds something that does not follow from its log."""
 
-    code = "results-differ"
+    code = "tables-differ"
 
-    def __init__(self, match_id: str) -> None:
+    def __init__(self, difference: str) -> None:
         super().__init__(
-            f"the votes do not give the result of {match_id}: somebody changed the database; compare it with a backup",
-            match=match_id,
+            f"somebody changed the database: {difference}. `arena audit` lists everything; compare it with a backup",
+            difference=difference,
+        )
+
+
+class NotPublished(ArenaError):
+    """What is public once the event is published, and not before."""
+
+    code = "not-published"
+
+    def __init__(self, state: str) -> None:
+        super().__init__(
+            f"the event is {state}, and this is public once the organizer has published it (`arena event publish`)",
+            state=state,
+        )
+
+
+class BadVoterId(ArenaError):
+    """A text that is no voter id."""
+
+    code = "bad-voter-id"
+
+    def __init__(self) -> None:
+        super().__init__("a voter id has 64 digits, 0 to 9 and a to f: copy it from the page of your votes")
+
+
+class BundlesMissing(ArenaError):
+    """Bundles that an export needs are not there."""
+
+    code = "bundles-missing"
+
+    def __init__(self, number: int, digest: str) -> None:
+        super().__init__(
+            f"{pluralize(number, 'bundle')} of the bracket cannot be read, such as {digest[:16]}: put the files back "
+            "from a backup, or export digests only with --no-bundles",
+            bundles=number,
         )
 
 

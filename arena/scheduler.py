@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections.abc import Callable
 
 from arena.bootstrap import Database, Spool
+from arena.clock import TOLERANCE, EventClock
 from arena.errors import ArenaError
-from arena.services import bracket, uploads
+from arena.services import bracket, timing, uploads
+from trainer.verse.text import pluralize
 
 INTERVAL = 1.0  # seconds between two looks at the clock
 log = logging.getLogger(__name__)
@@ -18,16 +18,17 @@ log = logging.getLogger(__name__)
 class Scheduler:
     """Closes what is due, about once a second. Several may run at the same time."""
 
-    def __init__(self, db: Database, spool: Spool, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, db: Database, spool: Spool, *, clock: EventClock) -> None:
         """Create a scheduler; `run` starts it.
 
         Args:
             db: the event's database.
             spool: the event's uploads on their way.
-            clock: seconds since the epoch.
+            clock: the event's.
         """
         self._db, self._spool, self._clock = db, spool, clock
         self._stopping = threading.Event()
+        self._ahead = 0.0  # of the computer's clock, as it was said last
 
     def run(self) -> None:
         """Close what is due until `stop` is called."""
@@ -44,5 +45,19 @@ class Scheduler:
 
     def step(self) -> None:
         """Close what is due now, and remove the parts of entries that receive no more."""
+        self._compare_clocks()
         bracket.close_due(self._db, now=self._clock())
         uploads.drop_parts(self._db, self._spool)
+
+    def _compare_clocks(self) -> None:
+        """Say once that the computer's clock was changed, or that the computer slept."""
+        ahead = timing.watch_clock(self._db, self._clock)
+        if ahead and abs(ahead - self._ahead) > TOLERANCE:
+            way = "ahead of" if ahead > 0 else "behind"
+            log.warning(
+                "this computer's clock is %s %s the event's: it was changed, or the computer slept. What is open "
+                "closes by the event's clock. Decide on the console, or with `arena event clock`.",
+                pluralize(round(abs(ahead)), "second"),
+                way,
+            )
+        self._ahead = ahead

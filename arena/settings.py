@@ -5,6 +5,7 @@ secrets.json      made by `arena init`, readable by its owner only (on Windows: 
 arena.sqlite3     the database, unless settings.json names another
 bundles/          complete bundles, each named by its SHA-256
 incoming/         bundles and request bodies that are still arriving; the next start removes what a crash left
+clock.json        where the event's clock began to count: see `arena.clock`
 lock              held by the process that serves the event
 session-salt      random; logging out of the console replaces it
 """
@@ -64,6 +65,7 @@ class Settings:
     corpus: str = "folio"  # what models are trained on by default; a name that `trainer --corpus` knows
     corpus_sha256: str = "e283980c42f060a9ee4509ef63e65f3f423ebdd85f8b44b8a5d20f9a6f37e8b1"  # of the corpus file
     min_free_bytes: int = 2_000_000_000  # of disk, that no upload may use
+    wheels: Path | None = None  # a folder of packages for guests, only while it is served; not in settings.json
     check_memory_bytes: int = 0  # that all checks may use together; 0: half of what is free when the server starts
     rehearsal: bool = False  # `arena rehearse` may use it up: no real event
 
@@ -76,7 +78,7 @@ class Settings:
     @property
     def is_local(self) -> bool:
         """Whether only this machine reaches the pages."""
-        return any(name in self.base_url for name in ("//127.", "//localhost", "//[::1]"))
+        return is_local_url(self.base_url)
 
     @property
     def local_url(self) -> str:
@@ -103,6 +105,11 @@ class Settings:
     def session_salt(self) -> Path:
         """The file with the salt that the sessions of the console depend on."""
         return self.dir / "session-salt"
+
+    @property
+    def clock(self) -> Path:
+        """The file of the event's clock."""
+        return self.dir / "clock.json"
 
     @property
     def lock(self) -> Path:
@@ -247,6 +254,11 @@ def sqlite_url(path: Path) -> str:
     return URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
 
 
+def is_local_url(url: str) -> bool:
+    """Whether only this machine reaches an address."""
+    return any(name in url for name in ("//127.", "//localhost", "//[::1]"))
+
+
 def check_public_url(url: str) -> None:
     """Check that an address is empty, or that links can begin with it.
 
@@ -256,6 +268,7 @@ def check_public_url(url: str) -> None:
     try:
         parts = urlsplit(url)
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and not parts.fragment
+        valid = valid and url.isprintable() and not set(url) & set(" \"'<>\\")
         _ = parts.port  # raises ValueError when it is no number
     except ValueError:
         valid = False

@@ -206,8 +206,9 @@ def run_worker(
         name=name,
         jobs=jobs or max(2, available_cores() - 1),
         memory=settings.check_memory_bytes or half_of_free_memory(),
+        clock=event.clock,
     )
-    scheduler = Scheduler(event.db, event.spool)
+    scheduler = Scheduler(event.db, event.spool, clock=event.clock)
     thread = threading.Thread(target=scheduler.run, name="scheduler")
     ready(worker)
     thread.start()

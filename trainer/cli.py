@@ -205,6 +205,14 @@ def audition(
     help="File with your secret, made if it is missing; one for each person at this computer.  [default: one that is "
     "kept for each event's address]",
 )
+@click.option("--ticket", metavar="CODE", help="The code on your card, where the event takes tickets.")
+@click.option(
+    "--with",
+    "others",
+    multiple=True,
+    metavar="CODE",
+    help="The code on the card of another author, who then does not vote on the verse; may be repeated.",
+)
 @click.option("--replace", is_flag=True, help="Replace your verse although it was entered under another name.")
 @click.option("--no-wait", is_flag=True, help="Do not wait for the verdict.")
 def submit(
@@ -220,6 +228,8 @@ def submit(
     to: str | None,
     name: str | None,
     ticket_file: Path | None,
+    ticket: str | None,
+    others: tuple[str, ...],
     replace: bool,
     no_wait: bool,
 ) -> None:
@@ -235,22 +245,29 @@ def submit(
     """
     from trainer.checkpoint import read_checkpoint
     from trainer.sampling import make_recipe
-    from trainer.submission.credentials import secret_for
+    from trainer.submission.credentials import check_admission, secret_for, typed_ticket
     from trainer.submission.event import DEFAULT_LIMITS, fetch_event
     from trainer.submission.http_client import Address, EventClient
     from trainer.submission.submit import corpus_note, enter_event, make_submission, save_bundle, submission_message
     from trainer.verse.recipe import hundredths
 
-    if (to is None) != (name is None) or (to is None and (ticket_file or replace or no_wait)):
-        raise click.UsageError("--to and --name go together; --ticket-file, --replace and --no-wait need them")
+    if (to is None) != (name is None) or (to is None and (ticket_file or ticket or others or replace or no_wait)):
+        raise click.UsageError(
+            "--to and --name go together; the options about tickets, --replace and --no-wait need them"
+        )
+    if ticket is not None and ticket_file is not None:
+        raise click.UsageError("say either --ticket or --ticket-file")
+    coauthors = [typed_ticket(code) for code in others]
     address = Address.parse(to) if to is not None else None
     checkpoint = read_checkpoint(ckpt)
     prompt = take_prompt(prompt, checkpoint.vocabulary, near)
     client, event, limits = None, None, DEFAULT_LIMITS
     if address is not None:
-        client = EventClient(address, secret_for(address.url, ticket_file), say=click.echo)
+        secret = typed_ticket(ticket) if ticket is not None else secret_for(address.url, ticket_file)
+        client = EventClient(address, secret, say=click.echo)
         click.get_current_context().call_on_close(client.close)
         event = fetch_event(client)
+        check_admission(event.admission, secret)
         limits, lines = event.limits, min(lines, event.limits.lines)
         if note := corpus_note(checkpoint, event):
             click.echo(note)
@@ -259,7 +276,7 @@ def submit(
     path = save_bundle(submission, out)
     click.echo(sanitize_lines(submission_message(submission, prompt, path)))
     if client is not None and event is not None and name is not None:
-        enter_event(path, client, event, name, replace=replace, wait=not no_wait, say=click.echo)
+        enter_event(path, client, event, name, replace=replace, coauthors=coauthors, wait=not no_wait, say=click.echo)
 
 
 @cli.command()

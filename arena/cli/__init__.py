@@ -6,7 +6,25 @@ from typing import Any
 
 import click
 
-from arena.cli import backup, bracket, demo, entry, event, init, match, plan, rehearse, serve, verify
+from arena.cli import (
+    audit,
+    backup,
+    bracket,
+    demo,
+    doctor,
+    entry,
+    event,
+    export,
+    heats,
+    init,
+    match,
+    plan,
+    rehearse,
+    results,
+    serve,
+    tickets,
+    verify,
+)
 from trainer.verse.text import sanitize_lines
 
 
@@ -37,14 +55,20 @@ def main() -> None:
 
 for command in (
     verify.verify,
+    audit.audit,
+    export.export,
     init.init,
+    doctor.doctor,
     plan.plan,
     serve.serve,
     serve.worker,
     event.event,
+    tickets.tickets,
     entry.entry,
+    heats.heats,
     bracket.bracket,
     match.match,
+    results.results,
     backup.backup,
     backup.restore,
     rehearse.rehearse,

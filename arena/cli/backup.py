@@ -34,7 +34,7 @@ def backup(ctx: EventContext, backup_folder: Path) -> None:
     """
     from arena.services.backups import back_up
 
-    click.echo(backup_line(back_up(ctx.db, ctx.settings, backup_folder, now=time.time())))
+    click.echo(backup_line(back_up(ctx.db, ctx.settings, backup_folder, now=ctx.clock())))
 
 
 @click.command()

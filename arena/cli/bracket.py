@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -27,22 +27,42 @@ def bracket() -> None:
 @bracket.command()
 @click.option("--word", help="A word from the room, given after submissions have closed.")
 @click.option("--without-missing", is_flag=True, help="Leave out entries that have no verdict yet.")
+@click.option(
+    "--seeding",
+    metavar="lot|heats|FILE",
+    default="lot",
+    show_default=True,
+    help="How seeds are found; a FILE has a line for each entry, seed 1 first, that begins with its id.",
+)
+@click.option("--places", type=click.IntRange(2, 1_024), help="How many of the heats go on.  [default: all]")
 @with_event
-def draw(ctx: EventContext, word: str | None, without_missing: bool) -> None:
+def draw(ctx: EventContext, word: str | None, without_missing: bool, seeding: str, places: int | None) -> None:
     """Draw the bracket from all verified entries.
 
     Three things decide the order: a salt that the log holds the digest of since submissions opened, the word, and the
-    ids of the entries. Nobody knows all three before the draw, so nobody can choose a place.
+    ids of the entries. Nobody knows all three before the draw, so nobody can choose a place. With --seeding heats, the
+    order is that of the heats, and the lot decides between equal verses.
 
     \b
-    Example:
+    Examples:
       arena bracket draw --word nightingale
+      arena bracket draw --word nightingale --seeding heats --places 8
+      arena bracket draw --word nightingale --seeding seeds.txt
     """
     from arena.services import bracket as service
     from arena.services import queries
 
-    service.draw_bracket(ctx.db, word=word, without_missing=without_missing, now=time.time())
-    echo_lines(bracket_lines(queries.console_view(ctx.db, now=time.time())))
+    chosen: service.Seeding
+    if seeding == "lot":
+        chosen = "lot"
+    elif seeding == "heats":
+        chosen = "heats"
+    else:
+        chosen = queries.read_seeds(ctx.db, Path(seeding).read_text("utf-8", "replace"))
+    service.draw_bracket(
+        ctx.db, word=word, without_missing=without_missing, seeding=chosen, places=places, now=ctx.clock()
+    )
+    echo_lines(bracket_lines(queries.console_view(ctx.db, now=ctx.clock())))
 
 
 @bracket.command()
@@ -60,7 +80,7 @@ def undo(ctx: EventContext, yes: bool) -> None:
 
     seen = queries.latest_record(ctx.db)
     confirm("Take the draw back?", yes=yes)
-    echo_lines(state_lines(service.undo_draw(ctx.db, seen=seen, now=time.time())))
+    echo_lines(state_lines(service.undo_draw(ctx.db, seen=seen, now=ctx.clock())))
 
 
 @bracket.command()
@@ -74,4 +94,4 @@ def show(ctx: EventContext) -> None:
     """
     from arena.services import queries
 
-    echo_lines(bracket_lines(queries.console_view(ctx.db, now=time.time())))
+    echo_lines(bracket_lines(queries.console_view(ctx.db, now=ctx.clock())))

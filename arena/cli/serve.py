@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -38,6 +39,11 @@ from arena.cli.options import folder_option, handle_errors, jobs_option
     type=click.Path(path_type=Path, file_okay=False),
     help="Keep a backup up to date in this folder, such as one on a memory stick, for `arena restore`.",
 )
+@click.option(
+    "--wheels",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Offer the packages in this folder to guests, who install the trainer from here without the internet.",
+)
 @click.option("--console-remote", is_flag=True, help="Open the console to a proxy; needs an https address.")
 @folder_option
 @handle_errors
@@ -50,6 +56,7 @@ def serve(
     console_host: str | None,
     jobs: int | None,
     standby: Path | None,
+    wheels: Path | None,
     console_remote: bool,
 ) -> None:
     """Serve the event until Ctrl-C.
@@ -61,6 +68,7 @@ def serve(
     Examples:
       arena serve
       arena serve --lan
+      arena serve --lan --wheels wheels
       arena serve --public-url https://verses.example.org
     """
     from arena.server.network import with_address
@@ -76,6 +84,11 @@ def serve(
         console_host=console_host,
         console_port=console_port,
     )
+    if wheels is not None:
+        from arena.web.wheels import check_wheels
+
+        check_wheels(wheels)
+        settings = replace(settings, wheels=wheels.absolute())
     if warning := privacy_warning(settings):
         click.echo(sanitize(warning), err=True)
     run(

@@ -11,7 +11,18 @@ import click
 from trainer.verse.text import pluralize, sanitize
 
 if TYPE_CHECKING:
-    from arena.services.schemas import ConsoleEntry, ConsoleView, EventView, MatchResult, MatchView, Side, VotingPlan
+    from arena.services.schemas import (
+        ConsoleEntry,
+        ConsoleView,
+        EventView,
+        HeatsView,
+        MatchResult,
+        MatchView,
+        PlanOption,
+        Side,
+        TicketCounts,
+        VotingPlan,
+    )
     from arena.verification.report import Report, Token
 
 VERDICT_COLORS = {"PASS": "green", "FAIL": "red", "UNDECIDED": "yellow", "MALFORMED": "red", "ERROR": "magenta"}
@@ -81,6 +92,9 @@ def event_lines(view: ConsoleView) -> Iterator[str]:
     yield from _time_lines(view.event)
     counts = [f"{count} {state}" for state, count in view.counts.items() if count]
     yield "entries: " + (", ".join(counts) or "none")
+    yield from admission_lines(view.event)
+    if any(vars(view.tickets).values()):
+        yield from ticket_lines(view.tickets)
     if view.matches:
         played = [match for match in view.matches if match.decided_by != "bye"]
         yield f"matches: {sum(match.state == 'closed' for match in played)} of {len(played)} closed"
@@ -100,29 +114,81 @@ def state_lines(view: EventView) -> Iterator[str]:
     yield from _time_lines(view)
 
 
-def entry_lines(entries: Sequence[ConsoleEntry]) -> Iterator[str]:
-    """Write every entry: a line with its facts and its first line, and one with the reason of an unusual state."""
+def entry_lines(entries: Sequence[ConsoleEntry], *, verses: bool = False) -> Iterator[str]:
+    """Write every entry: a line with its facts and its first line, and one with the reason of an unusual state.
+
+    Args:
+        entries: in the order of the list.
+        verses: whether each whole verse follows.
+    """
     for entry in entries:
         poem = entry.prompt + entry.text
-        first_line = next((line for line in poem.splitlines() if line.strip()), "")
-        duplicate = "  (another owner has entered the same verse)" if entry.duplicates else ""
+        remarks = "  (another owner has entered the same verse)" if entry.duplicates else ""
         author = printable(entry.name)
-        duplicate += "  (another owner's name looks the same)" if entry.alike else ""
+        remarks += "  (another owner's name looks the same)" if entry.alike else ""
+        remarks += "  (the verse contains its author's name)" if entry.names_author else ""
+        remarks += "  (name masked)" if entry.masked else ""
+        remarks += "  (held back)" if entry.held else ""
         owner, claimed = short_id(entry.owner), _clock(entry.claimed_at)
-        verse = f"{author}: {printable(first_line)}{duplicate}"
+        verse = f"{author}: {printable(first_line(poem))}{remarks}"
         yield f"{short_id(entry.entry)}  {entry.state:<12} {claimed}  owner {owner}  {verse}"
         if entry.state not in ("verified", "waiting", "verifying"):
             yield f"{'':<{SHORT_ID}}  {'':<12} {printable(entry.reason)}"
+        if verses:
+            yield from (f"    | {sanitize(line)}" for line in poem.splitlines())
     if not entries:
         yield "no entries yet"
 
 
-def limit_lines(view: EventView) -> Iterator[str]:
-    """Write the limits that the organizer can set during an event."""
+ADMISSIONS = {
+    "tickets": "voting by ticket: one vote a card",
+    "pin": "voting by the room's PIN: one vote a browser",
+    "open": "open voting: one vote a browser",
+}
+
+
+def admission_lines(view: EventView) -> Iterator[str]:
+    """Write who may vote."""
+    yield ADMISSIONS[view.admission]
+
+
+def ticket_lines(counts: TicketCounts) -> Iterator[str]:
+    """Write how many cards there are."""
+    yield f"{pluralize(counts.valid, 'valid card')}, {counts.spare} spare, {counts.void} void"
+
+
+def rule_lines(view: EventView) -> Iterator[str]:
+    """Write the title and the rules that the organizer can set."""
     rules = view.rules
+    yield printable(view.name)
+    yield (
+        f"a verse has at most {pluralize(rules.lines, 'line')} and {pluralize(rules.characters, 'character')}, "
+        f"its prompt at most {rules.prompt_characters}"
+    )
     yield f"at most {pluralize(rules.max_entries, 'owner')} with a verse in the event"
+    yield f"an owner enters at most {pluralize(rules.max_claims, 'verse')}, {rules.max_open} of them without a verdict"
     yield f"the check of a verse takes at most {rules.check_seconds:g} processor seconds"
     yield f"the check of a verse takes at most {rules.check_memory // 2**20:,} MiB of memory"
+    yield f"uploads may finish within {rules.grace_seconds / 60:g} minutes after closing"
+    yield (
+        f"matches: {rules.reading_seconds:g} s of reading, {rules.match_seconds:g} s of voting, "
+        f"{rules.revote_seconds:g} s for a second vote"
+    )
+
+
+def clock_lines(event: float, computer: float, ahead: float) -> Iterator[str]:
+    """Write what the two clocks say.
+
+    Args:
+        event: the event's time, in seconds since the epoch.
+        computer: the computer's.
+        ahead: seconds by which the computer's is ahead; 0 where they agree.
+    """
+    yield f"the event's clock says {_clock(event)}, this computer's {_clock(computer)}"
+    if ahead:
+        way = "ahead" if ahead > 0 else "behind"
+        yield f"this computer's clock is {pluralize(round(abs(ahead)), 'second')} {way}: it was changed, or it slept"
+        yield "what is open closes by the event's clock; to take the computer's time: arena event clock --follow"
 
 
 def _time_lines(view: EventView) -> Iterator[str]:
@@ -136,20 +202,68 @@ def _clock(moment: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(moment))
 
 
-def plan_lines(plan: VotingPlan, match_seconds: float) -> Iterator[str]:
-    """Write how long the voting takes, and what would fit into the time there is."""
-    yield (
-        f"{plan.entries} verses: {pluralize(plan.matches, 'match', 'matches')}"
-        f"{', one of them for the third place' if plan.matches == plan.entries else ''}, "
-        f"{pluralize(round(plan.seconds / 60), 'minute')} with votes of {match_seconds:g} s. A tie adds a second vote."
-    )
-    if plan.fitting_entries is None or plan.fitting_entries >= plan.entries:
+def plan_lines(plan: VotingPlan, minutes: float | None) -> Iterator[str]:
+    """Write how long the voting takes in each way, and the timetable of the one that fits.
+
+    Args:
+        plan: of the voting.
+        minutes: the time there is; None: unknown.
+    """
+    yield f"{plan.entries} verses, {pluralize(plan.voters, 'voter')}; a tie adds a second vote"
+    for option in plan.options:
+        yield f"{_minutes(option.seconds):>10}  {_way(option)}, {pluralize(option.matches, 'match', 'matches')}"
+    if plan.proposal is None:
+        yield f"nothing of this fits into {minutes:g} minutes: let fewer go on, or make the votes shorter"
         return
-    if plan.fitting_match_seconds is not None:
-        yield f"They fit with votes of {int(plan.fitting_match_seconds)} s: `arena init --match-seconds`."
-    else:
-        yield "They do not fit into the time: votes would be too short to read two verses."
-    yield f"With votes of {match_seconds:g} s, {plan.fitting_entries} verses fit."
+    if minutes is None:
+        return
+    yield f"into {minutes:g} minutes fits: {_way(plan.proposal)}"
+    begin = 0.0
+    for part in plan.proposal.parts:
+        matches = f", {pluralize(part.matches, 'match', 'matches')}" if part.matches > 1 else ""
+        yield f"  {int(begin // 60):>3}:{int(begin % 60):02}  {part.title}{matches}"
+        begin += part.seconds
+    yield f"  {int(begin // 60):>3}:{int(begin % 60):02}  end"
+    if plan.proposal.heats:
+        yield f"then: arena heats open; arena bracket draw --seeding heats --places {plan.proposal.places}"
+
+
+def _minutes(seconds: float) -> str:
+    return pluralize(round(seconds / 60), "minute")
+
+
+def _way(option: PlanOption) -> str:
+    who = f"heats, then the best {option.places} play" if option.heats else f"all {option.places} play"
+    return f"{who}, {'a round' if option.at_once else 'one match'} at a time"
+
+
+def heats_lines(view: HeatsView) -> Iterator[str]:
+    """Write how many judgements there are, and whether it is clear who goes on."""
+    yield f"the heats are {view.state}" if view.state != "none" else "there are no heats: `arena heats open` opens them"
+    voters = pluralize(view.voters, "person", "people")
+    each = f"{view.least}" if view.least == view.most else f"{view.least} to {view.most}"
+    yield f"{pluralize(view.judgements, 'judgement')} by {voters}, {each} of each of {view.entries} verses"
+    for cut in view.cuts:
+        if cut.clear:
+            clear = "it is clear who goes on"
+        elif cut.needed is not None and view.judgements:
+            clear = f"not clear yet who goes on; about {cut.needed:,} more judgements would tell"
+        else:
+            clear = "not clear who goes on: the verses at the cut are about equal"
+        yield f"{cut.places} places: {clear}"
+
+
+def ranking_lines(view: HeatsView) -> Iterator[str]:
+    """Write the ranking: how often each verse is preferred to an average one, with its interval."""
+    for verse in view.ranking:
+        share = f"{100 * verse.share:.0f} % ({100 * verse.low:.0f} to {100 * verse.high:.0f})"
+        words = printable(first_line(verse.prompt + verse.text))
+        yield f"{verse.place:>5}. {short_id(verse.entry)}  {share:<16} {words}"
+
+
+def first_line(poem: str) -> str:
+    """Return the first line of a poem that is not empty."""
+    return next((line for line in poem.splitlines() if line.strip()), "")
 
 
 # The bracket and its matches
@@ -170,7 +284,7 @@ def match_line(match: MatchView) -> str:
     result = ""
     if match.state == "open":
         round_name = "second vote, " if match.poll_round else ""
-        until = f" until {_clock(match.closes_at)}" if match.closes_at else ""
+        until = ", paused" if match.paused else f" until {_clock(match.closes_at)}" if match.closes_at else ""
         result = f"  ({round_name}{pluralize(match.votes or 0, 'vote')}{until})"
     elif match.decided_by is not None:
         tallies = _tallies(match.tallies or [])
@@ -183,12 +297,13 @@ def result_lines(result: MatchResult) -> Iterator[str]:
     tallies = _tallies(result.tallies)
     if result.state == "open":
         until = f" until {_clock(result.closes_at)}" if result.closes_at else ""
-        yield f"{result.match} is a tie ({tallies}): the second vote is open{until}"
+        yield f"{result.title} ({result.match}) is a tie ({tallies}): the second vote is open{until}"
     else:
-        winner = short_id(result.winner or "?")
-        yield f"{result.match} is closed ({tallies}): entry {winner} wins, by {_decided(result.decided_by)}"
+        winner = f"“{printable(result.winner_label or '')}” ({short_id(result.winner or '?')})"
+        yield f"{result.title} ({result.match}) is closed ({tallies}): {winner} wins, by {_decided(result.decided_by)}"
     if result.champion is not None:
-        yield f"the champion is entry {short_id(result.champion)}"
+        author = f" by {printable(result.champion.name)}" if result.champion.name else ""
+        yield f"the champion is “{printable(result.champion.label)}”{author} ({short_id(result.champion.entry)})"
 
 
 def _decided(by: str | None) -> str:

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from arena.bootstrap import Database, make_event, open_event
+from arena.bootstrap import Database, EventContext, make_event, open_event
 from arena.demo.browser import can_open_pages, open_pages
 from arena.demo.children import Children, DemoError
 from arena.demo.entering import (
@@ -114,20 +114,20 @@ def _run_event(
     chosen = hold_auditions(models, verses_per_poet, children, pool)
     server, settings = serving.result()
     with contextlib.closing(open_event(settings)) as event:
-        events.open_submissions(event.db, now=time.time())
+        events.open_submissions(event.db, now=event.clock())
         submit_all(folder, settings.local_url, chosen, children, pool, say)
         _wait_for_verdicts(event.db, say)
         verses = list(chosen.values())
         say(f"Of their {sum(verse.words for verse in verses)} words, {known_share(verses):.0%} are in the corpus.")
-        events.close_submissions(event.db, now=time.time())
-        bracket.draw_bracket(event.db, word="demonstration", now=time.time())
+        events.close_submissions(event.db, now=event.clock())
+        bracket.draw_bracket(event.db, word="demonstration", now=event.clock())
         say("The bracket is drawn.")
         if options.headless:
-            _vote_to_the_end(event.db, settings.local_url, random.Random(1), say)
+            _vote_to_the_end(event, settings.local_url, random.Random(1), say)
             return
-        first = queries.get_next_match(event.db, now=time.time())
+        first = queries.get_next_match(event.db, now=event.clock())
         if first is not None:
-            bracket.open_match(event.db, first.id, seconds=0, now=time.time())
+            bracket.open_match(event.db, first.id, seconds=0, now=event.clock())
         phones, stage = f"{settings.base_url}/", f"{settings.local_url}/stage"
         say("The first match is open. Now it is your turn:")
         say(f"  phones   {phones}  read two verses and vote for one")
@@ -176,22 +176,23 @@ def _wait_for_verdicts(db: Database, say: Callable[[str], None]) -> None:
         say(f"{sanitize(entry.name)}: {entry.state}, {sanitize(entry.reason)}")
 
 
-def _vote_to_the_end(db: Database, url: str, rng: random.Random, say: Callable[[str], None]) -> None:
+def _vote_to_the_end(event: EventContext, url: str, rng: random.Random, say: Callable[[str], None]) -> None:
     """Open match after match, let the simulated voters vote, and print the champion."""
+    db = event.db
     voters = [SimulatedVoter(url) for _ in range(N_VOTERS)]
-    while match := queries.get_next_match(db, now=time.time()):
-        opened = bracket.open_match(db, match.id, seconds=0, now=time.time())
+    while match := queries.get_next_match(db, now=event.clock()):
+        opened = bracket.open_match(db, match.id, seconds=0, now=event.clock())
         poll_round = opened.poll_round
         while True:
             for voter in voters:
                 voter.vote(match.id, poll_round, rng.choice)
-            result = bracket.close_match(db, match.id, poll_round=poll_round, now=time.time())
+            result = bracket.close_match(db, match.id, poll_round=poll_round, now=event.clock())
             if result.state == "closed":
                 break
             poll_round = result.poll_round
         counts = ", then ".join(f"{upper}:{lower}" for upper, lower in result.tallies)
         say(f"{match.title}: {counts}, decided by {result.decided_by}")
-    results = queries.results_view(db, now=time.time())
+    results = queries.results_view(db, now=event.clock())
     champion = results.champion
     if champion is None or results.event.state != "champion":
         raise DemoError(f"no match is ready, and there is no champion: the event is {results.event.state!r}")

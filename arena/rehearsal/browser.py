@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import html
+import json
 import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from types import SimpleNamespace
 from urllib.parse import urlencode
 
 from arena.rehearsal.connection import Address, Answer, Connection, ConnectionLost
@@ -16,6 +17,7 @@ from arena.rehearsal.ledger import Ballot
 from arena.rehearsal.measurements import Measurements
 from arena.services.identity import Identity, identity_of
 from arena.web.cookies import VOTER_COOKIE
+from arena.web.public import phase_key
 from trainer.verse import strictjson
 
 FORM_TYPE = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -54,17 +56,9 @@ class Page:
         )
 
 
-def state_key(state: Mapping[str, Any]) -> str:
-    """Return the key of a snapshot, as arena.js computes it."""
-    match = state["match"] or {}
-    parts = [
-        state["phase"],
-        *(match.get(name) for name in ("id", "poll_round", "opens_at", "closes_at")),
-        state["last"],
-        state["matches"]["closed"],
-        *(state[name] for name in ("next", "closes_at", "epoch")),
-    ]
-    return "|".join("" if part is None else str(int(part) if isinstance(part, float) else part) for part in parts)
+def state_key(body: bytes) -> str:
+    """Return the key of a snapshot, by which a phone sees that its page is another one now."""
+    return phase_key(json.loads(body, object_hook=lambda fields: SimpleNamespace(**fields)))
 
 
 def secret_in(cookie: str) -> str:

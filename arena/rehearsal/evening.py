@@ -81,15 +81,15 @@ class Evening:
         """
         self._start(self._watch_lag())
         try:
-            await self._direct(events.open_submissions, now=time.time())
+            await self._direct(events.open_submissions, now=self._event.clock())
             phones = self._make_phones()
             authors = await self._enter_all()
             self._link(phones, authors)
             await self._wait_for_verdicts()
-            await self._direct(events.close_submissions, now=time.time())
-            await self._direct(bracket.draw_bracket, word=WORD, now=time.time())
+            await self._direct(events.close_submissions, now=self._event.clock())
+            await self._direct(bracket.draw_bracket, word=WORD, now=self._event.clock())
             await self._vote_to_the_end()
-            await self._direct(events.publish, now=time.time())
+            await self._direct(events.publish, now=self._event.clock())
             await asyncio.sleep(POLL_SECONDS + SPREAD)  # all phones see the champion
         finally:
             self.room.open = False
@@ -165,14 +165,14 @@ class Evening:
     async def _vote_to_the_end(self) -> None:
         """Open match after match, let the room vote, and close each."""
         reading = (await self._direct(events.current_event)).rules.reading_seconds
-        while match := await self._direct(queries.get_next_match, now=time.time()):
-            await self._direct(bracket.open_match, match.id, seconds=0, now=time.time())
+        while match := await self._direct(queries.get_next_match, now=self._event.clock()):
+            await self._direct(bracket.open_match, match.id, seconds=0, now=self._event.clock())
             poll_round, wait = 0, reading
             while True:
                 self._voting.set()
                 await self._let_vote(wait)
                 result: MatchResult = await self._direct(
-                    bracket.close_match, match.id, poll_round=poll_round, by_lot=True, now=time.time()
+                    bracket.close_match, match.id, poll_round=poll_round, by_lot=True, now=self._event.clock()
                 )
                 self.matches += 1
                 votes = sum(result.tallies[poll_round])

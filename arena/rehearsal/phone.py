@@ -13,7 +13,6 @@ from arena.rehearsal.ledger import Attempt, Ballot, Ledger
 from arena.rehearsal.measurements import Measurements
 from arena.web.cookies import VOTER_COOKIE
 from arena.web.routes import STATE
-from trainer.verse import strictjson
 
 POLL_SECONDS = 4.0  # between two polls, as in arena.js; each is up to a fifth earlier or later
 LONGEST_PAUSE = 30.0  # between two polls while the server does not answer
@@ -38,7 +37,7 @@ class Room:
         if body not in self._keys:
             if len(self._keys) >= KEPT_KEYS:
                 self._keys.clear()
-            self._keys[body] = state_key(strictjson.parse(body))
+            self._keys[body] = state_key(body)
         return self._keys[body]
 
 

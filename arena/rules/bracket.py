@@ -50,6 +50,7 @@ class PlannedMatch:
     kind: Literal["match", "third", "final"]
     upper: Source
     lower: Source
+    number: int = 0  # among the matches of its round that are played, from 1; 0: a bye
 
 
 DecidedByVoters = Literal["votes", "revote", "draw"]
@@ -129,7 +130,13 @@ def build_bracket(n: int) -> list[PlannedMatch]:
             matches.append(third)
         kind: Literal["match", "final"] = "final" if last else "match"
         pairs = enumerate(zip(sides[::2], sides[1::2], strict=True), start=1)
-        row = [PlannedMatch(f"r{number}m{slot}", number, slot, kind, upper, lower) for slot, (upper, lower) in pairs]
+        row: list[PlannedMatch] = []
+        played = 0
+        for slot, (upper, lower) in pairs:
+            is_bye = kind == "match" and None in (upper, lower)
+            played += not is_bye
+            of_played = 0 if is_bye else played
+            row.append(PlannedMatch(f"r{number}m{slot}", number, slot, kind, upper, lower, of_played))
         matches += row
         sides = [WinnerOf(match.id) for match in row] if not last else []
     return matches
@@ -196,13 +203,13 @@ def _standing(
     return Standing(upper, lower, winner, loser, "bye" if bye else "walkover")
 
 
-def title_of(match_id: str, round: int, slot: int, rounds: int) -> str:
+def title_of(match_id: str, round: int, number: int, rounds: int) -> str:
     """Name a match for people.
 
     Args:
         match_id: its id.
         round: its round, from 1.
-        slot: its place in the round from the top, from 1.
+        number: its place among the played matches of the round, from 1.
         rounds: the number of rounds of the bracket.
 
     >>> title_of("r1m3", 1, 3, 3)
@@ -211,7 +218,9 @@ def title_of(match_id: str, round: int, slot: int, rounds: int) -> str:
     if match_id == THIRD:
         return "Third place"
     name = round_title(round, rounds)
-    return name if round == rounds else f"{name} {slot}" if rounds - round < 3 else f"{name}, match {slot}"
+    if round == rounds or not number:
+        return name
+    return f"{name} {number}" if rounds - round < 3 else f"{name}, match {number}"
 
 
 def round_title(round: int, rounds: int) -> str:

@@ -8,6 +8,8 @@ from typing import Literal, Protocol, get_args
 
 EventState = Literal["draft", "open", "closed", "drawn", "champion", "published"]
 EVENT_STATES: tuple[EventState, ...] = get_args(EventState)
+Admission = Literal["tickets", "pin", "open"]  # who may vote
+ADMISSIONS: tuple[Admission, ...] = get_args(Admission)
 Phase = Literal["before", "entering", "checking", "between", "voting", "champion", "published"]
 
 UNDECIDED = ("receiving", "waiting", "verifying")  # entries without a verdict
@@ -15,13 +17,22 @@ LIVE = (*UNDECIDED, "verified")  # entries that can still take part
 GIVEN_UP = ("expired", "replaced", "withdrawn")  # the same claim may come again
 ENTRY_STATES = (*LIVE, "refused", *GIVEN_UP, "disqualified")
 
+TIMES = {"reading_seconds", "match_seconds", "revote_seconds"}  # rules that may change while the bracket is played
 MATCH_STATES = ("pending", "open", "closed")
+TICKET_STATES = ("valid", "spare", "void")
 
 
 class Action(Enum):
     """An action in an event. The value names it in an error message."""
 
     SET_LIMITS = "setting the limits"
+    SET_TIMES = "changing the title or the times of matches"
+    EDIT_NAME = "changing the name that is shown"
+    HOLD_BACK = "holding a verse back"
+    VERIFY_AGAIN = "verifying a verse again"
+    SET_ADMISSION = "choosing who may vote"  # before the first match
+    ISSUE_TICKETS = "issuing tickets"  # before the first match
+    CHANGE_TICKETS = "changing tickets"
     OPEN_SUBMISSIONS = "opening submissions"
     SET_CLOSING_TIME = "setting the closing time"
     CLOSE_SUBMISSIONS = "closing submissions"
@@ -31,8 +42,12 @@ class Action(Enum):
     WITHDRAW = "withdrawing this verse"
     DISQUALIFY = "disqualifying"
     REINSTATE = "reinstating"
+    OPEN_HEATS = "opening the heats"
+    CLOSE_HEATS = "closing the heats"
+    JUDGE_PAIR = "judging a pair"
     DRAW_BRACKET = "drawing the bracket"
     UNDO_DRAW = "taking the draw back"
+    PRACTISE = "a practice vote"
     OPEN_MATCH = "opening a match"
     SET_MATCH_TIME = "changing the time of a match"
     CLOSE_MATCH = "closing a match"
@@ -44,11 +59,26 @@ _PLAYED: Mapping[EventState, tuple[EventState, ...]] = {
     "drawn": ("drawn", "champion"),
     "champion": ("drawn", "champion"),
 }
+_BEFORE_DRAW: Mapping[EventState, tuple[EventState, ...]] = {"open": ("open",), "closed": ("closed",)}
 _PUT_OUT: Mapping[EventState, tuple[EventState, ...]] = {"open": ("open",), "closed": ("closed",), **_PLAYED}
+
+_UNPLAYED: Mapping[EventState, tuple[EventState, ...]] = {
+    "draft": ("draft",),
+    "open": ("open",),
+    "closed": ("closed",),
+    "drawn": ("drawn",),
+}
 
 # For each action: the states that allow it, and for each of those the states it may lead to.
 TRANSITIONS: Mapping[Action, Mapping[EventState, tuple[EventState, ...]]] = {
+    Action.SET_TIMES: {**_UNPLAYED, "champion": ("champion",)},
+    Action.EDIT_NAME: {state: (state,) for state in EVENT_STATES},  # somebody may ask for it long after the event
+    Action.HOLD_BACK: {"open": ("open",), "closed": ("closed",)},
+    Action.VERIFY_AGAIN: {"open": ("open",), "closed": ("closed",)},
     Action.SET_LIMITS: {"draft": ("draft",), "open": ("open",), "closed": ("closed",)},
+    Action.SET_ADMISSION: _UNPLAYED,
+    Action.ISSUE_TICKETS: _UNPLAYED,
+    Action.CHANGE_TICKETS: {**_UNPLAYED, "champion": ("champion",)},
     Action.OPEN_SUBMISSIONS: {"draft": ("open",), "closed": ("open",)},
     Action.SET_CLOSING_TIME: {"draft": ("draft",), "open": ("open",)},
     Action.CLOSE_SUBMISSIONS: {"open": ("closed",)},
@@ -58,8 +88,12 @@ TRANSITIONS: Mapping[Action, Mapping[EventState, tuple[EventState, ...]]] = {
     Action.WITHDRAW: {"open": ("open",), "closed": ("closed",)},
     Action.DISQUALIFY: _PUT_OUT,
     Action.REINSTATE: _PUT_OUT,
+    Action.OPEN_HEATS: _BEFORE_DRAW,
+    Action.CLOSE_HEATS: _BEFORE_DRAW,
+    Action.JUDGE_PAIR: _BEFORE_DRAW,
     Action.DRAW_BRACKET: {"closed": ("drawn",)},
     Action.UNDO_DRAW: {"drawn": ("closed",), "champion": ("closed",)},  # before the first vote
+    Action.PRACTISE: {state: (state,) for state in ("draft", "open", "closed", "drawn")},
     Action.OPEN_MATCH: {"drawn": ("drawn",), "champion": ("champion",)},
     Action.SET_MATCH_TIME: {"drawn": ("drawn",), "champion": ("champion",)},
     Action.CLOSE_MATCH: _PLAYED,

@@ -33,6 +33,7 @@ LOOKALIKES = {
     "y": "уУΥγүҮ",
     "z": "ΖᴢƵ",
 }
+SHORTEST = 4  # letters of a part of a name that is no common word
 LATIN = str.maketrans({other: letter for letter, others in LOOKALIKES.items() for other in others})
 
 
@@ -45,3 +46,17 @@ def skeleton(name: str) -> str:
     letters = "".join(c for c in unicodedata.normalize("NFKD", name) if c.isalnum())
     seen = letters.translate(LATIN).casefold().translate(LATIN)
     return seen.replace("rn", "m").replace("vv", "w") or name
+
+
+def names_author(text: str, name: str) -> bool:
+    """Whether a verse contains its author's name, or a word of it with four letters or more.
+
+    >>> names_author("Here spake ADA, and no more", "Ada"), names_author("a parade of words", "Ada")
+    (True, False)
+    """
+    said = [skeleton(word) for word in text.split()]
+    words = [skeleton(word) for word in name.split()]
+    whole = "".join(words)
+    if any(len(word) >= SHORTEST and word in said for word in words):
+        return True
+    return any("".join(said[start : start + len(words)]) == whole for start in range(len(said) - len(words) + 1))

@@ -17,11 +17,12 @@ from typing import Any, Protocol
 
 from arena.server.request_body import BodyReader, Receive
 from arena.server.snapshot import SnapshotKeeper
+from arena.server.streams import Streams
 from arena.server.wsgi import AppResponse, BoundedExecutor, WSGIApp, build_wsgi_environ, send_response
 from arena.services.schemas import to_json
 from arena.web.admission import Admit
 from arena.web.refusal import Refusal
-from arena.web.routes import STATE
+from arena.web.routes import EVENTS, STATE
 from arena.web.schemas import ErrorResponse
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -63,6 +64,7 @@ class Gateway:
         admit: Admit,
         executors: Mapping[str, tuple[int, int]] = EXECUTORS,
         companion: Companion | None = None,
+        streams: Streams | None = None,
     ) -> None:
         """Make a gateway; the server starts it.
 
@@ -73,9 +75,10 @@ class Gateway:
             admit: decides by a request's head whether the request is read.
             executors: threads, and requests at once, of each executor.
             companion: started and stopped with the server.
+            streams: who listens for changes; None: nobody can. They are started and stopped with the server.
         """
         self._app, self._keeper, self._spool, self._admit = app, keeper, spool, admit
-        self._sizes, self._companion = executors, companion
+        self._sizes, self._companion, self._streams = executors, companion, streams
         self._executors: dict[str, BoundedExecutor] = {}
         self._bodies: BodyReader | None = None
         self._state_messages: tuple[object, dict[str, Any], dict[str, Any], dict[str, Any]] | None = None
@@ -85,6 +88,8 @@ class Gateway:
         if scope["type"] == "http":
             if scope["path"] == STATE.path and scope["method"] == STATE.method:
                 await self._state(scope, send)
+            elif self._streams is not None and scope["path"] == EVENTS.path and scope["method"] == EVENTS.method:
+                await self._listen(self._streams, scope, receive, send)
             else:
                 await self._request(scope, receive, send)
         elif scope["type"] == "lifespan":
@@ -108,6 +113,9 @@ class Gateway:
         await receive()
         self.start()
         try:
+            if self._streams is not None:
+                self._streams.start()
+                self._keeper.follow(self._streams.publish)
             await asyncio.to_thread(self._keeper.start)
             if self._companion is not None:
                 await self._companion.start()
@@ -116,6 +124,8 @@ class Gateway:
             return
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        if self._streams is not None:
+            self._streams.stop()
         if self._companion is not None:
             await self._companion.stop()
         await asyncio.to_thread(self._keeper.stop)
@@ -141,6 +151,12 @@ class Gateway:
                 return
         await send(start)
         await send(body)
+
+    async def _listen(self, streams: Streams, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        try:
+            await streams.serve(scope, receive, send)
+        except Refusal as refusal:
+            await _refuse(scope, refusal, send)
 
     async def _request(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         try:

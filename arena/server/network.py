@@ -9,8 +9,9 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
+from arena.addresses import lan_address
 from arena.errors import ArenaError
-from arena.settings import Settings, SettingsError, check_public_url
+from arena.settings import Settings, check_public_url
 
 RESERVED = 256  # descriptors for databases, bundles, libraries and a body each of uploads on their way to disk
 WITHOUT_LIMIT = 16_384  # connections where the system names no limit
@@ -80,20 +81,6 @@ def _with_console(settings: Settings, host: str | None, port: int | None) -> Set
             raise PortTaken(host, port, "the pages for everybody have it")
         found = free_port(host, 0)
     return replace(settings, console_host=host, console_port=found)
-
-
-def lan_address() -> str:
-    """Return the address by which other machines in the local network reach this one.
-
-    Raises:
-        SettingsError: This machine has none.
-    """
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
-        probe.connect(("192.0.2.1", 9))  # of documentation: nothing is sent, the system only chooses a route
-        address = str(probe.getsockname()[0])
-        if not address.startswith(("127.", "0.")):
-            return address
-    raise SettingsError("this machine's address in the network was not found: name it, as in --lan 192.168.1.5")
 
 
 def free_port(host: str, port: int) -> int:

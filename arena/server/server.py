@@ -15,10 +15,13 @@ import multiprocessing
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+from arena.addresses import list_addresses
 from arena.processes import end_with_parent
 from arena.server.lock import EventLock
 from arena.server.network import MAX_HEAD_BYTES, hold_port, raise_descriptor_limit
@@ -26,8 +29,14 @@ from arena.server.supervisor import Supervisor
 from arena.settings import Settings, SettingsError
 from trainer.verse import strictjson
 
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+    from arena.server.streams import Streams
+
 BACKLOG = 4_096  # connections that wait in the system while many phones arrive at once; most systems allow fewer
-CONNECTIONS_PER_PHONE = 2  # one that polls, and one more while a page is fetched
+CONNECTIONS_PER_PHONE = 2  # one that listens for changes, and one more while a page is fetched
+STREAMS_SHARE = 0.75  # of all connections may listen; the rest is for requests
 HEAD_MS = 10_000  # a request's head, or silence between two requests; phones ask every 4 seconds
 STOP_SECONDS = 4  # that the web process may take to end
 READY_SECONDS = 30.0  # until the server answers
@@ -62,7 +71,8 @@ def serve(
     """
     from arena.bootstrap import open_event
     from arena.server.standby import Standby
-    from arena.services.events import current_event
+    from arena.services.events import current_event, start_address
+    from arena.services.timing import start_clock
     from arena.services.uploads import clear_leftovers
 
     if console_remote and not settings.public_url.startswith("https:"):
@@ -73,56 +83,80 @@ def serve(
         hold_port(settings.console_host, settings.console_port),
     ):
         event = open_event(settings)
-        current_event(event.db)
+        settings = replace(settings, name=current_event(event.db).name)  # as it is called now
+        start_clock(event.db, event.clock)
+        start_address(event.db, settings.base_url)
         clear_leftovers(event.db, event.bundles, event.spool)
         for path in settings.incoming.glob("form-*"):  # copies of forms that a crash left behind
             path.unlink(missing_ok=True)
         connections = raise_descriptor_limit()
         supervisor = Supervisor(settings, jobs)
-        web = web_server(settings.host, settings.port, connections)
+        stopping, stop = multiprocessing.get_context("spawn").Pipe(duplex=False)
+        web = web_server(settings.host, settings.port, connections, on_stop=stop.close)
         threading.Thread(
             target=_announce, args=(settings, connections, say, web.main_loop_interrupt), daemon=True
         ).start()
-        keeper = Standby(event, standby) if standby else None
+        keeper = Standby(event, standby, event.clock) if standby else None
         if keeper:
             keeper.start()
         supervisor.start()
         try:
-            web.serve(target_loader=partial(load_gateway, settings, console_remote), wrap_loader=False)
+            web.serve(target_loader=partial(load_gateway, settings, console_remote, stopping), wrap_loader=False)
         finally:
             supervisor.stop()
             if keeper:
                 keeper.stop()
 
 
-def load_gateway(settings: Settings, console_remote: bool = False) -> Any:
-    """Make the application of the web process, inside that process."""
+def load_gateway(settings: Settings, console_remote: bool = False, stopping: Connection | None = None) -> Any:
+    """Make the application of the web process, inside that process.
+
+    Args:
+        settings: the event's.
+        console_remote: let the console answer through a proxy with TLS.
+        stopping: closed at its other end when the server is about to stop; None: nobody says so.
+    """
     from arena.bootstrap import open_event
     from arena.server.console import ConsoleListener
     from arena.server.gateway import CONSOLE_EXECUTORS, Gateway
     from arena.server.snapshot import DatabaseSource, SnapshotKeeper
+    from arena.server.streams import Streams
     from arena.web.admission import ConsoleAdmission, PublicAdmission
     from arena.web.app import create_app, create_console
     from arena.web.cookies import ConsoleSessions
+    from arena.web.pushed import PushedPages
 
     end_with_main_process()
     event = open_event(settings)
-    keeper = SnapshotKeeper(partial(DatabaseSource, event.db))
+    keeper = SnapshotKeeper(partial(DatabaseSource, event.db), event.clock)
     sessions = ConsoleSessions(settings)
+    app = create_app(event, snapshot=keeper.snapshot)
+    places = int(STREAMS_SHARE * raise_descriptor_limit())
+    streams = Streams(PushedPages(app, settings, event.clock), places)
+    if stopping is not None:
+        threading.Thread(target=_end_streams, args=(stopping, streams), daemon=True).start()
     console = Gateway(
         create_console(event, sessions=sessions, remote=console_remote),
         keeper,
         settings.incoming,
         ConsoleAdmission(sessions),
         CONSOLE_EXECUTORS,
+        streams=streams,
     )
     return Gateway(
-        create_app(event, snapshot=keeper.snapshot),
+        app,
         keeper,
         settings.incoming,
-        PublicAdmission(event, keeper.snapshot),
+        PublicAdmission(event, keeper.snapshot, event.clock),
         companion=ConsoleListener(console, settings.console_host, settings.console_port),
+        streams=streams,
     )
+
+
+def _end_streams(stopping: Connection, streams: Streams) -> None:
+    """End the connections that listen when the server stops, which waits for every connection."""
+    stopping.poll(None)  # until the other end is closed
+    streams.request_stop()
 
 
 def end_with_main_process() -> None:
@@ -132,8 +166,15 @@ def end_with_main_process() -> None:
         end_with_parent(sentinel=parent.sentinel)
 
 
-def web_server(host: str, port: int, connections: int) -> Any:
-    """Return a granian server with our settings; its `serve` calls a loader in a process of its own."""
+def web_server(host: str, port: int, connections: int, on_stop: Callable[[], None] = lambda: None) -> Any:
+    """Return a granian server with our settings; its `serve` calls a loader in a process of its own.
+
+    Args:
+        host: the address to listen on.
+        port: the port to listen on.
+        connections: at once.
+        on_stop: called when the server is told to stop.
+    """
     from granian import Granian
     from granian.constants import HTTPModes, Interfaces, Loops
     from granian.http import HTTP1Settings
@@ -143,6 +184,11 @@ def web_server(host: str, port: int, connections: int) -> Any:
 
     class Web(Granian):  # type: ignore[misc, valid-type]
         """Granian that ends when its terminal closes, and that restarts its process as often as needed."""
+
+        def signal_handler_interrupt(self, *args: Any, **kwargs: Any) -> None:
+            """End, and say so before."""
+            on_stop()
+            super().signal_handler_interrupt(*args, **kwargs)
 
         def signal_handler_reload(self, *args: Any, **kwargs: Any) -> None:
             """End on SIGHUP, where granian would reload."""
@@ -187,6 +233,7 @@ def _announce(settings: Settings, connections: int, say: Callable[[str], None], 
         f"  stage    {local}/stage",
         f"  console  {settings.console_url}",
         f'           its password is the "console_password" in {settings.dir / "secrets.json"}',
+        *_others(settings),
         *(
             ["           only this machine reaches them: for phones in the room, start with --lan"]
             if settings.is_local
@@ -197,6 +244,16 @@ def _announce(settings: Settings, connections: int, say: Callable[[str], None], 
         "Ctrl-C ends it; everything that was confirmed is saved.",
     ):
         say(line)
+
+
+def _others(settings: Settings) -> list[str]:
+    """Name the other addresses of this computer, where phones may reach it by several."""
+    shown = urlsplit(settings.base_url).hostname
+    others = [one for one in list_addresses() if one.address != shown]
+    if settings.is_local or not others or settings.host not in ("0.0.0.0", "::"):
+        return []
+    names = ", ".join(f"{one.address} ({one.kind}, {one.interface})" for one in others)
+    return [f"           other addresses of this computer: {names}; to change: `arena event address ADDRESS`"]
 
 
 def is_answering(settings: Settings) -> bool:

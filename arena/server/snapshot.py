@@ -87,6 +87,7 @@ class SnapshotKeeper:
         self._ready = threading.Event()
         self._error: BaseException | None = None
         self._latest: EncodedSnapshot | None = None
+        self._followers: list[Callable[[EncodedSnapshot], None]] = []
         self._thread = threading.Thread(target=self._run, name="snapshot", daemon=True)
 
     @property
@@ -99,6 +100,10 @@ class SnapshotKeeper:
     def snapshot(self) -> Snapshot:
         """Return the latest snapshot."""
         return self.latest.snapshot
+
+    def follow(self, follower: Callable[[EncodedSnapshot], None]) -> None:
+        """Call `follower` with every snapshot, in the thread that builds them; before `start`."""
+        self._followers.append(follower)
 
     def start(self) -> None:
         """Build the first snapshot, and start the thread that rebuilds it.
@@ -144,7 +149,10 @@ class SnapshotKeeper:
 
     def _build(self, source: SnapshotSource) -> None:
         now = self._clock()
-        self._latest = EncodedSnapshot.of(source.build(now), now)
+        before, self._latest = self._latest, EncodedSnapshot.of(source.build(now), now)
+        if before is None or before.etag != self._latest.etag:
+            for follower in self._followers:
+                follower(self._latest)
 
 
 def _times(value: object) -> Iterator[float]:

@@ -18,7 +18,7 @@ from arena.errors import (
     SubmissionsNotOpen,
 )
 from arena.rules.bracket import MAX_PLACES
-from arena.rules.lifecycle import LIVE, UNDECIDED, Action, allows, is_grace_over, state_at
+from arena.rules.lifecycle import GIVEN_UP, LIVE, UNDECIDED, Action, allows, is_grace_over, state_at
 from arena.store.schema import Entry, Event, Owner
 from arena.store.spool import Spool
 from arena.verification.cost import MIB, Cost
@@ -128,7 +128,7 @@ def check_owner(session: Session, event: Event, owner: str, entry: Entry | None,
             f"{pluralize(undecided, 'of your verses is', 'of your verses are')} not checked yet: wait, or withdraw one",
             limit=event.max_open,
         )
-    if entry is None and (session.scalar(_count(by_owner)) or 0) >= event.max_claims:
+    if entry is None and (session.scalar(_count(by_owner, Entry.state.not_in(GIVEN_UP))) or 0) >= event.max_claims:
         raise QuotaReached(
             f"you have entered {pluralize(event.max_claims, 'verse')}, and no more are taken from one person",
             limit=event.max_claims,

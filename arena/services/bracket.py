@@ -1,53 +1,53 @@
 """The bracket: it is drawn; its matches are opened, closed and undone.
 
-Nobody edits who meets whom. `rules.bracket.resolve_bracket` computes it from the decisions so far, and `settle` writes
-what has changed after a closed match, a disqualification or an undone decision.
+Nobody edits who meets whom. `rules.play.settle_rows` computes it from the decisions so far, and `settle` writes what
+has changed after a closed match, a disqualification or an undone decision.
 """
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Sequence
+from typing import Any, Literal
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from arena.errors import (
     AnotherMatchOpen,
+    BadSeeding,
     BadSetting,
     EntriesPending,
+    HeatsOpen,
     MatchDecided,
     MatchNotFound,
     MatchNotOpen,
     MatchNotReady,
     NobodyVoted,
     NothingToUndo,
+    NotRanked,
     TooFewEntries,
     TooManyEntries,
     VotesCast,
     WordMissing,
     WordTaken,
 )
-from arena.rules.bracket import (
-    MAX_PLACES,
-    MIN_ENTRIES,
-    VOTED,
-    DecidedByVoters,
-    Decision,
-    build_bracket,
-    resolve_bracket,
-)
+from arena.rules.bracket import MAX_PLACES, MIN_ENTRIES, VOTED, build_bracket
+from arena.rules.chain import log_salt
 from arena.rules.draw import draw_digest, draw_seeds
 from arena.rules.lifecycle import UNDECIDED, Action, EventState, is_closing_due, is_grace_over
-from arena.rules.results import decide
+from arena.rules.play import count_round, is_final_closed, open_poll, settle_rows, undo_poll
 from arena.rules.tally import Tally, outcome
+from arena.rules.timetable import REVEAL_SECONDS
 from arena.services.entries import expire, expire_claims
 from arena.services.events import STATE_CHANGES, clean_name, close, move, require, the_event, view_of
 from arena.services.log import append, require_unchanged
+from arena.services.practice import end_practice
 from arena.services.queries import BracketView, read_podium
 from arena.services.schemas import EventView, MatchResult, MatchView
 from arena.services.voting import digest_of_votes
-from arena.store.schema import Entry, Event, Match, Vote
+from arena.store.schema import TAKING_PART, Entry, Event, Match, Vote
 from arena.store.unit_of_work import Database
+from trainer.verse.text import pluralize
 
 MATCH_CHANGES = {  # kinds of log records that change a match, in words
     "match-opened": "{match} was opened",
@@ -55,13 +55,23 @@ MATCH_CHANGES = {  # kinds of log records that change a match, in words
     "votes-counted": "the votes of {match} were counted",
     "match-settled": "the result of {match} changed",
     "match-undone": "{match} was undone",
+    "match-paused": "{match} was paused",
+    "match-resumed": "the clock of {match} went on",
 }
+Seeding = Literal["lot", "heats"] | Sequence[str]  # of the bracket; entry ids: by hand, seed 1 first
 MAX_WORD = 80  # characters of a draw word
 MAX_SECONDS = 86_400.0  # a match of more than a day is a typing error
 
 
 def draw_bracket(
-    db: Database, *, word: str | None = None, without_missing: bool = False, seen: int | None = None, now: float
+    db: Database,
+    *,
+    word: str | None = None,
+    without_missing: bool = False,
+    seeding: Seeding = "lot",
+    places: int | None = None,
+    seen: int | None = None,
+    now: float,
 ) -> EventView:
     """Draw the seeds of the verified entries, and create every match.
 
@@ -70,6 +80,9 @@ def draw_bracket(
         word: given by the room after submissions were closed; None: the one that was given before. It stays the same
             until submissions open again, so that nobody can draw until the order pleases.
         without_missing: leave out entries that have no verdict yet.
+        seeding: "lot"; "heats", where the strongest verse is seed 1 and the lot orders equal ones; or the ids of all
+            verified entries, seed 1 first.
+        places: how many of the heats go on; None: all. The others keep their place in the heats.
         seen: number of the log's latest record that the caller was shown; None: not checked.
         now: seconds since the epoch.
 
@@ -77,6 +90,9 @@ def draw_bracket(
         AlreadyDone: The event has changed since the caller was shown it.
         EntriesPending: Entries have no verdict yet.
         BadName: The word is not one line of 1 to 80 characters.
+        BadSeeding: The ids are not those of all verified entries, or a number of places was given without heats.
+        HeatsOpen: The heats are open.
+        NotRanked: An entry has no place in the heats.
         TooFewEntries: Fewer than two entries are verified.
         TooManyEntries: A bracket has fewer places.
         WordMissing: No word was given.
@@ -96,11 +112,14 @@ def draw_bracket(
             waited_for = [entry for entry in pending if not (late and entry.state == "receiving")]
             if waited_for:
                 raise EntriesPending(len(waited_for))
-        verified = session.scalars(select(Entry).where(Entry.state == "verified")).all()
+        if event.heats == "open":
+            raise HeatsOpen
+        verified = session.scalars(select(Entry).where(TAKING_PART)).all()
         if len(verified) < MIN_ENTRIES:
             raise TooFewEntries(len(verified))
-        if len(verified) > MAX_PLACES:
-            raise TooManyEntries(len(verified), MAX_PLACES)
+        playing = _check_seeding(verified, seeding, places)
+        if playing > MAX_PLACES:
+            raise TooManyEntries(playing, MAX_PLACES)
         event.draw_word = event.draw_word or word
         if not event.draw_word:
             raise WordMissing
@@ -110,20 +129,71 @@ def draw_bracket(
         expire(session, pending, now=now)
         ids = [entry.id for entry in verified]
         event.draw_digest = draw_digest(event.draw_salt, event.draw_word, ids)
-        order = draw_seeds(event.draw_digest, ids)
+        order = _order(event.draw_digest, verified, seeding)
+        seeds, others = order[:playing], order[playing:]
         event.drawn_at = now
+        event.seeding = seeding if isinstance(seeding, str) else "hand"
         move(event, Action.DRAW_BRACKET, "drawn")
-        data = {"draw_salt": event.draw_salt, "draw_word": event.draw_word, "entries": order}
+        data: dict[str, Any] = {"draw_salt": event.draw_salt, "draw_word": event.draw_word, "entries": seeds}
+        if event.seeding != "lot":  # the digest of the draw is about all of them
+            data |= {"seeding": event.seeding, "others": others}
         append(session, "bracket-drawn", data, now=now)
         for entry in verified:
-            entry.seed = order.index(entry.id) + 1
+            entry.seed = seeds.index(entry.id) + 1 if entry.id in seeds else None
         session.flush()
-        for position, match in enumerate(build_bracket(len(order)), start=1):
-            place = {"position": position, "round": match.round, "slot": match.slot, "kind": match.kind}
-            session.add(Match(id=match.id, state="pending", **place))
+        for position, match in enumerate(build_bracket(len(seeds)), start=1):
+            place = {"position": position, "round": match.round, "slot": match.slot, "number": match.number}
+            session.add(Match(id=match.id, state="pending", kind=match.kind, **place))
         session.flush()
         settle(session, event, Action.DRAW_BRACKET, now)
         return view_of(event)
+
+
+def _check_seeding(verified: Sequence[Entry], seeding: Seeding, places: int | None) -> int:
+    """Check how the seeds are to be found, and return how many entries play.
+
+    Args:
+        verified: all of them.
+        seeding: as in `draw_bracket`.
+        places: as in `draw_bracket`.
+
+    Raises:
+        BadSeeding: As in `draw_bracket`.
+        NotRanked: As in `draw_bracket`.
+    """
+    if places is not None and seeding != "heats":
+        raise BadSeeding("only the heats decide who goes on: without them every verified verse plays")
+    if places is not None and not MIN_ENTRIES <= places <= MAX_PLACES:
+        raise BadSeeding(f"a bracket has {MIN_ENTRIES} to {MAX_PLACES:,} places, not {places:,}")
+    if seeding == "heats" and (missing := sum(entry.heat_place is None for entry in verified)):
+        raise NotRanked(missing)
+    if not isinstance(seeding, str):
+        known = {entry.id for entry in verified}
+        if len(set(seeding)) < len(seeding):
+            raise BadSeeding("the seeds by hand name a verse twice: name each once")
+        if missing := len(known - set(seeding)):
+            verses = pluralize(missing, "verified verse")
+            raise BadSeeding(f"the seeds by hand leave out {verses}: name them all", missing=missing)
+        if set(seeding) != known:
+            raise BadSeeding("the seeds by hand name a verse that is not verified: leave it out")
+    return min(len(verified), places or len(verified))
+
+
+def _order(digest: str, verified: Sequence[Entry], seeding: Seeding) -> list[str]:
+    """Return entry ids in the order of their seeds.
+
+    Args:
+        digest: of the draw.
+        verified: all entries.
+        seeding: as in `draw_bracket`.
+    """
+    if not isinstance(seeding, str):
+        return list(seeding)
+    by_lot = draw_seeds(digest, [entry.id for entry in verified])
+    if seeding == "lot":
+        return by_lot
+    place = {entry.id: entry.heat_place or 0 for entry in verified}
+    return sorted(by_lot, key=lambda entry: place[entry])  # stable: the lot orders equal ones
 
 
 def undo_draw(db: Database, *, seen: int | None = None, now: float) -> EventView:
@@ -147,7 +217,7 @@ def undo_draw(db: Database, *, seen: int | None = None, now: float) -> EventView
             raise VotesCast(votes)
         session.execute(delete(Match))
         session.execute(update(Entry).values(seed=None))
-        event.drawn_at, event.draw_digest = None, ""
+        event.drawn_at, event.draw_digest, event.seeding = None, "", "lot"
         move(event, Action.UNDO_DRAW, "closed")
         append(session, "draw-undone", {}, now=now)
         return view_of(event)
@@ -177,39 +247,51 @@ def open_match(
     with db.writing() as session:
         event, match = _match(session, match_id, seen)
         require(event, Action.OPEN_MATCH)
-        length = event.match_seconds if seconds is None else seconds
-        if not 0 <= length <= MAX_SECONDS:
-            raise BadSetting(f"a match stays open for 0 to {MAX_SECONDS:,.0f} seconds, not {length:g}")
+        length = vote_length(event, seconds)
         if match.state == "closed":
             raise MatchDecided(match_id)
         if match.state == "pending":
             other = session.scalar(select(Match.id).where(Match.state == "open").limit(1))
             if other is not None:
                 raise AnotherMatchOpen(other)
-            if not (match.upper_id and match.lower_id):
-                raise MatchNotReady(match_id)
-            if match.opened_at is not None:
-                match.poll += 1  # earlier votes on this match stay, and do not count
-            match.state, match.poll_round, match.opened_at = "open", 0, now
-            match.votes_from = now + event.reading_seconds
-            match.closes_at = match.votes_from + length if length else None
-            data = {
-                "match": match_id,
-                "poll": match.poll,
-                "upper": match.upper_id,
-                "lower": match.lower_id,
-                "votes_from": match.votes_from,
-                "closes_at": match.closes_at,
-            }
-            append(session, "match-opened", data, now=now)
-            session.flush()
+            start_match(session, event, match, length, now)
         return BracketView.load(session, now).find(match_id)
+
+
+def start_match(session: Session, event: Event, match: Match, length: float, now: float) -> None:
+    """Open the vote on a match, and end a practice vote.
+
+    Args:
+        session: a writing transaction.
+        event: its event.
+        match: a pending match.
+        length: of the vote, in seconds; 0: until it is closed by hand.
+        now: seconds since the epoch.
+
+    Raises:
+        MatchNotReady: It has no two entries yet.
+    """
+    if not (match.upper_id and match.lower_id):
+        raise MatchNotReady(match.id)
+    end_practice(session, event, now)
+    votes_from = now + event.reading_seconds
+    open_poll(match, at=now, votes_from=votes_from, closes_at=votes_from + length if length else None)
+    data = {
+        "match": match.id,
+        "poll": match.poll,
+        "upper": match.upper_id,
+        "lower": match.lower_id,
+        "votes_from": match.votes_from,
+        "closes_at": match.closes_at,
+    }
+    append(session, "match-opened", data, now=now)
+    session.flush()
 
 
 def set_match_time(
     db: Database, match_id: str, *, poll_round: int, closes_at: float | None, seen: int | None = None, now: float
 ) -> MatchView:
-    """Set when the open vote on a match closes.
+    """Set when the open vote on a match closes. The clock of a match that was paused runs again.
 
     Args:
         db: the event's database.
@@ -233,8 +315,11 @@ def set_match_time(
             raise MatchNotOpen(match_id)
         if closes_at is not None and not now < closes_at <= now + MAX_SECONDS:
             raise BadSetting(f"a match closes within the next {MAX_SECONDS:,.0f} seconds", setting="closes_at")
+        if match.paused_at is not None:  # the new time runs; what was still to be read, too
+            match.votes_from = (match.votes_from or now) + now - match.paused_at
+            match.paused_at = None
         match.closes_at = closes_at
-        append(session, "match-time-set", {"match": match_id, "poll": match.poll, "closes_at": closes_at}, now=now)
+        append(session, "match-time-set", times_of(match), now=now)
         session.flush()
         return BracketView.load(session, now).find(match_id)
 
@@ -274,7 +359,25 @@ def close_match(
             _count(session, event, match, tally, now)
             if nobody_voted:
                 _count(session, event, match, tally, now)  # the second vote, without a second wait
-        return _result(session, match)
+        return _result(session, match, now)
+
+
+def times_of(match: Match) -> dict[str, Any]:
+    """Return what the log holds of the times of an open match."""
+    times = {"votes_from": match.votes_from, "closes_at": match.closes_at, "paused_at": match.paused_at}
+    return {"match": match.id, "poll": match.poll, **times}
+
+
+def vote_length(event: Event, seconds: float | None) -> float:
+    """Return the length of a vote: the one given, or that of the event's rules.
+
+    Raises:
+        BadSetting: It is out of bounds.
+    """
+    length = event.match_seconds if seconds is None else seconds
+    if not 0 <= length <= MAX_SECONDS:
+        raise BadSetting(f"a match stays open for 0 to {MAX_SECONDS:,.0f} seconds, not {length:g}")
+    return length
 
 
 def undo_match(db: Database, match_id: str, *, seen: int | None = None, now: float) -> MatchView:
@@ -300,9 +403,7 @@ def undo_match(db: Database, match_id: str, *, seen: int | None = None, now: flo
         require(event, Action.UNDO_MATCH)
         if match.state == "pending" or (match.state == "closed" and match.decided_by not in VOTED):
             raise NothingToUndo(match_id)
-        match.state, match.winner_id, match.decided_by, match.closes_at, match.closed_at = "pending", *[None] * 4
-        match.decided_poll = match.decided_upper_id = match.decided_lower_id = match.decided_winner_id = None
-        match.decision = match.tallies = None
+        undo_poll(match)
         append(session, "match-undone", {"match": match_id, "poll": match.poll}, now=now)
         settle(session, event, Action.UNDO_MATCH, now)
         return BracketView.load(session, now).find(match_id)
@@ -323,21 +424,46 @@ def close_due(db: Database, *, now: float) -> list[MatchResult]:
     with db.reading() as session:
         event = the_event(session)
         submissions = is_closing_due(event, now)
-        query = select(Match.id, Match.poll_round).where(Match.state == "open", Match.closes_at <= now)
-        due = session.execute(query).all()
+        practice = event.practice_closes_at is not None and event.practice_closes_at <= now
     if submissions:
         with db.writing() as session:
             event = the_event(session)
             if event.closes_at is not None and is_closing_due(event, now):
                 close(session, event, event.closes_at, now=now)
     expire_claims(db, now=now)
+    if practice:
+        with db.writing() as session:
+            end_practice(session, the_event(session), now)
     results = []
-    for match in due:
+    while (due := _next_due(db, now)) is not None:
+        match, poll_round = due
         try:
-            results.append(close_match(db, match.id, poll_round=match.poll_round, now=now))
+            results.append(close_match(db, match, poll_round=poll_round, now=now))
         except NobodyVoted:
-            set_match_time(db, match.id, poll_round=match.poll_round, closes_at=None, now=now)
+            set_match_time(db, match, poll_round=poll_round, closes_at=None, now=now)
     return results
+
+
+def _next_due(db: Database, now: float) -> tuple[str, int] | None:
+    """Return the first match whose time is over, and its round of the poll.
+
+    Matches that were opened together are counted one after another, so that the room sees each result, and a second
+    vote ends before the next count.
+    """
+    with db.reading() as session:
+        opened = session.scalars(select(Match).where(Match.state == "open").order_by(Match.position)).all()
+        for row in opened:
+            if row.closes_at is None or row.closes_at > now or row.paused_at is not None:
+                continue
+            together = Match.opened_at == row.opened_at
+            last = session.scalar(select(func.max(Match.closed_at)).where(together, Match.state == "closed"))
+            if last is not None and now < last + REVEAL_SECONDS:
+                continue
+            others = (other for other in opened if other.opened_at == row.opened_at and other is not row)
+            if any(other.poll_round and (other.closes_at is None or other.closes_at > now) for other in others):
+                continue
+            return row.id, row.poll_round
+    return None
 
 
 def _match(session: Session, match_id: str, seen: int | None) -> tuple[Event, Match]:
@@ -362,20 +488,13 @@ def _count(session: Session, event: Event, match: Match, tally: Tally, now: floa
     """Record the tally of the open round of a match, then decide the match or open the re-vote."""
     if match.upper_id is None or match.lower_id is None:
         raise MatchNotReady(match.id)
-    match.tallies = [*(match.tallies or [])[: match.poll_round], [tally.upper, tally.lower]]
     data = {"match": match.id, "poll": match.poll, "poll_round": match.poll_round, **vars(tally)}
     data |= {"outcome": outcome(tally, match.poll_round)}
-    data |= {"votes": digest_of_votes(session, event.salt, match.id, match.poll, match.poll_round)}
+    data |= {"votes": digest_of_votes(session, log_salt(event.salt), match.id, match.poll, match.poll_round)}
     append(session, "votes-counted", data, now=now)
-    tallies = [Tally(*pair) for pair in match.tallies]
-    decision = decide(event.draw_digest, match.id, match.upper_id, match.lower_id, tallies)
-    if decision is None:
-        match.poll_round += 1
-        match.closes_at = now + event.revote_seconds if event.revote_seconds else None
-        return
-    match.decided_poll, match.decided_upper_id, match.decided_lower_id = match.poll, decision.upper, decision.lower
-    match.decided_winner_id, match.decision = decision.winner, decision.by
-    settle(session, event, Action.CLOSE_MATCH, now)
+    revote = event.revote_seconds
+    if count_round(match, tally, draw_digest=event.draw_digest, revote_seconds=revote, at=now) is not None:
+        settle(session, event, Action.CLOSE_MATCH, now)
 
 
 def settle(session: Session, event: Event, action: Action, now: float) -> None:
@@ -392,38 +511,12 @@ def settle(session: Session, event: Event, action: Action, now: float) -> None:
     if not rows:
         return
     entries = session.execute(select(Entry.id, Entry.state).where(Entry.seed.is_not(None)).order_by(Entry.seed)).all()
-    decisions = {
-        row.id: Decision(
-            row.decided_upper_id,
-            row.decided_lower_id,
-            row.decided_winner_id,
-            cast(DecidedByVoters, row.decision),
-        )
-        for row in rows.values()
-        if row.decided_upper_id and row.decided_lower_id and row.decided_winner_id
-    }
     out = [entry.id for entry in entries if entry.state == "disqualified"]
-    for match_id, standing in resolve_bracket(
-        build_bracket(len(entries)), [entry.id for entry in entries], decisions, out
-    ).items():
+    for match_id in settle_rows(rows, [entry.id for entry in entries], out, at=now):
         row = rows[match_id]
-        upper, lower, winner = standing.upper or None, standing.lower or None, standing.winner or None
-        before = (row.state, row.upper_id, row.lower_id, row.winner_id, row.decided_by)
-        moved = (upper, lower) != (row.upper_id, row.lower_id)
-        row.upper_id, row.lower_id = upper, lower
-        if standing.closed:
-            if (row.state, row.winner_id) != ("closed", winner):
-                row.closed_at = now
-            row.state, row.winner_id, row.decided_by, row.closes_at = "closed", winner, standing.decided_by, None
-        elif row.state == "closed" or moved:
-            row.state, row.winner_id, row.decided_by, row.closes_at, row.closed_at = "pending", *[None] * 4
-        after = (row.state, row.upper_id, row.lower_id, row.winner_id, row.decided_by)
-        if before != after and (row.state == "closed" or before[0] != "pending"):
-            data = {"match": row.id, "state": row.state, "winner": row.winner_id, "by": row.decided_by}
-            append(session, "match-settled", data, now=now)
-    state: EventState = (
-        "champion" if any(row.kind == "final" and row.state == "closed" for row in rows.values()) else "drawn"
-    )
+        data = {"match": row.id, "state": row.state, "winner": row.winner_id, "by": row.decided_by}
+        append(session, "match-settled", data, now=now)
+    state: EventState = "champion" if is_final_closed(rows) else "drawn"
     if event.state != state:
         move(event, action, state)
         if state == "champion":
@@ -431,14 +524,20 @@ def settle(session: Session, event: Event, action: Action, now: float) -> None:
     session.flush()
 
 
-def _result(session: Session, match: Match) -> MatchResult:
+def _result(session: Session, match: Match, now: float) -> MatchResult:
+    session.flush()
+    view = BracketView.load(session, now)
+    shown = view.find(match.id)
+    winner = next((side for side in (shown.upper, shown.lower) if side and side.entry == match.winner_id), None)
     return MatchResult(
         match=match.id,
+        title=shown.title,
         state=match.state,
         poll_round=match.poll_round,
         tallies=[list(pair) for pair in match.tallies or []],
         winner=match.winner_id,
+        winner_label=winner.label if winner else None,
         decided_by=match.decided_by,
         closes_at=match.closes_at,
-        champion=read_podium(session).champion,
+        champion=view.champion,
     )

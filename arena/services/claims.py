@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from arena.errors import BadClaim, OverLimits
+from arena.rules.chain import compute_entry_id
 from arena.rules.lifecycle import GIVEN_UP, Action, allows
 from arena.services.admission import admit, check_name, check_open, check_owner, count_change, tokenizer_digest
+from arena.services.coauthors import add_coauthors, find_coauthors
+from arena.services.digests import digest_of_name, digests_of_claim
 from arena.services.events import clean_name, the_event
 from arena.services.identity import identify
-from arena.services.log import append, salted
+from arena.services.log import append
 from arena.services.receipts import sign
 from arena.services.schemas import Receipt
 from arena.services.verification import enqueue
@@ -40,6 +44,8 @@ def take_claim(
     name: str,
     *,
     replace: bool = False,
+    authors: Sequence[str] = (),
+    by_organizer: bool = False,
     key: str,
     now: float,
 ) -> Receipt:
@@ -55,6 +61,8 @@ def take_claim(
         secret: the owner's.
         name: the author's name, as people will read it; untrusted.
         replace: whether it may replace a verse that the owner has entered under another name.
+        authors: the secrets of further authors, who do not vote on it either.
+        by_organizer: whether the organizer enters it for somebody, who needs no ticket.
         key: the private key that signs the receipt (`receipts`).
         now: when the claim had arrived whole, seconds since the epoch.
 
@@ -67,6 +75,7 @@ def take_claim(
         BadClaim: The header is not that of a bundle.
         OverLimits: The verse is longer than the event allows, empty, cannot be shown, or its check costs more than the
             event allows.
+        TicketNeeded, TicketUnknown, TicketVoid, TicketSpare: The owner, or a further author, has no valid ticket.
         SubmissionsNotOpen: Submissions are not open yet.
         SubmissionsClosed: Submissions are closed.
         OtherName: The owner has entered a verse under another name, and may be another person at the same computer.
@@ -77,11 +86,15 @@ def take_claim(
     name = clean_name(name, MAX_AUTHOR, "an author's name")
     digest = hashlib.sha256(header).hexdigest()
     with db.reading() as session:  # what can be refused without reading the header comes first
-        owner = identify(session, secret).owner_id
-        entry_id = entry_id_of(owner, digest)
+        identity = identify(session, secret)
+        owner = identity.owner_id
+        coauthors = find_coauthors(session, identity, authors)
+        entry_id = compute_entry_id(owner, digest)
         entry = session.get(Entry, entry_id)
         is_new = entry is None or entry.state in GIVEN_UP
         if is_new:
+            if not by_organizer:
+                identity.require_entry()
             check_owner(session, the_event(session), owner, entry, now)
             if not replace:
                 check_name(session, owner, name)
@@ -96,14 +109,17 @@ def take_claim(
                 claim, cost = examined or _examine(header)  # it was given up meanwhile
                 admit(session, spool, event, owner, claim, cost, entry, now)
                 entry = _enter(session, event, entry, owner, digest, name, claim, cost, kept, now)
-            elif entry.name != name and allows(event.state, Action.RENAME_ENTRY):
+            elif entry.name != name and not entry.name_set and allows(event.state, Action.RENAME_ENTRY):
                 count_change(session, event, owner)
                 entry.name = name
-                append(session, "entry-renamed", {"entry": entry_id}, now=now)
+                event.edits += 1
+                data = {"entry": entry_id, "name": digest_of_name(session, entry)}
+                append(session, "entry-renamed", data, now=now)
             if entry.state == "receiving" and repeated:
                 entry.heard_at = now
                 if spool.size(entry_id) < entry.received:
                     entry.received = entry.header_bytes  # the disk lost some: start again
+            add_coauthors(session, entry_id, coauthors, now=now)
             receipt = make_receipt(entry, repeated, key)
         if entry.state == "receiving":
             spool.start(entry_id, header)  # after the row: `uploads.drop_parts` removes parts that no row receives
@@ -120,14 +136,16 @@ def check_sender(db: Database, secret: str, *, now: float) -> None:
 
     Raises:
         BadSecret: The secret has the wrong form.
+        TicketNeeded, TicketUnknown, TicketVoid, TicketSpare: The event takes tickets, and this is no valid one.
         SubmissionsNotOpen: Submissions are not open yet.
         SubmissionsClosed: Submissions are closed.
     """
     with db.reading() as session:
-        owner = identify(session, secret).owner_id
+        identity = identify(session, secret)
         event = the_event(session)
-        if session.get(Owner, owner) is None:
-            check_open(session, event, owner, now)
+        if session.get(Owner, identity.owner_id) is None:
+            identity.require_entry()
+            check_open(session, event, identity.owner_id, now)
 
 
 def make_receipt(entry: Entry, repeated: bool, key: str) -> Receipt:
@@ -149,14 +167,6 @@ def make_receipt(entry: Entry, repeated: bool, key: str) -> Receipt:
         repeated=repeated,
     )
     return replace(unsigned, signature=sign(key, unsigned.fields()))
-
-
-def entry_id_of(owner: str, claim_digest: str) -> str:
-    """Compute an entry's id: 32 hexadecimal digits of SHA-256("verse-entry-id-1" | owner | claim digest).
-
-    It depends on nothing else, so the same event played again has the same draw.
-    """
-    return hashlib.sha256(b"verse-entry-id-1" + owner.encode() + claim_digest.encode()).hexdigest()[:32]
 
 
 def _examine(header: bytes) -> tuple[Claim, Cost]:
@@ -196,7 +206,7 @@ def _enter(
     count_change(session, event, owner)
     if entry is None:
         entry = Entry(
-            id=entry_id_of(owner, digest),
+            id=compute_entry_id(owner, digest),
             owner_id=owner,
             claim_digest=digest,
             size=claim.size,
@@ -207,12 +217,14 @@ def _enter(
             facts=_facts(claim),
         )
         session.add(entry)
-    entry.name, entry.claimed_at, entry.heard_at = name, now, now
+    if not entry.name_set:
+        entry.name = name
+    entry.claimed_at = entry.heard_at = now
     entry.cost, entry.memory = cost.seconds, cost.memory
     entry.code = entry.reason = entry.verdict = entry.turn_at = None
     entry.state, entry.received, entry.bundle = "receiving", entry.header_bytes, kept
     session.flush()
-    append(session, "claim-taken", {"entry": entry.id, "claim": salted(event.salt, digest)}, now=now)
+    append(session, "claim-taken", {"entry": entry.id, **digests_of_claim(entry, event.salt)}, now=now)
     if kept is not None:
         entry.received = entry.size
         enqueue(session, entry, now=now)

@@ -10,6 +10,7 @@ from arena.errors import EntryNotFound, NotDisqualified, QuotaReached, WrongStat
 from arena.rules.lifecycle import LIVE, Action, is_drawn
 from arena.services.admission import check_place
 from arena.services.bracket import settle
+from arena.services.digests import digest_of_reason
 from arena.services.entries import may_reinstate
 from arena.services.events import clean_name, require, the_event
 from arena.services.log import append, require_unchanged
@@ -156,7 +157,8 @@ def _entry(session: Session, entry_id: str, action: Action, seen: int | None) ->
 
 def _disqualify(session: Session, entry: Entry, reason: str, now: float) -> None:
     entry.state, entry.code, entry.reason, entry.lease_until = "disqualified", "disqualified", reason, None
-    append(session, "entry-disqualified", {"entry": entry.id}, now=now)
+    data = {"entry": entry.id, "reason": digest_of_reason(session, entry)}
+    append(session, "entry-disqualified", data, now=now)
 
 
 def _reinstate(session: Session, event: Event, entry: Entry, now: float) -> None:
@@ -169,14 +171,15 @@ def _reinstate(session: Session, event: Event, entry: Entry, now: float) -> None
     if not drawn:
         check_place(session, event, entry.owner_id)
     entry.code = entry.reason = None
-    append(session, "entry-reinstated", {"entry": entry.id}, now=now)
-    if entry.verdict == "PASS":
-        entry.state = "verified"
+    state = "verified" if entry.verdict == "PASS" else "receiving" if entry.bundle is None else "waiting"
+    append(session, "entry-reinstated", {"entry": entry.id, "state": state}, now=now)
+    if state == "verified":
+        entry.state = state
         session.flush()
         if not drawn:
             replace_earlier(session, entry, now)
-    elif entry.bundle is not None:
+    elif state == "waiting":
         enqueue(session, entry, now=now)
     else:
-        entry.state, entry.received, entry.heard_at = "receiving", entry.header_bytes, now  # its part was removed
+        entry.state, entry.received, entry.heard_at = state, entry.header_bytes, now  # its part was removed
     session.flush()

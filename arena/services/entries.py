@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from arena.errors import EntryNotFound, NotReceiving, SubmissionsClosed, SubmissionsNotOpen, WrongState
 from arena.rules.lifecycle import LIVE, Action, allows, is_drawn, is_grace_over, state_at
 from arena.services.admission import check_open, count_change
+from arena.services.digests import digest_of_reason
 from arena.services.events import the_event
 from arena.services.identity import Identity, identify
 from arena.services.log import append
@@ -130,7 +131,7 @@ def withdraw(db: Database, entry_id: str, secret: str, *, now: float) -> EntrySt
                 raise WrongState(Action.WITHDRAW.value, event.state, "open or closed, and the verse still in")
             count_change(session, event, entry.owner_id)
             entry.state, entry.code, entry.reason, entry.lease_until = "withdrawn", None, None, None
-            append(session, "entry-withdrawn", {"entry": entry_id}, now=now)
+            append(session, "entry-withdrawn", {"entry": entry_id, "reason": None}, now=now)
         return _status(session, event, entry, now)
 
 
@@ -172,18 +173,30 @@ def expire(session: Session, entries: Sequence[Entry], *, now: float) -> int:
     """
     for entry in entries:
         entry.state, entry.lease_until = "expired", None
-        append(session, "entry-expired", {"entry": entry.id, "received": entry.received}, now=now)
+        data = {"entry": entry.id, "received": entry.received, "reason": digest_of_reason(session, entry)}
+        append(session, "entry-expired", data, now=now)
     return len(entries)
 
 
 def may_reinstate(event: Event, entry: Entry) -> bool:
-    """Whether a disqualified entry can take part again: it is in the bracket if there is one."""
-    in_bracket = entry.seed is not None or not is_drawn(event.state)
+    """Whether a disqualified entry can take part again: it is in the bracket if there is one, or was in the heats."""
+    in_bracket = entry.seed is not None or entry.heat_place is not None or not is_drawn(event.state)
     return allows(event.state, Action.REINSTATE) and entry.state == "disqualified" and in_bracket
 
 
-def reason_of(entry: Entry, place: int | None) -> str:
-    """Describe an entry's state in one sentence, which may hold untrusted text."""
+def is_out_by_heats(event: Event, entry: Entry) -> bool:
+    """Whether the bracket was drawn without a verse because of its place in the heats."""
+    return event.drawn_at is not None and entry.seed is None and entry.heat_place is not None
+
+
+def reason_of(event: Event, entry: Entry, place: int | None) -> str:
+    """Describe an entry's state in one sentence, which may hold untrusted text.
+
+    Args:
+        event: the event.
+        entry: the entry.
+        place: in the queue of checks, while it waits.
+    """
     match entry.state:
         case "receiving":
             return f"{entry.received:,} of {entry.size:,} bytes have arrived, and the rest must follow"
@@ -198,6 +211,10 @@ def reason_of(entry: Entry, place: int | None) -> str:
             )
         case "verifying":
             return "the server writes the verse again and compares the two texts"
+        case "verified" if entry.held:
+            return "the server wrote exactly the same verse; the organizer holds it back: ask there"
+        case "verified" if is_out_by_heats(event, entry):
+            return f"it came to place {entry.heat_place} in the heats; the bracket is played by those before it"
         case "verified":
             return "the server wrote exactly the same verse"
         case "expired":
@@ -233,7 +250,8 @@ def _status(session: Session, event: Event, entry: Entry, now: float) -> EntrySt
         place=place,
         verdict=entry.verdict,
         code=entry.code,
-        reason=reason_of(entry, place),
+        reason=reason_of(event, entry, place),
+        heat_place=entry.heat_place if is_out_by_heats(event, entry) else None,
         text=entry.text,
         prompt=entry.prompt,
         claimed_at=entry.claimed_at,

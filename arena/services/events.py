@@ -6,14 +6,15 @@ import math
 from dataclasses import fields, replace
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from arena.errors import AnotherMatchOpen, BadName, BadSetting, EntriesPending, EventExists, NoEvent, WrongState
-from arena.rules.bracket import MAX_PLACES, MIN_ENTRIES
+from arena.errors import BadName, BadSetting, EventExists, NoEvent, WrongState
+from arena.rules.bracket import MAX_PLACES
+from arena.rules.chain import commitment, log_salt, nonce
 from arena.rules.draw import salt_digest
 from arena.rules.lifecycle import (
-    UNDECIDED,
+    TIMES,
     Action,
     EventState,
     allowed_states,
@@ -22,9 +23,8 @@ from arena.rules.lifecycle import (
     state_at,
 )
 from arena.services.log import append, require_unchanged
-from arena.services.recount import check_results
 from arena.services.schemas import EventRules, EventView
-from arena.store.schema import THE_EVENT, Entry, Event, Match
+from arena.store.schema import THE_EVENT, Event
 from arena.store.unit_of_work import Database
 from arena.verification.cost import MIN_MEMORY
 from trainer.verse.characters import clean_line
@@ -48,6 +48,7 @@ def create_event(
     name: str,
     rules: EventRules = EventRules(),  # noqa: B008  (frozen)
     salt: str | None = None,
+    receipt_key: str | None = None,
     now: float,
 ) -> EventView:
     """Create the event of this database, in state draft.
@@ -56,7 +57,8 @@ def create_event(
         db: the event's database.
         name: what every page calls the event.
         rules: limits of entries and lengths of votes.
-        salt: the salt of the digests in the log; random if None.
+        salt: the secret that the log's salt and the nonce follow from (`rules.chain`); random if None.
+        receipt_key: the public key that signs receipts, hexadecimal; None: unknown.
         now: seconds since the epoch.
 
     Raises:
@@ -78,7 +80,14 @@ def create_event(
         )
         session.add(event)
         session.flush()
-        append(session, "event-created", {"rules": vars(rules)}, now=now)
+        data = {
+            "name": name,
+            "rules": vars(rules),
+            "salt": commitment(log_salt(event.salt)),
+            "nonce": commitment(nonce(event.salt)),
+            "receipt_key": receipt_key,
+        }
+        append(session, "event-created", data, now=now)
         return view_of(event)
 
 
@@ -102,40 +111,43 @@ def current_event(db: Database) -> EventView:
         return view_of(the_event(session))
 
 
-def set_limits(
-    db: Database,
-    *,
-    max_entries: int | None = None,
-    check_seconds: float | None = None,
-    check_memory: int | None = None,
-    seen: int | None = None,
-    now: float,
+def set_rules(
+    db: Database, *, name: str | None = None, seen: int | None = None, now: float, **changes: float
 ) -> EventView:
-    """Set limits of entries, before the bracket is drawn. Entries that are in stay in.
+    """Change rules of the event, or its title. Entries that are in stay in, whatever the new limits.
+
+    Before the bracket is drawn every rule may change; after that the title, and the times of matches to come.
 
     Args:
         db: the event's database.
-        max_entries: owners with a verse in the event; None: as it is.
-        check_seconds: seconds of one processor core that the check of a verse may take; None: as it is.
-        check_memory: bytes that it may use; None: as it is.
+        name: what every page calls the event; None: as it is.
         seen: number of the log's latest record that the caller was shown; None: not checked.
         now: seconds since the epoch.
+        changes: new values of fields of `EventRules`.
 
     Raises:
         AlreadyDone: The event has changed since the caller was shown it.
-        BadSetting: A limit is out of bounds.
-        WrongState: The bracket is drawn.
+        BadName: The name is not one line of 1 to 80 characters.
+        BadSetting: A rule is out of bounds.
+        WrongState: The bracket is drawn, or the event is over.
     """
-    given = {"max_entries": max_entries, "check_seconds": check_seconds, "check_memory": check_memory}
-    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    name = None if name is None else clean_name(name, MAX_NAME, "an event's name")
     with db.writing() as session:
         event = the_event(session)
-        require_unchanged(session, seen, {**STATE_CHANGES, "limits-set": "other limits were set"})
-        require(event, Action.SET_LIMITS)
-        check_rules(replace(rules_of(event), **changes))
-        for name, value in changes.items():
-            setattr(event, name, value)
-        append(session, "limits-set", changes, now=now)
+        require_unchanged(session, seen, {**STATE_CHANGES, "rules-set": "other rules were set"})
+        before = rules_of(event)
+        changes = {field: value for field, value in changes.items() if value != getattr(before, field)}
+        require(event, Action.SET_LIMITS if changes.keys() - TIMES else Action.SET_TIMES)
+        check_rules(replace(before, **changes))  # type: ignore[arg-type]  # some are whole numbers, as they must be
+        data: dict[str, Any] = dict(changes)
+        for field, value in changes.items():
+            setattr(event, field, value)
+        if name is not None and name != event.name:
+            event.name = name
+            event.edits += 1
+            data["name"] = name
+        if data:
+            append(session, "rules-set", data, now=now)
         return view_of(event)
 
 
@@ -170,7 +182,7 @@ def open_submissions(
         event.closes_at = closes_at
         event.closed_at = event.grace_ends_at = None
         event.draw_salt, event.draw_word = draw_salt or new_secret(), ""
-        data = {"closes_at": closes_at, "draw_salt_digest": salt_digest(event.draw_salt)}
+        data = {"closes_at": closes_at, "draw_salt_digest": salt_digest(event.draw_salt), "nonce": nonce(event.salt)}
         append(session, "submissions-opened", data, now=now)
         return view_of(event)
 
@@ -219,36 +231,42 @@ def close_submissions(db: Database, *, seen: int | None = None, now: float) -> E
         return view_of(event)
 
 
-def publish(db: Database, *, seen: int | None = None, now: float) -> EventView:
-    """Count all votes again, and publish the event: from now on everything about it is public.
-
-    An event in which fewer than two verses were verified is published without a champion.
+def start_address(db: Database, url: str) -> None:
+    """Keep the address that a server starts with; one that was chosen for the server before no longer counts.
 
     Args:
         db: the event's database.
+        url: the beginning of links, without a slash at its end.
+    """
+    with db.writing() as session:
+        the_event(session).address = url
+
+
+def set_address(db: Database, url: str, *, seen: int | None = None, now: float) -> EventView:
+    """Set the address that the QR codes and links of all pages have, while the event is served.
+
+    Args:
+        db: the event's database.
+        url: the beginning of links, without a slash at its end; the caller has checked it.
         seen: number of the log's latest record that the caller was shown; None: not checked.
         now: seconds since the epoch.
 
     Raises:
-        AlreadyDone: The event has changed since the caller was shown it.
-        AnotherMatchOpen: A match is open, such as the one for the third place.
-        EntriesPending: There is no bracket, and entries have no verdict yet.
-        ResultsDiffer: The votes do not give the results that the database holds.
-        WrongState: There is no champion yet, or the event is published.
+        AlreadyDone: Another address was set since the caller was shown this one.
     """
     with db.writing() as session:
         event = the_event(session)
-        require_unchanged(session, seen, STATE_CHANGES | {"match-undone": "a match was undone"})
-        require(event, Action.PUBLISH)
-        opened = session.scalar(select(Match.id).where(Match.state == "open").limit(1))
-        if opened is not None:
-            raise AnotherMatchOpen(opened)
-        if event.state == "closed":
-            _check_nothing_to_draw(session, event)
-        check_results(session, event)
-        move(event, Action.PUBLISH, "published")
-        append(session, "published", {"salt": event.salt}, now=now)
+        require_unchanged(session, seen, {"address-set": "another address was set"})
+        if event.address != url:
+            event.address = url
+            append(session, "address-set", {"address": url}, now=now)
         return view_of(event)
+
+
+def current_address(db: Database) -> str:
+    """Return the address that was set when the event was served last, or since; "": never served."""
+    with db.reading() as session:
+        return the_event(session).address
 
 
 def mark_restored(db: Database, *, made_at: float, now: float) -> None:
@@ -337,6 +355,7 @@ def view_of(event: Event) -> EventView:
         closed_at=event.closed_at,
         grace_ends_at=event.grace_ends_at,
         draw_word=event.draw_word or None,
+        admission=event.admission,
     )
 
 
@@ -384,20 +403,6 @@ def clean_name(name: object, limit: int, what: str) -> str:
         return clean_line(name if isinstance(name, str) else "", limit)
     except LineError as error:
         raise BadName(f"{what} must have 1 to {limit} characters, {error}") from None
-
-
-def _check_nothing_to_draw(session: Session, event: Event) -> None:
-    """Check that no bracket can come any more.
-
-    Raises:
-        EntriesPending: An entry has no verdict yet.
-        WrongState: A bracket can be drawn.
-    """
-    counts = dict(session.execute(select(Entry.state, func.count()).group_by(Entry.state)).all())
-    if pending := sum(counts.get(state, 0) for state in UNDECIDED):
-        raise EntriesPending(pending)
-    if counts.get("verified", 0) >= MIN_ENTRIES:
-        raise WrongState(Action.PUBLISH.value, event.state, "champion: draw the bracket first")
 
 
 def _check_future(closes_at: float | None, now: float) -> None:

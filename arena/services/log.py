@@ -1,62 +1,26 @@
 """The append-only log of every change; the hash of each record covers the record before it.
 
-The log holds ids and salted digests: no names, no verses, no secrets. Who knows the latest hash can tell whether any
-record was changed.
+The log holds ids and salted digests: no names of people, no verses, no secrets. Who knows the latest hash can tell
+whether any record was changed. Every fact of the tables follows from it: `rules.rebuild` says how.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
 from sqlalchemy import Table, insert, select
 from sqlalchemy.orm import Session
 
 from arena.errors import AlreadyDone, LogBroken
+from arena.rules.chain import START, Record, find_fault, record_hash
 from arena.store.schema import LogRecord
 from arena.store.unit_of_work import Database
 from trainer.verse import strictjson
 
-
-@dataclass(frozen=True)
-class Record:
-    """One record of the log."""
-
-    number: int  # from 1, without gaps
-    at: float  # seconds since the epoch
-    kind: str
-    data: str  # canonical JSON
-    hash: str  # SHA-256 of the hash before it and this record, hexadecimal
-
-
-START = "0" * 64  # stands for the hash before the first record
 _TABLE = cast(Table, LogRecord.__table__)
 _HEAD = select(_TABLE.c.number, _TABLE.c.hash).order_by(_TABLE.c.number.desc()).limit(1)
 _APPEND = insert(_TABLE)
-
-
-def record_hash(previous: str, number: int, at: float, kind: str, data: str) -> str:
-    """Compute a record's hash: SHA-256 of the previous record's hash and this record as canonical JSON.
-
-    Args:
-        previous: the previous record's hash, in hexadecimal.
-        number: this record's number, from 1.
-        at: seconds since the epoch.
-        kind: this record's kind.
-        data: canonical JSON, as stored; it is hashed as a string.
-
-    Returns:
-        The hash, in hexadecimal.
-    """
-    record = strictjson.dump({"number": number, "at": at, "kind": kind, "data": data})
-    return hashlib.sha256(previous.encode() + record).hexdigest()
-
-
-def salted(salt: str, *parts: object) -> str:
-    """Compute a digest that nobody can guess before the salt is published: SHA-256 of both as canonical JSON."""
-    return hashlib.sha256(strictjson.dump([salt, *parts])).hexdigest()
 
 
 def append(session: Session, kind: str, data: dict[str, Any], *, now: float) -> int:
@@ -109,6 +73,13 @@ def require_unchanged(session: Session, seen: int | None, what: Mapping[str, str
             raise AlreadyDone(what[record.kind].format(**subject), record.at, record.number)
 
 
+def read_records(session: Session) -> Iterator[Record]:
+    """Read all records, in order."""
+    query = select(_TABLE).order_by(_TABLE.c.number)
+    for row in session.execute(query).yield_per(1_000).mappings():
+        yield Record(**row)
+
+
 def verify_chain(records: Iterable[Record]) -> int:
     """Recompute the hash of every record.
 
@@ -121,19 +92,13 @@ def verify_chain(records: Iterable[Record]) -> int:
     Raises:
         LogBroken: A record was changed, added or taken out.
     """
-    previous, count = START, 0
-    for record in records:
-        count += 1
-        if record.number != count:
-            raise LogBroken(count, "is missing")
-        if record_hash(previous, record.number, record.at, record.kind, record.data) != record.hash:
-            raise LogBroken(count, "does not fit the one before it")
-        previous = record.hash
-    return count
+    listed = list(records)
+    if (fault := find_fault(listed)) is not None:
+        raise LogBroken(fault.number, fault.why)
+    return len(listed)
 
 
 def verify_log(db: Database) -> int:
     """Recompute the hash of every record of a database; raises and returns as `verify_chain`."""
     with db.reading() as session:
-        query = select(_TABLE).order_by(_TABLE.c.number)
-        return verify_chain(Record(**row) for row in session.execute(query).yield_per(1_000).mappings())
+        return verify_chain(read_records(session))

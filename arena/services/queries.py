@@ -6,31 +6,40 @@ last match.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, case, false, func, or_, select
 from sqlalchemy.orm import Session
 
 from arena.errors import AmbiguousEntry, EntryNotFound
 from arena.rules.bracket import VOTED, Standing, round_title, title_of
-from arena.rules.lifecycle import ENTRY_STATES, UNDECIDED, has_champion, phase_at
-from arena.rules.names import skeleton
+from arena.rules.heats import share_of
+from arena.rules.lifecycle import ENTRY_STATES, UNDECIDED, Action, allows, has_champion, phase_at
+from arena.rules.names import names_author, skeleton
 from arena.rules.results import Podium, podium_of
-from arena.rules.timetable import PAUSE_SECONDS, compute_timetable, fitting_entries, fitting_match_seconds
+from arena.rules.timetable import PAUSE_SECONDS, Pace, Timetable, list_timetables, propose, round_vote_seconds
 from arena.services.entries import may_reinstate, reason_of
 from arena.services.events import the_event, view_of
+from arena.services.judgements import judged_count
 from arena.services.log import head
 from arena.services.schemas import (
     ConsoleEntry,
     ConsoleView,
     EntryCounts,
     EntryView,
+    HeatsCounts,
     MatchCounts,
     MatchView,
     OpenMatch,
+    OpenRound,
+    PlanOption,
+    PlanPart,
+    PracticeCounts,
+    RankedView,
     ResultsView,
     RoundView,
     Side,
@@ -38,12 +47,14 @@ from arena.services.schemas import (
     StageView,
     VotingPlan,
 )
+from arena.services.tickets import count_tickets
 from arena.services.verification import queue_places
-from arena.store.schema import Entry, Event, LogRecord, Match, Vote
+from arena.store.schema import CoAuthor, Entry, Event, Judgement, LogRecord, Match, PinVoter, PracticeVote, Vote
 from arena.store.unit_of_work import Database
 from trainer.verse import strictjson
 
 RECENT = 30  # records of the log on the console
+_PUBLIC_NAME = case((Entry.masked, "name withheld"), else_=Entry.name).label("name")
 MAX_ALIKE = 3  # names that look the same, shown beside one
 
 
@@ -53,12 +64,14 @@ def snapshot(db: Database, *, now: float) -> Snapshot:
         event = the_event(session)
         number, _ = head(session)
         rounds = session.scalar(select(func.max(Match.round))) or 0
-        shape = (Match.id, Match.round, Match.slot)
-        opened = session.execute(
-            select(*shape, Match.poll, Match.poll_round, Match.votes_from, Match.closes_at)
+        shape = (Match.id, Match.round, Match.number)
+        clock = (Match.votes_from, Match.closes_at, Match.paused_at)
+        rows = session.execute(
+            select(*shape, Match.poll, Match.poll_round, *clock)
             .where(Match.state == "open")
-            .limit(1)
-        ).first()
+            .order_by(Match.poll_round.desc(), Match.position)
+        ).all()
+        opened = rows[0] if rows else None
         last = session.scalar(
             select(Match.id)
             .where(Match.state == "closed", Match.decided_by.in_(VOTED))
@@ -78,25 +91,34 @@ def snapshot(db: Database, *, now: float) -> Snapshot:
         )
         match = opened and OpenMatch(
             id=opened.id,
-            title=title_of(opened.id, opened.round, opened.slot, rounds),
+            title=title_of(opened.id, opened.round, opened.number, rounds),
             round=opened.round,
             poll_round=opened.poll_round,
-            opens_at=opened.votes_from if (opened.votes_from or 0.0) > now else None,
-            closes_at=opened.closes_at,
+            opens_at=opened.votes_from if (opened.votes_from or 0.0) > (opened.paused_at or now) else None,
+            closes_at=opened.closes_at if opened.paused_at is None else None,
+            paused=opened.paused_at is not None,
             votes=_votes(session, opened.id, opened.poll, opened.poll_round),
         )
         return Snapshot(
             event=event.name,
             state=event.state,
             phase=phase_at(event, now, voting=opened is not None),
+            admission=event.admission,
             closes_at=event.closes_at,
             grace_ends_at=event.grace_ends_at,
             match=match,
+            round=OpenRound(round_title(rows[0].round, rounds), len(rows), _round_votes(session))
+            if len(rows) > 1
+            else None,
+            practice=_practice(session, event),
+            heats=_heats(session, event),
             last=last,
-            next=title_of(following.id, following.round, following.slot, rounds) if following else None,
+            next=title_of(following.id, following.round, following.number, rounds) if following else None,
             entries=EntryCounts(**_counts(session)),
             matches=MatchCounts(closed=by_state.get("closed", 0), total=sum(by_state.values())),
             champion=read_podium(session).champion if has_champion(event.state) else None,
+            address=event.address,
+            edits=event.edits,
             epoch=event.epoch,
             version=number,
         )
@@ -111,7 +133,10 @@ def stage_view(db: Database, *, now: float) -> StageView:
             event=view_of(bracket_view.event),
             phase=phase_at(bracket_view.event, now, voting=bracket_view.open is not None),
             counts=_counts(session),
+            playing=sum(entry.seed is not None for entry in bracket_view.entries.values()),
+            voters=_voters(session, bracket_view.event),
             open=bracket_view.open,
+            opened=bracket_view.opened,
             last=max(bracket_view.voted, key=lambda match: match.closed_at or 0.0, default=None),
             next=bracket_view.next,
             rounds=bracket_view.rounds(),
@@ -133,10 +158,12 @@ def results_view(db: Database, *, now: float) -> ResultsView:
         return ResultsView(
             event=view_of(bracket_view.event),
             phase=phase_at(bracket_view.event, now, voting=bracket_view.open is not None),
+            voters=_voters(session, bracket_view.event),
             matches=sorted(closed, key=lambda match: match.closed_at or 0.0, reverse=True),
             champion=bracket_view.champion,
             second=bracket_view.second,
             third=bracket_view.third,
+            heats=_ranking(session, bracket_view),
             log_number=number,
             log_hash=digest,
         )
@@ -156,12 +183,13 @@ def entry_view(db: Database, entry_id: str, *, now: float) -> EntryView:
     with db.reading() as session:
         bracket_view = BracketView.load(session, now)
         entry = session.get(Entry, entry_id)
-        if entry is None or entry.seed is None or entry.bundle is None or not bracket_view.is_done(entry_id):
+        if entry is None or entry.bundle is None or not bracket_view.is_done(entry_id):
             raise EntryNotFound
         return EntryView(
             entry=entry.id,
             name=bracket_view.names[entry_id],
             seed=entry.seed,
+            heat_place=entry.heat_place,
             text=entry.text,
             prompt=entry.prompt,
             bundle=entry.bundle,
@@ -179,25 +207,35 @@ def console_view(db: Database, *, now: float) -> ConsoleView:
     with db.reading() as session:
         bracket_view = BracketView.load(session, now)
         number, digest = head(session)
-        counts = _counts(session)
+        counts, entries = _counts(session), _console_entries(session, bracket_view.event)
         recent = session.scalars(select(LogRecord).order_by(LogRecord.number.desc()).limit(RECENT))
         return ConsoleView(
             event=view_of(bracket_view.event),
             phase=phase_at(bracket_view.event, now, voting=bracket_view.open is not None),
             counts=counts,
+            held=sum(entry.held and entry.state == "verified" for entry in entries),
             pending=sum(counts[state] for state in UNDECIDED),
-            entries=_console_entries(session, bracket_view.event),
+            entries=entries,
             matches=bracket_view.matches,
             open=bracket_view.open,
+            opened=bracket_view.opened,
+            practice=_practice(session, bracket_view.event),
+            ready=bracket_view.ready_together,
+            ready_seconds=round_vote_seconds(bracket_view.ready_together, bracket_view.event.match_seconds),
             next=bracket_view.next,
             champion=bracket_view.champion,
             third=bracket_view.third,
             voting=plan_voting(
                 counts["verified"],
-                bracket_view.event.match_seconds,
+                voters=_voters(session, bracket_view.event),
+                match_seconds=bracket_view.event.match_seconds,
                 reading_seconds=bracket_view.event.reading_seconds,
             ),
             voted=session.scalar(select(Vote.match_id).limit(1)) is not None,
+            judgements=judged_count(session),
+            tickets=count_tickets(session),
+            begun=session.scalar(select(Match.id).where(Match.opened_at.is_not(None)).limit(1)) is not None
+            or judged_count(session) > 0,
             log_number=number,
             log_hash=digest,
             recent=[
@@ -237,6 +275,24 @@ def find_entry(db: Database, prefix: str) -> str:
     return ids[0]
 
 
+def read_seeds(db: Database, text: str) -> list[str]:
+    """Read seeds by hand: a line for each verse, seed 1 first, with the beginning of its entry's id as first word.
+
+    Args:
+        db: the event's database.
+        text: the lines; what follows the id, empty lines and lines with # make no difference.
+
+    Returns:
+        Whole ids.
+
+    Raises:
+        EntryNotFound: No id begins so.
+        AmbiguousEntry: Several ids begin so.
+    """
+    words = [line.split()[0] for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    return [find_entry(db, word) for word in words]
+
+
 def get_open_match(db: Database, *, now: float) -> MatchView | None:
     """Return the match that is open."""
     with db.reading() as session:
@@ -249,6 +305,12 @@ def get_next_match(db: Database, *, now: float) -> MatchView | None:
         return BracketView.load(session, now).next
 
 
+def log_head(db: Database) -> tuple[int, str]:
+    """Return number and hash of the log's latest record; (0, zeros) before the first."""
+    with db.reading() as session:
+        return head(session)
+
+
 def latest_record(db: Database) -> int:
     """Return the number of the log's latest record; 0 before the first."""
     with db.reading() as session:
@@ -257,28 +319,34 @@ def latest_record(db: Database) -> int:
 
 def plan_voting(
     entries: int,
-    match_seconds: float,
     *,
+    voters: int | None = None,
+    match_seconds: float,
     reading_seconds: float,
-    pause_seconds: float | None = None,
+    pause_seconds: float = PAUSE_SECONDS,
     minutes: float | None = None,
 ) -> VotingPlan:
     """Plan the time of the voting.
 
     Args:
         entries: that take part.
+        voters: who judge in heats; None: as many as entries.
         match_seconds: of a vote.
         reading_seconds: before each vote.
-        pause_seconds: between two matches; None: as usual.
+        pause_seconds: between two matches.
         minutes: the time there is; None: unknown.
     """
-    pause = reading_seconds + (PAUSE_SECONDS if pause_seconds is None else pause_seconds)
-    whole = compute_timetable(entries, match_seconds, pause)
-    if minutes is None:
-        return VotingPlan(entries, whole.matches, whole.seconds)
-    seconds = 60 * minutes
-    fitting = fitting_entries(seconds, match_seconds, pause)
-    return VotingPlan(entries, whole.matches, whole.seconds, fitting, fitting_match_seconds(entries, seconds, pause))
+    voters = voters or max(entries, 1)
+    tables = list_timetables(entries, Pace(match_seconds, reading_seconds, pause_seconds), voters)
+    proposal = propose(tables, math.inf if minutes is None else 60 * minutes)
+    return VotingPlan(
+        entries, voters, [_plan_option(table) for table in tables], _plan_option(proposal) if proposal else None
+    )
+
+
+def _plan_option(table: Timetable) -> PlanOption:
+    parts = [PlanPart(part.title, part.matches, part.seconds) for part in table.parts]
+    return PlanOption(table.places, table.heats, table.at_once, table.matches, table.seconds, parts)
 
 
 @dataclass(frozen=True)
@@ -286,6 +354,7 @@ class BracketView:
     """The bracket with what is public now."""
 
     event: Event
+    entries: Mapping[str, Any]  # by id: those in the bracket, and all of the heats once there is a champion
     matches: list[MatchView]  # in the order of play
     names: Mapping[str, str]  # public ones: of entries whose last match is closed, but for the disqualified
     podium: Podium
@@ -298,9 +367,9 @@ class BracketView:
         entries = {
             entry.id: entry
             for entry in session.execute(
-                select(Entry.id, Entry.seed, Entry.name, Entry.text, Entry.prompt, Entry.state).where(
-                    Entry.seed.is_not(None)
-                )
+                select(
+                    *(Entry.id, Entry.seed, Entry.heat_place, _PUBLIC_NAME, Entry.text, Entry.prompt, Entry.state)
+                ).where(or_(Entry.seed.is_not(None), _ended_by_heats(event)))
             )
         }
         playing = {side for row in rows if row.state != "closed" for side in (row.upper_id, row.lower_id)}
@@ -332,7 +401,7 @@ class BracketView:
             closed = row.state == "closed"
             return MatchView(
                 id=row.id,
-                title=title_of(row.id, row.round, row.slot, total),
+                title=title_of(row.id, row.round, row.number, total),
                 round=row.round,
                 kind=row.kind,
                 state=row.state,
@@ -340,8 +409,12 @@ class BracketView:
                 lower=side(row, row.lower_id),
                 ready=row.state == "pending" and bool(row.upper_id and row.lower_id),
                 poll_round=row.poll_round,
-                opens_at=row.votes_from if row.state == "open" and (row.votes_from or 0.0) > now else None,
+                opened_at=row.opened_at,
+                opens_at=row.votes_from
+                if row.state == "open" and (row.votes_from or 0.0) > (row.paused_at or now)
+                else None,
                 closes_at=row.closes_at if row.state == "open" else None,
+                paused=row.state == "open" and row.paused_at is not None,
                 closed_at=row.closed_at if closed else None,
                 votes=_votes(session, row.id, row.poll, row.poll_round) if row.state == "open" else None,
                 tallies=row.tallies if closed and row.decided_by in VOTED else None,
@@ -350,7 +423,7 @@ class BracketView:
             )
 
         disqualified = {entry.id for entry in entries.values() if entry.state == "disqualified"}
-        return cls(event, [view(row) for row in rows], names, _podium(rows, disqualified))
+        return cls(event, entries, [view(row) for row in rows], names, _podium(rows, disqualified))
 
     def is_done(self, entry_id: str) -> bool:
         """Whether everything about this entry is public."""
@@ -362,8 +435,19 @@ class BracketView:
 
     @property
     def open(self) -> MatchView | None:
-        """The open match."""
-        return next((match for match in self.matches if match.state == "open"), None)
+        """The open match: of several, the one with a second vote, else the first."""
+        return min(self.opened, key=lambda match: -match.poll_round, default=None)
+
+    @property
+    def opened(self) -> list[MatchView]:
+        """All open matches."""
+        return [match for match in self.matches if match.state == "open"]
+
+    @property
+    def ready_together(self) -> int:
+        """The number of matches that `rounds.open_round` would open."""
+        ready = [match for match in self.matches if match.ready]
+        return sum((match.round, match.kind) == (ready[0].round, ready[0].kind) for match in ready)
 
     @property
     def next(self) -> MatchView | None:
@@ -404,6 +488,15 @@ class BracketView:
         return next((side for side in sides if side and side.entry == entry_id), None)
 
 
+def _voters(session: Session, event: Event) -> int | None:
+    """Count who may vote; None: everybody."""
+    if event.admission == "tickets":
+        return count_tickets(session).valid
+    if event.admission == "pin":
+        return session.scalar(select(func.count()).select_from(PinVoter)) or 0
+    return None
+
+
 def _facts_of(session: Session, side: Side | None) -> dict[str, Any] | None:
     return session.scalar(select(Entry.facts).where(Entry.id == side.entry)) if side is not None else None
 
@@ -413,8 +506,24 @@ def _votes(session: Session, match_id: str, poll: int, poll_round: int) -> int:
     return session.scalar(query.where(Vote.match_id == match_id, Vote.poll == poll, Vote.poll_round == poll_round)) or 0
 
 
+def _round_votes(session: Session) -> int:
+    """Count the votes cast in all open matches."""
+    of_match = (Vote.match_id == Match.id) & (Vote.poll == Match.poll) & (Vote.poll_round == Match.poll_round)
+    query = select(func.count()).select_from(Vote).join(Match, of_match).where(Match.state == "open")
+    return session.scalar(query) or 0
+
+
+def _practice(session: Session, event: Event) -> PracticeCounts | None:
+    if event.practice_at is None:
+        return None
+    votes = session.scalar(select(func.count()).select_from(PracticeVote)) or 0
+    return PracticeCounts(event.practice_closes_at, votes)
+
+
 def _counts(session: Session) -> dict[str, int]:
-    counts = dict(session.execute(select(Entry.state, func.count()).group_by(Entry.state)).all())
+    """Count entries by state. A verse that is held back does not take part, so it is not counted as verified."""
+    taking_part = ~(Entry.held & (Entry.state == "verified"))
+    counts = dict(session.execute(select(Entry.state, func.count()).where(taking_part).group_by(Entry.state)).all())
     return {state: counts.get(state, 0) for state in ENTRY_STATES}
 
 
@@ -435,12 +544,56 @@ def _loser(row: Match) -> str | None:
 
 
 def _tell_apart(entries: Sequence[Any]) -> dict[str, str]:
-    """Return names by entry id; those that look the same get the number of their entry in the draw."""
+    """Return names by entry id; those that look the same get the number in the draw, or the place in the heats."""
     looks = Counter(skeleton(entry.name) for entry in entries)
+
+    def apart(entry: Any) -> str:
+        return f"no. {entry.seed}" if entry.seed else f"place {entry.heat_place}"
+
     return {
-        entry.id: entry.name if looks[skeleton(entry.name)] == 1 else f"{entry.name} (no. {entry.seed})"
+        entry.id: entry.name if looks[skeleton(entry.name)] == 1 else f"{entry.name} ({apart(entry)})"
         for entry in entries
     }
+
+
+def _ended_by_heats(event: Event) -> ColumnElement[bool]:
+    """Select the entries that the heats ended, once there is a champion: until then all of them are secret."""
+    if not has_champion(event.state):
+        return false()
+    return (Entry.heat_place.is_not(None)) & (Entry.state == "verified")
+
+
+def _ranking(session: Session, bracket_view: BracketView) -> list[RankedView]:
+    """Return the ranking of the heats with the names that are public, once there is a champion."""
+    if not has_champion(bracket_view.event.state):
+        return []
+    rows = session.scalars(
+        select(Entry)
+        .where(Entry.heat_place.is_not(None), Entry.state == "verified")
+        .order_by(Entry.heat_place, Entry.seed, Entry.id)
+    )
+    return [
+        RankedView(
+            entry=row.id,
+            place=row.heat_place or 0,
+            share=share_of(row.heat_strength or 0.0),
+            low=share_of(row.heat_low or 0.0),
+            high=share_of(row.heat_high or 0.0),
+            judgements=row.heat_judgements or 0,
+            text=row.text,
+            prompt=row.prompt,
+            name=bracket_view.names.get(row.id),
+        )
+        for row in rows
+    ]
+
+
+def _heats(session: Session, event: Event) -> HeatsCounts | None:
+    if event.heats != "open" or not allows(event.state, Action.JUDGE_PAIR):
+        return None
+    counts = select(func.count(), func.count(Judgement.voter_id.distinct())).where(Judgement.choice.is_not(None))
+    judgements, voters = session.execute(counts).one()
+    return HeatsCounts(judgements, voters)
 
 
 def _console_entries(session: Session, event: Event) -> list[ConsoleEntry]:
@@ -453,13 +606,14 @@ def _console_entries(session: Session, event: Event) -> list[ConsoleEntry]:
         if len(others) <= MAX_ALIKE:
             others[row.owner_id] = row.name
     places = queue_places(session)
+    coauthors = dict(session.execute(select(CoAuthor.entry_id, func.count()).group_by(CoAuthor.entry_id)).all())
     return [
         ConsoleEntry(
             entry=row.id,
             owner=row.owner_id,
             name=row.name,
             state=row.state,
-            reason=reason_of(row, places.get(row.id)),
+            reason=reason_of(event, row, places.get(row.id)),
             received=row.received,
             size=row.size,
             place=places.get(row.id),
@@ -473,6 +627,10 @@ def _console_entries(session: Session, event: Event) -> list[ConsoleEntry]:
             duplicates=[duplicate.id for duplicate in by_claim[row.claim_digest] if duplicate.owner_id != row.owner_id],
             alike=[name for owner, name in by_look[skeleton(row.name)].items() if owner != row.owner_id][:MAX_ALIKE],
             may_reinstate=may_reinstate(event, row),
+            coauthors=coauthors.get(row.id, 0),
+            masked=row.masked,
+            held=row.held,
+            names_author=names_author(row.prompt + row.text, row.name),
         )
         for row in rows
     ]

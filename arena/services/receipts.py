@@ -6,12 +6,18 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from arena.rules.chain import fingerprint
 from trainer.verse import strictjson
 
 
 def public_key_of(key: str) -> str:
     """Return the public key that verifies receipts."""
     return _private(key).public_key().public_bytes_raw().hex()
+
+
+def key_fingerprint(key: str) -> str:
+    """Return what people compare of the public key that verifies receipts: 32 digits in groups of four."""
+    return fingerprint(public_key_of(key))
 
 
 def sign(key: str, fields: dict[str, Any]) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from arena.errors import ArenaError
+from arena.rules.heats import Cut
 from trainer.verse import strictjson
 
 
@@ -52,6 +54,16 @@ class EventView:
     closed_at: float | None  # when they did
     grace_ends_at: float | None
     draw_word: str | None  # once the room has given it
+    admission: str  # who may vote: tickets, pin or open
+
+
+@dataclass(frozen=True)
+class TicketCounts:
+    """The number of tickets by state."""
+
+    valid: int
+    spare: int  # not handed out yet
+    void: int
 
 
 # Entering
@@ -88,6 +100,7 @@ class EntryStatus:
     verdict: str | None  # PASS, FAIL, UNDECIDED, MALFORMED
     code: str | None  # why it is in this state, for programs
     reason: str  # one plain sentence: what this state means and what to do
+    heat_place: int | None  # in the heats, if the bracket was drawn without it because of that
     text: str  # the verse
     prompt: str
     claimed_at: float
@@ -135,8 +148,10 @@ class Ballot:
     right: BallotSide
     choice: Literal["left", "right"] | None  # this voter's vote so far
     mine: bool  # one of the two is the voter's own: no vote
+    refusal: str | None  # why this voter may not vote, as without a ticket or a PIN where the event wants one
     opens_at: float | None  # while it is read before the vote: when the vote begins
     closes_at: float | None
+    paused: bool  # the clock stands; votes count if they counted before
     open: bool  # votes count now
 
 
@@ -153,17 +168,116 @@ class VoteReceipt:
 
 
 @dataclass(frozen=True)
+class RoundItem:
+    """One of the matches that are open at once, as one voter sees it."""
+
+    match: str  # id
+    title: str
+    choice: Literal["A", "B"] | None  # this voter's vote so far
+    mine: bool  # one of the two is the voter's own: no vote
+    open: bool  # votes count now
+
+
+@dataclass(frozen=True)
+class PracticeBallot:
+    """The practice vote as one voter sees it."""
+
+    left: BallotSide
+    right: BallotSide
+    choice: Literal["left", "right"] | None
+    closes_at: float | None
+
+
+# The heats
+
+
+@dataclass(frozen=True)
+class PairView:
+    """Two verses that a voter judges in the heats."""
+
+    pair: int  # number
+    number: int  # of this voter's judgements, this one included
+    left: BallotSide
+    right: BallotSide
+
+
+@dataclass(frozen=True)
+class HeatsPage:
+    """The heats as one voter sees them."""
+
+    open: bool
+    judged: int  # by this voter
+    pair: PairView | None  # None: none was dealt yet, or all are judged
+    refusal: ArenaError | None  # why this voter may not judge
+
+
+@dataclass(frozen=True)
+class RankedView:
+    """A verse in the ranking of the heats. A share is the probability of being preferred to an average verse."""
+
+    entry: str
+    place: int  # from 1; equal verses share a place
+    share: float
+    low: float  # the share's interval, 95 %
+    high: float
+    judgements: int  # of pairs with it
+    text: str
+    prompt: str
+    name: str | None  # the author, where public
+
+
+@dataclass(frozen=True)
+class HeatsView:
+    """The heats for the organizer."""
+
+    state: str  # none, open, closed
+    entries: int  # verified verses
+    judgements: int
+    voters: int  # who have judged
+    least: int  # judgements of a verse
+    most: int
+    most_of_voter: int  # judgements that one voter may give
+    ranking: list[RankedView]  # as it is now, the strongest first
+    cuts: list[Cut]  # for each number of places that fewer than all have
+
+
+@dataclass(frozen=True)
+class CountedVote:
+    """A vote in a round that was counted."""
+
+    title: str  # of the match
+    poll_round: int  # 0: first vote, 1: second vote after a tie
+    label: Literal["A", "B"]  # the verse
+    minute: int  # since the epoch, when it was cast
+    tally: list[int]  # of A and of B
+    record: int  # number of the log's record that has the tally and a digest of all votes of the round
+    undone: bool  # the match was undone later, so that its votes no longer count
+
+
+@dataclass(frozen=True)
+class VoterView:
+    """The votes of one voter that were counted, the first first."""
+
+    voter: str  # id
+    own: bool  # of whoever asks
+    published: bool  # the votes of others can be looked up
+    votes: list[CountedVote]
+
+
+@dataclass(frozen=True)
 class MatchResult:
     """The result of closing a round of a match."""
 
     match: str
+    title: str  # "Semi-final 2"
     state: str  # "closed"; "open" while the re-vote after a tie runs
     poll_round: int  # the one now open or last counted
     tallies: list[list[int]]  # [upper, lower] of each round of the poll so far
     winner: str | None  # entry id
+    winner_label: str | None  # its first line
     decided_by: str | None  # votes, revote, draw, walkover, bye
     closes_at: float | None  # of the re-vote
-    champion: str | None  # entry id, if the event has one now
+    champion: Side | None  # if the event has one now
 
 
 # The snapshot
@@ -179,7 +293,33 @@ class OpenMatch:
     poll_round: int  # 0: first vote, 1: second vote after a tie
     opens_at: float | None  # seconds since the epoch, while it is read before the vote: when the vote begins
     closes_at: float | None  # seconds since the epoch
+    paused: bool  # its clock stands
     votes: int  # cast in this round of the poll
+
+
+@dataclass(frozen=True)
+class OpenRound:
+    """The matches that are open at once, while there are several."""
+
+    title: str  # of the round, in the singular: "Quarter-final"
+    matches: int
+    votes: int  # cast in all of them
+
+
+@dataclass(frozen=True)
+class PracticeCounts:
+    """The practice vote that is open."""
+
+    closes_at: float | None  # seconds since the epoch
+    votes: int
+
+
+@dataclass(frozen=True)
+class HeatsCounts:
+    """The heats that are open."""
+
+    judgements: int
+    voters: int  # who have judged
 
 
 @dataclass(frozen=True)
@@ -212,14 +352,20 @@ class Snapshot:
     event: str  # name
     state: str  # draft, open, closed, drawn, champion, published
     phase: str  # before, entering, checking, between, voting, champion, published
+    admission: str  # who may vote: tickets, pin or open
     closes_at: float | None  # seconds since the epoch, when submissions close automatically
     grace_ends_at: float | None  # seconds since the epoch, until when tensors may follow
-    match: OpenMatch | None
+    match: OpenMatch | None  # of several, the one with a second vote, else the first
+    round: OpenRound | None
+    practice: PracticeCounts | None
+    heats: HeatsCounts | None  # while pairs of verses are judged before the draw
     last: str | None  # id of the match decided most recently by a vote
     next: str | None  # title of the next match
     entries: EntryCounts
     matches: MatchCounts
     champion: str | None  # entry id
+    address: str  # the beginning of links and QR codes; "": as the settings say
+    edits: int  # changes of names that pages show
     epoch: int  # how often the event was restored from a backup: what phones were told before may be unknown now
     version: int  # number of the latest record of the log; grows with every change but votes
 
@@ -228,14 +374,34 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
+class PlanPart:
+    """One part of the voting, such as a round."""
+
+    title: str
+    matches: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class PlanOption:
+    """One way to hold the voting, without second votes after ties."""
+
+    places: int  # verses in the bracket
+    heats: bool  # which verses those are is found in heats
+    at_once: bool  # all matches of a round are open at the same time
+    matches: int
+    seconds: float
+    parts: list[PlanPart]
+
+
+@dataclass(frozen=True)
 class VotingPlan:
-    """How long the voting takes, one match after the other, without second votes after ties."""
+    """How long the voting takes in each way, and which fits."""
 
     entries: int
-    matches: int  # without byes
-    seconds: float  # of all of them, with the pauses
-    fitting_entries: int | None = None  # that fit into the time there is; None: no time was given
-    fitting_match_seconds: float | None = None  # of a vote with which all fit; None: too short to read two verses
+    voters: int
+    options: list[PlanOption]  # all verses one match at a time first; empty with fewer than two
+    proposal: PlanOption | None  # that fits into the time there is
 
 
 # Backups
@@ -250,6 +416,22 @@ class BackupReport:
     hash: str  # of that record
     bundles: int
     copied: int  # of the bundles: those that were not in the folder before
+
+
+# Exports
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What an export holds."""
+
+    path: str
+    event: str  # name
+    size: int  # bytes
+    record: int  # number of the log's latest record
+    hash: str  # of that record
+    entries: int
+    bundles: int
 
 
 # Pages
@@ -286,8 +468,10 @@ class MatchView:
     lower: Side | None
     ready: bool  # two sides and not closed: it can be opened
     poll_round: int
+    opened_at: float | None  # the latest time
     opens_at: float | None  # while it is read before the vote: when the vote begins
     closes_at: float | None
+    paused: bool  # its clock stands
     closed_at: float | None
     votes: int | None  # cast in the open round of the poll
     tallies: list[list[int]] | None  # [upper, lower] of each round of the poll
@@ -311,7 +495,10 @@ class StageView:
     event: EventView
     phase: str  # as in `snapshot`
     counts: dict[str, int]  # entries by state, zeros included
-    open: MatchView | None
+    playing: int  # entries in the bracket
+    voters: int | None  # who may vote: valid tickets, or those who typed the PIN; None: everybody
+    open: MatchView | None  # of several, the one with a second vote, else the first
+    opened: list[MatchView]  # all that are open
     last: MatchView | None  # the match closed most recently by a vote: for the reveal
     next: MatchView | None  # the first that is ready
     rounds: list[RoundView]  # the last one has the third-place match, then the final
@@ -329,10 +516,41 @@ class ResultsView:
 
     event: EventView
     phase: str
+    voters: int | None  # as in `StageView`
     matches: list[MatchView]  # closed ones with two sides, the latest first
     champion: Side | None
     second: Side | None
     third: Side | None
+    heats: list[RankedView]  # the ranking of everybody, once there is a champion; empty without heats
+    log_number: int
+    log_hash: str
+
+
+@dataclass(frozen=True)
+class RankedEntry:
+    """An entry whose place is known."""
+
+    entry: str
+    seed: int  # number in the draw, from 1
+    name: str
+    first: int  # the place, from 1
+    last: int  # the last of the places that it shares
+    text: str
+    prompt: str
+    votes: int  # for it, in all its matches
+    bundle: str  # SHA-256 of the file
+    facts: dict[str, Any]  # as in `EntryView`
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The bracket, and the place of everybody once the champion is known."""
+
+    event: EventView
+    rounds: list[RoundView]
+    matches: list[MatchView]  # in the order of play
+    entries: list[RankedEntry]  # the best first; empty until the champion is known
+    disqualified: int  # entries of the draw that have no place
     log_number: int
     log_hash: str
 
@@ -343,7 +561,8 @@ class EntryView:
 
     entry: str
     name: str
-    seed: int
+    seed: int | None  # in the bracket; None: it came to its place in the heats
+    heat_place: int | None
     text: str
     prompt: str
     bundle: str  # SHA-256 of the file
@@ -375,6 +594,10 @@ class ConsoleEntry:
     duplicates: list[str]  # entries of other owners with the same claim
     alike: list[str]  # a few names of other owners that look the same
     may_reinstate: bool  # disqualified, and it can take part again
+    coauthors: int  # further authors, who do not vote on it either
+    masked: bool  # pages do not show the name
+    held: bool  # it is not drawn until it is released
+    names_author: bool  # the verse contains its author's name
 
 
 @dataclass(frozen=True)
@@ -384,15 +607,23 @@ class ConsoleView:
     event: EventView
     phase: str
     counts: dict[str, int]
+    held: int  # verified entries that are held back
     pending: int  # entries that the draw waits for
     entries: list[ConsoleEntry]  # in the order of claims
     matches: list[MatchView]  # in the order of play
-    open: MatchView | None
+    open: MatchView | None  # of several, the one with a second vote, else the first
+    opened: list[MatchView]  # all that are open
+    practice: PracticeCounts | None
+    ready: int  # matches of the next round that can be opened at once
+    ready_seconds: float  # of a vote on all of them
     next: MatchView | None
     champion: Side | None
     third: Side | None
     voting: VotingPlan  # of the entries that are verified now
     voted: bool  # somebody has voted: the draw stays
+    judgements: int  # of pairs, in the heats
+    tickets: TicketCounts
+    begun: bool  # a match was opened or a pair judged: who may vote stays as it is
     log_number: int
     log_hash: str
     recent: list[dict[str, Any]] = field(default_factory=list)  # the latest records: number, at, kind, data

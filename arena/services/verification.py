@@ -15,6 +15,8 @@ from typing import Any, cast
 from sqlalchemy import CursorResult, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
+from arena.rules.chain import log_salt
+from arena.services.digests import digest_of_reason, digest_of_report, secret_of_event
 from arena.services.log import append
 from arena.services.schemas import Job
 from arena.store.schema import Entry, Verification
@@ -44,7 +46,7 @@ def enqueue(session: Session, entry: Entry, *, now: float) -> None:
     entry.state, entry.turn_at = "waiting", now + PATIENCE * (entry.cost + _cost_of_owner(session, entry, now))
     session.flush()
     if (report := _known_report(session, entry.bundle)) is not None:
-        _decide(session, entry, report, now)
+        decide(session, entry, report, now)
 
 
 def queue_places(session: Session) -> dict[str, int]:
@@ -129,17 +131,18 @@ def record_verdict(db: Database, job: Job, report: Report, *, now: float) -> boo
         entry = _leased(session, job)
         _end_attempt(session, job, report, now)
         if entry is None:
-            append(session, "verdict-late", {"entry": job.entry, "attempt": job.attempt}, now=now)
+            data = {"entry": job.entry, "attempt": job.attempt, **report_digest(session, job.entry, report)}
+            append(session, "verdict-late", data, now=now)
         elif report.verdict in DECISIVE or (
             report.code in OWN_LIMITS and _count_excesses(session, job.entry) >= LIMIT_FAILURES
         ):
-            _decide(session, entry, report, now)
+            decide(session, entry, report, now)
         else:
-            _requeue(session, entry, job, report.code or "error", report.reason, now)
+            _requeue(session, entry, job, report, now)
         if report.verdict in DECISIVE:
             same = select(Entry).where(Entry.state == "waiting", Entry.bundle == job.bundle)
             for other in session.scalars(same.order_by(Entry.turn_at, Entry.id)).all():
-                _decide(session, other, report, now)
+                decide(session, other, report, now)
         return entry is not None
 
 
@@ -168,10 +171,12 @@ def postpone(db: Database, job: Job, *, now: float) -> None:
     """
     with db.writing() as session:
         entry = _leased(session, job)
-        _end_attempt(session, job, failed("time", f" ({OVERRUN_SECONDS:,.0f} seconds)"), now)
+        report = failed("time", f" ({OVERRUN_SECONDS:,.0f} seconds)")
+        _end_attempt(session, job, report, now)
+        data = {"entry": job.entry, "attempt": job.attempt, **report_digest(session, job.entry, report)}
+        append(session, "verdict-late" if entry is None else "check-postponed", data, now=now)
         if entry is not None:
             entry.cost, entry.lease_until = max(entry.cost, DEAR_SECONDS), None
-            append(session, "check-postponed", {"entry": entry.id, "attempt": job.attempt}, now=now)
             enqueue(session, entry, now=now)
 
 
@@ -259,17 +264,26 @@ def _known_report(session: Session, bundle: str | None) -> Report | None:
         return None
 
 
-def _decide(session: Session, entry: Entry, report: Report, now: float) -> None:
-    """Write what a report means for an entry."""
+def decide(session: Session, entry: Entry, report: Report, now: float) -> None:
+    """Write what a report means for an entry.
+
+    Args:
+        session: a writing transaction.
+        entry: the entry.
+        report: the result of its check.
+        now: seconds since the epoch.
+    """
     entry.verdict, entry.failures, entry.lease_until = report.verdict, 0, None
     if report.verdict == "PASS" and report.text == entry.text:
         entry.state, entry.code, entry.reason = "verified", None, None
-        session.flush()
-        replace_earlier(session, entry, now)
     else:
         entry.state, entry.code, entry.reason = "refused", report.code, reason_of_report(report)
-    data = {"entry": entry.id, "attempt": entry.attempt, "verdict": report.verdict, "state": entry.state}
+    data = {"entry": entry.id, "attempt": entry.attempt, "state": entry.state, "code": entry.code}
+    data |= {"reason": digest_of_reason(session, entry), **report_digest(session, entry.id, report)}
     append(session, "verdict", data, now=now)
+    if entry.state == "verified":
+        session.flush()
+        replace_earlier(session, entry, now)
 
 
 def _leased(session: Session, job: Job) -> Entry | None:
@@ -297,11 +311,18 @@ def _count_excesses(session: Session, entry_id: str) -> int:
     return count
 
 
-def _requeue(session: Session, entry: Entry, job: Job, code: str, reason: str | None, now: float) -> None:
+def report_digest(session: Session, entry_id: str, report: Report) -> dict[str, str]:
+    """Return what the log holds of a report: its verdict, and a digest of all of it."""
+    salt = log_salt(secret_of_event(session))
+    return {"verdict": report.verdict, "report": digest_of_report(salt, entry_id, asdict(report))}
+
+
+def _requeue(session: Session, entry: Entry, job: Job, report: Report, now: float) -> None:
     entry.not_before = now + BACK_OFF[min(entry.failures, len(BACK_OFF) - 1)]
     entry.state, entry.lease_until, entry.failures = "waiting", None, entry.failures + 1
-    entry.code, entry.reason = code, reason
-    append(session, "check-released", {"entry": entry.id, "attempt": job.attempt, "code": code}, now=now)
+    entry.code, entry.reason = report.code or "error", report.reason
+    data = {"entry": entry.id, "attempt": job.attempt, "code": entry.code, "reason": digest_of_reason(session, entry)}
+    append(session, "check-released", data | report_digest(session, entry.id, report), now=now)
 
 
 def replace_earlier(session: Session, entry: Entry, now: float) -> None:

@@ -7,12 +7,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, MetaData, String, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+    false,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from arena.rules.lifecycle import ENTRY_STATES, EVENT_STATES, MATCH_STATES
+from arena.rules.lifecycle import ENTRY_STATES, EVENT_STATES, MATCH_STATES, TICKET_STATES
 
 THE_EVENT = 1  # the one row of `events`
+_WHERE_DEALT: Any = {f"{dialect}_where": text("choice IS NULL") for dialect in ("sqlite", "postgresql")}
 
 
 def _one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
@@ -51,6 +64,9 @@ class Event(Base):
     closed_at: Mapped[float | None]  # when they did
     grace_ends_at: Mapped[float | None]  # when tensors are no longer accepted
     drawn_at: Mapped[float | None]
+    admission: Mapped[str] = mapped_column(String(8), default="open", server_default="open")  # tickets, pin or open
+    address: Mapped[str] = mapped_column(Text, default="", server_default="")  # the beginning of links; "": as served
+    edits: Mapped[int] = mapped_column(default=0, server_default="0")  # changes of names that pages show
     epoch: Mapped[int] = mapped_column(default=0)  # how often the event was restored from a backup
     lines: Mapped[int]  # non-empty lines of a verse, at most
     characters: Mapped[int]  # of a verse, at most
@@ -64,6 +80,10 @@ class Event(Base):
     reading_seconds: Mapped[float] = mapped_column(default=0.0)  # in which a match is shown before its vote begins
     match_seconds: Mapped[float]  # of a first vote, unless a match is opened for another time
     revote_seconds: Mapped[float]  # of a vote after a tie
+    heats: Mapped[str] = mapped_column(String(8), default="none", server_default="none")  # none, open, closed
+    practice_at: Mapped[float | None]  # since when the practice vote is open
+    practice_closes_at: Mapped[float | None]
+    seeding: Mapped[str] = mapped_column(String(8), default="lot", server_default="lot")  # lot, heats, hand
 
 
 class Owner(Base):
@@ -93,6 +113,9 @@ class Entry(Base):
     owner_id: Mapped[str] = mapped_column(ForeignKey("owners.id"))
     claim_digest: Mapped[str] = mapped_column(String(64))  # SHA-256 of the header
     name: Mapped[str] = mapped_column(Text)  # display name of the author; untrusted
+    masked: Mapped[bool] = mapped_column(default=False, server_default=false())  # pages do not show the name
+    name_set: Mapped[bool] = mapped_column(default=False, server_default=false())  # by the organizer, and stays
+    held: Mapped[bool] = mapped_column(default=False, server_default=false())  # out of the draw until it is released
     state: Mapped[str] = mapped_column(String(16))
     code: Mapped[str | None] = mapped_column(String(40))  # why it is in this state, for programs
     reason: Mapped[str | None] = mapped_column(Text)  # and for people: one sentence; may hold untrusted text
@@ -116,6 +139,56 @@ class Entry(Base):
     failures: Mapped[int] = mapped_column(default=0)  # failed checks in a row
     verdict: Mapped[str | None] = mapped_column(String(12))  # PASS, FAIL, UNDECIDED, MALFORMED
     seed: Mapped[int | None]  # number in the draw, from 1
+    dealt: Mapped[int] = mapped_column(default=0, server_default="0")  # how often it was dealt in the heats
+    heat_place: Mapped[int | None]  # in the heats, from 1; equal verses share one
+    heat_strength: Mapped[float | None]  # by `rules.ranking`, and the ends of its interval
+    heat_low: Mapped[float | None]
+    heat_high: Mapped[float | None]
+    heat_judgements: Mapped[int | None]  # of pairs with it
+
+
+TAKING_PART = (Entry.state == "verified") & Entry.held.is_(False)  # what is drawn, and judged in the heats
+
+
+class CoAuthor(Base):
+    """Another author of an entry, who does not vote on it either."""
+
+    __tablename__ = "coauthors"
+
+    entry_id: Mapped[str] = mapped_column(ForeignKey("entries.id"), primary_key=True)
+    owner_id: Mapped[str] = mapped_column(String(64), primary_key=True)  # SHA-256("verse-entry-1" | t)
+
+
+class Ticket(Base):
+    """A card of the organizer's. Its code, and the voter's id that follows from the code, are not kept here."""
+
+    __tablename__ = "tickets"
+    __table_args__ = (_one_of("state", TICKET_STATES),)
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)  # SHA-256("verse-ticket-1" | t)
+    number: Mapped[int] = mapped_column(unique=True)  # printed on the card, from 1
+    batch: Mapped[int]  # cards that were made together, from 1
+    state: Mapped[str] = mapped_column(String(8))  # valid; spare: not handed out yet; void
+    owner_id: Mapped[str] = mapped_column(String(64))  # of its entries; a card that replaces another has that one's
+    votes_from: Mapped[float | None]  # only in matches opened later: it replaces a card that may have voted
+
+
+class IssuedVoter(Base):
+    """A voter's id that follows from the code of some ticket; nothing here says of which."""
+
+    __tablename__ = "issued_voters"
+
+    voter_id: Mapped[str] = mapped_column(String(64), primary_key=True)  # SHA-256("verse-voter-1" | t)
+    batch: Mapped[int]
+
+
+class PinVoter(Base):
+    """A voter who typed the room's PIN while it was shown."""
+
+    __tablename__ = "pin_voters"
+
+    voter_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    admitted_at: Mapped[float]
 
 
 class Verification(Base):
@@ -158,8 +231,10 @@ class Match(Base):
     poll: Mapped[int] = mapped_column(default=0)  # increases when the match is opened again; old votes stay
     poll_round: Mapped[int] = mapped_column(default=0)  # 0: first vote, 1: re-vote
     opened_at: Mapped[float | None]
+    number: Mapped[int] = mapped_column(default=0, server_default="0")  # among the played ones of the round; 0: a bye
     votes_from: Mapped[float | None]  # when the vote begins, once people have read
     closes_at: Mapped[float | None]
+    paused_at: Mapped[float | None]  # since when its clock stands
     closed_at: Mapped[float | None]
     decided_poll: Mapped[int | None]  # the poll whose votes decided
     decided_upper_id: Mapped[str | None] = mapped_column(ForeignKey("entries.id"))
@@ -187,6 +262,39 @@ class Vote(Base):
     choice: Mapped[str] = mapped_column(String(5))  # upper or lower
     shown_left: Mapped[str] = mapped_column(String(5))  # the side this voter saw on the left
     cast_at: Mapped[float]  # of the latest change
+    changes: Mapped[int] = mapped_column(default=0, server_default="0")  # after the first choice
+
+
+class Judgement(Base):
+    """A pair of verses dealt to a voter in the heats, and the voter's choice."""
+
+    __tablename__ = "judgements"
+    __table_args__ = (
+        UniqueConstraint("voter_id", "upper_id", "lower_id"),
+        Index("ix_judgements_dealt", "voter_id", unique=True, **_WHERE_DEALT),  # one pair at a time
+        Index(None, "upper_id"),
+        Index(None, "lower_id"),
+        _one_of("choice", ("upper", "lower")),
+        CheckConstraint("upper_id < lower_id", name="order"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    voter_id: Mapped[str] = mapped_column(String(64))  # SHA-256("verse-voter-1" | t)
+    upper_id: Mapped[str] = mapped_column(ForeignKey("entries.id"))  # the lesser of the two ids
+    lower_id: Mapped[str] = mapped_column(ForeignKey("entries.id"))
+    choice: Mapped[str | None] = mapped_column(String(5))  # upper or lower, once judged
+    dealt_at: Mapped[float]
+    judged_at: Mapped[float | None]
+
+
+class PracticeVote(Base):
+    """A vote for practice; all are removed when the practice ends."""
+
+    __tablename__ = "practice_votes"
+    __table_args__ = (_one_of("choice", ("upper", "lower")),)
+
+    voter_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    choice: Mapped[str] = mapped_column(String(5))  # upper or lower
     changes: Mapped[int] = mapped_column(default=0, server_default="0")  # after the first choice
 
 

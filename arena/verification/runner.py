@@ -7,19 +7,20 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import Protocol
 
 from arena.processes import python_command
 from arena.verification.child import PRECISE, SIZE_BYTES
 from arena.verification.cost import MIN_MEMORY, estimate_cost
 from arena.verification.report import Report, failed, malformed, unreadable
-from arena.verification.sandbox import Ending, Limits, run_watched
+from arena.verification.sandbox import Ending, Limits, Readable, run_watched
 from trainer.verse.bundle import open_bundle, read_claim_from
-from trainer.verse.claim import Claim
+from trainer.verse.claim import LENGTH_BYTES, Claim, header_length, parse_claim
 from trainer.verse.errors import BundleError
 
 MIB = 2**20
@@ -31,6 +32,16 @@ PRECISE_BYTES = 400  # of a number, as a ball and an object of Python
 CHILD = "arena.verification.child:main"
 PROBE = "arena.verification.child:probe"
 CHILD_FLAGS = ("-I", "-B")  # isolated: no PYTHON* variables, no user site, no current folder; and it writes no bytecode
+
+
+class OpenPart(Readable, Protocol):
+    """A bundle within a file, open for reading."""
+
+    def __enter__(self) -> Readable:
+        """Read it."""
+
+    def __exit__(self, *details: object) -> None:
+        """Close it."""
 
 
 class Cancelled(Exception):
@@ -78,7 +89,7 @@ def verify_file(path: Path, cancelled: threading.Event, *, precise: bool = False
 
 
 def check_in_child(
-    file: BinaryIO, size: int, limits: Limits, cancelled: threading.Event, *, precise: bool = False
+    file: Readable, size: int, limits: Limits, cancelled: threading.Event, *, precise: bool = False
 ) -> Report:
     """Check one bundle in a child process of its own.
 
@@ -144,9 +155,36 @@ def verify_files(paths: Sequence[Path], jobs: int, *, precise: bool = False) -> 
 
     Closing the iterator, or an interrupt while it waits, ends the children.
     """
+    return _in_parallel([partial(verify_file, path, precise=precise) for path in paths], jobs)
+
+
+def verify_parts(parts: Sequence[tuple[Callable[[], OpenPart], int]], jobs: int) -> Iterator[Report]:
+    """Verify bundles that are parts of a file, as `verify_files` does.
+
+    Args:
+        parts: what opens each bundle, and its size in bytes.
+        jobs: How many are checked at the same time.
+    """
+    return _in_parallel([partial(_verify_part, open_part, size) for open_part, size in parts], jobs)
+
+
+def _verify_part(open_part: Callable[[], OpenPart], size: int, cancelled: threading.Event) -> Report:
+    try:
+        with open_part() as part:
+            start = part.read(LENGTH_BYTES)
+            claim = parse_claim(start + part.read(header_length(start) - LENGTH_BYTES))
+        with open_part() as part:
+            return check_in_child(part, size, claim_limits(claim), cancelled)
+    except BundleError as error:
+        return malformed(error)
+    except OSError as error:
+        return unreadable(error)
+
+
+def _in_parallel(checks: Sequence[Callable[[threading.Event], Report]], jobs: int) -> Iterator[Report]:
     cancelled = threading.Event()
     with ThreadPoolExecutor(jobs) as pool:
-        futures = [pool.submit(verify_file, path, cancelled, precise=precise) for path in paths]
+        futures = [pool.submit(check, cancelled) for check in checks]
         try:
             for future in futures:
                 while not wait([future], WAIT_SECONDS).done:

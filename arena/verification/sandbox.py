@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal, Protocol
 
 if sys.platform == "linux":
     import resource
@@ -30,6 +30,13 @@ KEPT_ENVIRONMENT = ("PATH", "SYSTEMROOT", "WINDIR", "TMPDIR", "TEMP", "TMP")  # 
 KEPT_PREFIXES = ("OPENBLAS_", "LD_", "DYLD_", "LC_", "LANG")  # a user's choice of kernel, libraries and encoding
 How = Literal["exited", "memory", "time", "output", "cancelled"]
 ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+class Readable(Protocol):
+    """What a child's input is read from."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Read as a file does."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,7 @@ def run_watched(
     argv: Sequence[str],
     limits: Limits,
     cancelled: threading.Event | None = None,
-    feed: tuple[bytes, BinaryIO] | None = None,
+    feed: tuple[bytes, Readable] | None = None,
 ) -> Ending:
     """Run a command until it ends, or kill it.
 
@@ -127,7 +134,7 @@ def _watch(child: subprocess.Popen[bytes], limits: Limits, reader: _Reader, canc
     return "exited"
 
 
-def _write(pipe: Any, feed: tuple[bytes, BinaryIO] | None) -> None:
+def _write(pipe: Any, feed: tuple[bytes, Readable] | None) -> None:
     """Write a child's input. If the file cannot be read, close the input, so that the child ends."""
     if feed is None:
         return

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from flask import Blueprint, Response, request
 
-from arena.services import claims, entries, events, uploads
-from arena.services.receipts import public_key_of
+from arena.services import claims, entries, events, queries, uploads
+from arena.services.receipts import key_fingerprint, public_key_of
 from arena.services.schemas import to_json
 from arena.web import openapi, routes, security
 from arena.web.context import get_context
@@ -27,6 +27,7 @@ from arena.web.schemas import (
     EntryRequest,
     EventResponse,
     Limits,
+    LogHead,
     PieceRequest,
     PieceResponse,
     SignedReceipt,
@@ -48,7 +49,7 @@ def enter() -> Response:
     ctx = get_context()
     secret = _secret()
     arguments = {name: request.args.get(name, "") for name in ("name", "replace")}
-    claim = ClaimRequest(header=request.get_data(), **arguments)
+    claim = ClaimRequest(header=request.get_data(), authors=request.headers.get("Co-Authors", ""), **arguments)
     receipt = claims.take_claim(
         ctx.db,
         ctx.bundles,
@@ -57,6 +58,7 @@ def enter() -> Response:
         secret,
         claim.name,
         replace=claim.replace == "1",
+        authors=claim.authors.replace(",", " ").split(),
         key=ctx.settings.receipt_key,
         now=ctx.now,
     )
@@ -107,6 +109,12 @@ def state() -> Response:
     return response
 
 
+@handles(routes.EVENTS)
+def listen() -> Response:
+    """Refuse: on a server, the gateway answers this route, without a thread for each who listens."""
+    raise Refusal(503, "too-many-streams", "Nobody can listen for changes here: ask for the state instead.", 30)
+
+
 @handles(routes.EVENT)
 def event() -> Response:
     """Show what a verse must keep to."""
@@ -116,6 +124,7 @@ def event() -> Response:
         EventResponse(
             name=event.name,
             state=event.state,
+            admission=event.admission,
             closes_at=event.closes_at,
             grace_ends_at=event.grace_ends_at,
             limits=Limits(
@@ -130,6 +139,8 @@ def event() -> Response:
             ),
             corpus=Corpus(name=ctx.settings.corpus, sha256=ctx.settings.corpus_sha256),
             receipt_key=public_key_of(ctx.settings.receipt_key),
+            key_fingerprint=key_fingerprint(ctx.settings.receipt_key),
+            log=LogHead(*queries.log_head(ctx.db)),
         )
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from flask import Flask, Response, abort, redirect, request
@@ -11,7 +10,21 @@ from arena.bootstrap import EventContext
 from arena.services import queries
 from arena.services.schemas import Snapshot
 from arena.services.uploads import PIECE_BYTES
-from arena.web import api, console, errors, filters, public, routes, security, stage
+from arena.web import (
+    api,
+    console_editing,
+    console_voting,
+    downloads,
+    errors,
+    filters,
+    heats,
+    join,
+    public,
+    routes,
+    security,
+    stage,
+    wheels,
+)
 from arena.web.assets import compress, read_assets
 from arena.web.context import AppContext, get_context
 from arena.web.cookies import ConsoleSessions
@@ -28,22 +41,23 @@ SAFE = ("GET", "HEAD", "OPTIONS")
 def create_app(
     event: EventContext,
     *,
-    clock: Callable[[], float] = time.time,
+    clock: Callable[[], float] | None = None,
     snapshot: Callable[[], Snapshot] | None = None,
 ) -> Flask:
     """Make the application for everybody: pages, stage and API. It has no page of the console.
 
     Args:
         event: its settings, database and files. Secrets of the settings sign cookies and forms.
-        clock: seconds since the epoch.
+        clock: seconds since the epoch; None: the event's clock.
         snapshot: returns the gateway's snapshot from memory; None: read the database each time.
 
     Returns:
         The application.
     """
+    clock = clock or event.clock
     snapshot = snapshot or (lambda: queries.snapshot(event.db, now=clock()))
     app = _make_app(AppContext(event, clock, snapshot, read_assets()))
-    for blueprint in (public.pages, api.api, stage.stage):
+    for blueprint in (public.pages, downloads.downloads, heats.heats, join.join, api.api, stage.stage, wheels.wheels):
         app.register_blueprint(blueprint)
     return app
 
@@ -51,7 +65,7 @@ def create_app(
 def create_console(
     event: EventContext,
     *,
-    clock: Callable[[], float] = time.time,
+    clock: Callable[[], float] | None = None,
     sessions: ConsoleSessions | None = None,
     remote: bool = False,
 ) -> Flask:
@@ -59,17 +73,19 @@ def create_console(
 
     Args:
         event: its settings, database and files. Secrets of the settings sign cookies and forms.
-        clock: seconds since the epoch.
+        clock: seconds since the epoch; None: the event's clock.
         sessions: those that the gateway reads, too; None: new ones.
         remote: answer through a proxy, which needs TLS.
 
     Returns:
         The application.
     """
+    clock = clock or event.clock
     sessions = sessions or ConsoleSessions(event.settings)
     context = AppContext(event, clock, lambda: queries.snapshot(event.db, now=clock()), read_assets(), sessions, remote)
     app = _make_app(context)
-    app.register_blueprint(console.console)
+    [blueprint] = {console_editing.console, console_voting.console}  # one, with the routes of both files
+    app.register_blueprint(blueprint)
     app.add_url_rule("/", "home", lambda: redirect("/console"))
     return app
 
@@ -88,6 +104,8 @@ def _make_app(context: AppContext) -> Flask:
         iso_time=filters.iso_time,
         clock_time=filters.clock_time,
         sentence=filters.sentence,
+        in_groups=filters.in_groups,
+        head_code=filters.head_code,
     )
     app.jinja_env.globals.update(
         pluralize=pluralize,
@@ -96,10 +114,12 @@ def _make_app(context: AppContext) -> Flask:
         form_token=security.form_token,
         home=errors.home,
         state_address=routes.STATE.path,
+        events_address=routes.EVENTS.path,
         entries_address=routes.ENTRIES,
         piece_bytes=PIECE_BYTES,
-        event_name=filters.single_line(context.settings.name),
+        install_line=wheels.install_line,
     )
+    app.context_processor(lambda: {"event_name": filters.single_line(context.title)})
     app.add_url_rule("/static/<name>", "static", _static)
     app.before_request(_before)
     app.after_request(_after)

@@ -10,12 +10,15 @@ from dataclasses import replace
 from flask import Blueprint, current_app, redirect, render_template, request
 from werkzeug.wrappers import Response
 
+from arena.addresses import address_url, list_addresses
 from arena.errors import ArenaError, BadSetting, DatabaseUnusable
-from arena.services import bracket, disqualification, events, queries
+from arena.services import bracket, disqualification, events, heats, publishing, queries, timing
 from arena.services.entry_filter import EntryFilter, parse_moment
-from arena.services.schemas import ConsoleEntry
+from arena.services.schemas import ConsoleEntry, ConsoleView, HeatsView
+from arena.settings import is_local_url
 from arena.web import security
 from arena.web.context import get_context
+from arena.web.cookies import stage_address
 from arena.web.errors import on_arena_error, status_of
 from arena.web.filters import sentence
 
@@ -39,7 +42,7 @@ def _require_login() -> Response | str | None:
 def _problem(error: ArenaError) -> Response:
     if isinstance(error, DatabaseUnusable):  # the page needs the database, too
         return on_arena_error(error)
-    response = current_app.make_response(_page(problem=sentence(str(error))))
+    response = current_app.make_response(show_page(problem=sentence(str(error))))
     response.status_code = status_of(error)
     return response
 
@@ -54,7 +57,7 @@ def login() -> str | Response:
         response.status_code = 403
         return response
     security.log_in()
-    return _back()
+    return back()
 
 
 @console.post("/logout")
@@ -67,61 +70,64 @@ def logout() -> Response:
 @console.get("")
 def page() -> str:
     """Show the console."""
-    return _page()
+    return show_page()
 
 
 @console.post("/submissions/open")
 def open_submissions() -> Response:
     """Open submissions."""
-    minutes = _number("minutes", 0, MAX_MINUTES)
+    minutes = number("minutes", 0, MAX_MINUTES)
     now = get_context().now
-    events.open_submissions(get_context().db, closes_at=now + 60 * minutes if minutes else None, seen=_seen(), now=now)
-    return _back()
+    events.open_submissions(get_context().db, closes_at=now + 60 * minutes if minutes else None, seen=seen(), now=now)
+    return back()
 
 
 @console.post("/submissions/closing")
 def closing() -> Response:
     """Set the time at which submissions close."""
-    minutes = _number("minutes", 0, MAX_MINUTES)
+    minutes = number("minutes", 0, MAX_MINUTES)
     now = get_context().now
-    events.set_closing_time(get_context().db, now + 60 * minutes if minutes else None, seen=_seen(), now=now)
-    return _back()
+    events.set_closing_time(get_context().db, now + 60 * minutes if minutes else None, seen=seen(), now=now)
+    return back()
 
 
 @console.post("/submissions/close")
 def close_submissions() -> Response:
     """Close submissions."""
-    events.close_submissions(get_context().db, seen=_seen(), now=get_context().now)
-    return _back()
+    events.close_submissions(get_context().db, seen=seen(), now=get_context().now)
+    return back()
 
 
 @console.post("/draw")
 def draw() -> Response:
     """Draw the bracket."""
     form = request.form
+    chosen, places = read_seeding()
     bracket.draw_bracket(
         get_context().db,
         word=form.get("word"),
         without_missing="without_missing" in form,
-        seen=_seen(),
+        seeding=chosen,
+        places=places,
+        seen=seen(),
         now=get_context().now,
     )
-    return _back()
+    return back()
 
 
 @console.post("/draw/undo")
 def undo_draw() -> Response:
     """Take the draw back."""
-    bracket.undo_draw(get_context().db, seen=_seen(), now=get_context().now)
-    return _back()
+    bracket.undo_draw(get_context().db, seen=seen(), now=get_context().now)
+    return back()
 
 
 @console.post("/matches/<match_id>/open")
 def open_match(match_id: str) -> Response:
     """Open the vote of a match."""
-    seconds = _number("seconds", 0, MAX_SECONDS)
-    bracket.open_match(get_context().db, match_id, seconds=seconds, seen=_seen(), now=get_context().now)
-    return _back()
+    seconds = number("seconds", 0, MAX_SECONDS)
+    bracket.open_match(get_context().db, match_id, seconds=seconds, seen=seen(), now=get_context().now)
+    return back()
 
 
 @console.post("/matches/<match_id>/close")
@@ -129,35 +135,35 @@ def close_match(match_id: str) -> Response:
     """Close one round of a match's vote."""
     by_lot = "by_lot" in request.form
     bracket.close_match(
-        get_context().db, match_id, poll_round=_poll_round(), by_lot=by_lot, seen=_seen(), now=get_context().now
+        get_context().db, match_id, poll_round=poll_round(), by_lot=by_lot, seen=seen(), now=get_context().now
     )
-    return _back()
+    return back()
 
 
 @console.post("/matches/<match_id>/time")
 def set_match_time(match_id: str) -> Response:
     """Give an open match more time, or stop its clock."""
-    seconds, now = _number("seconds", 0, MAX_SECONDS), get_context().now
+    seconds, now = number("seconds", 0, MAX_SECONDS), get_context().now
     closes_at = now + seconds if seconds else None
     bracket.set_match_time(
-        get_context().db, match_id, poll_round=_poll_round(), closes_at=closes_at, seen=_seen(), now=now
+        get_context().db, match_id, poll_round=poll_round(), closes_at=closes_at, seen=seen(), now=now
     )
-    return _back()
+    return back()
 
 
 @console.post("/matches/<match_id>/undo")
 def undo_match(match_id: str) -> Response:
     """Undo a match."""
-    bracket.undo_match(get_context().db, match_id, seen=_seen(), now=get_context().now)
-    return _back()
+    bracket.undo_match(get_context().db, match_id, seen=seen(), now=get_context().now)
+    return back()
 
 
 @console.post("/entries/<entry_id>/disqualify")
 def disqualify(entry_id: str) -> Response:
     """Disqualify an entry."""
     reason = request.form.get("reason", "")
-    disqualification.disqualify(get_context().db, entry_id, reason, seen=_seen(), now=get_context().now)
-    return _back()
+    disqualification.disqualify(get_context().db, entry_id, reason, seen=seen(), now=get_context().now)
+    return back()
 
 
 @console.get("/entries")
@@ -183,7 +189,7 @@ def disqualify_chosen() -> Response:
     """Disqualify the entries that `choose_entries` showed."""
     ids = [entry.entry for entry in _chosen(_shown_filter(), False)]
     disqualification.disqualify_all(get_context().db, ids, request.form.get("reason", ""), now=get_context().now)
-    return _back()
+    return back()
 
 
 @console.post("/entries/reinstate")
@@ -191,15 +197,15 @@ def reinstate_chosen() -> Response:
     """Reinstate the entries that `choose_entries` showed."""
     ids = [entry.entry for entry in _chosen(_shown_filter(), True)]
     disqualification.reinstate_all(get_context().db, ids, now=get_context().now)
-    return _back()
+    return back()
 
 
 def _shown_filter() -> EntryFilter:
     """Return the filter of the page with this form, which says until when entries are meant."""
     return EntryFilter(
         owner=request.form.get("owner") or None,
-        since=_number("since", 0, 2**40) or None,
-        until=_number("until", 1, 2**40),
+        since=number("since", 0, 2**40) or None,
+        until=number("until", 1, 2**40),
         name=request.form.get("name") or None,
     )
 
@@ -216,45 +222,72 @@ def _moment(name: str) -> float | None:
     return parse_moment(text, get_context().now) if text else None
 
 
-@console.post("/limits")
-def limits() -> Response:
-    """Set limits of entries."""
-    events.set_limits(
-        get_context().db,
-        max_entries=int(_number("entries", 1, 10_000)),
-        check_seconds=_number("check_seconds", 1, 86_400),
-        check_memory=int(_number("check_mib", 1, 2**20)) * 2**20,
-        seen=_seen(),
-        now=get_context().now,
-    )
-    return _back()
-
-
 @console.post("/entries/<entry_id>/reinstate")
 def reinstate(entry_id: str) -> Response:
     """Reinstate an entry."""
-    disqualification.reinstate(get_context().db, entry_id, seen=_seen(), now=get_context().now)
-    return _back()
+    disqualification.reinstate(get_context().db, entry_id, seen=seen(), now=get_context().now)
+    return back()
+
+
+@console.post("/address")
+def set_address() -> Response:
+    """Set the address of the QR codes and links."""
+    ctx = get_context()
+    url = address_url(request.form.get("address", "")[:200], ctx.base_url, ctx.settings.port)
+    events.set_address(ctx.db, url, seen=seen(), now=ctx.now)
+    return back()
+
+
+@console.post("/clock")
+def follow_clock() -> Response:
+    """Take the computer's time for the event's."""
+    ctx = get_context()
+    keep = request.form.get("keep") == "time-left"
+    timing.follow_computer(ctx.db, ctx.event.clock, keep_time_left=keep, seen=seen())
+    return back()
 
 
 @console.post("/publish")
 def publish() -> Response:
     """Publish the event."""
-    events.publish(get_context().db, seen=_seen(), now=get_context().now)
-    return _back()
+    publishing.publish(get_context().db, seen=seen(), now=get_context().now)
+    return back()
 
 
-def _page(problem: str | None = None) -> str:
+def read_seeding() -> tuple[bracket.Seeding, int | None]:
+    """Return how the bracket is to be seeded, and how many of the heats go on.
+
+    Raises:
+        BadSetting: The form does not say.
+        EntryNotFound: A line of the seeds by hand names no entry.
+    """
+    chosen = request.form.get("seeding", "lot")
+    if chosen == "hand":
+        return queries.read_seeds(get_context().db, request.form.get("seeds", "")), None
+    if chosen == "lot":
+        return "lot", None
+    heats, _, places = chosen.partition("-")
+    if heats != "heats" or not (places == "all" or (places.isdigit() and len(places) <= 4)):
+        raise BadSetting("choose how the bracket is seeded: by lot, by the heats or by hand", setting="seeding")
+    return "heats", None if places == "all" else int(places)
+
+
+def show_page(problem: str | None = None, done: str | None = None) -> str:
+    """Show the console, with a note about what was refused, or about what was done."""
     ctx = get_context()
     settings = ctx.settings
     view = queries.console_view(ctx.db, now=ctx.now)
     return render_template(
         "console.html",
         view=view,
+        heats=get_heats(view) if view.phase in ("entering", "checking") else None,
         problem=problem,
-        phones=settings.base_url,
-        stage=f"{settings.base_url if ctx.console_remote else settings.local_url}/stage",
-        unreachable=settings.is_local,
+        done=done,
+        phones=ctx.base_url,
+        addresses=list_addresses() if settings.host in ("0.0.0.0", "::") else [],
+        clock=ctx.event.clock,
+        stage=stage_address(settings, view.event.admission, ctx.base_url if ctx.console_remote else settings.local_url),
+        unreachable=is_local_url(ctx.base_url),
         now=ctx.now,
         key=f"{view.log_number}",
         every=REFRESH_SECONDS,
@@ -262,7 +295,13 @@ def _page(problem: str | None = None) -> str:
     )
 
 
-def _seen() -> int:
+def get_heats(view: ConsoleView) -> HeatsView:
+    """Return the heats; the ranking is computed when there are other judgements."""
+    ctx = get_context()
+    return ctx.cached("heats", (view.log_number, view.judgements), lambda: heats.get_heats(ctx.db))
+
+
+def seen() -> int:
     """Return the number of the log's latest record when the page with this form was made.
 
     Raises:
@@ -274,16 +313,16 @@ def _seen() -> int:
     return int(text)
 
 
-def _poll_round() -> int:
+def poll_round() -> int:
     """Return the round of the poll that a form is meant for.
 
     Raises:
         BadSetting: The form does not say.
     """
-    return int(_number("poll_round", 0, 1))
+    return int(number("poll_round", 0, 1))
 
 
-def _number(name: str, least: int, most: int) -> float:
+def number(name: str, least: int, most: int) -> float:
     """Return a number of the form; an empty field is 0.
 
     Args:
@@ -307,5 +346,6 @@ def _number(name: str, least: int, most: int) -> float:
     return value
 
 
-def _back() -> Response:
+def back() -> Response:
+    """Lead back to the page."""
     return redirect("/console", 303)

@@ -14,6 +14,7 @@ from arena.bootstrap import BundleStore, Database, EventContext, Spool
 from arena.services.schemas import Snapshot
 from arena.settings import Settings
 from arena.web.assets import Asset
+from arena.web.attempts import Attempts
 from arena.web.cookies import ConsoleSessions
 
 T = TypeVar("T")
@@ -29,6 +30,8 @@ class AppContext:
     static: dict[str, Asset]  # by file name
     sessions: ConsoleSessions | None = None  # of the console; None: the application for everybody
     console_remote: bool = False  # the console answers through a proxy
+    guesses: Attempts = field(default_factory=lambda: Attempts(30, 10))  # of tickets and PINs, wrong ones
+    joins: Attempts = field(default_factory=lambda: Attempts(60, 12))  # phones that type the right PIN
     cache: dict[str, tuple[object, Any]] = field(default_factory=dict)  # see `cached`
     computing: defaultdict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
 
@@ -41,6 +44,23 @@ class AppContext:
     def settings(self) -> Settings:
         """The settings of the event."""
         return self.event.settings
+
+    @property
+    def base_url(self) -> str:
+        """The beginning of links and QR codes, without a slash at its end: as it was chosen while serving, too."""
+        return self._announced("address") or self.settings.base_url
+
+    @property
+    def title(self) -> str:
+        """The event's name, as it is called now."""
+        return self._announced("event") or self.settings.name
+
+    def _announced(self, field_name: str) -> str:
+        """Return a text of the snapshot; "" where there is none, since the page may be the one that says so."""
+        try:
+            return str(getattr(self.snapshot(), field_name))
+        except Exception:
+            return ""
 
     @property
     def db(self) -> Database:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import secrets
 import threading
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from trainer.verse.files import write_atomically
 
 VOTER_COOKIE = "t"
 CONSOLE_COOKIE = "console"
+STAGE_COOKIE = "stage"
 CONSOLE_SECONDS = 12 * 3_600  # a login lasts an evening
 _SIGNER = {"digest_method": hashlib.sha256, "key_derivation": "hmac"}
 
@@ -22,6 +24,22 @@ _SIGNER = {"digest_method": hashlib.sha256, "key_derivation": "hmac"}
 def serializer(settings: Settings, purpose: str) -> URLSafeSerializer:
     """Return what signs values for one purpose."""
     return URLSafeSerializer(settings.secret_key, salt=f"verse-{purpose}-1", signer_kwargs=_SIGNER)
+
+
+def stage_key(settings: Settings) -> str:
+    """Return what the address of the stage holds, so that it shows the room's PIN."""
+    return hmac.new(settings.secret_key.encode(), b"verse-stage-1", hashlib.sha256).hexdigest()[:20]
+
+
+def stage_address(settings: Settings, admission: str, base: str) -> str:
+    """Return the address of the stage on the projector, with its key where the event wants the room's PIN.
+
+    Args:
+        settings: the event's.
+        admission: who may vote.
+        base: the beginning of addresses, without a slash at its end.
+    """
+    return f"{base}/stage" + (f"?key={stage_key(settings)}" if admission == "pin" else "")
 
 
 def read_voter(settings: Settings, header: str) -> str | None:

@@ -10,7 +10,8 @@ from flask import Flask, Response, current_app, jsonify, render_template, reques
 from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntityTooLarge
 
 from arena import errors
-from arena.errors import ArenaError, DatabaseUnusable
+from arena.errors import ArenaError, DatabaseUnusable, TicketUnknown
+from arena.settings import SettingsError
 from arena.web.context import get_context
 from arena.web.filters import sentence
 from arena.web.refusal import Refusal
@@ -26,6 +27,17 @@ STATUSES: dict[type[ArenaError], int] = {
     errors.AlreadyDone: 409,
     errors.BadSetting: 422,
     errors.BadSecret: 401,
+    errors.TicketNeeded: 403,
+    errors.TicketFaulty: 422,
+    errors.TicketUnknown: 403,
+    errors.TicketVoid: 403,
+    errors.TicketSpare: 403,
+    errors.TicketTooNew: 403,
+    errors.NoSuchTicket: 404,
+    errors.NoSpareTicket: 409,
+    errors.PinNeeded: 403,
+    errors.PinWrong: 403,
+    errors.MatchesBegun: 409,
     errors.BadName: 422,
     errors.BadClaim: 422,
     errors.OverLimits: 422,
@@ -48,6 +60,8 @@ STATUSES: dict[type[ArenaError], int] = {
     errors.TooFewEntries: 409,
     errors.WordMissing: 400,
     errors.WordTaken: 409,
+    SettingsError: 422,
+    errors.ClocksAgree: 409,
     errors.VotesCast: 409,
     errors.NobodyVoted: 409,
     errors.BackupImpossible: 409,
@@ -65,9 +79,21 @@ STATUSES: dict[type[ArenaError], int] = {
     errors.VoteNotBegun: 409,
     errors.OwnMatch: 403,
     errors.TooManyChanges: 429,
+    errors.HeatsNotOpen: 409,
+    errors.NoMatchReady: 409,
+    errors.NothingOpen: 409,
+    errors.PracticeOver: 409,
+    errors.HeatsOpen: 409,
+    errors.NotRanked: 409,
+    errors.PairGone: 409,
+    errors.JudgedTooSoon: 429,
+    errors.BadSeeding: 422,
     errors.BadSide: 422,
-    errors.ResultsDiffer: 500,
+    errors.TablesDiffer: 500,
     errors.LogBroken: 500,
+    errors.NotPublished: 409,
+    errors.BadVoterId: 422,
+    errors.BundlesMissing: 500,
     errors.DatabaseUnusable: 500,
     errors.DatabaseUnreachable: 503,
     errors.DatabaseBusy: 503,
@@ -93,12 +119,26 @@ def register(app: Flask) -> None:
 
 def on_arena_error(error: ArenaError) -> Response:
     """Answer with a domain error's status, code and facts. Only the organizer reads what is wrong with the database."""
+    if isinstance(error, TicketUnknown) and (refusal := guess_refusal()) is not None:
+        return on_refusal(refusal)
     message = str(error)
     if isinstance(error, DatabaseUnusable):
         log.error(message)
         if not get_context().is_console:
             message = "the server cannot use its database now: try again in a moment, or tell the organizer"
     return error_response(status_of(error), error.code, message, error.facts)
+
+
+def guess_refusal() -> Refusal | None:
+    """Count a ticket that was not issued as a guess; return a refusal if there were too many from this address."""
+    ctx = get_context()
+    seconds = ctx.guesses.take(request.remote_addr, ctx.now)
+    if not seconds:
+        return None
+    message = (
+        f"there were many wrong tickets from this address: wait {seconds} seconds, and compare yours with the card"
+    )
+    return Refusal(429, "attempts", message, seconds)
 
 
 def on_refusal(error: Refusal) -> Response:

@@ -113,11 +113,31 @@ def clock_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).strftime("%H:%M:%S")
 
 
-def qr(address: str) -> Markup:
-    """Return a QR code as SVG markup, without inline style, which the content security policy forbids."""
-    code = segno.make(address, error="m", micro=False)
+def qr(text: str, label: str = "QR code of the address") -> Markup:
+    """Return a QR code as SVG markup, without inline style, which the content security policy forbids.
+
+    Args:
+        text: what a phone reads.
+        label: what a screen reader says.
+    """
+    code = segno.make(text, error="m", micro=False)
     svg = code.svg_inline(border=4, scale=1, omitsize=True, dark="#000", light="#fff", svgclass="qr", lineclass=None)
-    return Markup(svg.replace("<svg ", '<svg role="img" aria-label="QR code of the address" ', 1))
+    return Markup(svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1))
+
+
+def in_groups(digits: str) -> list[str]:
+    """Split the digits of a hash into lines of four groups of four, which can be compared by eye.
+
+    >>> in_groups("0123456789abcdef" * 2)
+    ['0123 4567 89ab cdef', '0123 4567 89ab cdef']
+    """
+    groups = [digits[start : start + 4] for start in range(0, len(digits), 4)]
+    return [" ".join(groups[start : start + 4]) for start in range(0, len(groups), 4)]
+
+
+def head_code(number: int, digest: str) -> str:
+    """Return what the QR code of the log's head says, in the characters that make the smallest code."""
+    return f"VERSE-LOG {number} {digest.upper()}"
 
 
 def sentence(text: str) -> str:

@@ -38,13 +38,13 @@ LARGE_CLAIM = RequestLimits(
 # The first that matches is used. Together they hold 90 MiB in memory, at most. A piece at its slowest takes 2 minutes,
 # a bundle 53.
 PUBLIC_LIMITS = (
-    RequestLimits("vote", "POST", re.compile(r"/vote"), 4 * KIB, 3.0, 0, 4_000, "votes"),
+    RequestLimits("vote", "POST", re.compile(r"/vote|/practice|/heats/(begin|judge)"), 4 * KIB, 3.0, 0, 4_000, "votes"),
     RequestLimits(
         "claim", routes.ENTER.method, routes.ENTER.pattern, 128 * KIB, 10.0, 8 * KIB, 64, "claims", LARGE_CLAIM
     ),
     RequestLimits("piece", routes.SEND_PIECE.method, routes.SEND_PIECE.pattern, MIB, 10.0, 8 * KIB, 32, "uploads"),
     RequestLimits("bundle", "POST", re.compile(r"/enter"), 193 * MIB, 10.0, 64 * KIB, 8, "bundles"),
-    RequestLimits("form", "POST", re.compile(r"/mine/\w+"), 16 * KIB, 5.0, KIB, 1_000, "pages"),
+    RequestLimits("form", "POST", re.compile(r"/join|/mine/\w+"), 16 * KIB, 5.0, KIB, 1_000, "pages"),
     RequestLimits("page", "", re.compile(r"(?s).*"), 0, 0.0, 0, 0, "pages"),
 )
 LOGIN_LIMITS = RequestLimits("login", "", re.compile(r"(?s).*"), 4 * KIB, 3.0, 0, 64, "login")

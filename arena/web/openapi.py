@@ -61,7 +61,7 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
         operation |= _request(route.request)
     responses: dict[str, type | None] = {str(status): kind for status, kind in route.responses.items()}
     responses["default"] = ErrorResponse
-    operation["responses"] = {status: _response(kind, schemas) for status, kind in responses.items()}
+    operation["responses"] = {status: _response(kind, schemas, route.media_type) for status, kind in responses.items()}
     return operation
 
 
@@ -89,10 +89,12 @@ def _request(kind: type) -> dict[str, Any]:
     return {"parameters": parameters} | ({"requestBody": body} if body else {})
 
 
-def _response(kind: type | None, schemas: dict[str, Any]) -> dict[str, Any]:
+def _response(kind: type | None, schemas: dict[str, Any], media_type: str) -> dict[str, Any]:
     if kind is None:
         return {"description": "Unchanged."}
-    content = {"application/json": {"schema": _schema(kind, schemas)}}
+    if kind is ErrorResponse:
+        media_type = "application/json"
+    content = {media_type: {"schema": _schema(kind, schemas)}}
     return {"description": inspect.cleandoc(kind.__doc__ or ""), "content": content}
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
+from typing import Any
 
 from flask import Blueprint, redirect, render_template, request, send_file, url_for
 from werkzeug.datastructures import FileStorage
 from werkzeug.wrappers import Response
 
-from arena.errors import EntryNotFound, MatchClosed, MatchNotFound, MatchNotOpen
-from arena.services import claims, entries, events, queries, uploads, voting
-from arena.services.schemas import Ballot, EntryStatus, Snapshot, StageView
+from arena.errors import ArenaError, EntryNotFound, MatchClosed, MatchNotFound, MatchNotOpen
+from arena.services import ballots, claims, entries, events, places, practice, queries, uploads, voters, voting
+from arena.services.receipts import key_fingerprint
+from arena.services.schemas import Ballot, EntryStatus, RoundItem, Snapshot, StageView
 from arena.web import security
 from arena.web.assets import Asset
 from arena.web.context import get_context
@@ -32,11 +35,18 @@ def phase_key(state: Snapshot) -> str:
         match and match.poll_round,
         match and match.opens_at,
         match and match.closes_at,
+        "paused" if match and match.paused else None,
+        state.round and state.round.matches,
+        "practice" if state.practice else None,
         state.last,
         state.matches.closed,
         state.next,
         state.closes_at,
         state.epoch,
+        state.edits,
+        state.admission,
+        state.address,
+        "heats" if state.heats else None,
     ]
     return "|".join("" if part is None else str(int(part) if isinstance(part, float) else part) for part in parts)
 
@@ -47,16 +57,58 @@ def index() -> str:
     ctx = get_context()
     secret = security.voter_secret()
     state = ctx.snapshot()
-    now = ctx.now
-    common = {"state": state, "key": phase_key(state), "now": now, "follow": True, "spread": SPREAD_MS}
-    if state.match is not None:
-        ballot = _ballot(state.match.id, secret, now)
-        if ballot is not None:
-            return render_template("vote.html", ballot=ballot, **common)
+    if state.practice is not None:
+        practised = practice.get_practice(ctx.db, secret, now=ctx.now)
+        if practised is not None:
+            return render_template("practice.html", ballot=practised, **_common(state, ctx.now))
+    opened = voting.get_round(ctx.db, secret, now=ctx.now) if state.round else []
+    match = _chosen_match(opened) if opened else state.match.id if state.match else None
+    if opened and match is None:
+        return render_template("round.html", opened=opened, **_common(state, ctx.now))
+    ballot = _ballot(match, secret, ctx.now) if match is not None else None
+    asked = ballot is None and state.admission != "open"
+    return index_page(state, ballot, voters.who_is(ctx.db, secret).refusal if asked else None, ctx.now, opened)
+
+
+def index_page(
+    state: Snapshot,
+    ballot: Ballot | None,
+    refusal: ArenaError | None,
+    now: float,
+    opened: Sequence[RoundItem] = (),
+) -> str:
+    """Return the page of a state of the event.
+
+    Args:
+        state: of the event.
+        ballot: of the voter who sees it, while a match is open.
+        refusal: why the voter may not vote; None: nothing is in the way, or a ballot says it.
+        now: seconds since the epoch.
+        opened: the matches that are open, where there are several.
+    """
+    common = _common(state, now)
+    if ballot is not None:
+        return render_template("vote.html", ballot=ballot, opened=opened, **common)
     shown: StageView | None = None
     if state.phase in ("between", "voting", "champion", "published"):
         shown = stage_of(state)
-    return render_template("wait.html", shown=shown, **common)
+    return render_template("wait.html", shown=shown, refusal=refusal, **common)
+
+
+def _chosen_match(opened: list[RoundItem]) -> str | None:
+    """Return the match to show of those that are open: the one asked for, or the first that waits for a vote.
+
+    None: the list of all is shown.
+    """
+    wanted = request.args.get("match", "")
+    if any(item.match == wanted for item in opened):
+        return wanted
+    return next((item.match for item in opened if item.open and not item.mine and item.choice is None), None)
+
+
+def _common(state: Snapshot, now: float) -> dict[str, Any]:
+    """Return what every page takes that follows the event."""
+    return {"state": state, "key": phase_key(state), "now": now, "follow": True, "spread": SPREAD_MS}
 
 
 def stage_of(state: Snapshot) -> StageView:
@@ -78,15 +130,24 @@ def _ballot(match_id: str, secret: str, now: float) -> Ballot | None:
 def vote() -> Response:
     """Take a vote."""
     secret = security.voter_secret()
-    poll_round = request.form.get("poll_round", "")
+    poll, poll_round = (request.form.get(name, "") for name in ("poll", "poll_round"))
     voting.cast_vote(
         get_context().db,
         request.form.get("match", "")[:40],
         secret,
         request.form.get("side", "")[:10],
         int(poll_round) if poll_round in ("0", "1") else -1,
+        poll=int(poll) if poll.isascii() and poll.isdigit() and len(poll) < 10 else None,
         now=get_context().now,
     )
+    return _see_other("public.index")
+
+
+@pages.post("/practice")
+def practise() -> Response:
+    """Take a vote for practice."""
+    side = request.form.get("side", "")[:10]
+    practice.cast_practice(get_context().db, security.voter_secret(), side, now=get_context().now)
     return _see_other("public.index")
 
 
@@ -179,17 +240,39 @@ def results() -> Response:
     key = phase_key(state)
 
     def render() -> Asset:
-        view = queries.results_view(ctx.db, now=ctx.now)
-        page = render_template("results.html", results=view, now=ctx.now, key=key, follow=True)
+        view, shown = queries.results_view(ctx.db, now=ctx.now), places.read_ranking(ctx.db, now=ctx.now)
+        linked = {entry.entry for entry in shown.entries} | {verse.entry for verse in view.heats if verse.name}
+        page = render_template(
+            "results.html",
+            results=view,
+            fingerprint=key_fingerprint(ctx.settings.receipt_key),
+            ranking=shown,
+            coming=state.next,
+            page_of={entry: f"/entries/{entry}" for entry in linked},
+            now=ctx.now,
+            key=key,
+            follow=True,
+        )
         return Asset.of(page.encode(), "text/html")
 
     return ctx.cached("results", (state.version, key), render).response(request)
 
 
+@pages.get("/votes")
+def votes() -> str:
+    """Show the votes of this browser that were counted; once the event is published, those of any voter id."""
+    ctx = get_context()
+    asked = request.args.get("voter", "")[:80]
+    view = ballots.votes_of(ctx.db, security.voter_secret(), voter_id=asked)
+    return render_template("votes.html", view=view, now=ctx.now)
+
+
 @pages.get("/entries/<entry_id>")
 def entry(entry_id: str) -> str:
     """Show an entry after its last match."""
-    return render_template("entry.html", entry=queries.entry_view(get_context().db, entry_id, now=get_context().now))
+    ctx = get_context()
+    certified = ctx.snapshot().phase in ("champion", "published")
+    return render_template("entry.html", entry=queries.entry_view(ctx.db, entry_id, now=ctx.now), certified=certified)
 
 
 @pages.get("/console")
@@ -215,7 +298,7 @@ def bundle(entry_id: str) -> Response:
 
 def link_of(secret: str) -> str:
     """Return the address that links a phone to the entries of a secret."""
-    return f"{get_context().settings.base_url}/mine/{secret}"
+    return f"{get_context().base_url}/mine/{secret}"
 
 
 def _see_other(endpoint: str) -> Response:

@@ -23,6 +23,7 @@ class Route:
     responses: Mapping[int, type | None]  # by HTTP status, without errors; None: no body
     request: type | None = None  # a dataclass of `web.schemas`
     secret: bool = False  # the caller must say whose entry it is
+    media_type: str = "application/json"  # of a response without an error
 
     @property
     def rule(self) -> str:
@@ -79,6 +80,14 @@ STATE = Route(
     summary="Show the state of the event, the same for everybody. The status is 304 if the ETag has not changed.",
     responses={200: Snapshot, 304: None},
 )
+EVENTS = Route(
+    name="events",
+    method="GET",
+    path=f"{API}/events",
+    summary="Listen for changes: server-sent events. The data of each event `state` is what the state shows.",
+    responses={200: Snapshot},
+    media_type="text/event-stream",
+)
 EVENT = Route(
     name="event",
     method="GET",
@@ -86,5 +95,5 @@ EVENT = Route(
     summary="Show what a verse must keep to, and the public key of receipts.",
     responses={200: schemas.EventResponse},
 )
-ROUTES = (ENTER, SEND_PIECE, ENTRY_STATUS, WITHDRAW, STATE, EVENT)
+ROUTES = (ENTER, SEND_PIECE, ENTRY_STATUS, WITHDRAW, STATE, EVENTS, EVENT)
 OPENAPI = f"{API}/openapi.json"

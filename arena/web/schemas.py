@@ -15,6 +15,9 @@ class ClaimRequest:
     header: bytes = field(metadata={"in": "body"})  # the bundle's bytes up to the first tensor
     name: str = field(metadata={"in": "query"})  # of the author, as the room will read it
     replace: str = field(default="", metadata={"in": "query", "required": False})  # "1": also a verse of another name
+    authors: str = field(  # secrets of further authors, with commas between them; none of them votes on it
+        default="", metadata={"in": "header", "name": "Co-Authors", "required": False}
+    )
 
 
 @dataclass(frozen=True)
@@ -86,16 +89,27 @@ class Corpus:
 
 
 @dataclass(frozen=True)
+class LogHead:
+    """The latest record of the event's log."""
+
+    number: int
+    hash: str  # 64 hexadecimal digits
+
+
+@dataclass(frozen=True)
 class EventResponse:
     """The event, for everybody who wants to enter."""
 
     name: str
     state: str  # draft, open, closed, drawn, champion, published
+    admission: str  # who may enter and vote: tickets, pin or open; with "tickets", a secret is the code of a ticket
     closes_at: float | None  # seconds since the epoch, when submissions close automatically
     grace_ends_at: float | None  # seconds since the epoch, until when tensors may follow
     limits: Limits
     corpus: Corpus
     receipt_key: str  # Ed25519 public key that verifies receipts, 64 hexadecimal digits
+    key_fingerprint: str  # of that key, as the stage shows it: the first 32 digits of its SHA-256, in groups of four
+    log: LogHead  # who kept it can tell later whether the log was changed
 
 
 @dataclass(frozen=True)

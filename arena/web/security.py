@@ -96,7 +96,7 @@ def set_cookies(response: Response) -> None:
             max_age=YEAR,
             httponly=True,
             samesite="Lax",
-            secure=settings.base_url.startswith("https:"),
+            secure=get_context().base_url.startswith("https:"),
         )
     if "console" in g and g.get("set_console"):
         response.set_cookie(

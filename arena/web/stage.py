@@ -2,50 +2,88 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, render_template
+import hmac
+from dataclasses import replace
 
+from flask import Blueprint, redirect, render_template, request
+from itsdangerous import BadData
+from werkzeug.wrappers import Response
+
+from arena.services import voters
+from arena.services.practice import SAMPLES
+from arena.services.receipts import key_fingerprint
 from arena.services.schemas import MatchView, RoundView, StageView
+from arena.settings import is_local_url
 from arena.web import filters
 from arena.web.context import get_context
+from arena.web.cookies import STAGE_COOKIE, serializer, stage_key
 from arena.web.public import phase_key, stage_of
 
 stage = Blueprint("stage", __name__)
 
 REVEAL_SECONDS = 25.0  # that a result is shown before the bracket or the champion
 WIDE_BRACKET = 8  # matches of the first column shown, at most
-LOG_DIGITS = 12  # of the log's latest hash: enough to compare with a photograph of the screen
 
 
 @stage.get("/stage")
-def page() -> str:
-    """Show the stage."""
+def page() -> str | Response:
+    """Show the stage; with the right key in the address, remember that this browser may show the room's PIN."""
     ctx = get_context()
+    if (key := request.args.get("key")) is not None:
+        return _with_key(key)
     state = ctx.snapshot()
     now = ctx.now
     view = stage_of(state)
-    scene, turn = scene_of(view, now)
+    scene, turn = ("practice", None) if state.practice else scene_of(view, now)
     if scene == "champion":
         size = filters.stage_size(_champion(view), filters.ALONE)
     else:
-        size = filters.stage_size(_texts(view.open if scene == "vote" else view.last))
-    address = ctx.settings.base_url
+        samples = [side.text for side in SAMPLES] if scene == "practice" else None
+        size = filters.stage_size(samples or _texts(view.open if scene == "vote" else view.last))
+    address = ctx.base_url
+    pin = None
+    if state.admission == "pin" and _shows_pin():
+        pin, until = voters.room_pin(ctx.settings.secret_key, now=now)
+        turn = until if turn is None else min(turn, until)
     return render_template(
         "stage.html",
         view=view,
+        samples=SAMPLES,
         scene=scene,
         turn=turn,
+        pin=pin,
         size=size,
         rounds=visible_rounds(view),
         story=story_of(view),
         address=address,
-        reachable=not ctx.settings.is_local,
+        reachable=not is_local_url(address),
         spoken=address.removeprefix("http://").removeprefix("https://"),
-        digits=LOG_DIGITS,
+        fingerprint=key_fingerprint(ctx.settings.receipt_key),
         state=state,
         key=phase_key(state),
         now=now,
         follow=True,
     )
+
+
+def _with_key(key: str) -> Response:
+    """Lead to the stage without the key, which the room should not read; a cookie keeps it."""
+    ctx = get_context()
+    response = redirect("/stage", 303)
+    if hmac.compare_digest(key.encode(), stage_key(ctx.settings).encode()):
+        value = serializer(ctx.settings, "stage").dumps(STAGE_COOKIE)
+        secure = ctx.base_url.startswith("https:")
+        response.set_cookie(STAGE_COOKIE, value, path="/stage", httponly=True, samesite="Lax", secure=secure)
+    return response
+
+
+def _shows_pin() -> bool:
+    """Whether this browser was opened with the stage's key: phones at home see the stage, too, but not the PIN."""
+    try:
+        value = serializer(get_context().settings, "stage").loads(request.cookies.get(STAGE_COOKIE, ""))
+    except (BadData, UnicodeDecodeError):
+        return False
+    return bool(value == STAGE_COOKIE)
 
 
 def scene_of(view: StageView, now: float) -> tuple[str, float | None]:
@@ -55,7 +93,7 @@ def scene_of(view: StageView, now: float) -> tuple[str, float | None]:
     if view.phase in ("before", "entering", "checking"):
         return "lobby", None
     if view.open is not None:
-        return "vote", None
+        return _voting_scene(view, view.open, now)
     if view.last is not None and view.last.closed_at is not None and now < view.last.closed_at + REVEAL_SECONDS:
         return "reveal", view.last.closed_at + REVEAL_SECONDS
     if view.phase in ("champion", "published") and view.champion is not None:
@@ -63,11 +101,31 @@ def scene_of(view: StageView, now: float) -> tuple[str, float | None]:
     return "bracket", None
 
 
+def _voting_scene(view: StageView, match: MatchView, now: float) -> tuple[str, float | None]:
+    """Return the scene while matches are open: one, or several that were opened together.
+
+    Args:
+        view: of the stage.
+        match: the one with a second vote, else the first.
+        now: seconds since the epoch.
+    """
+    last = view.last
+    together = len(view.opened) > 1 or (last is not None and last.opened_at == match.opened_at)
+    if match.poll_round or not together:
+        return "vote", None
+    if last is not None and last.opened_at == match.opened_at and now < (last.closed_at or 0.0) + REVEAL_SECONDS:
+        return "reveal", (last.closed_at or 0.0) + REVEAL_SECONDS
+    return "round", None
+
+
 def visible_rounds(view: StageView) -> list[RoundView]:
     """Return the part of the bracket to show: all of it, or the matches around the one that is played.
 
     At most `WIDE_BRACKET` matches of the first round that is not over, and what their winners can reach from there.
     """
+    opening = view.rounds[0].matches if len(view.rounds) > 1 else []
+    if any(match.decided_by == "bye" for match in opening) and all(match.state == "closed" for match in opening):
+        view = replace(view, rounds=view.rounds[1:])  # a column of a few matches that are over
     alive = next((i for i, column in enumerate(view.rounds) if any(m.state != "closed" for m in column.matches)), 0)
     for first, column in enumerate(view.rounds):
         count = sum(match.kind != "third" for match in column.matches)

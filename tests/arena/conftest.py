@@ -16,9 +16,11 @@ from trainer.verse.generate import Written
 
 @pytest.fixture
 def evening(tmp_path: Path) -> Iterator[Evening]:
-    """A fresh event folder with an open database."""
+    """A fresh event folder with an open database, whose tables must follow from its log when the test has ended."""
     evening = Evening(tmp_path / "event")
     yield evening
+    if not evening.forged:
+        assert evening.differences() == []
     evening.end()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from arena.bootstrap import EventContext, restore_event
+from arena.bootstrap import restore_event
 from arena.cli import main
 from arena.errors import ArenaError, BackupDamaged, NoBackup, NotABackup
 from arena.server import standby
@@ -208,7 +208,7 @@ def test_a_standby_copies_at_each_change_of_phase_and_every_minute_if_something_
 ) -> None:
     copies = Copies(monkeypatch)
     evening.create()
-    event = EventContext(evening.settings, evening.db, evening.bundles, evening.spool)
+    event = evening.event
     keeper = Standby(event, tmp_path / "stick", lambda: evening.now)
 
     def counts(changed: bool) -> int:

@@ -15,7 +15,7 @@ import pytest
 from arena.errors import BadSetting
 from arena.scheduler import Scheduler
 from arena.services.disqualification import disqualify_all
-from arena.services.events import set_limits
+from arena.services.events import set_rules
 from arena.services.queries import console_view
 from arena.services.schemas import EventRules
 from arena.services.tidying import find_unneeded, remove_unneeded
@@ -159,7 +159,7 @@ def test_the_part_of_a_withdrawn_entry_is_gone_within_a_second(evening: Evening)
     claimed = owner.claim(data).json
     entry, offset = claimed["entry"], claimed["offset"]
     owner.piece(entry, offset, data[offset : offset + 2**20])
-    scheduler = Scheduler(evening.db, evening.spool, clock=lambda: evening.now)
+    scheduler = Scheduler(evening.db, evening.spool, clock=evening.clock)
     scheduler.step()
     assert evening.spool.parts() == [entry], "it is being received"
     owner.client.delete(f"/api/v1/entries/{entry}", headers=owner.headers)
@@ -203,7 +203,7 @@ def test_no_more_owners_enter_than_the_bracket_has_places(tmp_path: Path) -> Non
     outside = trainer(evening, f"poet{answers.index(429)}")
     refused = outside.claim(data[answers.index(429)])
     assert refused.json["error"] == "quota" and "All 3 places" in refused.json["message"]
-    set_limits(evening.db, max_entries=4, now=evening.now)
+    set_rules(evening.db, max_entries=4, now=evening.now)
     assert outside.claim(data[answers.index(429)]).status_code == 201
     evening.end()
 
@@ -237,7 +237,7 @@ def test_an_event_of_default_rules_takes_256_owners_and_none_more_than_a_bracket
     owner = trainer(evening, "ann")
     assert owner.claim(verse(1)).status_code == 429
     with pytest.raises(BadSetting, match="1 to 1,024"):
-        set_limits(evening.db, max_entries=1_025, now=evening.now)
+        set_rules(evening.db, max_entries=1_025, now=evening.now)
     disqualify_all(evening.db, [f"{number:032x}" for number in range(256)], "a program", now=evening.now)
     assert owner.claim(verse(1)).status_code == 201
 
@@ -245,11 +245,11 @@ def test_an_event_of_default_rules_takes_256_owners_and_none_more_than_a_bracket
 def test_a_claim_that_sends_nothing_gives_its_place_and_its_bytes_back(
     evening: Evening, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    set_limits(evening.db, max_entries=1, now=evening.now)
+    set_rules(evening.db, max_entries=1, now=evening.now)
     monkeypatch.setattr("shutil.disk_usage", lambda _: Disk(10**9, 0, 4_000_000))
     silent, data = trainer(evening, "eve"), large_verse(1)
     entry = silent.claim(data).json["entry"]
-    scheduler = Scheduler(evening.db, evening.spool, clock=lambda: evening.now)
+    scheduler = Scheduler(evening.db, evening.spool, clock=evening.clock)
     evening.now += 900
     scheduler.step()
     assert trainer(evening, "ann").claim(large_verse(2)).status_code == 429

@@ -60,7 +60,7 @@ def test_a_single_entry_is_champion_by_walkover() -> None:
 
 
 def test_two_entries_meet_in_a_final_and_there_is_no_third_place() -> None:
-    assert build_bracket(2) == [PlannedMatch("r1m1", 1, 1, "final", Seed(1), Seed(2))]
+    assert build_bracket(2) == [PlannedMatch("r1m1", 1, 1, "final", Seed(1), Seed(2), number=1)]
 
 
 def test_with_three_entries_the_loser_of_the_only_semifinal_is_third() -> None:

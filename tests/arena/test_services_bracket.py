@@ -22,7 +22,7 @@ from arena.errors import (
     MatchNotReady,
     NobodyVoted,
     NothingToUndo,
-    ResultsDiffer,
+    TablesDiffer,
     TooManyEntries,
     VotesCast,
     WordMissing,
@@ -46,9 +46,9 @@ from arena.services.events import (
     create_event,
     current_event,
     open_submissions,
-    publish,
 )
 from arena.services.log import verify_log
+from arena.services.publishing import publish
 from arena.services.queries import console_view, entry_view, results_view, snapshot, stage_view
 from arena.services.schemas import EventRules, MatchCounts
 from arena.services.verification import record_verdict
@@ -216,6 +216,7 @@ def test_more_entries_than_places_are_a_clear_error(evening: Evening) -> None:
     evening.begin()
     evening.enter("ann", verses(1)[0])
     evening.verify_all()
+    evening.forged = True
     with evening.db.writing() as session:  # 1,024 more, as if they had entered
         one = session.scalars(select(Entry)).one()
         kept = {c.key: getattr(one, c.key) for c in Entry.__table__.columns}
@@ -305,7 +306,7 @@ def test_a_bracket_played_to_its_end_has_first_second_and_third_place(four: Four
     evening, ids, texts = four
     for match, seed in (("r1m1", 0), ("r1m2", 1), ("third", 3), ("r2m1", 1)):
         result = evening.decide(match, texts[ids[seed]])
-    assert result.champion == ids[1]
+    assert result.champion and result.champion.entry == ids[1]
     results = results_view(evening.db, now=evening.now)
     assert [side and side.entry for side in (results.champion, results.second, results.third)] == [
         ids[1],
@@ -513,9 +514,9 @@ def test_an_event_is_not_published_if_its_votes_give_another_result(four: Four) 
     )
     with evening.db.writing() as session:
         session.execute(turn)
-    with pytest.raises(ResultsDiffer) as refused:
+    with pytest.raises(TablesDiffer) as refused:
         publish(evening.db, now=evening.now)
-    assert refused.value.facts == {"match": "r2m1"}
+    assert "match r2m1, first vote, votes: the log gives" in str(refused.value)
     assert current_event(evening.db).state == "champion"
     with evening.db.writing() as session:
         session.execute(turn)
@@ -523,6 +524,7 @@ def test_an_event_is_not_published_if_its_votes_give_another_result(four: Four) 
 
 
 def test_a_vote_that_somebody_changed_after_the_count_is_found_though_the_winner_is_the_same(evening: Evening) -> None:
+    evening.forged = True
     evening.begin()
     first, _ = evening.drawn(verses(2))
     texts = {entry.entry: entry.text for entry in console_view(evening.db, now=evening.now).entries}
@@ -530,5 +532,5 @@ def test_a_vote_that_somebody_changed_after_the_count_is_found_though_the_winner
     with evening.db.writing() as session:
         changed = session.scalars(select(Vote).limit(1)).one()
         changed.choice = "lower" if changed.choice == "upper" else "upper"
-    with pytest.raises(ResultsDiffer):
+    with pytest.raises(TablesDiffer):
         publish(evening.db, now=evening.now)

@@ -14,7 +14,7 @@ from arena.errors import BadSetting, NotDisqualified, QuotaReached
 from arena.services.disqualification import disqualify, disqualify_all, reinstate, reinstate_all
 from arena.services.entries import withdraw
 from arena.services.entry_filter import EntryFilter, parse_moment
-from arena.services.events import set_limits
+from arena.services.events import set_rules
 from arena.services.identity import identity_of
 from arena.services.log import verify_log
 from arena.services.queries import console_view, list_entries
@@ -121,13 +121,13 @@ def test_the_console_shows_what_would_change_and_then_changes_that(evening: Even
 
 def test_the_organizer_changes_the_limits_on_the_console(evening: Evening) -> None:
     client = evening.organizer()
-    fields = {"entries": "300", "check_seconds": "20", "check_mib": "512", "seen": "999"}
-    assert post(client, "/console", "/console/limits", **fields).status_code == 303
+    fields = {"max_entries": "300", "check_seconds": "20", "check_memory": "512", "seen": "999"}
+    assert post(client, "/console", "/console/rules", **fields).status_code == 303
     rules = console_view(evening.db, now=evening.now).event.rules
     assert (rules.max_entries, rules.check_seconds, rules.check_memory) == (300, 20.0, 512 * 2**20)
-    assert post(client, "/console", "/console/limits", **fields | {"entries": "1025"}).status_code == 422
-    assert "at most 300 owners" in command(evening, "event", "limits").output
-    assert "at most 7 owners" in command(evening, "event", "limits", "--entries", "7").output
+    assert post(client, "/console", "/console/rules", **fields | {"max_entries": "1025"}).status_code == 422
+    assert "at most 300 owners" in command(evening, "event", "set").output
+    assert "at most 7 owners" in command(evening, "event", "set", "--entries", "7", answer="y\n").output
 
 
 def test_entries_that_left_meanwhile_stay_as_they_are(evening: Evening) -> None:
@@ -162,7 +162,7 @@ def test_two_verses_of_one_owner_never_both_play(evening: Evening) -> None:
 def test_nobody_is_reinstated_where_all_places_are_taken(evening: Evening) -> None:
     [ada] = ids(evening, "Ada")
     disqualify(evening.db, ada, "by mistake", now=evening.now)
-    set_limits(evening.db, max_entries=11, now=evening.now)
+    set_rules(evening.db, max_entries=11, now=evening.now)
     with pytest.raises(QuotaReached):
         reinstate(evening.db, ada, now=evening.now)
     assert reinstate_all(evening.db, [ada], now=evening.now) == []

@@ -40,7 +40,7 @@ from arena.services.schemas import EventRules
 from arena.services.uploads import PIECE_BYTES, drop_parts, take_file, take_piece
 from arena.store.schema import Event
 from tests.support.bundle_parts import edit_claim
-from tests.support.bundles import RECIPE, Poet, header_of, undecided_verse, verse_instead, verses
+from tests.support.bundles import RECIPE, Poet, forged_verse, header_of, undecided_verse, verse_instead, verses
 from tests.support.evening import WORD, Evening, secret_of
 from trainer.submission.receipt import verify_receipt
 from trainer.verse.claim import parse_claim
@@ -312,6 +312,7 @@ def test_a_prompt_beyond_the_events_limit_is_refused(evening: Evening, poet: Poe
     length = len(parse_claim(header_of(bundle)).prompt)
     evening.begin(EventRules(prompt_characters=length))
     assert evening.claim("ann", bundle).state == "receiving"
+    evening.forged = True
     with evening.db.writing() as session:
         session.execute(update(Event).values(prompt_characters=length - 1))
     with pytest.raises(OverLimits, match=f"the prompt has {length} characters"):
@@ -361,6 +362,7 @@ def test_submissions_close_at_their_time_and_only_once(evening: Evening, bundle:
 
 
 def test_quotas_hold_per_owner_and_for_the_event(evening: Evening) -> None:
+    evening.forged = True
     evening.begin(EventRules(max_open=2, max_claims=3, max_entries=2))
     bundles = verses(5)
     for bundle in bundles[:2]:
@@ -369,8 +371,9 @@ def test_quotas_hold_per_owner_and_for_the_event(evening: Evening) -> None:
         evening.claim("ann", bundles[2])
     for bundle in bundles[:2]:
         evening.enter("ann", bundle)
-    evening.verify_all()
-    evening.enter("ann", bundles[2])
+    evening.verify_all()  # the second replaces the first, which then counts no more
+    for number in (1, 2):
+        evening.enter("ann", forged_verse(number))
     evening.verify_all()
     with pytest.raises(QuotaReached, match="no more"):
         evening.claim("ann", bundles[3])

@@ -10,8 +10,9 @@ from arena.errors import EntriesPending, EntryNotFound, TooFewEntries, WrongStat
 from arena.services import queries
 from arena.services.bracket import close_match, draw_bracket, open_match
 from arena.services.entries import entry_status
-from arena.services.events import close_submissions, publish
+from arena.services.events import close_submissions
 from arena.services.log import verify_log
+from arena.services.publishing import publish
 from arena.services.verification import record_verdict
 from arena.verification.runner import verify_file
 from tests.support.bundles import verses

@@ -13,7 +13,7 @@ import pytest
 
 from arena.services import queries
 from arena.services.entries import entry_status
-from arena.services.events import set_limits
+from arena.services.events import set_rules
 from arena.services.schemas import ConsoleEntry, EventRules, Job
 from arena.services.verification import OVERRUN_SECONDS, QUICK_SECONDS, claim_next, record_verdict
 from arena.verification.check import check_bundle
@@ -150,14 +150,14 @@ def test_a_check_that_could_not_be_done_says_nothing_about_equal_bytes(evening: 
 def test_verses_that_cost_more_than_the_event_allows_are_refused_with_the_number(evening: Evening) -> None:
     owner, data = Trainer(evening, secret_of("eve")), dear_verse(1, LARGEST)
     cost = estimate_cost(claim_of(data))
-    set_limits(evening.db, check_seconds=600.0, now=evening.now)
+    set_rules(evening.db, check_seconds=600.0, now=evening.now)
     refused = owner.claim(data)
     assert refused.status_code == 422 and refused.json["error"] == "over-limits"
     assert f"takes {cost.memory // MIB:,} MiB" in refused.json["message"] and "1,280" in refused.json["message"]
-    set_limits(evening.db, check_memory=4 * 2**30, check_seconds=10.0, now=evening.now)
+    set_rules(evening.db, check_memory=4 * 2**30, check_seconds=10.0, now=evening.now)
     message = owner.claim(data).json["message"]
     assert f"takes about {cost.seconds:,.0f} seconds" in message and "allows 10" in message
-    set_limits(evening.db, check_seconds=cost.seconds, now=evening.now)
+    set_rules(evening.db, check_seconds=cost.seconds, now=evening.now)
     assert owner.claim(data).status_code == 201
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
+from arena.clock import EventClock
 from arena.processes import python_command
 from arena.scheduler import Scheduler
 from arena.server.supervisor import WORKER
@@ -159,7 +160,7 @@ def test_a_check_that_nobody_waits_for_is_stopped_and_the_next_entry_is_checked(
 def test_the_scheduler_closes_submissions_on_time_while_no_entry_waits(evening: Evening) -> None:
     events.set_closing_time(evening.db, evening.now + 60, now=evening.now)
     evening.now += 61
-    Scheduler(evening.db, evening.spool, clock=lambda: evening.now).step()
+    Scheduler(evening.db, evening.spool, clock=evening.clock).step()
     assert events.current_event(evening.db).state == "closed"
 
 
@@ -175,7 +176,7 @@ def test_a_failing_database_does_not_end_the_worker(evening: Evening, caplog: py
 
 
 def test_a_failing_database_does_not_end_the_scheduler(evening: Evening, caplog: pytest.LogCaptureFixture) -> None:
-    scheduler = Scheduler(evening.db, evening.spool, clock=lambda: 1 / 0)
+    scheduler = Scheduler(evening.db, evening.spool, clock=EventClock(wall=lambda: 1 / 0))
     thread = threading.Thread(target=scheduler.run)
     thread.start()
     assert within(10, lambda: "tries again" in caplog.text)

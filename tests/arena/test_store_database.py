@@ -32,6 +32,12 @@ ROOT = Path(__file__).resolve().parents[2]
 INITIAL = Path(__file__).parent / "fixtures" / "0001_initial.sqlite3"  # README.md beside it says what is in it
 
 
+@pytest.fixture(autouse=True)
+def records_of_tests(evening: Evening) -> None:
+    """Tests here write records and rows of their own."""
+    evening.forged = True
+
+
 def differences(url: str) -> list[object]:
     engine = create_database_engine(url)
     with engine.connect() as connection:

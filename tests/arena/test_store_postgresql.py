@@ -27,8 +27,8 @@ from arena.errors import DatabaseBusy, DatabaseTooNew, DatabaseUnreachable, Quot
 from arena.services.bracket import close_match
 from arena.services.disqualification import disqualify_all
 from arena.services.entries import expire_claims
-from arena.services.events import publish
 from arena.services.log import append, head, verify_log
+from arena.services.publishing import publish
 from arena.services.queries import results_view, snapshot
 from arena.services.schemas import EventRules
 from arena.services.verification import claim_next

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from arena.rules.chain import fingerprint
 from arena.services import bracket, events
+from arena.services.queries import log_head
 from arena.web import openapi
 from arena.web.routes import API, EVENT, OPENAPI, ROUTES
 from tests.support.bundles import header_of, verse
@@ -76,9 +78,13 @@ def test_the_event_answers_limits_corpus_and_key(evening: Evening) -> None:
     answer = evening.phone().get(EVENT.path).json
     check("GET", EVENT.path, 200, answer)
     key = answer.pop("receipt_key")
+    assert answer.pop("key_fingerprint") == fingerprint(key)
+    log = answer.pop("log")
+    assert (log["number"], log["hash"]) == log_head(evening.db)
     assert answer == {
         "name": "Evening <of> verses",
         "state": "open",
+        "admission": "open",
         "closes_at": evening.now + 600,
         "grace_ends_at": None,
         "limits": {

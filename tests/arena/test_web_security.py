@@ -176,7 +176,7 @@ def test_the_public_port_never_serves_the_console_whatever_host_is_asked_for(eve
         shown = evening.phone().get("/console", headers={"Host": host})
         assert (shown.status_code, "http://127.0.0.1:8001/console" in shown.text) == (404, True)
     endpoints = {rule.endpoint.partition(".")[0] for rule in evening.app.url_map.iter_rules()}
-    assert endpoints == {"public", "api", "stage", "static"}
+    assert endpoints == {"public", "heats", "join", "api", "stage", "static"}
 
 
 def test_the_console_answers_this_machine_only(evening: Evening) -> None:

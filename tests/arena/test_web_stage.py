@@ -78,16 +78,6 @@ def test_the_stage_sets_no_cookie_and_has_no_form(evening: Evening) -> None:
     assert "Set-Cookie" not in answer.headers and "<form" not in answer.text
 
 
-def test_the_stage_shows_the_logs_head(evening: Evening) -> None:
-    evening.draw(2)
-    with evening.db.reading() as session:
-        from arena.services.log import head
-
-        number, digest = head(session)
-    text = Tags(evening.phone().get("/stage").text).text
-    assert f"record {number}" in text and digest[:12] in text
-
-
 def test_an_evening_is_run_from_the_console(evening: Evening) -> None:
     client = evening.organizer()
     assert act(client, "submissions/open", minutes="10").status_code == 303
@@ -387,6 +377,7 @@ def bracket_of(count: int, closed: int = 0) -> StageView:
     """A bracket of so many entries, of which the first matches in the order of play are closed."""
     planned = build_bracket(count)
     blank = {"title": "", "upper": None, "lower": None, "ready": False, "poll_round": 0, "opens_at": None}
+    blank |= {"opened_at": None, "paused": False}
     blank |= {"closes_at": None, "closed_at": None, "votes": None, "tallies": None, "decided_by": None, "winner": None}
     matches = [
         MatchView(id=m.id, round=m.round, kind=m.kind, state="closed" if number < closed else "pending", **blank)
@@ -397,9 +388,8 @@ def bracket_of(count: int, closed: int = 0) -> StageView:
         for number in range(1, max(match.round for match in matches) + 1)
     ]
     following = next((match for match in matches if match.state == "pending"), None)
-    unused = dict.fromkeys(
-        ("event", "phase", "counts", "open", "last", "champion", "champion_facts", "second", "third")
-    )
+    names = ("event", "phase", "counts", "playing", "voters", "open", "opened", "last")
+    unused = dict.fromkeys((*names, "champion", "champion_facts", "second", "third"))
     return StageView(**unused, next=following, rounds=rounds, log_number=1, log_hash="")  # type: ignore[arg-type]
 
 

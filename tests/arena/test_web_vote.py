@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from arena.services import bracket, disqualification, events, queries
+from arena.services import bracket, disqualification, events, publishing, queries
 from arena.services.identity import identity_of
 from arena.services.queries import console_view
 from arena.services.schemas import MatchCounts, OpenMatch, Snapshot
@@ -230,7 +230,7 @@ def test_an_event_without_verses_says_so(evening: Evening) -> None:
     events.open_submissions(evening.db, now=evening.now)
     events.close_submissions(evening.db, now=evening.now)
     assert "Fewer than two verses take part so far" in evening.phone().get("/").text
-    events.publish(evening.db, now=evening.now)
+    publishing.publish(evening.db, now=evening.now)
     for page in ("/", "/stage"):
         shown = Tags(evening.phone().get(page).text).text
         assert "ends without a champion" in shown and "Fewer than two verses took part" in shown
@@ -360,7 +360,7 @@ def test_bundles_can_be_downloaded_once_the_event_is_published_and_not_before(ev
     phone = evening.phone()
     address = f"/entries/{author.entry}/bundle"
     assert phone.get(address).status_code == 404 and address not in phone.get(f"/entries/{author.entry}").text
-    events.publish(evening.db, now=evening.now)
+    publishing.publish(evening.db, now=evening.now)
     assert address in phone.get(f"/entries/{author.entry}").text
     with phone.get(address) as answer:
         assert answer.status_code == 200 and answer.data == verse(0)
@@ -371,7 +371,7 @@ def test_bundles_can_be_downloaded_once_the_event_is_published_and_not_before(ev
 def test_pages_know_that_the_event_is_over(evening: Evening) -> None:
     author, _ = evening.draw(2)
     evening.decide("r1m1", author.text)
-    events.publish(evening.db, now=evening.now)
+    publishing.publish(evening.db, now=evening.now)
     phone = evening.phone()
     post(phone, f"/mine/{author.secret}", "/mine/link", secret=author.secret)
     assert "The event is over" in phone.get("/enter").text and "still vote" not in phone.get("/enter").text

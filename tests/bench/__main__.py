@@ -7,6 +7,7 @@ NANOGPT=/path/to/checkout python -m tests.bench training
 BUSY=1 python -m tests.bench training    beside a process that keeps one core busy
 python -m tests.bench verse              writing and verifying verses
 python -m tests.bench serving            polls, votes, phones and stalled uploads, over loopback
+python -m tests.bench streams            how soon a change is on every page; PHONES=10000 for more of them
 python -m tests.bench checks             what checks of dear bundles cost, and the memory of seven at once
 python -m tests.bench help               how long `--help` takes
 PEER=/path/to/python python -m tests.bench verse
@@ -19,12 +20,13 @@ import os
 import platform
 import sys
 
-from tests.bench import checks, serving, startup, training, verse
+from tests.bench import checks, serving, startup, streams, training, verse
 
 BENCHES = {
     "training": training.main,
     "verse": verse.main,
     "serving": serving.main,
+    "streams": streams.main,
     "checks": checks.main,
     "help": startup.main,
 }

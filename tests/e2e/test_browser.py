@@ -262,3 +262,38 @@ def test_two_tabs_of_a_phone_show_the_same_vote(browser: Any, drawn: Evening) ->
     first.locator("article.mine:last-of-type").wait_for(timeout=SOON)
     context.close()
     bracket.undo_match(drawn.db, match.id, now=time.time())
+
+
+def test_a_phone_that_listens_shows_a_new_match_without_asking_for_it(browser: Any, drawn: Evening) -> None:
+    context = browser.new_context(**PHONE)
+    page = context.new_page()
+    page.goto(f"{drawn.url}/")
+    asked: list[str] = []
+    with page.expect_request("**/api/v1/events"):
+        pass
+    page.on("request", lambda request: asked.append(request.method + " " + request.url.removeprefix(drawn.url)))
+    match = open_next(drawn)
+    page.get_by_role("heading", name="Which verse is better?").wait_for(timeout=SOON)
+    assert "GET /" not in asked, "the change brought the page with it"
+    page.locator("#vote-right").tap()  # the form has this browser's token
+    page.get_by_role("heading", name="Your vote is saved").wait_for(timeout=SOON)
+    assert within(10, lambda: b'"votes":1' in ask(drawn.port, "GET /api/v1/state")[2])
+    bracket.undo_match(drawn.db, match.id, now=time.time())
+    page.get_by_role("heading", name="The bracket is drawn").wait_for(timeout=SOON)
+    context.close()
+
+
+@pytest.mark.parametrize("trouble", ["refused", "collected"])
+def test_a_phone_that_hears_nothing_asks_as_before(browser: Any, drawn: Evening, trouble: str) -> None:
+    context = browser.new_context(**PHONE)
+    page = context.new_page()
+    if trouble == "refused":
+        page.route("**/api/v1/events", lambda route: route.fulfill(status=503))
+    else:  # by a proxy: the head arrives, and no event
+        page.add_init_script("window.EventSource = class extends EventTarget { close() {} }")
+    page.goto(f"{drawn.url}/")
+    match = open_next(drawn)
+    page.get_by_role("heading", name="Which verse is better?").wait_for(timeout=SOON)
+    bracket.undo_match(drawn.db, match.id, now=time.time())
+    page.get_by_role("heading", name="The bracket is drawn").wait_for(timeout=SOON)
+    context.close()

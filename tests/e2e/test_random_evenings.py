@@ -300,8 +300,8 @@ def server_faults(lines: list[str]) -> list[str]:
 def test_a_random_evening_keeps_every_promise(tmp_path: Path) -> None:
     played = play(tmp_path, seed=1, size=SMALL)
     assert not played.faults, played.faults[:10]
-    votes = sum(1 for _ in played.ledger.acknowledged)
-    assert (votes > SMALL.phones, len(played.ledger.entries) > SMALL.authors, played.checks > 3) == (True, True, True)
+    assert sum(1 for _ in played.ledger.acknowledged) >= MOST * SMALL.phones
+    assert len(played.ledger.entries) > SMALL.authors and played.checks > 3
     assert len(played.kills) == SMALL.kills
     tried = {kind for kind, one in played.measurements.kinds.items() if one.count}
     assert tried >= {"flips", "floods", "races", "theft", "garbage", "forged votes", "odd votes", "withdrawals"}

@@ -28,7 +28,9 @@ def test_a_command_of_the_readme_exists_with_its_options(line: str) -> None:
     program, *words = shlex.split(line)
     command = PROGRAMS[program]
     while isinstance(command, click.Group) and words:
-        command = command.commands[words.pop(0)]
+        found = command.get_command(click.Context(command), words.pop(0))
+        assert found is not None
+        command = found
     known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
     assert {word for word in words if word.startswith("--")} <= known
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,8 +10,11 @@ from typing import Any
 
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import select
 
 from arena.bootstrap import EventContext, open_event
+from arena.clock import EventClock
+from arena.services.audit import audit_tables
 from arena.services.bracket import close_match, draw_bracket, open_match
 from arena.services.claims import take_claim
 from arena.services.entries import entry_status
@@ -23,6 +25,7 @@ from arena.services.uploads import PIECE_BYTES, take_piece
 from arena.services.verification import claim_next, record_verdict
 from arena.services.voting import cast_vote, get_ballot
 from arena.settings import SETTINGS_FILE, create_event_folder, load_settings
+from arena.store.schema import Event
 from arena.verification.check import check_bundle
 from tests.support.bundles import header_of, verse
 from tests.support.pages import post
@@ -67,11 +70,14 @@ class Evening:
         event = open_event(replace(self.settings, **usual | settings))
         self.db, self.bundles, self.spool = event.db, event.bundles, event.spool
         self.server: ArenaServer | None = None
+        self.forged = False  # whether the test changes tables behind the log's back
         self._now = now
+        self._served_clock = event.clock
+        self.clock = EventClock(wall=lambda: self.now)
 
     @property
     def now(self) -> float:
-        return time.time() if self._now is None else self._now
+        return self._served_clock() if self._now is None else self._now
 
     @now.setter
     def now(self, now: float) -> None:
@@ -86,6 +92,14 @@ class Evening:
         if self.server is not None:
             self.server.end()
         self.db.dispose()
+
+    def differences(self) -> list[str]:
+        """What in the tables does not follow from the log."""
+        with self.db.reading() as session:
+            if session.scalar(select(Event.id)) is None:
+                return []
+        page = audit_tables(self.db, self.bundles)
+        return [difference for check in page.checks for difference in check.differences]
 
     # The event
 
@@ -212,7 +226,7 @@ class Evening:
 
     @property
     def event(self) -> EventContext:
-        return EventContext(self.settings, self.db, self.bundles, self.spool)
+        return EventContext(self.settings, self.db, self.bundles, self.spool, self.clock)
 
     def make_app(self, **options: Any) -> Flask:
         from arena.web.app import create_app

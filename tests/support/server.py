@@ -45,14 +45,20 @@ BLANK = Snapshot(
     event="test",
     state="draft",
     phase="before",
+    admission="open",
     closes_at=None,
     grace_ends_at=None,
     match=None,
+    round=None,
+    practice=None,
+    heats=None,
     last=None,
     next=None,
     entries=EntryCounts(*[0] * 9),
     matches=MatchCounts(closed=0, total=0),
     champion=None,
+    address="",
+    edits=0,
     epoch=0,
     version=0,
 )
@@ -141,8 +147,8 @@ def small_server(spool: str, port: int) -> None:
 class Process:
     """A child with its lines, ended with the test whatever happens."""
 
-    def __init__(self, command: list[str], **more: Any) -> None:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    def __init__(self, command: list[str], variables: dict[str, str] | None = None, **more: Any) -> None:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(variables or {})}
         self.popen = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, cwd=ROOT, **more
         )
@@ -178,8 +184,9 @@ class Process:
 class ArenaServer(Process):
     """`arena serve` on an event folder, once it says that it serves."""
 
-    def __init__(self, folder: Path, port: int = 0, **more: Any) -> None:
-        super().__init__([*ARENA, "serve", "--dir", str(folder), "--port", str(port)], **more)
+    def __init__(self, folder: Path, port: int = 0, *, wheels: Path | None = None, **more: Any) -> None:
+        options = ["--wheels", str(wheels)] if wheels else []
+        super().__init__([*ARENA, "serve", "--dir", str(folder), "--port", str(port), *options], **more)
         if not within(START_WITHIN, lambda: self.said("Ctrl-C ends it")):
             self.end()
             raise AssertionError(self.lines)

@@ -24,6 +24,7 @@ from arena.services.events import clean_name
 from arena.services.queries import skeleton
 from arena.store.schema import Entry
 from arena.web.filters import first_words, single_line, verse_lines
+from tests.support.any_text import TEXT
 from tests.support.evening import Evening, secret_of
 from tests.support.small_models import small_checkpoint
 from tests.support.training_runs import SMALL, RunCommand
@@ -48,12 +49,6 @@ CAMPAIGN = settings(
     max_examples=EXAMPLES, database=None, derandomize=EXAMPLES < 1000, suppress_health_check=list(HealthCheck)
 )
 
-ANY = st.characters(codec=None)  # all planes and categories, half surrogate pairs, too
-ODD = st.sampled_from(
-    "\u200b\u200c\u200d\ufeff\u00ad\u0301\u0308\u20dd\u0e49\u3164\u115f\u2800\u00a0\u3000\u2028\u2029\x85\x0b\x0c\r\t\x00\x1b"
-    "\u202e\u2066\u200f\ue000\ufffe\U000e0041\U000e0101\ufe0f\U0001f468\U0001f3fd\U0001f1e9\U0001f1ea❤️कം്ක්یaé\u0344\u212b\ufb01İıßﷺ"
-)
-TEXT = st.text(st.one_of(ODD, ANY, st.sampled_from("ab \n")), max_size=40)
 VISIBLE = TEXT.map(lambda text: "".join(c for c in text if not "\ud800" <= c <= "\udfff"))
 
 

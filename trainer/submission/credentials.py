@@ -7,6 +7,7 @@ event keeps only digests of it, so a lost secret cannot be recovered.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -17,10 +18,11 @@ from trainer.verse.characters import encoding_of_mark, is_invisible
 from trainer.verse.files import write_new
 from trainer.verse.identity import is_secret, new_secret
 from trainer.verse.text import sanitize
+from trainer.verse.ticket import TicketFault, is_ticket, read_ticket
 
 MAX_TICKET_BYTES = 1_000  # a secret or a link, and white space around it
 SECRET_CHARACTER = re.compile("[A-Za-z0-9_-]")
-LINK = re.compile(r"https?://[^\s/]+/mine/([^\s/?#]+)/?")
+LINK = re.compile(r"https?://[^\s/]+/(?:mine/|join#)([^\s/?#]+)/?")  # a receipt's, or a ticket's
 QUOTES = [*zip("\"'`“„‘«<", "\"'`”“’»>", strict=True)]
 
 
@@ -68,9 +70,38 @@ def read_secret(path: Path) -> str:
         secret = secret[1:-1].strip()
     if link := LINK.fullmatch(secret):  # the receipt's link, pasted whole
         secret = link[1]
+    with suppress(TicketFault):
+        return read_ticket(secret)  # typed by hand, in any spelling
     if not is_secret(secret):
         raise TicketError(f"{path} does not hold a secret: {_fault(secret)}")
     return secret
+
+
+def typed_ticket(text: str) -> str:
+    """Read the code of a ticket, or its link, as somebody typed it.
+
+    Raises:
+        TicketError: It is no code.
+    """
+    link = LINK.fullmatch(text.strip())
+    try:
+        return read_ticket(link[1] if link else text)
+    except TicketFault as fault:
+        raise TicketError(f"{fault}: type it as it is printed, such as 0123-4567-89AB-CDEF-GH55") from None
+
+
+def check_admission(admission: str, secret: str) -> None:
+    """Check that a secret is a ticket, where an event takes tickets.
+
+    Args:
+        admission: who may enter and vote, as the event describes it.
+        secret: the participant's.
+
+    Raises:
+        TicketError: It is none.
+    """
+    if admission == "tickets" and not is_ticket(secret):
+        raise TicketError("this event takes tickets: give the code on your card with --ticket or --ticket-file")
 
 
 def _fault(text: str) -> str:

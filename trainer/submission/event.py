@@ -34,6 +34,7 @@ class Event:
     corpus_name: str  # the text that models of this event are trained on by default
     corpus_sha256: str
     receipt_key: str  # Ed25519 public key, hexadecimal
+    admission: str = "open"  # who may enter and vote: tickets, pin or open
 
 
 def fetch_event(client: EventClient) -> Event:
@@ -56,4 +57,5 @@ def fetch_event(client: EventClient) -> Event:
         corpus_name=text_of(corpus, "name"),
         corpus_sha256=text_of(corpus, "sha256"),
         receipt_key=text_of(response.data, "receipt_key"),
+        admission=text_of(response.data, "admission"),
     )

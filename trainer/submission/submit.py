@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -123,6 +123,7 @@ def enter_event(
     name: str,
     *,
     replace: bool,
+    coauthors: Sequence[str] = (),
     wait: bool,
     say: Callable[[str], None],
 ) -> None:
@@ -134,6 +135,7 @@ def enter_event(
         event: The event's description.
         name: The author's, as the audience will read it.
         replace: Whether it may replace a verse that was entered under another name with the same secret.
+        coauthors: The secrets of further authors, who do not vote on it either.
         wait: Wait for the verdict.
         say: Prints a line.
 
@@ -141,7 +143,7 @@ def enter_event(
         UploadError: The event cannot be reached; the bundle is kept.
         EventRefused: The event refused the entry; the bundle is kept.
     """
-    entry = send_bundle(bundle, client, name, event, replace=replace)
+    entry = send_bundle(bundle, client, name, event, replace=replace, coauthors=coauthors)
     say(f"The upload is complete; the receipt, signed by the event, is {sanitize(str(entry.receipt))}")
     say(f"Open this link on your phone to follow your entry; your phone then does not vote on it: {entry.link}")
     if wait:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -41,7 +41,15 @@ class SubmittedEntry:
     receipt: Path  # the file
 
 
-def send_bundle(bundle: Path, client: EventClient, name: str, event: Event, *, replace: bool = False) -> SubmittedEntry:
+def send_bundle(
+    bundle: Path,
+    client: EventClient,
+    name: str,
+    event: Event,
+    *,
+    replace: bool = False,
+    coauthors: Sequence[str] = (),
+) -> SubmittedEntry:
     """Enter a bundle, or resume its upload; with a progress bar on a terminal.
 
     Args:
@@ -50,6 +58,7 @@ def send_bundle(bundle: Path, client: EventClient, name: str, event: Event, *, r
         name: The author's, as the audience will read it.
         event: The event's description.
         replace: Whether it may replace a verse that was entered under another name with the same secret.
+        coauthors: The secrets of further authors.
 
     Raises:
         BundleError: The file is not a bundle.
@@ -58,10 +67,11 @@ def send_bundle(bundle: Path, client: EventClient, name: str, event: Event, *, r
     """
     claim = read_claim(bundle)
     query = f"name={quote(name, safe='', errors='replace')}{'&replace=1' if replace else ''}"
+    headers = {**BINARY, "Co-Authors": ",".join(coauthors)} if coauthors else BINARY
     with bundle.open("rb") as file:
         header = file.read(claim.header_bytes)
         for _ in range(MAX_ROUNDS):
-            entry, offset, state = _send_claim(bundle, client, query, event, header, claim.size)
+            entry, offset, state = _send_claim(bundle, client, query, event, header, claim.size, headers)
             piece_bytes = min(event.limits.piece_bytes, MAX_PIECE_BYTES)
             if state != "receiving" or _send_pieces(file, client, entry.id, offset, claim.size, piece_bytes):
                 return entry
@@ -103,11 +113,11 @@ def wait_for_verdict(
 
 
 def _send_claim(
-    bundle: Path, client: EventClient, query: str, event: Event, header: bytes, size: int
+    bundle: Path, client: EventClient, query: str, event: Event, header: bytes, size: int, headers: Mapping[str, str]
 ) -> tuple[SubmittedEntry, int, str]:
     """Send the claim and keep its receipt; return the entry, the offset to continue at, and the entry's state."""
     path = f"/api/v1/entries?{query}"
-    response = client.request("POST", path, header, BINARY)
+    response = client.request("POST", path, header, headers)
     if response.status not in (200, 201):
         raise refusal_error(response)
     receipt = response.data.get("receipt")

@@ -43,8 +43,13 @@ def write_atomically(path: Path, *chunks: bytes) -> None:
         raise
 
 
-def write_new(path: Path, data: bytes) -> bool:
-    """Write a new file that only its owner can read, from the moment it exists; never replace one.
+def write_new(path: Path, data: bytes | Iterable[bytes], mode: int = 0o600) -> bool:
+    """Write a new file, which has its permissions from the moment it exists; never replace one.
+
+    Args:
+        path: Its name.
+        data: Its bytes, at once or in pieces.
+        mode: Permissions; by default, only its owner can read it.
 
     Returns:
         False if there is a file already; of two programs at the same time, one writes it.
@@ -54,14 +59,14 @@ def write_new(path: Path, data: bytes) -> bool:
     """
     partial = temporary(path)
     try:
-        _write(partial, [data], 0o600)
+        _write(partial, [data] if isinstance(data, bytes) else data, mode)
         try:
             os.link(partial, path)  # unlike a rename, it never replaces an existing file
         except FileExistsError:
             return False
         except OSError:  # a disk without hard links: take the name first
             try:
-                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
             except FileExistsError:
                 return False
             rename(partial, path)

@@ -1,9 +1,11 @@
-// Polls the state of the event, and fetches the page again when it has changed. Every page works without this script.
+// Listens for changes of the event, or polls its state, and follows them. Every page works without this script.
 (() => {
   "use strict";
   const EVERY = 4000; // ms between two polls; with jitter, so that phones do not ask at the same moment
   const LONGEST = 30000;
-  const STATE = document.currentScript.dataset.state;
+  const DEAF = 6000; // ms without a first event: a proxy collects them
+  const SILENT = 40000; // ms without any: the connection is dead
+  const { state: STATE, events: EVENTS } = document.currentScript.dataset;
   const net = document.getElementById("net");
   let main = document.querySelector("main");
   let etag = "";
@@ -11,6 +13,10 @@
   let failures = 0;
   let timer = 0;
   let skew = 0; // server's clock minus ours, ms
+  let stream = null;
+  let heard = 0; // when the last event came; 0: nothing is heard, so ask
+  let retry = 5000; // ms until the next try to listen, about
+  let token = "";
 
   const within = (ms) => (AbortSignal.timeout ? AbortSignal.timeout(ms) : undefined);
   const jitter = (ms) => ms * (0.8 + 0.4 * Math.random());
@@ -18,7 +24,7 @@
   const text = (v) => (v === null || v === undefined ? "" : typeof v === "number" ? String(Math.floor(v)) : String(v));
   const keyOf = (s) => { // as phase_key in public.py
     const m = s.match || {};
-    return [s.phase, m.id, m.poll_round, m.opens_at, m.closes_at, s.last, s.matches.closed, s.next, s.closes_at, s.epoch].map(text).join("|");
+    return [s.phase, m.id, m.poll_round, m.opens_at, m.closes_at, m.paused ? "paused" : null, s.round && s.round.matches, s.practice ? "practice" : null, s.last, s.matches.closed, s.next, s.closes_at, s.epoch, s.edits, s.admission, s.address, s.heats ? "heats" : null].map(text).join("|");
   };
   const setClock = () => { skew = Number(main.dataset.now) * 1000 - Date.now(); };
 
@@ -42,7 +48,7 @@
   const busy = () => {
     const active = document.activeElement;
     const typed = (input) => input.type !== "hidden" && (input.value !== input.defaultValue || input.checked !== input.defaultChecked);
-    if ([...main.querySelectorAll("input")].some(typed)) return true;
+    if ([...main.querySelectorAll("input, textarea")].some(typed)) return true;
     if (active && main.contains(active) && /^(INPUT|SELECT|TEXTAREA)$/.test(active.tagName)) return true;
     return main.querySelector("[data-busy]") !== null;
   };
@@ -50,13 +56,18 @@
   async function refresh() {
     const response = await fetch(location.href, { cache: "no-store", signal: within(15000) });
     if (!response.ok) throw response;
-    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    swap(await response.text());
+  }
+
+  function swap(text, pushed) {
+    const page = new DOMParser().parseFromString(text, "text/html");
     const fresh = page.querySelector("main");
     if (!fresh || busy()) return;
+    if (pushed && (fresh.dataset.key === main.dataset.key || main.dataset.voted && fresh.dataset.ballot === main.dataset.ballot)) return;
     const open = [...main.querySelectorAll("details[open][id]")].map((element) => element.id);
     const focusedId = document.activeElement && main.contains(document.activeElement) ? document.activeElement.id : "";
     const hadFocus = main.contains(document.activeElement);
-    const isNew = fresh.dataset.key !== main.dataset.key;
+    const isNew = fresh.dataset.key !== main.dataset.key || fresh.dataset.part !== main.dataset.part;
     const problem = main.querySelector("#problem"); // stays until its link is followed
     if (problem && fresh.dataset.page) fresh.querySelector("h1").after(problem);
     main.replaceWith(fresh);
@@ -64,6 +75,7 @@
     document.title = page.title;
     for (const id of open) { const element = document.getElementById(id); if (element) element.open = true; }
     if (main.dataset.now) setClock();
+    tokens();
     tick();
     document.dispatchEvent(new Event("fresh"));
     if (isNew) {
@@ -73,6 +85,11 @@
     }
     keepVote();
     if (hadFocus) { const back = (focusedId && document.getElementById(focusedId)) || main; back.focus({ preventScroll: true }); }
+  }
+
+  function tokens() { // a page that was sent to everybody has no token for its form
+    token = main.dataset.token || token;
+    for (const field of main.querySelectorAll('[name="token"][value=""]')) field.value = token;
   }
 
   // A confirmed vote is kept, and sent again if the event goes on from a backup (a new epoch) that does not have it.
@@ -118,28 +135,15 @@
 
   async function poll() {
     if (!main.dataset.now) return; // a page that never changes
+    if (heard && Date.now() - heard > SILENT) stop(retry);
     let wait = EVERY;
     try {
       if (main.dataset.every || Number(main.dataset.turn) * 1000 < Date.now() + skew) {
         wait = main.dataset.every ? Number(main.dataset.every) * 1000 : EVERY;
         await refresh();
       } else {
-        const headers = etag ? { "If-None-Match": etag } : {};
-        const response = await fetch(STATE, { headers, cache: "no-store", signal: within(8000) });
-        if (response.status === 200) {
-          state = await response.json();
-          etag = response.headers.get("ETag") || "";
-        } else if (response.status !== 304) throw response;
-        if (state && keyOf(state) !== main.dataset.key) {
-          if (failures === 0) await new Promise((done) => setTimeout(done, Math.random() * Number(main.dataset.spread || 0)));
-          await refresh();
-        } else if (state) {
-          for (const element of main.querySelectorAll("[data-live]")) {
-            const at = (path) => path.split(".").reduce((part, name) => part && part[name], state);
-            const value = element.dataset.live.split("+").map(at).reduce((sum, part) => sum + part);
-            if (typeof value === "number" && value === value) element.textContent = value.toLocaleString("en");
-          }
-        }
+        if (!heard) await ask();
+        await follow(failures === 0);
       }
       failures = 0;
       say("");
@@ -154,9 +158,69 @@
     timer = setTimeout(poll, jitter(wait));
   }
 
+  async function ask() {
+    const headers = etag ? { "If-None-Match": etag } : {};
+    const response = await fetch(STATE, { headers, cache: "no-store", signal: within(8000) });
+    if (response.status === 200) {
+      state = await response.json();
+      etag = response.headers.get("ETag") || "";
+    } else if (response.status !== 304) throw response;
+  }
+
+  let following = false;
+  async function follow(spread) { // bring the page to the state
+    if (!state || following) return;
+    if (keyOf(state) === main.dataset.key) {
+      for (const element of main.querySelectorAll("[data-live]")) {
+        const at = (path) => path.split(".").reduce((part, name) => part && part[name], state);
+        const value = element.dataset.live.split("+").map(at).reduce((sum, part) => sum + part);
+        if (typeof value === "number" && value === value) element.textContent = value.toLocaleString("en");
+      }
+      return;
+    }
+    following = true;
+    try {
+      if (spread) await new Promise((done) => setTimeout(done, Math.random() * Number(main.dataset.spread || 0)));
+      if (keyOf(state) !== main.dataset.key) await refresh();
+    } finally { following = false; }
+  }
+
+  // Changes come by themselves. Where they do not, or while the connection is lost, the page asks.
+  function listen() {
+    if (stream || document.hidden || !window.EventSource || !EVENTS || !main.dataset.now) return;
+    const source = stream = new EventSource(EVENTS);
+    const hear = (handle) => (event) => {
+      if (source !== stream) return;
+      heard = Date.now();
+      retry = 5000;
+      handle(event);
+    };
+    setTimeout(() => { if (source === stream && !heard) stop(120000); }, DEAF);
+    source.onerror = () => { if (source === stream) stop(retry = Math.min(60000, 2 * retry)); };
+    source.addEventListener("beat", hear(() => {}));
+    source.addEventListener("end", hear(() => stop(400)));
+    source.addEventListener("page", hear((event) => { if (main.dataset.push !== undefined) swap(JSON.parse(event.data), true); }));
+    source.addEventListener("state", hear((event) => {
+      const before = state;
+      state = JSON.parse(event.data);
+      etag = "";
+      if (main.dataset.every && before && before.version !== state.version) soon(100);
+      else follow(true).catch(() => {});
+    }));
+  }
+  function stop(pause) { // the next try is not at the moment of all others
+    if (stream) stream.close();
+    stream = null;
+    if (heard && !document.hidden) soon(jitter(EVERY));
+    heard = 0;
+    if (pause) setTimeout(listen, pause * (0.2 + 1.6 * Math.random()));
+  }
+  function soon(ms) { clearTimeout(timer); timer = setTimeout(poll, ms); }
+
   document.addEventListener("visibilitychange", () => {
     clearTimeout(timer);
-    if (!document.hidden) timer = setTimeout(poll, Math.random() * 300);
+    if (document.hidden) stop(0);
+    else { soon(Math.random() * 300); listen(); }
   });
   document.addEventListener("submit", (event) => { // a double tap sends a form once
     const form = event.target;
@@ -174,8 +238,10 @@
 
   if (main.dataset.page) history.replaceState(null, "", main.dataset.page); // after a POST, ask the page itself again
   if (main.dataset.now) setClock();
+  tokens();
   tick();
   keepVote();
+  listen();
   setInterval(tick, 500);
   timer = setTimeout(poll, jitter(EVERY));
 })();

@@ -1,0 +1,70 @@
+"""The ranking of everybody whose author is public, with what is public of their models."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from sqlalchemy import select
+
+from arena.rules.places import Played, rank
+from arena.services.events import view_of
+from arena.services.log import head
+from arena.services.queries import BracketView
+from arena.services.schemas import RankedEntry, Ranking
+from arena.store.schema import Entry
+from arena.store.unit_of_work import Database
+
+
+def read_ranking(db: Database, *, now: float) -> Ranking:
+    """Read the bracket, and the place of each entry that has played its last match.
+
+    A place that depends on matches still to come is left out: places are told when the champion is known.
+    """
+    with db.reading() as session:
+        view = BracketView.load(session, now)
+        number, digest = head(session)
+        rows = session.scalars(select(Entry).where(Entry.seed.is_not(None)).order_by(Entry.seed)).all()
+        out = {row.id for row in rows if row.state == "disqualified"}
+        played = [
+            Played(
+                match.kind,
+                match.round,
+                match.winner,
+                next((side.entry for side in (match.upper, match.lower) if side and side.entry != match.winner), None),
+            )
+            for match in view.matches
+            if match.state == "closed"
+        ]
+        final = view.event.state in ("champion", "published")
+        places = {place.entry: place for place in rank([row.id for row in rows], played, out)} if final else {}
+        votes: Counter[str] = Counter()
+        for match in view.matches:
+            for tally in match.tallies or []:
+                for side, count in zip((match.upper, match.lower), tally, strict=True):
+                    if side is not None:
+                        votes[side.entry] += count
+        shown = [row for row in rows if row.id in view.names and row.id in places and places[row.id].first]
+        entries = [
+            RankedEntry(
+                entry=row.id,
+                seed=row.seed or 0,
+                name=view.names[row.id],
+                first=places[row.id].first or 0,
+                last=places[row.id].last or 0,
+                text=row.text,
+                prompt=row.prompt,
+                votes=votes[row.id],
+                bundle=row.bundle or "",
+                facts=row.facts or {},
+            )
+            for row in shown
+        ]
+        return Ranking(
+            event=view_of(view.event),
+            rounds=view.rounds(),
+            matches=view.matches,
+            entries=sorted(entries, key=lambda entry: (entry.first, entry.seed)),
+            disqualified=len(out),
+            log_number=number,
+            log_hash=digest,
+        )

@@ -1,0 +1,86 @@
+"""The page where a phone gets the right to vote: by the code of a ticket, or by the PIN that the stage shows.
+
+The code on a card is in the fragment of its address, which a browser sends to nobody; ticket.js takes it from there and
+sends it as a form. So it is in no log, no referrer and no history.
+"""
+
+from __future__ import annotations
+
+from flask import Blueprint, current_app, redirect, render_template, request
+from werkzeug.wrappers import Response
+
+from arena.errors import ArenaError, PinWrong, TicketFaulty, TicketUnknown
+from arena.services import voters
+from arena.web import security
+from arena.web.context import get_context
+from arena.web.errors import guess_refusal, status_of
+from arena.web.filters import sentence
+from arena.web.refusal import Refusal
+from trainer.verse.ticket import TicketFault, read_ticket
+
+join = Blueprint("join", __name__)
+
+
+@join.get("/join")
+def page() -> str:
+    """Show the form for the code or the PIN, or that none is needed."""
+    return _page()
+
+
+@join.post("/join")
+def take() -> Response:
+    """Take a code or a PIN, and lead to the vote; or show the form again, with what is wrong."""
+    ctx = get_context()
+    try:
+        match ctx.snapshot().admission:
+            case "tickets":
+                _take_ticket(request.form.get("code", ""))
+            case "pin":
+                _take_pin(request.form.get("code", ""))
+    except (ArenaError, Refusal) as error:
+        limited = guess_refusal() if isinstance(error, TicketUnknown) else None
+        problem = limited or error
+        response = current_app.make_response(_page(sentence(str(problem))))
+        response.status_code = problem.status if isinstance(problem, Refusal) else status_of(problem)
+        if isinstance(problem, Refusal) and problem.retry_after is not None:
+            response.headers["Retry-After"] = str(problem.retry_after)
+        return response
+    return redirect("/", 303)
+
+
+def _page(problem: str | None = None) -> str:
+    ctx = get_context()
+    identity = voters.who_is(ctx.db, security.voter_secret())
+    return render_template("join.html", identity=identity, problem=problem)
+
+
+def _take_ticket(text: str) -> None:
+    """Let the browser vote with a ticket. The right code is taken however many wrong ones came before it."""
+    try:
+        code = read_ticket(text)
+    except TicketFault as fault:
+        raise TicketFaulty(str(fault)) from None
+    voters.who_is(get_context().db, code).require_vote()
+    security.use_secret(code)
+
+
+def _take_pin(text: str) -> None:
+    """Let the browser vote that has typed the PIN."""
+    ctx = get_context()
+    secret = security.voter_secret()
+    if voters.who_is(ctx.db, secret).refusal is None:
+        return
+    if seconds := ctx.guesses.wait(request.remote_addr, ctx.now):
+        raise _wait("there were many wrong PINs from this address", seconds)
+    try:
+        voters.check_pin(text, ctx.settings.secret_key, now=ctx.now)
+    except PinWrong:
+        ctx.guesses.take(request.remote_addr, ctx.now)
+        raise
+    if seconds := ctx.joins.take(request.remote_addr, ctx.now):
+        raise _wait("many phones have just joined from this address", seconds)
+    voters.admit(ctx.db, secret, now=ctx.now)
+
+
+def _wait(reason: str, seconds: int) -> Refusal:
+    return Refusal(429, "attempts", f"{reason}: wait {seconds} seconds, and send it again", seconds)
