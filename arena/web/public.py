@@ -32,6 +32,7 @@ def phase_key(state: Snapshot) -> str:
     parts = [
         state.phase,
         match and match.id,
+        match and match.poll,
         match and match.poll_round,
         match and match.opens_at,
         match and match.closes_at,

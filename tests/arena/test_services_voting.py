@@ -18,7 +18,7 @@ from arena.errors import (
     PollRoundOver,
     VoteNotBegun,
 )
-from arena.services.bracket import close_due, close_match, open_match
+from arena.services.bracket import close_due, close_match, open_match, undo_match
 from arena.services.log import verify_log
 from arena.services.queries import snapshot, stage_view
 from arena.services.schemas import EventRules, Snapshot
