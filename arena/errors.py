@@ -63,9 +63,11 @@ class WrongState(ArenaError):
     code = "wrong-state"
 
     def __init__(self, what: str, state: str, wanted: str) -> None:
-        super().__init__(
-            f"{what} is not possible while the event is {state!r}: it must be {wanted}", state=state, wanted=wanted
-        )
+        if state == "published":
+            message = f"{what} is not possible: the event is published, and nothing about it changes any more"
+        else:
+            message = f"{what} is not possible while the event is {state!r}: it must be {wanted}"
+        super().__init__(message, state=state, wanted=wanted)
 
 
 class AlreadyDone(ArenaError):

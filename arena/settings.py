@@ -64,6 +64,9 @@ class Settings:
     public_url: str = ""  # the beginning of links and QR codes, without a slash at its end; "": http://host:port
     corpus: str = "folio"  # what models are trained on by default; a name that `trainer --corpus` knows
     corpus_sha256: str = "e283980c42f060a9ee4509ef63e65f3f423ebdd85f8b44b8a5d20f9a6f37e8b1"  # of the corpus file
+    accent: str = ""  # the colour of buttons and links as #rrggbb; "": that of the pages
+    logo: str = ""  # a PNG or SVG file in the event folder; "": none
+    reactions: int = 0  # 1: phones can send three signs that float over a result on the stage
     min_free_bytes: int = 2_000_000_000  # of disk, that no upload may use
     wheels: Path | None = None  # a folder of packages for guests, only while it is served; not in settings.json
     check_memory_bytes: int = 0  # that all checks may use together; 0: half of what is free when the server starts
@@ -129,6 +132,9 @@ PUBLIC_FIELDS: dict[str, tuple[type, int, int]] = {
     "public_url": (str, 0, 1_000),
     "corpus": (str, 0, 1_000),
     "corpus_sha256": (str, 0, 1_000),
+    "accent": (str, 0, 7),
+    "logo": (str, 0, 100),
+    "reactions": (int, 0, 1),
     "min_free_bytes": (int, 0, 2**53),
     "check_memory_bytes": (int, 0, 2**53),
     "rehearsal": (bool, 0, 1),
@@ -166,7 +172,7 @@ def create_event_folder(
         _read(folder / SECRETS_FILE)
         if has_secrets
         else {
-            "console_password": "".join(secrets.choice(PASSWORD_LETTERS) for _ in range(PASSWORD_LENGTH)),
+            "console_password": _new_password(),
             "secret_key": secrets.token_hex(32),
             "receipt_key": secrets.token_hex(32),
         }
@@ -202,6 +208,36 @@ def load_settings(folder: Path) -> Settings:
     if is_open_to_others(path) and keeps_permissions(folder):
         raise SettingsError(f"{path} can be read by other users: run `chmod 600 {path}`")
     return _build(folder, public, _read(path))
+
+
+def replace_console_password(folder: Path) -> str:
+    """Replace the console's password in secrets.json, which ends every session, and return the new one.
+
+    Raises:
+        SettingsError: The folder holds no event, or a file is missing or damaged.
+        OSError: The file cannot be written.
+    """
+    settings = load_settings(folder)
+    path = settings.dir / SECRETS_FILE
+    password = _new_password()
+    write_atomically(path, _pretty(_read(path) | {"console_password": password}), mode=0o600)
+    return password
+
+
+def read_console_password(folder: Path) -> str:
+    """Return the console's password as it is now.
+
+    Raises:
+        SettingsError: secrets.json is missing or damaged.
+    """
+    path = folder / SECRETS_FILE
+    private = _read(path)
+    _check_private(path, private)
+    return str(private["console_password"])
+
+
+def _new_password() -> str:
+    return "".join(secrets.choice(PASSWORD_LETTERS) for _ in range(PASSWORD_LENGTH))
 
 
 def is_open_to_others(path: Path) -> bool:
@@ -288,6 +324,7 @@ def _build(folder: Path, public: Mapping[str, Any], private: Mapping[str, Any]) 
     if values.get("database_url") is None:
         values["database_url"] = sqlite_url(folder / DATABASE_FILE)
     values["name"] = clean_line(values.get("name", Settings.name), PUBLIC_FIELDS["name"][2])
+    values["accent"] = values.get("accent", "").lower()
     values["public_url"] = values.get("public_url", "").rstrip("/")
     return Settings(dir=folder, **values, **private)
 
@@ -313,6 +350,10 @@ def _check_public(path: Path, values: Mapping[str, Any]) -> None:
     if not re.fullmatch(HEX_32_BYTES, values.get("corpus_sha256", Settings.corpus_sha256)):
         raise SettingsError(f"{path}: corpus_sha256 must be 64 hexadecimal digits")
     check_public_url(values.get("public_url", ""))
+    if not re.fullmatch("(#[0-9a-f]{6})?", values.get("accent", "").lower()):
+        raise SettingsError(f'{path}: accent must be a colour such as "#005f73", or empty')
+    if not re.fullmatch(r"(\w[\w.-]*)?", values.get("logo", "")):
+        raise SettingsError(f"{path}: logo must be the name of a file in this folder, such as logo.svg")
 
 
 def _is_line(value: object, limit: int) -> bool:

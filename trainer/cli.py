@@ -203,7 +203,7 @@ def audition(
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="File with your secret, made if it is missing; one for each person at this computer.  [default: one that is "
-    "kept for each event's address]",
+    "kept for each event]",
 )
 @click.option("--ticket", metavar="CODE", help="The code on your card, where the event takes tickets.")
 @click.option(
@@ -245,7 +245,7 @@ def submit(
     """
     from trainer.checkpoint import read_checkpoint
     from trainer.sampling import make_recipe
-    from trainer.submission.credentials import check_admission, secret_for, typed_ticket
+    from trainer.submission.credentials import check_admission, remember_address, secret_for, typed_ticket
     from trainer.submission.event import DEFAULT_LIMITS, fetch_event
     from trainer.submission.http_client import Address, EventClient
     from trainer.submission.submit import corpus_note, enter_event, make_submission, save_bundle, submission_message
@@ -263,10 +263,16 @@ def submit(
     prompt = take_prompt(prompt, checkpoint.vocabulary, near)
     client, event, limits = None, None, DEFAULT_LIMITS
     if address is not None:
-        secret = typed_ticket(ticket) if ticket is not None else secret_for(address.url, ticket_file)
-        client = EventClient(address, secret, say=click.echo)
+        client = EventClient(address, say=click.echo)
         click.get_current_context().call_on_close(client.close)
-        event = fetch_event(client)
+        event = fetch_event(client)  # it proves its key before it gets a secret
+        if ticket is not None:
+            secret = typed_ticket(ticket)
+        else:
+            secret = secret_for(event.receipt_key, ticket_file)
+            if ticket_file is None and (known := remember_address(event.receipt_key, address.url)):
+                click.echo(f"This is the event that you know from {sanitize(known[-1])}; your secret is the same.")
+        client.use_secret(secret)
         check_admission(event.admission, secret)
         limits, lines = event.limits, min(lines, event.limits.lines)
         if note := corpus_note(checkpoint, event):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -82,6 +83,8 @@ class TrainConfig:
     dropout: float = 0.0  # share of activations dropped
     early_stop: bool = True  # end once the validation loss has risen too far above its best
     seed: int = 1337  # of the initial weights and the order of the data
+    nonce: str = ""  # of the event, which keys them, too: 64 hexadecimal digits; "": trained for no event
+    owner: str = ""  # id of who trains for it, 64 hexadecimal digits
     device: str = "cpu"  # "cpu", "cuda" or "mps"
     precision: str = "float32"  # of the large products while training: "float32" or "bf16"
     compile: bool = False  # by torch.compile, which changes sums in the last digits
@@ -114,6 +117,11 @@ class TrainConfig:
         for name, (low, high) in bounds.items():
             if not low <= getattr(self, name) <= high:
                 raise OptionError(f"{name} must be {low:g} to {high:g}, not {getattr(self, name)!r}")
+        for name in ("nonce", "owner"):
+            if not re.fullmatch("([0-9a-f]{64})?", getattr(self, name)):
+                raise OptionError(f"{name} must be 64 hexadecimal digits, or nothing")
+        if bool(self.nonce) != bool(self.owner):
+            raise OptionError("nonce and owner belong together: give both, or none")
         choices = {"device": DEVICES, "optimizer": OPTIMIZERS, "precision": PRECISIONS, "tokenizer": TOKENIZERS}
         for name, values in choices.items():
             if getattr(self, name) not in values:

@@ -98,7 +98,7 @@ def load_dataset(config: TrainConfig) -> Dataset:
         tokens_per_character=tokens_per_character(tokenizer.vocabulary, val, val_text),
         baselines=Baselines.of(train, val, tokenizer.size),
         model_config=model_config,
-        key=rng.seed_key(config.seed),
+        key=rng.run_key(config.seed, config.nonce, config.owner),
         device=device,
     )
 

@@ -115,6 +115,19 @@ TRAIN_OPTIONS = [
     click.option("--n-head", type=int, help="Attention heads of a block.  [default: by preset]"),
     click.option("--n-embd", type=int, help="Width of the model.  [default: by preset]"),
     click.option("--seed", type=int, help="Seed of the initial weights and of the order of the data.  [default: 1337]"),
+    click.option(
+        "--event",
+        metavar="URL|NONCE",
+        help="Train for an event, here and today: its nonce, which it publishes when submissions open, and the secret "
+        "that you submit with key the initial weights and the order of the data. Without a network, give the nonce.",
+    ),
+    click.option("--ticket", metavar="CODE", help="The code on your card, with --event, where it takes tickets."),
+    click.option(
+        "--ticket-file",
+        type=FOLDER,
+        metavar="FILE",
+        help="File with the secret that you submit with.  [default: the one kept for the event]",
+    ),
     click.option("--out", type=FOLDER, metavar="RUN", help="Folder of the run.  [default: a new one in runs/]"),
     click.option(
         "--resume",
@@ -214,6 +227,7 @@ def start_training(options: Mapping[str, Any], clock: RunClock) -> Run:
     from trainer.runtime.autoconfig import autoconfigure
     from trainer.runtime.distributed import process_group
     from trainer.runtime.run import Run, read_config
+    from trainer.submission.event_key import event_settings
     from trainer.text import wrap
     from trainer.train import resume, train
 
@@ -238,6 +252,11 @@ def start_training(options: Mapping[str, Any], clock: RunClock) -> Run:
         device = find_device(read_config(Run(folder))[0].device)
         with process_group(device) as ranks:
             return resume(folder, corpus, plan, minutes, clock, ranks, count_threads())
+    event, ticket, ticket_file = (settings.pop(name, None) for name in ("event", "ticket", "ticket_file"))
+    if event is not None:
+        settings |= event_settings(event, ticket, ticket_file)
+    elif ticket is not None or ticket_file is not None:
+        raise OptionError("--ticket and --ticket-file need --event")
     out = settings.pop("out", None)
     if plan is None and minutes is None:
         minutes = DEFAULT_MINUTES

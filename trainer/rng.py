@@ -21,6 +21,31 @@ def seed_key(seed: int) -> bytes:
     return b"seed:%d" % seed
 
 
+def event_key(nonce: str, owner: str, seed: int) -> bytes:
+    """Return the key of a run for an event: it can be known only once the event has published its nonce.
+
+    Args:
+        nonce: Of the event, 64 hexadecimal digits.
+        owner: Id of the owner of the entries (`trainer.verse.identity.owner_id`), hexadecimal.
+        seed: Of the run.
+
+    Returns:
+        SHA-256("verse-train-key-1|" | nonce | "|" | owner | "|" | seed), all in ASCII.
+    """
+    return sha256(f"verse-train-key-1|{nonce}|{owner}|{seed}".encode("ascii")).digest()
+
+
+def run_key(seed: int, nonce: str, owner: str) -> bytes:
+    """Return the key of a run.
+
+    Args:
+        seed: Of the run.
+        nonce: Of the event that it is trained for; "" for none.
+        owner: As for `event_key`.
+    """
+    return event_key(nonce, owner, seed) if nonce else seed_key(seed)
+
+
 def words(key: bytes, purpose: str, step: int, count: int) -> NDArray[np.uint64]:
     """Return uniform 64-bit words of one step of one stream.
 

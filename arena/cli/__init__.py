@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from typing import Any
 
 import click
@@ -10,6 +12,8 @@ from arena.cli import (
     audit,
     backup,
     bracket,
+    check_page,
+    console_password,
     demo,
     doctor,
     entry,
@@ -21,6 +25,7 @@ from arena.cli import (
     plan,
     rehearse,
     results,
+    selftest,
     serve,
     tickets,
     verify,
@@ -29,7 +34,14 @@ from trainer.verse.text import sanitize_lines
 
 
 class Commands(click.Group):
-    """Commands whose errors name files and words without what could steer a terminal."""
+    """Commands whose output any terminal can show, and whose errors hold nothing that could steer it."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command line; a character that the terminal does not know is escaped, and ends nothing."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        return super().main(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -55,6 +67,8 @@ def main() -> None:
 
 for command in (
     verify.verify,
+    selftest.selftest,
+    check_page.check_page,
     audit.audit,
     export.export,
     init.init,
@@ -62,6 +76,7 @@ for command in (
     plan.plan,
     serve.serve,
     serve.worker,
+    console_password.console_password,
     event.event,
     tickets.tickets,
     entry.entry,

@@ -151,9 +151,12 @@ def add(ctx: EventContext, bundle: Path, name: str, ticket: str | None) -> None:
         key=ctx.settings.receipt_key,
         now=ctx.clock(),
     )
-    base = queries.snapshot(ctx.db, now=ctx.clock()).address or ctx.settings.base_url
+    state = queries.snapshot(ctx.db, now=ctx.clock())
+    base = state.address or ctx.settings.base_url
     click.echo(f"entry {short_id(receipt.entry)} is {receipt.state}")
-    click.echo(f"its author's link, for a phone: {base}/mine/{secret}")
+    click.echo(f"its author's link, for a phone: {base}/{'join#' if ticket else 'mine/'}{secret}")
+    if state.admission == "tickets" and ticket is None:
+        click.echo("with --ticket CODE, the author's card would not vote on this verse; without it, it can")
 
 
 @entry.command("name")

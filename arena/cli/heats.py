@@ -43,7 +43,7 @@ def open_heats(ctx: EventContext) -> None:
 @heats.command("close")
 @with_event
 def close_heats(ctx: EventContext) -> None:
-    """Close the heats and rank all verified verses.
+    """Close the heats and rank all verified verses. `arena heats status --ranking` shows the ranking.
 
     \b
     Example:
@@ -51,9 +51,7 @@ def close_heats(ctx: EventContext) -> None:
     """
     from arena.services import heats as service
 
-    view = service.close_heats(ctx.db, now=ctx.clock())
-    echo_lines(heats_lines(view))
-    echo_lines(ranking_lines(view))
+    echo_lines(heats_lines(service.close_heats(ctx.db, now=ctx.clock())))
 
 
 @heats.command("status")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from arena.cli.options import confirm, with_event, yes_option
-from arena.cli.text import echo_lines, match_line, result_lines
+from arena.cli.text import echo_lines, ending, match_line, result_lines
 from trainer.verse.text import pluralize
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def open_match(ctx: EventContext, match_id: str | None, seconds: float | None, w
     if match_id is None:
         following = queries.get_next_match(ctx.db, now=ctx.clock())
         if following is None:
-            raise click.ClickException("no match is ready: `arena event show` shows the state of the event")
+            raise click.ClickException(_why_none(ctx))
         match_id = following.id
     click.echo(match_line(bracket.open_match(ctx.db, match_id, seconds=seconds, now=ctx.clock())))
 
@@ -194,6 +194,23 @@ def undo_match(ctx: EventContext, match_id: str, yes: bool) -> None:
     click.echo(match_line(bracket.undo_match(ctx.db, match_id, seen=seen, now=ctx.clock())))
 
 
+def _why_none(ctx: EventContext) -> str:
+    """Say why no match can be opened, or that one can, and what to do."""
+    from arena.services import queries
+
+    view = queries.console_view(ctx.db, now=ctx.clock())
+    if sentence := ending(view):
+        return sentence
+    if view.next is not None:
+        return "`arena match open` opens the next one"
+    if view.open is not None:
+        return f"{view.open.id} is open: `arena match close` closes it first"
+    if not view.matches:
+        return "the bracket is not drawn yet: `arena event show` says what comes next"
+    over = "it is published" if view.phase == "published" else "end the event with `arena event publish`"
+    return f"every match is decided: {over}"
+
+
 def _open_match(ctx: EventContext) -> MatchView:
     """Return the match that is open for votes.
 
@@ -204,5 +221,5 @@ def _open_match(ctx: EventContext) -> MatchView:
 
     opened = queries.get_open_match(ctx.db, now=ctx.clock())
     if opened is None:
-        raise click.ClickException("no match is open: `arena match open` opens the next one")
+        raise click.ClickException(f"no match is open: {_why_none(ctx)}")
     return opened

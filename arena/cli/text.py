@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 VERDICT_COLORS = {"PASS": "green", "FAIL": "red", "UNDECIDED": "yellow", "MALFORMED": "red", "ERROR": "magenta"}
 INDENT = " " * 11
 MAX_SHOWN = 300  # characters of one piece of untrusted text
+MIN_ENTRIES = 2  # verified verses of a bracket
 SHORT_ID = 8  # characters of an entry's id
 
 
@@ -102,10 +103,31 @@ def event_lines(view: ConsoleView) -> Iterator[str]:
         yield "open: " + match_line(view.open)
     if view.next is not None:
         yield "next: " + match_line(view.next)
+    if sentence := ending(view):
+        yield sentence
     for title, side in (("champion", view.champion), ("third", view.third)):
         if side is not None:
             yield f"{title}: {_side(side)}"
     yield f"log: record {view.log_number}, {view.log_hash[:16]}"
+
+
+def ending(view: ConsoleView) -> str:
+    """Say what is so where an event cannot come to a champion in the usual way, and what can be done; "" elsewhere."""
+    reason = "every verse was disqualified" if view.matches else "fewer than two verses took part"
+    if view.phase == "published":
+        return "" if view.champion else f"published without a champion: {reason}"
+    if view.phase == "champion" and view.champion is None:
+        return (
+            f"{reason}, so there is no champion: let one in again with `arena entry reinstate`, "
+            "or end the event with `arena event publish`"
+        )
+    if view.phase == "checking" and not view.pending and view.counts["verified"] < MIN_ENTRIES:
+        there = "there is one" if view.counts["verified"] else "there is none"
+        return (
+            f"a bracket needs two verified verses, and {there}: let late ones in with `arena event open`, "
+            "or end the event without a champion with `arena event publish`"
+        )
+    return ""
 
 
 def state_lines(view: EventView) -> Iterator[str]:
@@ -275,6 +297,8 @@ def bracket_lines(view: ConsoleView) -> Iterator[str]:
         yield "there is no bracket" if view.event.state == "published" else "there is no bracket yet"
     for match in view.matches:
         yield match_line(match)
+    if sentence := ending(view):
+        yield sentence
     if view.champion is not None:
         yield f"champion: {_side(view.champion)}"
 

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from arena.audit.check import Known, audit_file
 from arena.bootstrap import Database, EventContext, make_event, open_event
 from arena.demo.browser import can_open_pages, open_pages
 from arena.demo.children import Children, DemoError
@@ -31,13 +32,15 @@ from arena.demo.poets import POETS, known_share
 from arena.demo.serving import SERVER_LOG, start_server
 from arena.demo.simulated_voters import SimulatedVoter
 from arena.rules.lifecycle import UNDECIDED
-from arena.services import bracket, events, queries
+from arena.services import bracket, events, publishing, queries
+from arena.services.export import export_event
 from arena.services.log import verify_log
 from arena.services.schemas import READING_SECONDS, EventRules
 from arena.settings import SETTINGS_FILE
 from arena.verification.runner import available_cores
 from trainer.verse.text import sanitize
 
+EXPORT_FILE = "event.zip"  # in the event folder
 SUBMISSIONS = Path("submissions")
 VERDICT_SECONDS = 300.0  # until eight small verses have verdicts, on a slow machine
 POLL_SECONDS = 0.1
@@ -124,6 +127,7 @@ def _run_event(
         say("The bracket is drawn.")
         if options.headless:
             _vote_to_the_end(event, settings.local_url, random.Random(1), say)
+            _publish_and_audit(event, folder, say)
             return
         first = queries.get_next_match(event.db, now=event.clock())
         if first is not None:
@@ -133,6 +137,10 @@ def _run_event(
         say(f"  phones   {phones}  read two verses and vote for one")
         say(f"  stage    {stage}  what the audience sees")
         say(f"  console  {settings.console_url}  close the vote, open the next; password {settings.console_password}")
+        say("At the end, publish on the console, and let anybody check all of it:")
+        file = folder / EXPORT_FILE
+        say(f"  {shlex.join(['arena', 'export', str(file), '--dir', str(folder)])}")
+        say(f"  {shlex.join(['arena', 'audit', str(file)])}")
         say("Ctrl-C ends it.")
         if options.open_pages and can_open_pages(sys.stdout):
             open_pages([stage, phones])
@@ -199,8 +207,28 @@ def _vote_to_the_end(event: EventContext, url: str, rng: random.Random, say: Cal
     name, text = champion.name or "", champion.text or ""
     if name not in voters[0].get("/results"):
         raise DemoError("the results page does not name the champion")
-    records = verify_log(db)
     say(f"\nThe champion, by {sanitize(name)}:\n")
     for line in text.split("\n"):
         say(f"    {sanitize(line)}")
-    say(f"\nThe log's {records} records are whole. The event is {sanitize(results.event.name)!r}.")
+
+
+def _publish_and_audit(event: EventContext, folder: Path, say: Callable[[str], None]) -> None:
+    """Publish the event, export it into a file, and compute all of it again from the file.
+
+    Args:
+        event: the event, with a champion.
+        folder: of the event.
+        say: prints a line.
+
+    Raises:
+        DemoError: The file does not agree with itself.
+    """
+    name = publishing.publish(event.db, now=event.clock()).name
+    say(f"\nThe log's {verify_log(event.db)} records are whole. The event is {sanitize(name)!r}.")
+    path = folder / EXPORT_FILE
+    report = export_event(event.db, event.bundles, path, key=event.settings.receipt_key)
+    page = audit_file(path, Known(head=report.hash), available_cores())
+    if not page.agrees:
+        raise DemoError("\n".join(page.lines()))
+    say(f"The event is exported to {path}, {report.size:,} bytes, and everything in it was computed again and agrees:")
+    say(f"  {shlex.join(['arena', 'audit', str(path)])}")

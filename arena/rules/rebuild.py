@@ -165,6 +165,7 @@ def _clock_set(state: Rebuild, at: float, data: Data) -> None:
         if row.state == "open":
             row.votes_from = None if row.votes_from is None else row.votes_from + by
             row.closes_at = None if row.closes_at is None else row.closes_at + by
+            row.paused_at = None if row.paused_at is None else row.paused_at + by
 
 
 def _restored(state: Rebuild, at: float, data: Data) -> None:

@@ -12,15 +12,17 @@ import html
 import io
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
 from arena.server.request_body import BodyReader, Receive
 from arena.server.snapshot import SnapshotKeeper
 from arena.server.streams import Streams
+from arena.server.transfers import Transfers
 from arena.server.wsgi import AppResponse, BoundedExecutor, WSGIApp, build_wsgi_environ, send_response
 from arena.services.schemas import to_json
-from arena.web.admission import Admit
+from arena.web.admission import Admission, Admit
 from arena.web.refusal import Refusal
 from arena.web.routes import EVENTS, STATE
 from arena.web.schemas import ErrorResponse
@@ -39,6 +41,7 @@ EXECUTORS = {
     "claims": (1, 64),
     "uploads": (2, 64),
     "bundles": (1, 8),
+    "downloads": (2, 64),
 }
 CONSOLE_EXECUTORS = {"console": (2, 64), "login": (1, 64)}
 
@@ -81,12 +84,15 @@ class Gateway:
         self._sizes, self._companion, self._streams = executors, companion, streams
         self._executors: dict[str, BoundedExecutor] = {}
         self._bodies: BodyReader | None = None
+        self._transfers = Transfers()
         self._state_messages: tuple[object, dict[str, Any], dict[str, Any], dict[str, Any]] | None = None
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one connection, as ASGI defines it."""
         if scope["type"] == "http":
             if scope["path"] == STATE.path and scope["method"] == STATE.method:
+                if self._streams is not None:
+                    self._streams.note_poll()
                 await self._state(scope, send)
             elif self._streams is not None and scope["path"] == EVENTS.path and scope["method"] == EVENTS.method:
                 await self._listen(self._streams, scope, receive, send)
@@ -159,21 +165,25 @@ class Gateway:
             await _refuse(scope, refusal, send)
 
     async def _request(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        try:
-            response, executor = await self._call_app(scope, receive)
-        except Refusal as refusal:
-            await _refuse(scope, refusal, send)
-        except Exception:
-            log.exception("%s %s", scope["method"], scope["path"])
-            await _refuse(scope, Refusal(500, "broken", "Something went wrong on the server: try again."), send)
-        else:
+        clock = asyncio.get_running_loop().time
+        with ExitStack() as places:
             try:
-                await send_response(response, executor, send, CHUNK_PATIENCE)
-            except TimeoutError:
-                log.info("the client stopped reading %s", scope["path"])
+                admission, has_body = await self._admit_request(scope, receive)
+                transfer = places.enter_context(self._transfers.place(admission.limits, clock))
+                response, executor = await self._call_app(scope, receive, admission, has_body)
+            except Refusal as refusal:
+                await _refuse(scope, refusal, send)
+            except Exception:
+                log.exception("%s %s", scope["method"], scope["path"])
+                await _refuse(scope, Refusal(500, "broken", "Something went wrong on the server: try again."), send)
+            else:
+                try:
+                    await send_response(response, executor, send, CHUNK_PATIENCE, transfer)
+                except TimeoutError:
+                    log.info("the client stopped reading %s", scope["path"])
 
-    async def _call_app(self, scope: dict[str, Any], receive: Receive) -> tuple[AppResponse, BoundedExecutor]:
-        """Admit the request, read it to its end, and call the application."""
+    async def _admit_request(self, scope: dict[str, Any], receive: Receive) -> tuple[Admission, bool]:
+        """Admit a request by its head; return also whether it has a body to read."""
         if self._bodies is None:
             raise RuntimeError("the gateway was not started: it needs a server with ASGI's lifespan")
         headers = _headers(scope["headers"])
@@ -186,6 +196,23 @@ class Gateway:
         except Refusal:
             await self._bodies.drain(receive)
             raise
+        return admission, has_body
+
+    async def _call_app(
+        self, scope: dict[str, Any], receive: Receive, admission: Admission, has_body: bool
+    ) -> tuple[AppResponse, BoundedExecutor]:
+        """Read the request to its end, and call the application.
+
+        Args:
+            scope: the scope of ASGI.
+            receive: the callable of ASGI that returns the next message.
+            admission: of the request.
+            has_body: whether there is a body to read.
+
+        Returns:
+            A response that has begun, and the executor that fetches the rest.
+        """
+        assert self._bodies is not None  # the request was admitted
         executor = self._executors[admission.limits.executor]
         body, size = (await self._bodies.read(admission, scope["path"], receive)) if has_body else (io.BytesIO(), 0)
         try:

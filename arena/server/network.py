@@ -155,10 +155,10 @@ def _bound_socket(host: str, port: int, kind: socket.SocketKind) -> socket.socke
 
 def raise_descriptor_limit() -> int:
     """Raise the limit of open files, for child processes too, and return how many connections it allows."""
-    if sys.platform == "win32":
-        return WITHOUT_LIMIT  # sockets are not counted there
-    import resource
-
+    try:
+        import resource
+    except ImportError:  # Windows, where sockets are not counted
+        return WITHOUT_LIMIT
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     for wanted in (MAX_CONNECTIONS + RESERVED, 10_240):  # the second is what macOS allows when it says "no limit"
         goal = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)

@@ -74,9 +74,11 @@ def serve(
     from arena.services.events import current_event, start_address
     from arena.services.timing import start_clock
     from arena.services.uploads import clear_leftovers
+    from arena.web.theme import theme_assets
 
     if console_remote and not settings.public_url.startswith("https:"):
         raise SettingsError("--console-remote needs an address with TLS: name it with --public-url https://...")
+    theme_assets(settings)  # an error before anything is begun
     with (
         EventLock(settings.lock, settings.base_url),
         hold_port(settings.host, settings.port),
@@ -136,7 +138,7 @@ def load_gateway(settings: Settings, console_remote: bool = False, stopping: Con
     if stopping is not None:
         threading.Thread(target=_end_streams, args=(stopping, streams), daemon=True).start()
     console = Gateway(
-        create_console(event, sessions=sessions, remote=console_remote),
+        create_console(event, sessions=sessions, remote=console_remote, phones=lambda: streams.phones),
         keeper,
         settings.incoming,
         ConsoleAdmission(sessions),
@@ -220,6 +222,7 @@ def web_server(host: str, port: int, connections: int, on_stop: Callable[[], Non
 def _announce(settings: Settings, connections: int, say: Callable[[str], None], stop: Any) -> None:
     """Print the addresses as soon as the server answers."""
     from arena.verification import runner
+    from arena.web.theme import logo_warning
 
     deadline = time.monotonic() + READY_SECONDS
     while not is_answering(settings):
@@ -241,6 +244,7 @@ def _announce(settings: Settings, connections: int, say: Callable[[str], None], 
         ),
         f"  carries {connections // CONNECTIONS_PER_PHONE:,} phones at once ({connections:,} connections)",
         *(f"  warning: a check keeps its access to {right}: this system cannot take it away" for right in kept),
+        *filter(None, [logo_warning(settings)]),
         "Ctrl-C ends it; everything that was confirmed is saved.",
     ):
         say(line)

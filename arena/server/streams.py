@@ -22,6 +22,7 @@ from arena.web.refusal import Refusal
 BATCH = 100  # connections that are woken before other requests get their turn
 COUNTS_RATE = 10_000  # messages a second for numbers that grow, all connections together
 SHORTEST = 0.2  # seconds between two of them for one connection
+POLL_EVERY = 4.0  # seconds between two polls of a phone that does not listen, about
 BEAT_SECONDS = 15.0  # after which a connection hears something in any case: networks forget silent ones
 PATIENCE = 10.0  # seconds that a reader may take for one message
 STREAM_BYTES = 131_072  # of one connection; what is not read waits in the system's memory, and is no more than this
@@ -91,6 +92,7 @@ class Streams:
         self._task: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._told = 0  # number of the update that the last round began with
+        self._polls = (clock(), 0, 0)  # when the present interval began, polls in the last one and in this one
         self._ended = False
 
     def __len__(self) -> int:
@@ -99,8 +101,20 @@ class Streams:
 
     @property
     def phones(self) -> int:
-        """How many of those that listen sent a voter's cookie."""
-        return len(self._per_voter)
+        """How many phones follow the event: those that listen with a voter's cookie, and about as many as ask."""
+        self._count_poll(0)
+        return len(self._per_voter) - ("" in self._per_voter) + self._polls[1]
+
+    def note_poll(self) -> None:
+        """Count a request for the state, of somebody who does not listen."""
+        self._count_poll(1)
+
+    def _count_poll(self, count: int) -> None:
+        begun, before, now = self._polls[0], self._polls[2], self._clock()
+        if now - begun >= POLL_EVERY:
+            self._polls = (now, before if now - begun < 2 * POLL_EVERY else 0, count)
+        elif count:
+            self._polls = (begun, self._polls[1], before + count)
 
     def start(self) -> None:
         """Begin to tell; called in the event loop."""

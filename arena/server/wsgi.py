@@ -15,6 +15,7 @@ from urllib.parse import quote_from_bytes
 
 from a2wsgi.wsgi import build_environ
 
+from arena.server.transfers import Transfer
 from arena.web.refusal import Refusal
 
 ASCII = bytes(range(33, 127))  # characters of a query string that need no escape
@@ -129,7 +130,11 @@ def build_wsgi_environ(scope: Mapping[str, Any], body: IO[bytes], size: int) -> 
 
 
 async def send_response(
-    response: AppResponse, executor: BoundedExecutor, send: Callable[[dict[str, Any]], Awaitable[None]], patience: float
+    response: AppResponse,
+    executor: BoundedExecutor,
+    send: Callable[[dict[str, Any]], Awaitable[None]],
+    patience: float,
+    transfer: Transfer,
 ) -> None:
     """Send a response as fast as the client takes it; no thread waits for the client.
 
@@ -138,15 +143,17 @@ async def send_response(
         executor: where the rest is fetched.
         send: the callable of ASGI that sends a message.
         patience: seconds that the client may take for one chunk.
+        transfer: counts what was sent, and may be told to make room.
 
     Raises:
-        TimeoutError: The client took longer.
+        TimeoutError: The client took longer, or had to make room for another one.
     """
     await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
     try:
         while True:
-            async with asyncio.timeout(patience):
+            async with transfer.within(patience):
                 await send({"type": "http.response.body", "body": response.chunk, "more_body": not response.ended})
+            transfer.sent += len(response.chunk)
             if response.ended:
                 return
             await executor.run(response.fetch)

@@ -355,6 +355,7 @@ def view_of(event: Event) -> EventView:
         closed_at=event.closed_at,
         grace_ends_at=event.grace_ends_at,
         draw_word=event.draw_word or None,
+        nonce=None if event.state == "draft" else nonce(event.salt),
         admission=event.admission,
     )
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from arena.errors import ArenaError, BadSecret, NoEvent, PinNeeded, TicketNeeded, TicketSpare, TicketUnknown, TicketVoid
 from arena.store.schema import Event, PinVoter, Ticket
-from trainer.verse.identity import is_secret
+from trainer.verse.identity import is_secret, owner_id
 from trainer.verse.ticket import is_ticket
 
 _EVENT, _TICKET, _PIN = (cast(Table, model.__table__) for model in (Event, Ticket, PinVoter))
@@ -94,7 +94,7 @@ def identity_of(secret: str) -> Identity:
     """
     if not is_secret(secret):
         raise BadSecret
-    return Identity(_digest(b"verse-entry-1", secret), _digest(b"verse-voter-1", secret))
+    return Identity(owner_id(secret), _digest(b"verse-voter-1", secret))
 
 
 def ticket_id_of(secret: str) -> str:

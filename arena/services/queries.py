@@ -199,7 +199,6 @@ def entry_view(db: Database, entry_id: str, *, now: float) -> EntryView:
                 m for m in bracket_view.matches if entry_id in (side.entry for side in (m.upper, m.lower) if side)
             ],
             champion=bracket_view.champion is not None and bracket_view.champion.entry == entry_id,
-            published=bracket_view.event.state == "published",
         )
 
 

@@ -1,4 +1,4 @@
-"""Receipts: Ed25519 signatures of the canonical JSON of entry, claim and time. Keys are hexadecimal."""
+"""Receipts and proofs: Ed25519 signatures of canonical JSON. Keys and signatures are hexadecimal."""
 
 from __future__ import annotations
 
@@ -23,6 +23,11 @@ def key_fingerprint(key: str) -> str:
 def sign(key: str, fields: dict[str, Any]) -> str:
     """Sign fields; equal fields give equal signatures, in hexadecimal."""
     return _private(key).sign(strictjson.dump(fields)).hex()
+
+
+def prove(key: str, challenge: str) -> str:
+    """Sign a challenge, which proves that this is the event with the public key; in hexadecimal."""
+    return sign(key, {"proof": "verse-event-1", "challenge": challenge})
 
 
 def _private(key: str) -> Ed25519PrivateKey:

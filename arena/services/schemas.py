@@ -54,6 +54,7 @@ class EventView:
     closed_at: float | None  # when they did
     grace_ends_at: float | None
     draw_word: str | None  # once the room has given it
+    nonce: str | None  # keys the trainings of the evening; None until submissions open
     admission: str  # who may vote: tickets, pin or open
 
 
@@ -570,7 +571,6 @@ class EntryView:
     facts: dict[str, Any]  # recipe, config, certificate, provenance, n_params
     matches: list[MatchView]  # its own, in the order of play
     champion: bool
-    published: bool  # everybody may have its bundle
 
 
 @dataclass(frozen=True)

@@ -130,8 +130,10 @@ def _move(session: Session, by: float, *, deadlines: bool) -> None:
         return
     event = the_event(session)
     rows: list[tuple[Any, tuple[str, ...]]] = [
-        (match, ("votes_from", "closes_at")) for match in session.scalars(select(Match).where(Match.state == "open"))
+        (match, ("votes_from", "closes_at", "paused_at"))
+        for match in session.scalars(select(Match).where(Match.state == "open"))
     ]
+    rows.append((event, ("practice_at", "practice_closes_at")))
     if event.state in ("draft", "open"):
         rows.append((event, ("closes_at",)))
     if event.state == "closed":
@@ -149,7 +151,7 @@ def _is_counting(session: Session) -> bool:
     submissions = event.state in ("draft", "open") and event.closes_at is not None
     grace = event.state == "closed" and event.grace_ends_at is not None and _has_pending(session)
     match = session.scalar(select(Match.id).where(Match.state == "open").limit(1)) is not None
-    return submissions or grace or match
+    return submissions or grace or match or event.practice_closes_at is not None
 
 
 def _has_pending(session: Session) -> bool:

@@ -34,6 +34,19 @@ PROBE = "arena.verification.child:probe"
 CHILD_FLAGS = ("-I", "-B")  # isolated: no PYTHON* variables, no user site, no current folder; and it writes no bytecode
 
 
+OUT_OF_MEMORY = "is the machine out of memory? try --jobs 1"
+OTHER_ADVICE = "try again; if it happens again, `arena selftest` says whether this machine can check verses"
+ADVICE = {  # by the signal that ended a check
+    "SIGKILL": OUT_OF_MEMORY,
+    "SIGABRT": OUT_OF_MEMORY,
+    "SIGILL": "a library used an instruction that this processor does not have. Set the environment variable "
+    "OPENBLAS_CORETYPE=Prescott, or install NumPy anew on this machine",
+    "SIGXCPU": "it used up its processor time",
+    "SIGTERM": "somebody ended it",
+}
+WINDOWS_FAULTS = {0xC000001D: signal.SIGILL, 0xC0000005: signal.SIGSEGV}  # exit statuses there
+
+
 class OpenPart(Readable, Protocol):
     """A bundle within a file, open for reading."""
 
@@ -137,8 +150,7 @@ def report_of(ending: Ending, limits: Limits) -> Report:
         case "output":
             return failed("output")
     if ending.status:
-        exit_text = _describe_exit(ending.status)
-        return failed("crash", f"the checking process {exit_text}: is the machine out of memory? try --jobs 1")
+        return failed("crash", f"the checking process {_describe_exit(ending.status)}")
     try:
         return Report.from_dict(json.loads(ending.output))
     except ValueError:
@@ -198,7 +210,7 @@ def _in_parallel(checks: Sequence[Callable[[threading.Event], Report]], jobs: in
 
 def available_cores() -> int:
     """Count the cores that this process may use."""
-    if sys.platform == "linux":
+    if sys.platform == "linux" and hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
@@ -211,9 +223,12 @@ def half_of_free_memory() -> int:
 
 
 def _describe_exit(status: int) -> str:
-    if status >= 0:
-        return f"ended with status {status}"
+    """Say how a process ended by itself, and what to do about it."""
+    if status >= 0 and status not in WINDOWS_FAULTS:
+        return f"ended with status {status}: {OUT_OF_MEMORY}"
+    number = WINDOWS_FAULTS.get(status, -status)
     try:
-        return f"was ended by {signal.Signals(-status).name}"
+        name = signal.Signals(number).name
     except ValueError:
-        return f"was ended by signal {-status}"
+        name = f"signal {number}"
+    return f"was ended by {name}: {ADVICE.get(name, OTHER_ADVICE)}"

@@ -19,8 +19,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-if sys.platform == "linux":
+try:
     import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 CHUNK = 2**20  # bytes of the input written at once
 MAX_OUTPUT = 2**22  # bytes; an honest report of a verse is a few kilobytes
@@ -170,7 +172,7 @@ class _Reader(threading.Thread):
 
 def _set_kernel_limits(pid: int, limits: Limits) -> None:
     """Let the kernel enforce the limits, on systems where this is possible for another process."""
-    if sys.platform == "linux":
+    if sys.platform == "linux" and resource is not None:
         seconds = int(limits.seconds) + 1
         for resource_id, maximum in (
             (resource.RLIMIT_AS, limits.memory + ADDRESS_SPACE),

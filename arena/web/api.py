@@ -7,13 +7,14 @@ a form in X-Form-Token, which a page of another site cannot know.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from flask import Blueprint, Response, request
 
 from arena.services import claims, entries, events, queries, uploads
-from arena.services.receipts import key_fingerprint, public_key_of
+from arena.services.receipts import key_fingerprint, prove, public_key_of
 from arena.services.schemas import to_json
 from arena.web import openapi, routes, security
 from arena.web.context import get_context
@@ -25,6 +26,7 @@ from arena.web.schemas import (
     ClaimResponse,
     Corpus,
     EntryRequest,
+    EventRequest,
     EventResponse,
     Limits,
     LogHead,
@@ -35,6 +37,7 @@ from arena.web.schemas import (
 from trainer.verse.bundle import MAX_BUNDLE_BYTES
 
 api = Blueprint("api", __name__)
+CHALLENGE = re.compile("[0-9a-f]{32,128}")
 View = TypeVar("View", bound=Callable[..., Any])
 
 
@@ -139,7 +142,9 @@ def event() -> Response:
             ),
             corpus=Corpus(name=ctx.settings.corpus, sha256=ctx.settings.corpus_sha256),
             receipt_key=public_key_of(ctx.settings.receipt_key),
+            proof=prove(ctx.settings.receipt_key, challenge) if (challenge := _challenge()) else None,
             key_fingerprint=key_fingerprint(ctx.settings.receipt_key),
+            nonce=event.nonce,
             log=LogHead(*queries.log_head(ctx.db)),
         )
     )
@@ -149,6 +154,18 @@ def event() -> Response:
 def description() -> Response:
     """Show the OpenAPI description."""
     return Response(openapi.FILE.read_bytes(), mimetype="application/json")
+
+
+def _challenge() -> str:
+    """Return the challenge of the query; "" if there is none.
+
+    Raises:
+        Refusal: It has another form.
+    """
+    text = EventRequest(request.args.get("challenge", "")).challenge
+    if text and CHALLENGE.fullmatch(text) is None:
+        raise Refusal(422, "challenge", "A challenge has 32 to 128 hexadecimal digits: send a fresh one.")
+    return text
 
 
 def _json(value: object, status: int = 200) -> Response:

@@ -20,15 +20,18 @@ from arena.web import (
     heats,
     join,
     public,
+    reactions,
     routes,
     security,
     stage,
     wheels,
 )
 from arena.web.assets import compress, read_assets
-from arena.web.context import AppContext, get_context
+from arena.web.context import AppContext, get_context, static_address
 from arena.web.cookies import ConsoleSessions
 from arena.web.limits import KIB, public_limits
+from arena.web.reaction_counts import SIGNS
+from arena.web.theme import THEME, logo_name, theme_assets
 from trainer.verse.text import pluralize
 
 DEFAULT_BODY = 64 * KIB  # bytes of a request to the console
@@ -56,8 +59,9 @@ def create_app(
     """
     clock = clock or event.clock
     snapshot = snapshot or (lambda: queries.snapshot(event.db, now=clock()))
-    app = _make_app(AppContext(event, clock, snapshot, read_assets()))
-    for blueprint in (public.pages, downloads.downloads, heats.heats, join.join, api.api, stage.stage, wheels.wheels):
+    app = _make_app(AppContext(event, clock, snapshot, read_assets() | theme_assets(event.settings)))
+    blueprints = (public.pages, downloads.downloads, heats.heats, join.join, api.api, stage.stage)
+    for blueprint in (*blueprints, wheels.wheels, reactions.reactions):
         app.register_blueprint(blueprint)
     return app
 
@@ -68,6 +72,7 @@ def create_console(
     clock: Callable[[], float] | None = None,
     sessions: ConsoleSessions | None = None,
     remote: bool = False,
+    phones: Callable[[], int] | None = None,
 ) -> Flask:
     """Make the console's application, for a port of its own.
 
@@ -76,13 +81,22 @@ def create_console(
         clock: seconds since the epoch; None: the event's clock.
         sessions: those that the gateway reads, too; None: new ones.
         remote: answer through a proxy, which needs TLS.
+        phones: returns how many listen for changes; None: not known.
 
     Returns:
         The application.
     """
     clock = clock or event.clock
     sessions = sessions or ConsoleSessions(event.settings)
-    context = AppContext(event, clock, lambda: queries.snapshot(event.db, now=clock()), read_assets(), sessions, remote)
+    context = AppContext(
+        event,
+        clock,
+        lambda: queries.snapshot(event.db, now=clock()),
+        read_assets() | theme_assets(event.settings),
+        sessions,
+        remote,
+        phones,
+    )
     app = _make_app(context)
     [blueprint] = {console_editing.console, console_voting.console}  # one, with the routes of both files
     app.register_blueprint(blueprint)
@@ -104,6 +118,7 @@ def _make_app(context: AppContext) -> Flask:
         iso_time=filters.iso_time,
         clock_time=filters.clock_time,
         sentence=filters.sentence,
+        megabytes=filters.megabytes,
         in_groups=filters.in_groups,
         head_code=filters.head_code,
     )
@@ -117,6 +132,10 @@ def _make_app(context: AppContext) -> Flask:
         events_address=routes.EVENTS.path,
         entries_address=routes.ENTRIES,
         piece_bytes=PIECE_BYTES,
+        themed=THEME in context.static,
+        reactions_taken=reactions.are_taken,
+        signs=SIGNS,
+        logo=logo_name(context.static),
         install_line=wheels.install_line,
     )
     app.context_processor(lambda: {"event_name": filters.single_line(context.title)})
@@ -125,11 +144,6 @@ def _make_app(context: AppContext) -> Flask:
     app.after_request(_after)
     errors.register(app)
     return app
-
-
-def static_address(name: str) -> str:
-    """Return the address of a static file, with its digest."""
-    return f"/static/{name}?v={get_context().static[name].digest}"
 
 
 def _static(name: str) -> Response:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import gzip
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 
 from flask import Request, Response, current_app
 
-STATIC = Path(__file__).parent / "static"
+from arena.web.modules import JOINED, STATIC, join_modules
+
 STATIC_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".woff2": "font/woff2"}
 
 
@@ -38,9 +38,11 @@ class Asset:
 
 
 def read_assets() -> dict[str, Asset]:
-    """Read all static files, by name."""
+    """Read all static files, by name, and join the scripts that are made of modules."""
     files = (path for path in sorted(STATIC.iterdir()) if path.suffix in STATIC_TYPES)
-    return {path.name: Asset.of(path.read_bytes(), STATIC_TYPES[path.suffix]) for path in files}
+    assets = {path.name: Asset.of(path.read_bytes(), STATIC_TYPES[path.suffix]) for path in files}
+    joined = {name: Asset.of(join_modules(first).encode(), STATIC_TYPES[".js"]) for name, first in JOINED.items()}
+    return assets | joined
 
 
 def compress(data: bytes) -> bytes:

@@ -5,7 +5,9 @@ Every action is a POST that calls one service and leads back to the page. After 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from urllib.parse import urlencode
 
 from flask import Blueprint, current_app, redirect, render_template, request
 from werkzeug.wrappers import Response
@@ -17,6 +19,7 @@ from arena.services.entry_filter import EntryFilter, parse_moment
 from arena.services.schemas import ConsoleEntry, ConsoleView, HeatsView
 from arena.settings import is_local_url
 from arena.web import security
+from arena.web.console_health import HealthWatch
 from arena.web.context import get_context
 from arena.web.cookies import stage_address
 from arena.web.errors import on_arena_error, status_of
@@ -277,9 +280,17 @@ def show_page(problem: str | None = None, done: str | None = None) -> str:
     ctx = get_context()
     settings = ctx.settings
     view = queries.console_view(ctx.db, now=ctx.now)
+    sought = " ".join(request.args.get("find", "")[:100].split()) if request.method == "GET" else ""
+    connected = ctx.phones() if ctx.phones is not None else None
     return render_template(
         "console.html",
         view=view,
+        sought=sought,
+        found=[entry for entry in view.entries if _matches(entry, sought)],
+        titles={match.id: match.title for match in view.matches},
+        connected=connected,
+        health=_health_watch().look(view, connected, ctx.now),
+        min_free=settings.min_free_bytes,
         heats=get_heats(view) if view.phase in ("entering", "checking") else None,
         problem=problem,
         done=done,
@@ -291,8 +302,22 @@ def show_page(problem: str | None = None, done: str | None = None) -> str:
         now=ctx.now,
         key=f"{view.log_number}",
         every=REFRESH_SECONDS,
-        page="/console",  # the address to ask again, also after a POST
+        page=f"/console?{urlencode({'find': sought})}" if sought else "/console",  # to ask again, also after a POST
     )
+
+
+def _matches(entry: ConsoleEntry, sought: str) -> bool:
+    """Whether an entry is one of those that the organizer looks for."""
+    words = " ".join((entry.name, entry.prompt + entry.text, entry.state, entry.entry, f"seed {entry.seed}")).casefold()
+    return all(word in words for word in sought.casefold().split())
+
+
+def _health_watch() -> HealthWatch:
+    """Return the watch of this application."""
+    settings = get_context().settings
+    watch = current_app.extensions.setdefault("health", HealthWatch(settings.dir, settings.min_free_bytes))
+    assert isinstance(watch, HealthWatch)
+    return watch
 
 
 def get_heats(view: ConsoleView) -> HeatsView:
@@ -322,13 +347,14 @@ def poll_round() -> int:
     return int(number("poll_round", 0, 1))
 
 
-def number(name: str, least: int, most: int) -> float:
+def number(name: str, least: int, most: int, fields: Mapping[str, str] | None = None) -> float:
     """Return a number of the form; an empty field is 0.
 
     Args:
         name: the field's name.
         least: the smallest number allowed.
         most: the largest number allowed.
+        fields: of the form; None: those that were posted.
 
     Returns:
         The number.
@@ -336,7 +362,7 @@ def number(name: str, least: int, most: int) -> float:
     Raises:
         BadSetting: It is not a number, or out of bounds.
     """
-    text = request.form.get(name, "").strip().replace(",", ".") or "0"
+    text = (request.form if fields is None else fields).get(name, "").strip().replace(",", ".") or "0"
     try:
         value = float(text) if len(text) <= 24 else -1.0
     except ValueError:

@@ -1,11 +1,12 @@
-"""Actions of the console for the heats, whole rounds, the clock of open matches, and the practice vote."""
+"""Actions of the console for the heats, whole rounds, the clock of open matches, the practice vote and the plan."""
 
 from __future__ import annotations
 
+from flask import render_template, request
 from werkzeug.wrappers import Response
 
 from arena.services import heats as service
-from arena.services import practice, rounds
+from arena.services import practice, queries, rounds
 from arena.web.console import MAX_SECONDS, back, console, number, seen
 from arena.web.context import get_context
 
@@ -75,3 +76,22 @@ def close_practice() -> Response:
     """End the practice vote."""
     practice.close_practice(get_context().db, seen=seen(), now=get_context().now)
     return back()
+
+
+@console.get("/plan")
+def plan() -> str:
+    """Show how long the voting takes in each way, and the timetable of the one that fits."""
+    ctx = get_context()
+    view = queries.console_view(ctx.db, now=ctx.now)
+    minutes = number("minutes", 0, 1_440, request.args) or None
+    voters = int(number("voters", 0, 100_000, request.args)) or view.voting.voters
+    entries = int(number("entries", 0, 1_024, request.args)) or view.voting.entries
+    rules = view.event.rules
+    voting = queries.plan_voting(
+        entries,
+        voters=voters,
+        match_seconds=rules.match_seconds,
+        reading_seconds=rules.reading_seconds,
+        minutes=minutes,
+    )
+    return render_template("plan.html", voting=voting, minutes=minutes, rules=rules)

@@ -16,6 +16,7 @@ from arena.settings import Settings
 from arena.web.assets import Asset
 from arena.web.attempts import Attempts
 from arena.web.cookies import ConsoleSessions
+from arena.web.reaction_counts import ReactionCounts
 
 T = TypeVar("T")
 
@@ -30,6 +31,8 @@ class AppContext:
     static: dict[str, Asset]  # by file name
     sessions: ConsoleSessions | None = None  # of the console; None: the application for everybody
     console_remote: bool = False  # the console answers through a proxy
+    phones: Callable[[], int] | None = None  # returns how many listen for changes; None: not known
+    reactions: ReactionCounts = field(default_factory=ReactionCounts)
     guesses: Attempts = field(default_factory=lambda: Attempts(30, 10))  # of tickets and PINs, wrong ones
     joins: Attempts = field(default_factory=lambda: Attempts(60, 12))  # phones that type the right PIN
     cache: dict[str, tuple[object, Any]] = field(default_factory=dict)  # see `cached`
@@ -106,3 +109,8 @@ def get_context() -> AppContext:
     context = current_app.extensions["arena"]
     assert isinstance(context, AppContext)
     return context
+
+
+def static_address(name: str) -> str:
+    """Return the address of a static file, with its digest."""
+    return f"/static/{name}?v={get_context().static[name].digest}"

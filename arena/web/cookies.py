@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itsdangerous import BadData, URLSafeSerializer, URLSafeTimedSerializer
 from werkzeug.http import parse_cookie
 
-from arena.settings import Settings
+from arena.settings import SECRETS_FILE, Settings, SettingsError, read_console_password
 from trainer.verse.files import write_atomically
 
 VOTER_COOKIE = "t"
@@ -69,6 +69,7 @@ class ConsoleSessions:
 
     settings: Settings
     _salt: str = ""
+    _password: tuple[int, str] = (0, "")  # with the time of the file that it was read from
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -102,7 +103,18 @@ class ConsoleSessions:
             return None
         return ConsoleSession(session_id, inside is True) if isinstance(session_id, str) else None
 
+    @property
+    def password(self) -> str:
+        """The console's password: read again when its file has changed, as by `arena console-password`."""
+        try:
+            changed = (self.settings.dir / SECRETS_FILE).stat().st_mtime_ns
+            if self._password[0] != changed:
+                self._password = (changed, read_console_password(self.settings.dir))
+        except (OSError, SettingsError):  # the one that is known stays
+            return self._password[1] or self.settings.console_password
+        return self._password[1]
+
     def _serializer(self) -> URLSafeTimedSerializer:
-        key = "|".join((self.settings.secret_key, self.settings.console_password, self._salt))
+        key = "|".join((self.settings.secret_key, self.password, self._salt))
         secret = hashlib.sha256(key.encode()).hexdigest()
         return URLSafeTimedSerializer(secret, salt="verse-console-2", signer_kwargs=_SIGNER)

@@ -16,8 +16,6 @@ from arena.web.context import get_context
 
 downloads = Blueprint("downloads", __name__)
 
-# A picture is a document of its own: it has its style and its typeface inside, and runs nothing.
-PICTURE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; font-src data:; img-src data:; sandbox"
 SVG, JSON, CSV = "image/svg+xml", "application/json", "text/csv"
 
 
@@ -33,7 +31,7 @@ def _kept(name: str, make: Callable[[Ranking, str], str | bytes], mimetype: str)
     response = ctx.cached(name, version, compute).response(request)
     response.headers["Cache-Control"] = "no-cache"
     if mimetype == SVG:
-        response.headers["Content-Security-Policy"] = PICTURE_POLICY
+        response.headers["Content-Security-Policy"] = drawings.picture_policy()
     if mimetype == CSV:
         response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
@@ -89,5 +87,5 @@ def certificate(entry_id: str) -> Response:
     if entry is None:
         raise EntryNotFound
     response = Asset.of(site.certificate(entry, ctx.title).encode(), SVG).response(request)
-    response.headers["Content-Security-Policy"] = PICTURE_POLICY
+    response.headers["Content-Security-Policy"] = drawings.picture_policy()
     return response

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import base64
 import functools
+import hashlib
 import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flask import render_template
+from markupsafe import Markup
 
 from arena.services.schemas import MatchView, RankedEntry, Ranking, Side
-from arena.web.assets import STATIC
 from arena.web.filters import first_words, single_line, verse_lines
+from arena.web.modules import STATIC
 
 FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # characters that XML cannot hold
 LEADING = 1.4  # of the size: the height of a line
@@ -126,7 +128,7 @@ def certificate_svg(entry: RankedEntry, event: str, place: str) -> str:
         event=shorten(text_of(single_line(event)), 980, 30),
         place=place,
         verse=fit_verse(entry.text, entry.prompt, x=161, y=330, width=800, height=290),
-        font=font(),
+        style=style(),
     )
 
 
@@ -143,7 +145,7 @@ def card_svg(entry: RankedEntry, event: str) -> str:
         name=shorten(text_of(single_line(entry.name)), 1_000, 44),
         event=shorten(text_of(single_line(event)), 1_000, 26),
         verse=fit_verse(entry.text, entry.prompt, x=100, y=110, width=1_000, height=390),
-        font=font(),
+        style=style(),
     )
 
 
@@ -238,6 +240,18 @@ def text_of(text: str) -> str:
 
 
 @functools.cache
-def font() -> str:
-    """Return the typeface as base64."""
-    return base64.b64encode((STATIC / "garamond-regular.woff2").read_bytes()).decode()
+def style() -> Markup:
+    """Return the style of the pictures, which holds the typeface."""
+    data = base64.b64encode((STATIC / "garamond-regular.woff2").read_bytes()).decode()
+    source = f"url(data:font/woff2;base64,{data})"
+    return Markup(f'@font-face {{ font-family: "Garamond Verse"; src: {source} format("woff2"); }}')
+
+
+@functools.cache
+def picture_policy() -> str:
+    """Return the content security policy of a picture: a document with this style and typeface, which runs nothing."""
+    digest = base64.b64encode(hashlib.sha256(style().encode()).digest()).decode()
+    return (
+        f"default-src 'none'; style-src 'sha256-{digest}'; font-src data:; form-action 'self'; base-uri 'none'; "
+        "frame-ancestors 'none'; sandbox"
+    )

@@ -116,11 +116,17 @@ def clock_time(seconds: float) -> str:
 def qr(text: str, label: str = "QR code of the address") -> Markup:
     """Return a QR code as SVG markup, without inline style, which the content security policy forbids.
 
+    In capitals, which mean the same in a scheme and a host, a code has fewer and larger squares: the last row reads it.
+    Segno raises the level of error correction as far as that costs no square.
+
     Args:
         text: what a phone reads.
         label: what a screen reader says.
     """
-    code = segno.make(text, error="m", micro=False)
+    scheme, _, host = text.partition("://")
+    if host and re.fullmatch(r"[A-Za-z0-9.:\-]+", host):
+        text = f"{scheme}://{host}".upper()
+    code = segno.make(text, error="l", micro=False)
     svg = code.svg_inline(border=4, scale=1, omitsize=True, dark="#000", light="#fff", svgclass="qr", lineclass=None)
     return Markup(svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1))
 
@@ -138,6 +144,17 @@ def in_groups(digits: str) -> list[str]:
 def head_code(number: int, digest: str) -> str:
     """Return what the QR code of the log's head says, in the characters that make the smallest code."""
     return f"VERSE-LOG {number} {digest.upper()}"
+
+
+def megabytes(size: int) -> str:
+    """Return a number of bytes in KB or MB, as the scripts write it.
+
+    >>> megabytes(1_688_000), megabytes(21_500_000), megabytes(61_200)
+    ('1.7 MB', '22 MB', '62 KB')
+    """
+    if size < 100_000:
+        return f"{math.ceil(size / 1_000)} KB"
+    return f"{size / 1e6:.{1 if size < 1e7 else 0}f} MB"
 
 
 def sentence(text: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from arena.web import routes
 
 KIB, MIB = 2**10, 2**20
+MAX_DOWNLOADS = 8  # bundles sent at once: more phones of one room would only share the same Wi-Fi
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class RequestLimits:
     min_rate: int  # bytes that each further second must bring; 0: there is no further second
     max_concurrent: int  # bodies that arrive at once; one more, and the slowest is turned away
     executor: str  # see `server.gateway`
+    max_responses: int = 0  # responses that are sent at once; one more waits, or the slowest is ended; 0: any number
     larger: RequestLimits | None = None  # for bodies with more bytes
 
     def deadline(self, size: int) -> float:
@@ -40,11 +42,13 @@ LARGE_CLAIM = RequestLimits(
 PUBLIC_LIMITS = (
     RequestLimits("vote", "POST", re.compile(r"/vote|/practice|/heats/(begin|judge)"), 4 * KIB, 3.0, 0, 4_000, "votes"),
     RequestLimits(
-        "claim", routes.ENTER.method, routes.ENTER.pattern, 128 * KIB, 10.0, 8 * KIB, 64, "claims", LARGE_CLAIM
+        "claim", routes.ENTER.method, routes.ENTER.pattern, 128 * KIB, 10.0, 8 * KIB, 64, "claims", larger=LARGE_CLAIM
     ),
     RequestLimits("piece", routes.SEND_PIECE.method, routes.SEND_PIECE.pattern, MIB, 10.0, 8 * KIB, 32, "uploads"),
     RequestLimits("bundle", "POST", re.compile(r"/enter"), 193 * MIB, 10.0, 64 * KIB, 8, "bundles"),
+    RequestLimits("reaction", "POST", re.compile(r"/react"), KIB, 3.0, 0, 1_000, "pages"),
     RequestLimits("form", "POST", re.compile(r"/join|/mine/\w+"), 16 * KIB, 5.0, KIB, 1_000, "pages"),
+    RequestLimits("download", "GET", re.compile(r"/entries/[^/]*/bundle"), 0, 0.0, 0, 0, "downloads", MAX_DOWNLOADS),
     RequestLimits("page", "", re.compile(r"(?s).*"), 0, 0.0, 0, 0, "pages"),
 )
 LOGIN_LIMITS = RequestLimits("login", "", re.compile(r"(?s).*"), 4 * KIB, 3.0, 0, 64, "login")

@@ -16,8 +16,9 @@ from arena.services.receipts import key_fingerprint
 from arena.services.schemas import Ballot, EntryStatus, RoundItem, Snapshot, StageView
 from arena.web import security
 from arena.web.assets import Asset
-from arena.web.context import get_context
+from arena.web.context import get_context, static_address
 from arena.web.refusal import Refusal
+from trainer.verse.ticket import is_ticket
 
 pages = Blueprint("public", __name__)
 
@@ -273,7 +274,33 @@ def entry(entry_id: str) -> str:
     """Show an entry after its last match."""
     ctx = get_context()
     certified = ctx.snapshot().phase in ("champion", "published")
-    return render_template("entry.html", entry=queries.entry_view(ctx.db, entry_id, now=ctx.now), certified=certified)
+    view = queries.entry_view(ctx.db, entry_id, now=ctx.now)
+    return render_template("entry.html", entry=view, size=bundle_size(view.bundle), certified=certified)
+
+
+@pages.get("/check")
+def check() -> str:
+    """Show the page that writes the verse of a file again, in the browser."""
+    return render_template("check.html", worker=static_address("verse-worker.js"))
+
+
+@pages.get("/entries/<entry_id>/check")
+def check_entry(entry_id: str) -> str:
+    """Show the page that writes the verse of an entry again, in the browser, after its last match."""
+    view = queries.entry_view(get_context().db, entry_id, now=get_context().now)
+    size = bundle_size(view.bundle)
+    if size is None:
+        raise EntryNotFound
+    address, worker = url_for("public.bundle", entry_id=entry_id), static_address("verse-worker.js")
+    return render_template("check.html", entry=view, size=size, bundle=address, worker=worker)
+
+
+def bundle_size(digest: str) -> int | None:
+    """Return the bytes of a stored bundle; None if it is not here any more."""
+    try:
+        return get_context().bundles.local_copy(digest).stat().st_size
+    except FileNotFoundError:
+        return None
 
 
 @pages.get("/console")
@@ -287,19 +314,19 @@ def console() -> Response:
 
 @pages.get("/entries/<entry_id>/bundle")
 def bundle(entry_id: str) -> Response:
-    """Send the bundle of an entry, once the event is published: whoever doubts the verse verifies it."""
+    """Send the bundle of an entry, after its last match: whoever doubts the verse writes it again."""
     ctx = get_context()
     view = queries.entry_view(ctx.db, entry_id, now=ctx.now)
     path = ctx.bundles.local_copy(view.bundle)
-    if not view.published or not path.exists():
+    if not path.exists():
         raise EntryNotFound
     name = f"{view.bundle[:16]}.verse"
     return send_file(path, mimetype="application/octet-stream", as_attachment=True, download_name=name)
 
 
 def link_of(secret: str) -> str:
-    """Return the address that links a phone to the entries of a secret."""
-    return f"{get_context().base_url}/mine/{secret}"
+    """Return the address that links a phone to the entries of a secret; that of the card, where it is a ticket."""
+    return f"{get_context().base_url}/{'join#' if is_ticket(secret) else 'mine/'}{secret}"
 
 
 def _see_other(endpoint: str) -> Response:

@@ -94,6 +94,7 @@ EVENT = Route(
     path=f"{API}/event",
     summary="Show what a verse must keep to, and the public key of receipts.",
     responses={200: schemas.EventResponse},
+    request=schemas.EventRequest,
 )
 ROUTES = (ENTER, SEND_PIECE, ENTRY_STATUS, WITHDRAW, STATE, EVENTS, EVENT)
 OPENAPI = f"{API}/openapi.json"

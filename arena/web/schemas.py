@@ -21,6 +21,15 @@ class ClaimRequest:
 
 
 @dataclass(frozen=True)
+class EventRequest:
+    """A question to the event."""
+
+    challenge: str = field(  # 32 to 128 hexadecimal digits, never used before: the answer has a signature of it
+        default="", metadata={"in": "query", "required": False}
+    )
+
+
+@dataclass(frozen=True)
 class EntryRequest:
     """Which entry is meant."""
 
@@ -108,7 +117,9 @@ class EventResponse:
     limits: Limits
     corpus: Corpus
     receipt_key: str  # Ed25519 public key that verifies receipts, 64 hexadecimal digits
+    proof: str | None  # Ed25519 over the canonical JSON of "proof": "verse-event-1" and "challenge", hexadecimal
     key_fingerprint: str  # of that key, as the stage shows it: the first 32 digits of its SHA-256, in groups of four
+    nonce: str | None  # keys the trainings of the evening, 64 hexadecimal digits; null until submissions open
     log: LogHead  # who kept it can tell later whether the log was changed
 
 

@@ -33,8 +33,8 @@ TOKEN_HEADER = "X-Form-Token"
 YEAR = 365 * 86_400  # seconds
 HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; img-src 'self'; "
+        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -221,5 +221,5 @@ def right_password(password: str) -> bool:
     Nobody is made to wait after wrong passwords: the right one has 80 random bits, and a limit would lock out the
     organizer, who has the same address as every other user of the machine.
     """
-    digests = [hashlib.sha256(text.encode()).digest() for text in (password, get_context().settings.console_password)]
+    digests = [hashlib.sha256(text.encode()).digest() for text in (password, console_sessions().password)]
     return hmac.compare_digest(*digests)

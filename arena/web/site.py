@@ -11,7 +11,7 @@ from flask import render_template
 
 from arena.services.schemas import RankedEntry, Ranking, ResultsView
 from arena.web import drawings, exports
-from arena.web.assets import STATIC
+from arena.web.modules import STATIC
 
 MARK = "results.json"  # a folder with this file may be written again
 STYLE = ("arena.css", "site.css", "garamond-regular.woff2", "garamond-italic.woff2", "garamond-OFL.txt")

@@ -9,20 +9,22 @@ from flask import Blueprint, redirect, render_template, request
 from itsdangerous import BadData
 from werkzeug.wrappers import Response
 
-from arena.services import voters
+from arena.errors import EntryNotFound
+from arena.services import queries, voters
 from arena.services.practice import SAMPLES
 from arena.services.receipts import key_fingerprint
 from arena.services.schemas import MatchView, RoundView, StageView
 from arena.settings import is_local_url
 from arena.web import filters
-from arena.web.context import get_context
+from arena.web.context import get_context, static_address
 from arena.web.cookies import STAGE_COOKIE, serializer, stage_key
-from arena.web.public import phase_key, stage_of
+from arena.web.public import bundle_size, phase_key, stage_of
 
 stage = Blueprint("stage", __name__)
 
 REVEAL_SECONDS = 25.0  # that a result is shown before the bracket or the champion
 WIDE_BRACKET = 8  # matches of the first column shown, at most
+LIVE_BYTES = 64_000_000  # the largest bundle whose verse the stage's own machine writes again
 
 
 @stage.get("/stage")
@@ -59,6 +61,9 @@ def page() -> str | Response:
         reachable=not is_local_url(address),
         spoken=address.removeprefix("http://").removeprefix("https://"),
         fingerprint=key_fingerprint(ctx.settings.receipt_key),
+        worker=static_address("verse-worker.js"),
+        live_bytes=LIVE_BYTES,
+        champion_bytes=_champion_bytes(view) if scene == "champion" else None,
         state=state,
         key=phase_key(state),
         now=now,
@@ -170,3 +175,14 @@ def _texts(match: MatchView | None) -> list[str]:
 def _champion(view: StageView) -> list[str]:
     side = view.champion
     return [side.prompt + side.text] if side is not None and side.text is not None else []
+
+
+def _champion_bytes(view: StageView) -> int | None:
+    """Return the size of the champion's bundle; None if nobody may have it, or it is not here any more."""
+    ctx = get_context()
+    if view.champion is None:
+        return None
+    try:
+        return bundle_size(queries.entry_view(ctx.db, view.champion.entry, now=ctx.now).bundle)
+    except EntryNotFound:
+        return None

@@ -69,7 +69,8 @@ def test_an_event_goes_on_from_its_backup_to_the_champion(evening: Evening, tmp_
     other = restored(evening, tmp_path / "backup", tmp_path / "restored")
     state = queries.snapshot(other.db, now=other.now)
     assert (state.phase, state.epoch) == ("between", 1)
-    assert other.decide("r1m1", authors[0].text).champion == authors[0].entry
+    champion = other.decide("r1m1", authors[0].text).champion
+    assert champion is not None and champion.entry == authors[0].entry
     assert all(
         other.bundles.is_whole(entry.bundle)
         for entry in [queries.entry_view(other.db, a.entry, now=other.now) for a in authors]

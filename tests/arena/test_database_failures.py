@@ -178,6 +178,7 @@ def test_a_vote_on_a_full_disk_is_refused_and_none_is_half_saved(evening: Evenin
 def test_pages_of_a_damaged_database_say_so_without_its_address(
     evening: Evening, path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    evening.forged = True
     evening.begin()
     evening.db.dispose()
     for name in ("arena.sqlite3-wal", "arena.sqlite3-shm"):

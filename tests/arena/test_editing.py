@@ -241,7 +241,8 @@ def test_the_terminal_enters_a_bundle_for_somebody_also_without_a_ticket(evening
     (tmp_path / "guest.verse").write_bytes(verse(7))
     output = desk.does("entry", "add", str(tmp_path / "guest.verse"), "--name", "A guest")
     assert "is waiting" in output and "http://127.0.0.1:8000/mine/" in output
-    secret = output.strip().rpartition("/")[2]
+    assert "with --ticket CODE, the author's card would not vote on this verse" in output
+    secret = output.splitlines()[1].rpartition("/")[2]
     assert [one.name for one in entries.entries_of(evening.db, secret, now=evening.now)] == ["A guest"]
     wrong = desk.refuses("entry", "add", str(tmp_path / "guest.verse"), "--name", "A guest", "--ticket", "abc")
     assert "20 letters and digits" in wrong

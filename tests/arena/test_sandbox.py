@@ -13,7 +13,8 @@ import psutil
 import pytest
 
 from arena.processes import CODE_FOLDER
-from arena.verification.sandbox import MAX_OUTPUT, Limits, run_watched
+from arena.verification.runner import report_of
+from arena.verification.sandbox import MAX_OUTPUT, Ending, Limits, run_watched
 
 MIB = 2**20
 ROOMY = Limits(memory=500 * MIB, seconds=60.0)
@@ -117,3 +118,22 @@ print(me.children()[0].pid, flush=True)
     process.wait()
     process.stdout.close()
     orphan.wait(timeout=30)  # raises if it lives on
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize(
+    ("signal_name", "says"),
+    [
+        ("SIGILL", "an instruction that this processor does not have"),
+        ("SIGKILL", "out of memory"),
+        ("SIGSEGV", "arena selftest"),
+    ],
+)
+def test_what_ended_a_check_is_said_and_a_wrong_instruction_is_not_called_out_of_memory(
+    signal_name: str, says: str
+) -> None:
+    ending = run_watched(child(f"import os, signal; os.kill(os.getpid(), signal.{signal_name})"), ROOMY)
+    reason = report_of(ending, ROOMY).reason or ""
+    assert f"was ended by {signal_name}" in reason and says in reason
+    assert ("out of memory" in reason) == (signal_name == "SIGKILL")
+    assert "processor does not have" in (report_of(Ending("exited", 0xC000001D, b""), ROOMY).reason or "")  # Windows

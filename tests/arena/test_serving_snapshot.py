@@ -60,7 +60,7 @@ def test_the_snapshot_changes_when_a_closing_time_passes_without_a_write(
     kept: tuple[SnapshotKeeper, Notes, Clock],
 ) -> None:
     _, notes, clock = kept
-    match = OpenMatch("r1m1", "Final", round=1, poll_round=0, opens_at=None, closes_at=1_060.0, votes=0)
+    match = OpenMatch("r1m1", "Final", round=1, poll_round=0, opens_at=None, closes_at=1_060.0, paused=False, votes=0)
     notes.say(match=match)
     assert within(5, lambda: notes.builds == 2)
     clock.now = 1_059.9

@@ -15,7 +15,7 @@ import pytest
 from arena.server import streams as streams_module
 from arena.server.network import raise_descriptor_limit
 from arena.server.snapshot import EncodedSnapshot
-from arena.server.streams import PER_VOTER, WITHOUT_COOKIE, Streams
+from arena.server.streams import PER_VOTER, POLL_EVERY, WITHOUT_COOKIE, Streams
 from arena.services import voting
 from arena.services.identity import Identity, identity_of
 from arena.web.cookies import serializer
@@ -177,6 +177,17 @@ def test_those_who_leave_hold_no_place(story: Callable[..., None]) -> None:
         assert streams.phones == 0
 
     story(tell)
+
+
+def test_phones_that_ask_are_counted_as_those_that_listen() -> None:
+    now = [100.0]
+    streams = Streams(Pages(), 10, lambda: now[0])
+    for _ in range(30):
+        streams.note_poll()
+    now[0] += POLL_EVERY
+    assert streams.phones == 30
+    now[0] += 2 * POLL_EVERY
+    assert streams.phones == 0
 
 
 def test_places_are_bounded_for_all_for_one_cookie_and_for_those_without(story: Callable[..., None]) -> None:

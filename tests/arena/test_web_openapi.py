@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from arena.rules.chain import fingerprint
+from arena.rules.chain import fingerprint, nonce
 from arena.services import bracket, events
 from arena.services.queries import log_head
 from arena.web import openapi
@@ -80,11 +80,13 @@ def test_the_event_answers_limits_corpus_and_key(evening: Evening) -> None:
     key = answer.pop("receipt_key")
     assert answer.pop("key_fingerprint") == fingerprint(key)
     log = answer.pop("log")
+    assert answer.pop("nonce") == nonce("salt")
     assert (log["number"], log["hash"]) == log_head(evening.db)
     assert answer == {
         "name": "Evening <of> verses",
         "state": "open",
         "admission": "open",
+        "proof": None,
         "closes_at": evening.now + 600,
         "grace_ends_at": None,
         "limits": {

@@ -152,3 +152,13 @@ def test_commands_open_rounds_pause_and_practise(drawn: Evening) -> None:
     assert arena("match", "time", "--more", "30", "--by-hand")[0] == 2
     assert "leave the rest out" in arena("match", "close", "--round", "--revote")[1]
     assert "no more votes on 4 matches" in arena("match", "close", "--round")[1]
+
+
+def test_the_console_proposes_what_fits_into_the_time(drawn: Evening) -> None:
+    organizer = drawn.organizer()
+    assert "all 8 play, one match at a time" in organizer.get("/console/plan").text
+    page = organizer.get("/console/plan?entries=40&voters=60&minutes=30").text
+    assert "Into 30 minutes fits" in page and "Heats, 10 pairs a voter" in page and "best 8 play" in page
+    assert "Nothing of this fits into 3 minutes" in organizer.get("/console/plan?entries=40&minutes=3").text
+    assert organizer.get("/console/plan?minutes=nan").status_code == 422
+    assert drawn.visitor().get("/console/plan").status_code == 303, "only inside"

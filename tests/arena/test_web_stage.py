@@ -69,7 +69,7 @@ def test_the_stage_names_the_first_three(evening: Evening) -> None:
 
 def test_the_log_of_the_console_has_the_times_of_the_machines_clock(evening: Evening) -> None:
     text = Tags(evening.organizer().get("/console").text).text
-    assert time.strftime("%H:%M:%S event-created", time.localtime(START)) in text
+    assert time.strftime("%H:%M:%S The event was made.", time.localtime(START)) in text
 
 
 def test_the_stage_sets_no_cookie_and_has_no_form(evening: Evening) -> None:

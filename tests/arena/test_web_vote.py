@@ -17,7 +17,6 @@ from arena.services.schemas import MatchCounts, OpenMatch, Snapshot
 from arena.services.voting import MAX_CHANGES
 from arena.store.schema import Vote
 from arena.web.public import phase_key
-from tests.support.bundles import verse
 from tests.support.evening import START, WORD, Evening
 from tests.support.pages import Tags, hidden, post, token_of, vote
 
@@ -352,20 +351,6 @@ def test_the_page_of_results_is_made_once_until_a_match_is_decided(
     bracket.close_due(evening.db, now=evening.now)
     shown = re.findall(r"(\d+) votes?", Tags(evening.phone().get("/results").text).text)
     assert (sum(map(int, shown)), len(made)) == (5, 2)
-
-
-def test_bundles_can_be_downloaded_once_the_event_is_published_and_not_before(evening: Evening) -> None:
-    author, _ = evening.draw(2)
-    evening.decide("r1m1", author.text)
-    phone = evening.phone()
-    address = f"/entries/{author.entry}/bundle"
-    assert phone.get(address).status_code == 404 and address not in phone.get(f"/entries/{author.entry}").text
-    publishing.publish(evening.db, now=evening.now)
-    assert address in phone.get(f"/entries/{author.entry}").text
-    with phone.get(address) as answer:
-        assert answer.status_code == 200 and answer.data == verse(0)
-        assert "attachment" in answer.headers["Content-Disposition"]
-    assert phone.get(f"/entries/{'0' * 32}/bundle").status_code == 404
 
 
 def test_pages_know_that_the_event_is_over(evening: Evening) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from arena.audit.check import Known, audit_file
 from arena.bootstrap import open_event
 from arena.services import queries
 from arena.services.log import verify_log
@@ -59,7 +60,7 @@ def test_the_demo_plays_to_a_champion_in_three_minutes_and_leaves_no_process(tmp
         demo.end()
     event = open_event(load_settings(folder))
     view = queries.console_view(event.db, now=time.time())
-    assert (view.event.state, view.counts["verified"]) == ("champion", 8)
+    assert (view.event.state, view.counts["verified"]) == ("published", 8)
     assert len({entry.owner for entry in view.entries}) == 8
     assert view.champion is not None and view.champion.name is not None
     assert demo.said(f"The champion, by {view.champion.name}:")
@@ -68,6 +69,8 @@ def test_the_demo_plays_to_a_champion_in_three_minutes_and_leaves_no_process(tmp
     assert demo.said(f"The log's {verify_log(event.db)} records are whole.")
     assert all(match.state == "closed" for match in view.matches)
     event.db.dispose()
+    assert demo.said("everything in it was computed again and agrees") and demo.said("arena audit")
+    assert audit_file(folder / "event.zip", Known(), jobs=2).agrees
 
 
 def port_of(demo: Process) -> int:

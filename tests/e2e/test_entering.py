@@ -42,6 +42,15 @@ def own_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "config"
 
 
+def kept_secret(url: str) -> str:
+    """The secret that the trainer keeps for the event at an address."""
+    client = EventClient(Address.parse(url))
+    try:
+        return secret_for(fetch_event(client).receipt_key)
+    finally:
+        client.close()
+
+
 def bundle(folder: Path, number: int) -> Path:
     path = folder / f"{number}.verse"
     path.write_bytes(large_verse(number))
@@ -50,7 +59,7 @@ def bundle(folder: Path, number: int) -> Path:
 
 def enter(path: Path, url: str, name: str = "Ada", notes: list[str] | None = None) -> SubmittedEntry:
     address = Address.parse(url)
-    client = EventClient(address, secret_for(address.url), say=(notes if notes is not None else []).append)
+    client = EventClient(address, kept_secret(address.url), say=(notes if notes is not None else []).append)
     try:
         return send_bundle(path, client, name, fetch_event(client))
     finally:
@@ -59,7 +68,7 @@ def enter(path: Path, url: str, name: str = "Ada", notes: list[str] | None = Non
 
 def verdict(entry: SubmittedEntry, url: str) -> str:
     address = Address.parse(url)
-    client = EventClient(address, secret_for(address.url))
+    client = EventClient(address, kept_secret(address.url))
     pause = threading.Event()
     try:
         return wait_for_verdict(entry.id, client, wait=lambda _: pause.wait(0.05), say=lambda line: None)
@@ -75,7 +84,7 @@ def test_a_verse_enters_is_verified_and_its_receipt_is_signed_by_the_event(serve
     assert kept["receipt_key"] == public_key_of(served.settings.receipt_key) and verify_receipt(
         kept["receipt_key"], kept
     )
-    secret = secret_for(Address.parse(served.url).url)
+    secret = kept_secret(served.url)
     assert secret not in entry.receipt.read_text()  # it may be shown to anybody
     assert entry.link == f"{served.url}/mine/{secret}"
     assert verdict(entry, served.url).startswith("PASS")
@@ -89,7 +98,7 @@ def test_a_connection_cut_again_and_again_loses_nothing_and_sends_nothing_twice(
         path = bundle(tmp_path, 2)
         entry = enter(path, f"http://127.0.0.1:{proxy.port}")
         assert proxy.left == 0
-        status = entries.entry_status(served.db, entry.id, secret_for(f"http://127.0.0.1:{proxy.port}"), now=0.0)
+        status = entries.entry_status(served.db, entry.id, kept_secret(served.url), now=0.0)
         assert (status.received, status.size) == (path.stat().st_size,) * 2
         assert verdict(entry, f"http://127.0.0.1:{proxy.port}").startswith("PASS")
     finally:
@@ -99,7 +108,7 @@ def test_a_connection_cut_again_and_again_loses_nothing_and_sends_nothing_twice(
 def test_an_upload_that_stopped_half_way_resumes_from_there(served: Evening, tmp_path: Path) -> None:
     path = bundle(tmp_path, 3)
     address = Address.parse(served.url)
-    secret = secret_for(address.url)
+    secret = kept_secret(address.url)
     data = path.read_bytes()
     header = data[: 8 + int.from_bytes(data[:8], "little")]
     client = EventClient(address, secret)
@@ -128,7 +137,7 @@ def test_the_same_bundle_sent_again_is_the_same_entry(served: Evening, tmp_path:
     receipt = first.receipt.read_bytes()
     assert enter(path, served.url) == first
     assert first.receipt.read_bytes() == receipt
-    secret = secret_for(Address.parse(served.url).url)
+    secret = kept_secret(served.url)
     assert len([one for one in entries.entries_of(served.db, secret, now=0.0) if one.entry == first.id]) == 1
 
 
@@ -137,7 +146,7 @@ def test_a_name_with_markup_is_a_name_and_one_with_escapes_is_refused_in_plain_w
 ) -> None:
     name = "<b>Ada</b> & \"Co\" 'ß'"
     entry = enter(bundle(tmp_path, 5), served.url, name)
-    secret = secret_for(Address.parse(served.url).url)
+    secret = kept_secret(served.url)
     assert entries.entry_status(served.db, entry.id, secret, now=0.0).name == name
     with pytest.raises(EventRefused) as refused:
         enter(bundle(tmp_path, 6), served.url, "\x1b[31mred")
@@ -358,7 +367,7 @@ def test_submit_and_audition_write_no_more_lines_than_the_event_allows(
 def test_a_receipt_that_the_event_did_not_sign_is_refused_and_not_kept(served: Evening, tmp_path: Path) -> None:
     path = bundle(tmp_path, 9)
     address = Address.parse(served.url)
-    client = EventClient(address, secret_for(address.url))
+    client = EventClient(address, kept_secret(address.url))
     impostor = replace(fetch_event(client), receipt_key=public_key_of("22" * 32))
     with pytest.raises(UploadError, match="does not have the event's signature"):
         send_bundle(path, client, "Ada", impostor)

@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy import delete, select
 
 from arena.rules.heats import LEAST_SECONDS
-from arena.services import bracket, heats, practice, rounds
+from arena.services import bracket, events, heats, practice, rounds
+from arena.store.schema import Vote
 from tests.support.browser import PHONE, PROJECTOR, needs_chromium
 from tests.support.bundles import verses
 from tests.support.evening import WORD, Evening
+from tests.support.server import within
 
 pytestmark = [pytest.mark.slow, needs_chromium]
 SOON = 20_000  # ms
@@ -36,6 +39,11 @@ def screens(browser: Any, evening: Evening) -> tuple[Any, Any]:
     stage = browser.new_context(**PROJECTOR).new_page()
     stage.goto(f"{evening.url}/stage")
     return phone, stage
+
+
+def voted(evening: Evening) -> set[str]:
+    with evening.db.reading() as session:
+        return set(session.scalars(select(Vote.match_id)))
 
 
 def heading(page: Any, text: str) -> None:
@@ -81,6 +89,10 @@ def test_a_phone_votes_down_the_list_while_the_stage_shows_the_round(browser: An
         phone.locator("#vote-left").tap()
     heading(phone, "Your votes are saved")
     stage.locator(".votes b", has_text="2").wait_for(timeout=SOON)
+    with evening.db.writing() as session:  # as after a backup that was made before the votes
+        session.execute(delete(Vote))
+    events.mark_restored(evening.db, made_at=time.time(), now=time.time())
+    assert within(20, lambda: len(voted(evening)) == 2), "both votes are sent again"
     rounds.close_round(evening.db, now=time.time())
     heading(stage, "Semi-final 1")
     stage.locator(".verdict").wait_for(timeout=SOON)

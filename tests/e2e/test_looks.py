@@ -16,9 +16,9 @@ pytestmark = [pytest.mark.slow, needs_chromium]
 STACKS = ["a" + "\u0301" * 430, "a" + "\u0489" * 430, "\u0e01" + "\u0e49" * 430, "a" + "\u20dd" * 430, "W" * 480]
 
 
-def show(browser: Any, evening: Evening, path: str, screen: dict[str, Any]) -> Any:
+def show(browser: Any, evening: Evening, path: str, screen: dict[str, Any], **more: Any) -> Any:
     """A page of the application in the browser, without a server between them."""
-    context = browser.new_context(java_script_enabled=False, **screen)
+    context = browser.new_context(java_script_enabled=False, **screen, **more)
     client = evening.organizer() if path == "/console" else evening.phone()
 
     def answer(route: Any) -> None:

@@ -62,6 +62,7 @@ def test_the_trainer_enters_with_a_ticket_in_any_spelling_and_names_other_author
     for ticket in (["--ticket", typed, "--with", cards[1].code], ["--ticket-file", "ada.ticket"]):
         result = CliRunner().invoke(cli, [*command, *ticket])
         assert result.exit_code == 0, (result.output, result.exception)
+        assert f"{evening.url}/join#{cards[0].code}" in result.output, "the link for the phone is that of the card"
     entered = [entry for entry in queries.list_entries(evening.db) if entry.name == "Ada"]
     assert len(entered) == 1 and entered[0].coauthors == 1
 

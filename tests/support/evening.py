@@ -20,6 +20,7 @@ from arena.services.claims import take_claim
 from arena.services.entries import entry_status
 from arena.services.events import close_submissions, create_event, open_submissions
 from arena.services.queries import console_view, get_open_match, list_entries
+from arena.services.receipts import public_key_of
 from arena.services.schemas import EntryStatus, EventRules, Job, MatchResult, Receipt
 from arena.services.uploads import PIECE_BYTES, take_piece
 from arena.services.verification import claim_next, record_verdict
@@ -105,7 +106,8 @@ class Evening:
 
     def create(self, rules: EventRules | None = None) -> Evening:
         """Make the event in the database; its submissions are not open yet."""
-        create_event(self.db, name=self.settings.name, rules=rules or EventRules(), salt="salt", now=self.now)
+        name, key = self.settings.name, public_key_of(self.key)
+        create_event(self.db, name=name, rules=rules or EventRules(), salt="salt", receipt_key=key, now=self.now)
         return self
 
     def begin(self, rules: EventRules | None = None) -> Evening:

@@ -8,29 +8,23 @@ from arena.services.bracket import close_match, draw_bracket, open_match, undo_m
 from arena.services.claims import take_claim
 from arena.services.disqualification import disqualify
 from arena.services.editing import set_held, set_masked, set_name
-from arena.services.events import create_event, open_submissions, set_rules
+from arena.services.events import set_rules
 from arena.services.heats import close_heats, deal, get_page, judge, open_heats
 from arena.services.publishing import publish
 from arena.services.queries import get_next_match
-from arena.services.receipts import public_key_of
 from arena.services.rechecks import checked_entries, record_recheck
 from arena.services.rounds import pause, resume
-from arena.services.schemas import EventRules
 from arena.services.tickets import issue, replace, void
 from arena.store.schema import Entry, Match
 from arena.verification.check import check_bundle
 from tests.support.bundles import forged_verse, header_of, verse
-from tests.support.evening import SALT, WORD, Evening, secret_of
+from tests.support.evening import WORD, Evening, secret_of
 
 
 def play_evening(folder: Path) -> Evening:
     """Play an evening with names, cards, heats, a disqualification, a tie and a match played again, to its champion."""
     evening = Evening(folder)
-    key = public_key_of(evening.key)
-    create_event(
-        evening.db, name=evening.settings.name, rules=EventRules(), salt="salt", receipt_key=key, now=evening.now
-    )
-    open_submissions(evening.db, draw_salt=SALT, now=evening.now)
+    evening.begin()
     authors = [evening.author(f"Poet {number}", number) for number in range(5)]
     evening.author("Poet 4", 5)  # replaces a verse
     evening.enter("Forger", forged_verse(1))

@@ -201,7 +201,8 @@ def test_every_setting_of_train_that_is_given_is_the_run_s(trainer: RunCommand, 
     }
     taken = {parameter.name for parameter in cli.cli.commands["train"].params}
     assert taken == settings.keys() | {
-        *("compile", "early_stop", "minutes", "steps", "out", "resume", "plan", "strip_gutenberg")
+        *("compile", "early_stop", "minutes", "steps", "out", "resume", "plan", "strip_gutenberg"),
+        *("event", "ticket", "ticket_file"),
     }
     arguments = [text for name, value in settings.items() for text in (f"--{name.replace('_', '-')}", value)]
     code, _, err = trainer("train", *arguments, "--no-early-stop", "--steps", "4", "--out", "mine")
@@ -297,9 +298,9 @@ def test_world_size_without_torchrun_is_one_process(
 
 
 def test_an_option_that_is_not_there_is_a_usage_error(trainer: RunCommand) -> None:
-    code, _, err = trainer("train", "--event", "http://127.0.0.1:8000")
+    code, _, err = trainer("train", "--epochs", "3")
     assert code == 2
-    assert "--event" in err
+    assert "--epochs" in err
 
 
 def test_a_run_s_plan_is_repeated_with_its_settings_unless_others_are_given(
@@ -420,7 +421,7 @@ def test_without_minutes_or_steps_a_run_takes_the_default_that_help_names(traine
     assert f"[default: {DEFAULT_MINUTES:g}]" in trainer("train", "--help")[1]
 
 
-def test_every_help_has_an_example_and_hides_what_is_not_there_yet(trainer: RunCommand) -> None:
+def test_every_help_has_an_example(trainer: RunCommand) -> None:
     for path in (
         (),
         ("corpus",),
@@ -436,8 +437,6 @@ def test_every_help_has_an_example_and_hides_what_is_not_there_yet(trainer: RunC
         code, out, _ = trainer(*path, "--help")
         assert code == 0
         assert re.search(r"Examples?[^\n]*:\n\s+trainer ", out), path
-    help_ = trainer("train", "--help")[1]
-    assert not re.search(r"--event|--ticket-file", help_)
 
 
 def test_corpora_are_listed_with_how_to_get_them(

@@ -1,5 +1,8 @@
 """The secret of a participant: one for each event, in a file that only its owner can read.
 
+An event is known by the public key of its receipts, wherever it is: at 127.0.0.1 and at localhost it is the same. It
+proves that the key is its own (`event.fetch_event`) before a secret is used.
+
 Whoever has the secret owns the entries made with it: they can replace and withdraw them, and cannot vote on them. The
 event keeps only digests of it, so a lost secret cannot be recovered.
 """
@@ -15,11 +18,12 @@ import platformdirs
 
 from trainer.errors import TicketError
 from trainer.verse.characters import encoding_of_mark, is_invisible
-from trainer.verse.files import write_new
+from trainer.verse.files import write_atomically, write_new
 from trainer.verse.identity import is_secret, new_secret
 from trainer.verse.text import sanitize
 from trainer.verse.ticket import TicketFault, is_ticket, read_ticket
 
+MAX_ADDRESSES = 20  # of one event that are remembered
 MAX_TICKET_BYTES = 1_000  # a secret or a link, and white space around it
 SECRET_CHARACTER = re.compile("[A-Za-z0-9_-]")
 LINK = re.compile(r"https?://[^\s/]+/(?:mine/|join#)([^\s/?#]+)/?")  # a receipt's, or a ticket's
@@ -30,21 +34,40 @@ def secret_for(event: str, ticket_file: Path | None = None) -> str:
     """Return the secret for an event: from a file, or the one kept before, or a new one that is kept there.
 
     Args:
-        event: The event's address, as `trainer.submission.http_client.Address.url` writes it.
+        event: The public key of the event's receipts, which it has proved to be its own.
         ticket_file: A file that holds a secret and nothing else, or will; None for the one kept for this event.
 
     Raises:
         TicketError: The file does not hold a secret.
         OSError: The file cannot be read, or a new one cannot be written.
     """
-    path = ticket_file
-    if path is None:
-        folder = platformdirs.user_config_path("verse-arena", appauthor=False, roaming=True) / "secrets"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = folder / quote(event, safe="")
+    path = ticket_file if ticket_file is not None else _folder() / quote(event, safe="")
     if not path.exists():
         write_new(path, new_secret().encode() + b"\n")
     return read_secret(path)
+
+
+def remember_address(event: str, url: str) -> list[str]:
+    """Keep an address of an event, and return those at which it was known before.
+
+    Args:
+        event: The public key of the event's receipts, which it has proved to be its own.
+        url: Its address, as `trainer.submission.http_client.Address.url` writes it.
+
+    Raises:
+        OSError: The file cannot be read or written.
+    """
+    path = _folder() / f"{quote(event, safe='')}.addresses"
+    known = path.read_text("utf-8", "replace").split() if path.exists() else []
+    if url not in known:
+        write_atomically(path, "".join(f"{one}\n" for one in [*known, url][-MAX_ADDRESSES:]).encode())
+    return [one for one in known if one != url] if url not in known else []
+
+
+def _folder() -> Path:
+    folder = platformdirs.user_config_path("verse-arena", appauthor=False, roaming=True) / "secrets"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
 
 
 def read_secret(path: Path) -> str:

@@ -122,7 +122,8 @@ class EventClient:
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._address, self._wait, self._say = address, wait, say
-        headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {secret}"} if secret else {})
+        headers = {"Accept": "application/json"}
+        self._secret = secret
         self._pool = _new_pool(address, headers=headers, retries=False, timeout=TIMEOUT, maxsize=1)
         self._has_responded = False
 
@@ -130,6 +131,10 @@ class EventClient:
     def url(self) -> str:
         """The event's address."""
         return self._address.url
+
+    def use_secret(self, secret: str) -> None:
+        """Send a secret with every further request."""
+        self._secret = secret
 
     def request(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Response:
         """Repeat a request until the event has responded. Each request may be repeated without harm.
@@ -174,11 +179,12 @@ class EventClient:
         self._pool.clear()
 
     def _request_once(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Response:
+        authorization = {"Authorization": f"Bearer {self._secret}"} if self._secret else {}
         response = self._pool.request(
             method,
             self._address.url + path,
             body=body or None,
-            headers={**self._pool.headers, **headers},
+            headers={**self._pool.headers, **authorization, **headers},
             redirect=False,
             preload_content=False,
         )

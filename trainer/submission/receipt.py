@@ -1,4 +1,4 @@
-"""Receipts: an event's signature that it received a claim, and when."""
+"""Signatures of an event: that it received a claim, and when; and that it is the one with a public key."""
 
 from __future__ import annotations
 
@@ -23,13 +23,31 @@ def verify_receipt(public_key: str, receipt: Mapping[str, Any]) -> bool:
         public_key: Ed25519 public key, hexadecimal.
         receipt: The signed fields and "signature", hexadecimal; anything else is ignored.
     """
+    try:
+        fields = {name: receipt[name] for name in SIGNED_FIELDS}
+    except KeyError:
+        return False
+    return _has_signed(public_key, fields, receipt.get("signature"))
+
+
+def verify_proof(public_key: str, challenge: str, proof: object) -> bool:
+    """Whether a proof is the signature of a challenge by the event with this key.
+
+    Args:
+        public_key: Ed25519 public key, hexadecimal.
+        challenge: What the event was asked to sign, made for this question.
+        proof: Its signature, hexadecimal.
+    """
+    return _has_signed(public_key, {"proof": "verse-event-1", "challenge": challenge}, proof)
+
+
+def _has_signed(public_key: str, fields: Mapping[str, Any], signature: object) -> bool:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     try:
-        signed = strictjson.dump({name: receipt[name] for name in SIGNED_FIELDS})
         key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key))
-        key.verify(bytes.fromhex(receipt["signature"]), signed)
-    except (InvalidSignature, KeyError, TypeError, ValueError):
+        key.verify(bytes.fromhex(signature if isinstance(signature, str) else ""), strictjson.dump(dict(fields)))
+    except (InvalidSignature, TypeError, ValueError):
         return False
     return True

@@ -24,17 +24,22 @@ def clear_partials(folder: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def write_atomically(path: Path, *chunks: bytes) -> None:
+def write_atomically(path: Path, *chunks: bytes, mode: int = 0o666) -> None:
     """Write a file completely or not at all, even if the disk is full or the process is killed.
 
     The bytes are written to a temporary file in the same folder and flushed to the disk; then the file is renamed.
+
+    Args:
+        path: the file.
+        chunks: its bytes, in order.
+        mode: its permissions, less what the process takes from all of its files.
 
     Raises:
         OSError: The disk is full, or the folder is missing or not writable; `path` is unchanged.
     """
     partial = temporary(path)
     try:
-        _write(partial, chunks, 0o666)
+        _write(partial, chunks, mode)
         rename(partial, path)
     except BaseException as error:
         partial.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 
@@ -16,6 +17,11 @@ def is_secret(text: object) -> bool:
     (True, False)
     """
     return isinstance(text, str) and SECRET_PATTERN.fullmatch(text) is not None
+
+
+def owner_id(secret: str) -> str:
+    """Return the id that an event knows as the owner of entries: SHA-256("verse-entry-1" | secret), hexadecimal."""
+    return hashlib.sha256(b"verse-entry-1" + secret.encode()).hexdigest()
 
 
 def new_secret() -> str:

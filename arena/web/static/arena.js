@@ -3,6 +3,7 @@
   "use strict";
   const EVERY = 4000; // ms between two polls; with jitter, so that phones do not ask at the same moment
   const LONGEST = 30000;
+  const KEPT = 64; // votes that the browser remembers
   const DEAF = 6000; // ms without a first event: a proxy collects them
   const SILENT = 40000; // ms without any: the connection is dead
   const { state: STATE, events: EVENTS } = document.currentScript.dataset;
@@ -97,15 +98,25 @@
     const { ballot, epoch, voted } = main.dataset;
     if (!ballot) return;
     try {
-      if (voted) localStorage.vote = JSON.stringify({ ballot, epoch, voted });
-      const kept = JSON.parse(localStorage.vote || "{}");
+      if (voted) remember(voted);
+      const kept = keptVotes()[ballot] || {};
       const button = document.getElementById("vote-" + kept.voted);
-      if (voted || kept.ballot !== ballot || kept.epoch === epoch || !button) return;
+      if (voted || !kept.voted || kept.epoch === epoch || !button) return;
       const data = new URLSearchParams(new FormData(button.form));
       data.set("side", kept.voted);
       const response = await fetch(button.form.action, { method: "POST", body: data, signal: within(15000) });
       if (response.ok) await refresh();
     } catch { /* the voter can tap again: the page shows that there is no vote */ }
+  }
+
+  const keptVotes = () => JSON.parse(localStorage.votes || "{}");
+  function remember(voted) { // of several matches that are open at once, too
+    const { ballot, epoch } = main.dataset;
+    const kept = keptVotes();
+    if (!ballot || (kept[ballot] && kept[ballot].epoch === epoch && kept[ballot].voted === voted)) return;
+    kept[ballot] = { epoch, voted };
+    for (const name of Object.keys(kept).slice(0, -KEPT)) delete kept[name];
+    localStorage.votes = JSON.stringify(kept);
   }
 
   // A vote is sent without leaving the page, and again and again while the network is away.
@@ -118,7 +129,11 @@
         const response = await fetch(form.action, { method: "POST", body: data, signal: within(15000) });
         if (response.status < 500) {
           delete form.dataset.busy;
-          if (response.ok) { say(""); await refresh(); } else sendPlainly(form, side); // the page says why it was refused
+          if (response.ok) {
+            say("");
+            try { remember(side); } catch { /* the page works without */ }
+            await refresh();
+          } else sendPlainly(form, side); // the page says why it was refused
           return;
         }
       } catch { /* no network */ }
@@ -226,14 +241,19 @@
     const form = event.target;
     if (event.defaultPrevented) return;
     if (form.dataset.sent) event.preventDefault();
-    else if (event.submitter && event.submitter.name === "side") {
+    else if (event.submitter && event.submitter.name === "sign") { // a reaction: nothing follows from it
+      event.preventDefault();
+      const data = new URLSearchParams(new FormData(form));
+      data.set("sign", event.submitter.value);
+      fetch(form.action, { method: "POST", body: data, signal: within(5000) }).catch(() => {});
+    } else if (event.submitter && event.submitter.name === "side") {
       event.preventDefault();
       vote(form, event.submitter.value);
     }
     form.dataset.sent = "1";
     setTimeout(() => { delete form.dataset.sent; }, 3000);
   });
-  addEventListener("storage", (event) => { if (event.key === "vote" && main.dataset.ballot) refresh().catch(() => {}); });
+  addEventListener("storage", (event) => { if (event.key === "votes" && main.dataset.ballot) refresh().catch(() => {}); });
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 
   if (main.dataset.page) history.replaceState(null, "", main.dataset.page); // after a POST, ask the page itself again

@@ -129,6 +129,34 @@
   }
 
   let loaded = Date.now();
+  const SIGNS = { heart: "\u2665", star: "\u2605", mark: "!" };
+  let counted = null; // reactions so far
+  async function reactions() { // those of the last second float upwards
+    const scene = main.querySelector("[data-reactions]");
+    if (!scene || still) { counted = null; return; }
+    let counts;
+    try {
+      const response = await fetch(scene.dataset.reactions, { cache: "no-store" });
+      if (!response.ok) return;
+      counts = await response.json();
+    } catch { return; }
+    for (const [name, sign] of Object.entries(SIGNS)) {
+      const fresh = Math.min(12, counted ? counts[name] - counted[name] : 0);
+      for (let index = 0; index < fresh; index += 1) {
+        const element = document.createElement("span");
+        element.className = "reaction";
+        element.setAttribute("aria-hidden", "true");
+        element.textContent = sign;
+        element.style.left = 5 + 90 * Math.random() + "vw";
+        element.style.animationDelay = Math.random() + "s";
+        element.addEventListener("animationend", () => element.remove());
+        scene.append(element);
+      }
+    }
+    counted = counts;
+  }
+  setInterval(reactions, 1000);
+
   function begin() {
     main = document.querySelector("main");
     loaded = Date.now();

@@ -37,7 +37,7 @@
       const length = view.getUint32(0, true);
       if (view.getUint32(4, true) === 0 && length >= 2 && length <= PIECE && 8 + length <= file.size) return file.slice(0, 8 + length);
     }
-    throw new Refused("This file is not a bundle. Choose the .verse file that `trainer submit` wrote.");
+    throw new Refused("This file is not a bundle. Choose the .verse file that trainer submit wrote.");
   }
 
   form.addEventListener("submit", async (event) => {

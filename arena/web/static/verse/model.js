@@ -40,6 +40,13 @@ export class VerseModel {
     this.weights = weights;
     this.copies = copies;
     this.rotations = []; // by position
+    this.kept = new Map(); // arrays for results, by what they hold
+  }
+
+  /** An array for results of one kind, filled with zeros. The next result of this kind, in the next layer, takes its place. */
+  results(kind, size) {
+    if (!(this.kept.get(kind)?.length >= size)) this.kept.set(kind, new Float64Array(size));
+    return this.kept.get(kind).subarray(0, size).fill(0);
   }
 
   newCache(positions) {
@@ -65,8 +72,8 @@ export class VerseModel {
   /** Logits of rows after the last norm: rows of vocab_size numbers. */
   logits(hidden) {
     const { arch, n_embd: C, vocab_size: V } = this.config;
-    if (arch === "gpt2") return this.linear(hidden, "wte", C, V);
-    const z = this.linear(hidden, "lm_head", C, V);
+    if (arch === "gpt2") return this.linear(hidden, "wte", C, V).slice(); // a decision keeps its logits
+    const z = this.linear(hidden, "lm_head", C, V).slice();
     for (let i = 0; i < z.length; i += 1) z[i] = SOFT_CAP * Math.tanh(z[i] / SOFT_CAP);
     return z;
   }
@@ -74,7 +81,7 @@ export class VerseModel {
   /** Embeddings of the tokens from `start` on, with those of the tokens before each, or of its position. */
   embed(start, ids) {
     const { arch, n_embd: C, nPrevious } = this.config;
-    const x = new Float64Array((ids.length - start) * this.copies * C);
+    const x = this.results("x", (ids.length - start) * this.copies * C);
     const addRow = (position, name, index) => {
       const table = this.weights.get(name);
       const from = (position - start) * this.copies * C;
@@ -93,16 +100,16 @@ export class VerseModel {
     const { arch, n_head: H, headWidth: D, n_embd: C } = this.config;
     const h = `h.${layer}.attn.`;
     const qkv = this.linear(x, h + "c_attn", C, 3 * C);
-    let [q, k, v] = [0, 1, 2].map((part) => columns(qkv, 3 * C, part * C, C));
+    let [q, k, v] = ["q", "k", "v"].map((kind, part) => this.columns(qkv, 3 * C, part * C, C, kind));
     if (arch === "modern") {
-      q = this.rotate(this.norm(q, h + "q_norm", D), start);
-      k = this.rotate(this.norm(k, h + "k_norm", D), start);
+      q = this.rotate(this.norm(q, h + "q_norm", D), start, "rotated q");
+      k = this.rotate(this.norm(k, h + "k_norm", D), start, "rotated k");
     }
     const keys = cache.keys[layer], values = cache.values[layer];
     keys.set(k, (start - cache.first) * cache.width);
     values.set(v, (start - cache.first) * cache.width);
 
-    const y = new Float64Array(x.length);
+    const y = this.results("attended", x.length);
     const scale = 1 / Math.sqrt(D);
     for (let i = 0; i < q.length; i += 1) q[i] *= scale;
     for (let position = start; position < cache.ids.length; position += 1) {
@@ -124,7 +131,7 @@ export class VerseModel {
   }
 
   activate(x) {
-    const y = new Float64Array(x.length);
+    const y = this.results("activated", x.length);
     const act = this.config.arch === "gpt2" ? gelu : squaredRelu;
     for (let i = 0; i < x.length; i += 1) y[i] = act(x[i]);
     return y;
@@ -133,7 +140,7 @@ export class VerseModel {
   /** Products of a query with `count` keys, copy by copy. `q` and `k` say where those of the first copy begin. */
   scores(queries, q, keys, k, step, count) {
     const { headWidth: D, n_embd: C } = this.config;
-    const scores = new Float64Array(this.copies * count);
+    const scores = this.results("scores", this.copies * count);
     for (let copy = 0; copy < this.copies; copy += 1) {
       dots(queries, q + copy * C, keys, k + copy * C, step, count, D, scores, copy * count);
     }
@@ -151,7 +158,7 @@ export class VerseModel {
   /** x Wᵀ (+ b). */
   linear(x, name, nIn, nOut) {
     const rows = x.length / nIn;
-    const y = new Float64Array(rows * nOut);
+    const y = this.results(kindOf(name), rows * nOut);
     multiply(x, this.weights.get(name + ".weight"), y, rows, nIn, nOut);
     const bias = this.biasOf(name);
     if (bias) for (let at = 0; at < y.length; at += nOut) for (let o = 0; o < nOut; o += 1) y[at + o] += bias[o];
@@ -173,13 +180,13 @@ export class VerseModel {
 
   /** x less its mean over each n numbers. */
   center(x, n) {
-    const means = this.means(x, n), y = x.slice();
-    for (let row = 0; row < means.length; row += 1) for (let i = row * n; i < (row + 1) * n; i += 1) y[i] -= means[row];
+    const means = this.means(x, n), y = this.results("centered", x.length);
+    for (let row = 0; row < means.length; row += 1) for (let i = row * n; i < (row + 1) * n; i += 1) y[i] = x[i] - means[row];
     return y;
   }
 
   means(x, n) {
-    const means = new Float64Array(x.length / n);
+    const means = this.results("means", x.length / n);
     for (let row = 0; row < means.length; row += 1) {
       for (let i = row * n; i < (row + 1) * n; i += 1) means[row] += x[i];
       means[row] /= n;
@@ -189,7 +196,7 @@ export class VerseModel {
 
   /** Each n numbers divided by their root mean square. */
   normalize(x, n) {
-    const y = new Float64Array(x.length);
+    const y = this.results("normed", x.length);
     for (let at = 0; at < x.length; at += n) {
       const root = Math.sqrt(dot(x, at, x, at, n) / n + EPSILON);
       for (let i = at; i < at + n; i += 1) y[i] = x[i] / root;
@@ -197,10 +204,17 @@ export class VerseModel {
     return y;
   }
 
+  /** Some columns of a matrix with rows of n numbers. */
+  columns(x, n, from, count, kind) {
+    const part = this.results(kind, x.length / n * count);
+    for (let row = 0; row * n < x.length; row += 1) part.set(x.subarray(row * n + from, row * n + from + count), row * count);
+    return part;
+  }
+
   /** Rotate the halves of every head: (x1, x2) becomes (x1 cos - x2 sin, x2 cos + x1 sin). */
-  rotate(x, start) {
+  rotate(x, start, kind) {
     const { n_embd: C, headWidth: D } = this.config;
-    const half = D / 2, y = new Float64Array(x.length);
+    const half = D / 2, y = this.results(kind, x.length);
     for (let at = 0; at < x.length; at += D) {
       const position = start + Math.floor(at / (this.copies * C));
       const { cos, sin } = (this.rotations[position] ??= rotationAt(position, D));
@@ -214,11 +228,9 @@ export class VerseModel {
   }
 }
 
-/** Some columns of a matrix with rows of n numbers. */
-function columns(x, n, from, count) {
-  const part = new Float64Array(x.length / n * count);
-  for (let row = 0; row * n < x.length; row += 1) part.set(x.subarray(row * n + from, row * n + from + count), row * count);
-  return part;
+/** The kind of a tensor, the same in every layer: its name without the number of the layer. */
+function kindOf(name) {
+  return name.replace(/^h\.\d+\./, "");
 }
 
 function softmax(x, from, count) {

@@ -7,7 +7,7 @@
 import { VerseModel } from "./model.js";
 import { dot } from "./products.js";
 
-const COPIES = 3;
+export const COPIES = 3; // as it is, moved up, moved down
 const MOVE = 2 ** -38; // of the largest that a result could be
 const VISIBLE = 1e-3; // a move of a normed vector, whose numbers are about 1, that makes the estimate infinite
 const GELU_END = 8; // below -8, 1 + tanh is 0 in float64, and no error is left
@@ -73,7 +73,7 @@ export class MovedModel extends VerseModel {
   weightedSum(scores, values, v, step, count, y, to) {
     const { headWidth: D, n_embd: C } = this.config;
     super.weightedSum(scores, values, v, step, count, y, to);
-    const sizes = new Float64Array(D), last = count - 1;
+    const sizes = this.results("sizes", D), last = count - 1;
     for (let j = 0; j < count; j += 2) { // two at once, the last one perhaps with nothing
       const a = scores[j], b = j < last ? scores[j + 1] : 0;
       const at = v + j * step, next = j < last ? at + step : at;
@@ -117,9 +117,9 @@ export class MovedModel extends VerseModel {
     return y;
   }
 
-  rotate(x, start) {
+  rotate(x, start, kind) {
     const { n_embd: C, headWidth: D } = this.config;
-    const y = super.rotate(x, start), half = D / 2;
+    const y = super.rotate(x, start, kind), half = D / 2;
     return this.move(y, C, (row, i) => {
       const first = row * COPIES * C + i - (i % D) + (i % half); // of the pair that was rotated
       return Math.abs(x[first]) + Math.abs(x[first + half]);

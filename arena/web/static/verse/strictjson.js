@@ -6,7 +6,7 @@
 const MAX_DEPTH = 64; // arrays and objects within each other
 const NUMBER = /-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?/y;
 const PLAIN = /[^"\\\u0000-\u001f]*/y; // characters of a string that stand for themselves
-const SPACE = /[ \t\n\r]*/y;
+const BLANKS = /[ \t\n\r]*/y;
 const HALF_PAIR = /\p{Surrogate}/u; // half a surrogate pair: whole pairs are one character here
 const ESCAPES = { '"': '"', "\\": "\\", "/": "/", b: "\b", f: "\f", n: "\n", r: "\r", t: "\t" };
 const NAMES = { true: true, false: false, null: null };
@@ -64,7 +64,7 @@ class Parser {
   }
 
   skipSpace() {
-    this.match(SPACE);
+    this.match(BLANKS);
   }
 
   /** Take one character if it comes next. */

@@ -54,5 +54,10 @@ export function verseText(vocabulary, recipe, ids) {
 
 /** Any bytes as people are shown them; U+FFFD stands for what is not UTF-8, and for what no verse may hold. */
 export function readable(bytes) {
-  return new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes).replace(FORBIDDEN, "\ufffd");
+  return hideForbidden(new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes));
+}
+
+/** A text with U+FFFD for each character that no verse may hold. */
+export function hideForbidden(text) {
+  return text.replace(FORBIDDEN, "\ufffd");
 }

@@ -36,6 +36,7 @@ export class Weights {
       numbers = new Float32Array(size);
       for (let i = 0, at = start; i < size; i += 1, at += 2) numbers[i] = FLOAT16[this.bytes[at] | (this.bytes[at + 1] << 8)];
       this.decoded.set(name, numbers);
+      if (this.decoded.size === this.places.size) this.bytes = null; // nothing is left to decode
     }
     return numbers;
   }

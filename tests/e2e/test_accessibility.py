@@ -1,0 +1,251 @@
+"""axe-core on every page and state, in both themes: no violation; and no text leaves its box at any size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from arena.services import bracket, events
+from arena.services.queries import get_next_match
+from arena.web.folder import write_site
+from tests.support.browser import PHONE, PROJECTOR, needs_chromium
+from tests.support.evening import Evening
+from tests.support.pages import post
+
+pytestmark = [pytest.mark.slow, needs_chromium]
+BASE = "http://verses.test"
+OPEN: list[Any] = []  # contexts of browser windows of the present test
+LAPTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
+SCREENS: dict[str, dict[str, Any]] = {
+    "4:3": {"viewport": {"width": 1024, "height": 768}},
+    "16:9": PROJECTOR,
+    "21:9": {"viewport": {"width": 2560, "height": 1080}},
+    "phone": PHONE,
+}
+OVERFLOW = """() => {
+    const out = [];
+    if (document.documentElement.scrollWidth > innerWidth + 1) out.push("the page is wider than the screen");
+    const scrolls = e => e && (/(auto|scroll)/.test(getComputedStyle(e).overflowX) || scrolls(e.parentElement));
+    const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (walk.nextNode()) {
+        const box = walk.currentNode.parentElement;
+        const words = walk.currentNode.data.trim().slice(0, 60);
+        if (!words || box.closest(".away, .skip, script, noscript, .unseen") || scrolls(box)) continue;
+        const range = document.createRange();
+        range.selectNodeContents(walk.currentNode);
+        const area = range.getBoundingClientRect(), style = getComputedStyle(box);
+        if (!area.width || style.visibility === "hidden" || style.textOverflow === "ellipsis") continue;
+        if (area.right > innerWidth + 1 || area.left < -1) out.push("sideways: " + words);
+        if (document.body.classList.contains("stage") && area.bottom > innerHeight + 1)
+            out.push("below: " + words);
+    }
+    return out;
+}"""
+
+
+class Window:
+    """A browser window on the pages of an event, without a server between them; closed before the event is."""
+
+    def __init__(
+        self, browser: Any, client: FlaskClient, screen: dict[str, Any], scheme: str, motion: str = "reduce"
+    ) -> None:
+        self._client = client
+        self.context = browser.new_context(color_scheme=scheme, reduced_motion=motion, **screen)
+        OPEN.append(self.context)
+        self.context.route("**/*", self._answer)
+        self.page = self.context.new_page()
+
+    def _answer(self, route: Any) -> None:
+        if route.request.method != "GET" or "/api/" in route.request.url:
+            route.fulfill(status=503)
+            return
+        response = self._client.get(route.request.url.removeprefix(BASE))
+        route.fulfill(status=response.status_code, headers=dict(response.headers), body=response.data)
+
+    def show(self, path: str) -> Any:
+        self.page.goto(BASE + path)
+        if path == "/stage":
+            self.page.evaluate("document.fonts.ready")
+            self.page.wait_for_timeout(50)  # the stage fits its verses when its typefaces are there
+        return self.page
+
+
+def stories(evening: Evening) -> Iterator[tuple[str, list[str]]]:
+    """The states of an evening of four, and the addresses that show something new in each."""
+    everywhere = ["/", "/stage", "/results", "/enter", "/mine", "console:/console"]
+    yield "before", [*everywhere, "console:/console/login", "/nothing"]
+    evening.open()
+    yield "entering", everywhere
+    authors = [evening.author(f"Poet {number}", number) for number in range(4)]
+    yield "being checked", ["/", "/stage", "console:/console"]
+    evening.verify_all()
+    evening.close()
+    yield "checked", ["/", "/stage", "console:/console", "console:/console/entries"]
+    bracket.draw_bracket(evening.db, word="thimble", now=evening.now)
+    yield "drawn", ["/", "/stage", "/results", "console:/console"]
+    text_of = {author.entry: author.text for author in authors}
+    match = get_next_match(evening.db, now=evening.now)
+    assert match is not None and match.upper is not None
+    bracket.open_match(evening.db, match.id, seconds=60, now=evening.now)
+    yield "vote", ["/", "/stage", "console:/console"]
+    evening.tie(match.id)
+    bracket.close_match(evening.db, match.id, poll_round=0, now=evening.now)
+    yield "second vote", ["/", "/stage", "console:/console"]
+    evening.tie(match.id)
+    evening.now += 1
+    bracket.close_match(evening.db, match.id, poll_round=1, now=evening.now)
+    yield "decided by lot", ["/", "/stage", "/results"]
+    while (match := get_next_match(evening.db, now=evening.now)) is not None:
+        assert match.upper is not None
+        evening.decide(match.id, text_of[match.upper.entry])
+    evening.now += 60
+    yield "champion", ["/", "/stage", "/results", f"/entries/{authors[0].entry}", "console:/console"]
+    events.publish(evening.db, now=evening.now)
+    yield "published", ["/", "/stage", "/enter", f"/entries/{authors[0].entry}", "console:/console"]
+
+
+def violations(page: Any) -> list[str]:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    found = axe.Axe().run(page).response["violations"]
+    return [
+        f"{one['id']}: {node['html'][:120]} {node['failureSummary'][:300]}" for one in found for node in one["nodes"]
+    ]
+
+
+@pytest.fixture
+def evening(tmp_path: Path) -> Iterator[Evening]:
+    evening = Evening(tmp_path / "event", public_url="http://192.168.7.7:8000").create()
+    yield evening
+    while OPEN:
+        OPEN.pop().close()
+    evening.end()
+
+
+def each_window(browser: Any, evening: Evening, scheme: str) -> Callable[[str], tuple[Window, str]]:
+    windows = {
+        "stage": Window(browser, evening.phone(), PROJECTOR, scheme),
+        "phone": Window(browser, evening.phone(), PHONE, scheme),
+        "console": Window(browser, evening.organizer(), LAPTOP, scheme),
+    }
+
+    def of(address: str) -> tuple[Window, str]:
+        where, _, path = address.rpartition(":")
+        return windows[where or ("stage" if path == "/stage" else "phone")], path
+
+    return of
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_violation_on_any_page_in_any_state(browser: Any, evening: Evening, scheme: str) -> None:
+    window_of = each_window(browser, evening, scheme)
+    found: dict[tuple[str, str], list[str]] = {}
+    for state, addresses in stories(evening):
+        for address in addresses:
+            window, path = window_of(address)
+            page = window.show(path)
+            page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+            if wrong := violations(page):
+                found[state, address] = wrong
+    assert found == {}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_violation_in_the_published_folder(
+    browser: Any, evening: Evening, tmp_path: Path, scheme: str
+) -> None:
+    for _ in stories(evening):
+        pass
+    folder = tmp_path / "site"
+    write_site(evening.event, folder, lambda: evening.now)
+    page = browser.new_context(color_scheme=scheme, **PHONE).new_page()
+    for name in ("index.html", "author-1.html"):
+        page.goto((folder / name).as_uri())
+        assert violations(page) == [], name
+        assert page.evaluate(OVERFLOW) == [], name
+    page.context.close()
+
+
+@pytest.mark.parametrize("count", [2, 9, 40])
+def test_no_text_leaves_its_box_at_any_size(browser: Any, evening: Evening, count: int) -> None:
+    """Every state that is new with the size, on every screen; in both themes at one size."""
+    authors = evening.draw(count)
+    windows = {
+        (name, scheme): Window(browser, evening.phone(), screen, scheme)
+        for name, screen in SCREENS.items()
+        for scheme in (("light", "dark") if count == 9 else ("light",))  # colours change no size
+    }
+    console = Window(browser, evening.organizer(), LAPTOP, "light")
+    found: dict[tuple[str, ...], list[str]] = {}
+
+    def look(state: str) -> None:
+        for (name, scheme), window in windows.items():
+            for path in ("/", "/results") if name == "phone" else ("/stage",):
+                if wrong := window.show(path).evaluate(OVERFLOW):
+                    found[state, name, scheme, path] = wrong
+        if wrong := console.show("/console").evaluate(OVERFLOW):
+            found[state, "console"] = wrong
+
+    look("drawn")
+    text_of = {author.entry: author.text for author in authors}
+    match = get_next_match(evening.db, now=evening.now)
+    assert match is not None and match.upper is not None
+    bracket.open_match(evening.db, match.id, seconds=60, now=evening.now)
+    look("vote")
+    evening.vote("one", match.id, text_of[match.upper.entry])
+    bracket.close_match(evening.db, match.id, poll_round=0, now=evening.now)
+    look("reveal")
+    while (match := get_next_match(evening.db, now=evening.now)) is not None:
+        assert match.upper is not None
+        evening.decide(match.id, text_of[match.upper.entry], voters=1)
+    evening.now += 60
+    look("champion")
+    assert found == {}
+
+
+def test_the_space_bar_takes_the_next_step_and_never_while_somebody_types(browser: Any, evening: Evening) -> None:
+    client = evening.organizer()
+    context = browser.new_context(**LAPTOP)
+
+    def answer(route: Any) -> None:
+        path, fields = route.request.url.removeprefix(BASE), route.request.post_data
+        if route.request.method == "POST":
+            form = "application/x-www-form-urlencoded"
+            response = client.post(path, data=fields, content_type=form, follow_redirects=True)
+        else:
+            response = client.get(path) if "/api/" not in path else client.get("/nothing")
+        route.fulfill(status=response.status_code, headers=dict(response.headers), body=response.data)
+
+    context.route("**/*", answer)
+    page = context.new_page()
+    page.goto(f"{BASE}/console")
+    page.locator("#minutes").press("Space")
+    assert events.current_event(evening.db).state == "draft"
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("Space")
+    page.get_by_role("button", name="Close submissions now").wait_for()
+    assert events.current_event(evening.db).state == "open"
+    context.close()
+
+
+def test_a_reaction_floats_over_the_result_where_the_settings_allow_it(browser: Any, tmp_path: Path) -> None:
+    evening = Evening(tmp_path / "reacting", reactions=1).create()
+    author, _ = evening.voting(2)
+    evening.vote("one", "r1m1", author.text)
+    bracket.close_match(evening.db, "r1m1", poll_round=0, now=evening.now)
+    phone = evening.phone()
+    window = Window(browser, evening.phone(), PROJECTOR, "light", motion="no-preference")
+    with window.page.expect_response("**/reactions"):
+        window.show("/stage")
+    post(phone, "/", "/react", sign="star")
+    window.page.locator(".reaction", has_text="\u2605").wait_for(timeout=20_000)
+    window.page.locator(".reaction").wait_for(state="detached", timeout=20_000)
+    held = Window(browser, phone, PHONE, "light")
+    assert held.show("/").get_by_role("button", name="Well written").is_visible()
+    assert violations(held.page) == []
+    while OPEN:
+        OPEN.pop().close()
+    evening.end()
