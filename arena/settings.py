@@ -8,6 +8,7 @@ incoming/         bundles and request bodies that are still arriving; the next s
 clock.json        where the event's clock began to count: see `arena.clock`
 lock              held by the process that serves the event
 session-salt      random; logging out of the console replaces it
+worker-alive      written every second by the verification process of `arena serve`: what is wrong with it, or nothing
 """
 
 from __future__ import annotations
@@ -107,6 +108,11 @@ class Settings:
     def session_salt(self) -> Path:
         """The file with the salt that the sessions of the console depend on."""
         return self.dir / "session-salt"
+
+    @property
+    def heartbeat(self) -> Path:
+        """The file that the verification process writes again and again while it works."""
+        return self.dir / "worker-alive"
 
     @property
     def clock(self) -> Path:

@@ -11,6 +11,7 @@ keeps to its parent, the verification process its standard input.
 from __future__ import annotations
 
 import http.client
+import math
 import multiprocessing
 import threading
 import time
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from arena import logs
 from arena.addresses import list_addresses
 from arena.processes import end_with_parent
 from arena.server.lock import EventLock
@@ -39,7 +41,7 @@ CONNECTIONS_PER_PHONE = 2  # one that listens for changes, and one more while a 
 STREAMS_SHARE = 0.75  # of all connections may listen; the rest is for requests
 HEAD_MS = 10_000  # a request's head, or silence between two requests; phones ask every 4 seconds
 STOP_SECONDS = 4  # that the web process may take to end
-READY_SECONDS = 30.0  # until the server answers
+READY_SECONDS = 30.0  # until the server is said to start slowly
 ANSWER_SECONDS = 5.0  # that it may take for one answer
 MAX_ANSWER_BYTES = 65_536  # of it; the description of an event has some 500
 
@@ -76,6 +78,7 @@ def serve(
     from arena.services.uploads import clear_leftovers
     from arena.web.theme import theme_assets
 
+    logs.configure()
     if console_remote and not settings.public_url.startswith("https:"):
         raise SettingsError("--console-remote needs an address with TLS: name it with --public-url https://...")
     theme_assets(settings)  # an error before anything is begun
@@ -121,6 +124,8 @@ def load_gateway(settings: Settings, console_remote: bool = False, stopping: Con
     from arena.bootstrap import open_event
     from arena.server.console import ConsoleListener
     from arena.server.gateway import CONSOLE_EXECUTORS, Gateway
+    from arena.server.health import Health
+    from arena.server.metrics import Metrics
     from arena.server.snapshot import DatabaseSource, SnapshotKeeper
     from arena.server.streams import Streams
     from arena.web.admission import ConsoleAdmission, PublicAdmission
@@ -131,6 +136,8 @@ def load_gateway(settings: Settings, console_remote: bool = False, stopping: Con
     end_with_main_process()
     event = open_event(settings)
     keeper = SnapshotKeeper(partial(DatabaseSource, event.db), event.clock)
+    health = Health(keeper, settings.heartbeat)
+    metrics = Metrics(keeper, health)
     sessions = ConsoleSessions(settings)
     app = create_app(event, snapshot=keeper.snapshot)
     places = int(STREAMS_SHARE * raise_descriptor_limit())
@@ -138,11 +145,19 @@ def load_gateway(settings: Settings, console_remote: bool = False, stopping: Con
     if stopping is not None:
         threading.Thread(target=_end_streams, args=(stopping, streams), daemon=True).start()
     console = Gateway(
-        create_console(event, sessions=sessions, remote=console_remote, phones=lambda: streams.phones),
+        create_console(
+            event,
+            sessions=sessions,
+            remote=console_remote,
+            metrics=metrics.render,
+            warning=health.worker_problem,
+            phones=lambda: streams.phones,
+        ),
         keeper,
         settings.incoming,
         ConsoleAdmission(sessions),
         CONSOLE_EXECUTORS,
+        metrics=metrics,
         streams=streams,
     )
     return Gateway(
@@ -151,6 +166,8 @@ def load_gateway(settings: Settings, console_remote: bool = False, stopping: Con
         settings.incoming,
         PublicAdmission(event, keeper.snapshot, event.clock),
         companion=ConsoleListener(console, settings.console_host, settings.console_port),
+        health=health,
+        metrics=metrics,
         streams=streams,
     )
 
@@ -216,6 +233,7 @@ def web_server(host: str, port: int, connections: int, on_stop: Callable[[], Non
         respawn_failed_workers=True,
         workers_kill_timeout=STOP_SECONDS,
         log_level=LogLevels.warning,
+        log_dictconfig=logs.config(),
     )
 
 
@@ -224,10 +242,13 @@ def _announce(settings: Settings, connections: int, say: Callable[[str], None], 
     from arena.verification import runner
     from arena.web.theme import logo_warning
 
-    deadline = time.monotonic() + READY_SECONDS
+    late = time.monotonic() + READY_SECONDS
     while not is_answering(settings):
-        if stop.wait(0.05) or time.monotonic() > deadline:
+        if stop.wait(0.05):
             return
+        if time.monotonic() > late:
+            say("the server does not answer yet: this computer is busy, or something is wrong; see the messages above")
+            late = math.inf
     local = f"http://127.0.0.1:{settings.port}"
     kept = runner.unenforced_rights()
     for line in (

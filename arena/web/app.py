@@ -73,6 +73,8 @@ def create_console(
     sessions: ConsoleSessions | None = None,
     remote: bool = False,
     phones: Callable[[], int] | None = None,
+    metrics: Callable[[], bytes] = bytes,
+    warning: Callable[[], str] = str,
 ) -> Flask:
     """Make the console's application, for a port of its own.
 
@@ -82,6 +84,8 @@ def create_console(
         sessions: those that the gateway reads, too; None: new ones.
         remote: answer through a proxy, which needs TLS.
         phones: returns how many listen for changes; None: not known.
+        metrics: returns the server's metrics, in the format of Prometheus.
+        warning: returns what the organizer must know of the server's other parts, or "".
 
     Returns:
         The application.
@@ -96,11 +100,14 @@ def create_console(
         sessions,
         remote,
         phones,
+        metrics=metrics,
+        warning=warning,
     )
     app = _make_app(context)
     [blueprint] = {console_editing.console, console_voting.console}  # one, with the routes of both files
     app.register_blueprint(blueprint)
     app.add_url_rule("/", "home", lambda: redirect("/console"))
+    app.add_url_rule("/metrics", "metrics", _metrics)
     return app
 
 
@@ -144,6 +151,11 @@ def _make_app(context: AppContext) -> Flask:
     app.after_request(_after)
     errors.register(app)
     return app
+
+
+def _metrics() -> Response:
+    """Show the server's metrics, without a login: numbers only, and only on this machine."""
+    return Response(get_context().metrics(), content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def _static(name: str) -> Response:

@@ -293,6 +293,7 @@ def show_page(problem: str | None = None, done: str | None = None) -> str:
         min_free=settings.min_free_bytes,
         heats=get_heats(view) if view.phase in ("entering", "checking") else None,
         problem=problem,
+        warning=sentence(warning) if (warning := ctx.warning()) else "",
         done=done,
         phones=ctx.base_url,
         addresses=list_addresses() if settings.host in ("0.0.0.0", "::") else [],

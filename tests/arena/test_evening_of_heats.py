@@ -19,8 +19,14 @@ ENTRIES, VOTERS, PLACES = 12, 20, 8
 
 
 def test_an_evening_of_heats_and_rounds_finds_the_verse_that_the_room_prefers(evening: Evening) -> None:
+    evening.create()
+    play_heats(evening)
+
+
+def play_heats(evening: Evening) -> None:
+    """Play the whole evening in an event that is a draft."""
     rng = random.Random(1)
-    evening.begin()
+    evening.open()
     bundles = verses(ENTRIES)
     for number, bundle in enumerate(bundles[:6]):
         evening.enter(f"poet{number}", bundle)

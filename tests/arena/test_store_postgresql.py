@@ -24,10 +24,11 @@ from sqlalchemy.orm import Session
 from arena.bootstrap import open_database
 from arena.cli import main
 from arena.errors import DatabaseBusy, DatabaseTooNew, DatabaseUnreachable, QuotaReached
-from arena.services.bracket import close_match
+from arena.services.bracket import close_due, close_match
 from arena.services.disqualification import disqualify_all
 from arena.services.entries import expire_claims
 from arena.services.log import append, head, verify_log
+from arena.services.practice import PRACTICE_SECONDS, cast_practice, open_practice
 from arena.services.publishing import publish
 from arena.services.queries import results_view, snapshot
 from arena.services.schemas import EventRules
@@ -36,8 +37,9 @@ from arena.store import unit_of_work
 from arena.store.migrations import upgrade
 from arena.store.schema import Base, Entry, Match, Vote
 from arena.store.unit_of_work import create_database_engine
+from tests.arena.test_evening_of_heats import play_heats
 from tests.support.bundles import verse, verses
-from tests.support.evening import Evening
+from tests.support.evening import Evening, secret_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -136,6 +138,15 @@ def test_a_tie_is_voted_on_again_and_then_decided_by_lot(evening: Evening) -> No
     evening.now += 1
     result = close_match(evening.db, "r1m1", poll_round=1, now=evening.now)
     assert result.decided_by == "draw" and result.winner in (match.upper_id, match.lower_id)
+
+
+def test_heats_rounds_and_practice_run_on_it(evening: Evening) -> None:
+    evening.create()
+    open_practice(evening.db, now=evening.now)
+    cast_practice(evening.db, secret_of("vera"), "left", now=evening.now)
+    close_due(evening.db, now=evening.now + PRACTICE_SECONDS)
+    assert snapshot(evening.db, now=evening.now).practice is None
+    play_heats(evening)
 
 
 def test_twenty_voters_of_two_processes_each_count_once(evening: Evening, url: str) -> None:
