@@ -167,6 +167,7 @@ def make_event(
     database_url: str | None = None,
     port: int = Settings.port,
     public_url: str = Settings.public_url,
+    rehearsal: bool = False,
     now: float,
 ) -> Settings:
     """Make a new event: its folder, its database and the event's row.
@@ -178,6 +179,7 @@ def make_event(
         database_url: an empty database; None: a file in the folder.
         port: the port that the server listens on.
         public_url: what links begin with; "": the address listened on.
+        rehearsal: whether `arena rehearse` may use it up.
         now: seconds since the epoch.
 
     Returns:
@@ -206,6 +208,7 @@ def make_event(
         database_url=database_url,
         port=port,
         public_url=public_url,
+        rehearsal=rehearsal,
     )
     event = open_event(settings)
     receipt_key = public_key_of(settings.receipt_key)
