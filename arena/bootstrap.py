@@ -217,6 +217,7 @@ def make_event(
     bundles_url: str = Settings.bundles_url,
     port: int = Settings.port,
     public_url: str = Settings.public_url,
+    rehearsal: bool = False,
     now: float,
 ) -> Settings:
     """Make a new event: its folder, its database and the event's row.
@@ -229,6 +230,7 @@ def make_event(
         bundles_url: an object store for bundles; "": the folder.
         port: the port that the server listens on.
         public_url: what links begin with; "": the address listened on.
+        rehearsal: whether `arena rehearse` may use it up.
         now: seconds since the epoch.
 
     Returns:
@@ -261,6 +263,7 @@ def make_event(
         bundles_url=bundles_url,
         port=port,
         public_url=public_url,
+        rehearsal=rehearsal,
     )
     event = open_event(settings)
     receipt_key = public_key_of(settings.receipt_key)

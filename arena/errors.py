@@ -588,14 +588,13 @@ class VoteNotBegun(ArenaError):
 
 
 class PollRoundOver(ArenaError):
-    """A vote in a round of the poll that is no longer, or not yet, the open one."""
+    """A vote in a poll, or a round of it, that is no longer, or not yet, the open one."""
 
     code = "poll-round-over"
 
     def __init__(self, match_id: str, poll_round: int) -> None:
-        super().__init__(
-            "this match has a second vote: read the two verses and vote again", match=match_id, now=poll_round
-        )
+        what = "has a second vote" if poll_round else "was opened again"
+        super().__init__(f"this match {what}: read the two verses and vote again", match=match_id, now=poll_round)
 
 
 class OwnMatch(ArenaError):

@@ -72,6 +72,7 @@ class Settings:
     min_free_bytes: int = 2_000_000_000  # of disk, that no upload may use
     wheels: Path | None = None  # a folder of packages for guests, only while it is served; not in settings.json
     check_memory_bytes: int = 0  # that all checks may use together; 0: half of what is free when the server starts
+    rehearsal: bool = False  # `arena rehearse` may use it up: no real event
 
     @property
     def base_url(self) -> str:
@@ -144,6 +145,7 @@ PUBLIC_FIELDS: dict[str, tuple[type, int, int]] = {
     "bundles_url": (str, 0, 1_000),
     "min_free_bytes": (int, 0, 2**53),
     "check_memory_bytes": (int, 0, 2**53),
+    "rehearsal": (bool, 0, 1),
 }
 
 
@@ -358,6 +360,8 @@ def _check_public(path: Path, values: Mapping[str, Any]) -> None:
         elif kind is str:
             valid = isinstance(value, str) and low <= len(value.strip()) and len(value) <= high and value.isprintable()
             wanted = f"one line of {low} to {high:,} characters"
+        elif kind is bool:
+            valid, wanted = isinstance(value, bool), "true or false"
         else:
             valid = type(value) is int and low <= value <= high
             wanted = f"a whole number from {low} to {high:,}"

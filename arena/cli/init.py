@@ -81,6 +81,7 @@ from arena.services.schemas import READING_SECONDS, EventRules
 )
 @click.option("--port", type=click.IntRange(1, 65_535), default=8000, show_default=True, help="The server's port.")
 @click.option("--public-url", default="", help="The address that phones use, e.g. https://verses.example.org.")
+@click.option("--rehearsal", is_flag=True, help="Make an event that `arena rehearse` may use up: no real event.")
 @folder_option
 @handle_errors
 def init(
@@ -102,6 +103,7 @@ def init(
     join: Path | None,
     port: int,
     public_url: str,
+    rehearsal: bool,
 ) -> None:
     """Make a new event: a folder with settings, secrets and an empty database.
 
@@ -148,6 +150,7 @@ def init(
             bundles_url=bundles_url,
             port=port,
             public_url=public_url,
+            rehearsal=rehearsal,
             now=time.time(),
         )
     shown = sanitize(str(settings.dir))
