@@ -588,14 +588,13 @@ class VoteNotBegun(ArenaError):
 
 
 class PollRoundOver(ArenaError):
-    """A vote in a round of the poll that is no longer, or not yet, the open one."""
+    """A vote in a poll, or a round of it, that is no longer, or not yet, the open one."""
 
     code = "poll-round-over"
 
     def __init__(self, match_id: str, poll_round: int) -> None:
-        super().__init__(
-            "this match has a second vote: read the two verses and vote again", match=match_id, now=poll_round
-        )
+        what = "has a second vote" if poll_round else "was opened again"
+        super().__init__(f"this match {what}: read the two verses and vote again", match=match_id, now=poll_round)
 
 
 class OwnMatch(ArenaError):
@@ -794,6 +793,18 @@ class DatabaseDamaged(DatabaseUnusable):
 
     code = "database-damaged"
     sentence = "{database} is not a database, or is damaged ({reason}): put it back from a backup"
+
+
+class BundlesUnreachable(ArenaError):
+    """The object store of the bundles cannot be used now; nothing was lost."""
+
+    code = "bundles-unreachable"
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(
+            f"the store of bundles {url} cannot be used ({reason}): start it, or correct `bundles_url` in "
+            "settings.json and the keys in the environment"
+        )
 
 
 class NoWriteAheadLog(DatabaseUnusable):

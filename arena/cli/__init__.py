@@ -23,6 +23,7 @@ from arena.cli import (
     init,
     match,
     plan,
+    rehearse,
     results,
     selftest,
     serve,
@@ -85,6 +86,7 @@ for command in (
     results.results,
     backup.backup,
     backup.restore,
+    rehearse.rehearse,
     demo.demo,
 ):
     main.add_command(command)

@@ -99,6 +99,7 @@ def snapshot(db: Database, *, now: float) -> Snapshot:
             closes_at=opened.closes_at if opened.paused_at is None else None,
             paused=opened.paused_at is not None,
             votes=_votes(session, opened.id, opened.poll, opened.poll_round),
+            poll=opened.poll,
         )
         return Snapshot(
             event=event.name,

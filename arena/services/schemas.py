@@ -296,6 +296,7 @@ class OpenMatch:
     closes_at: float | None  # seconds since the epoch
     paused: bool  # its clock stands
     votes: int  # cast in this round of the poll
+    poll: int = 0  # number of the poll of this match: another one, once it was undone and opened again
 
 
 @dataclass(frozen=True)
