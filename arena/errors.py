@@ -849,6 +849,18 @@ class DatabaseDamaged(DatabaseUnusable):
     sentence = "{database} is not a database, or is damaged ({reason}): put it back from a backup"
 
 
+class BundlesUnreachable(ArenaError):
+    """The object store of the bundles cannot be used now; nothing was lost."""
+
+    code = "bundles-unreachable"
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(
+            f"the store of bundles {url} cannot be used ({reason}): start it, or correct `bundles_url` in "
+            "settings.json and the keys in the environment"
+        )
+
+
 class NoWriteAheadLog(DatabaseUnusable):
     """The disk of the database cannot keep the log that lets pages read while a vote is written."""
 
