@@ -282,7 +282,7 @@ def race_lines(view: RaceList) -> Iterator[str]:
     for curve in view.curves:
         loss = f"{curve.bits:.3f} bits per character" if curve.bits is not None else "not evaluated yet"
         hidden = ", hidden" if curve.hidden else ""
-        yield f"{curve.nickname:<18} step {curve.step:,} of {curve.steps:,}, {curve.minutes:.1f} minutes, {loss}{hidden}"
+        yield f"{curve.nickname:<18} step {curve.step:,} of {curve.steps:,}, {curve.minutes:.1f} min, {loss}{hidden}"
         for line in curve.sample.split("\n") if curve.sample else ():
             yield f"    {printable(line)}"
 
