@@ -38,5 +38,5 @@ $(SETUP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q -c constraints.txt hatchling editables
-	$(BIN)/python -m pip install -q -c constraints.txt --no-build-isolation -e '.[train,test,postgresql]'
+	$(BIN)/python -m pip install -q -c constraints.txt --no-build-isolation -e '.[train,test,cluster]'
 	touch $@

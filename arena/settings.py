@@ -68,6 +68,7 @@ class Settings:
     accent: str = ""  # the colour of buttons and links as #rrggbb; "": that of the pages
     logo: str = ""  # a PNG or SVG file in the event folder; "": none
     reactions: int = 0  # 1: phones can send three signs that float over a result on the stage
+    bundles_url: str = ""  # an object store that all hosts of the event share; "": the folder
     min_free_bytes: int = 2_000_000_000  # of disk, that no upload may use
     wheels: Path | None = None  # a folder of packages for guests, only while it is served; not in settings.json
     check_memory_bytes: int = 0  # that all checks may use together; 0: half of what is free when the server starts
@@ -141,6 +142,7 @@ PUBLIC_FIELDS: dict[str, tuple[type, int, int]] = {
     "accent": (str, 0, 7),
     "logo": (str, 0, 100),
     "reactions": (int, 0, 1),
+    "bundles_url": (str, 0, 1_000),
     "min_free_bytes": (int, 0, 2**53),
     "check_memory_bytes": (int, 0, 2**53),
     "rehearsal": (bool, 0, 1),
@@ -148,14 +150,20 @@ PUBLIC_FIELDS: dict[str, tuple[type, int, int]] = {
 
 
 def create_event_folder(
-    folder: Path, name: str = Settings.name, *, is_unfinished: bool = False, **options: Any
+    folder: Path,
+    name: str = Settings.name,
+    *,
+    is_unfinished: bool = False,
+    secrets_of: Path | None = None,
+    **options: Any,
 ) -> Settings:
-    """Make the folder of a new event, with new secrets.
+    """Make the folder of a new event, with new secrets, or of an event that another host serves, with its secrets.
 
     Args:
         folder: a new or empty folder.
         name: what every page calls the event.
         is_unfinished: whether the folder may hold what an interrupted `arena init` left. Its secrets are kept.
+        secrets_of: the secrets.json of the other host; None: new secrets.
         options: further fields that settings.json may hold.
 
     Returns:
@@ -177,6 +185,8 @@ def create_event_folder(
     private = (
         _read(folder / SECRETS_FILE)
         if has_secrets
+        else _read(secrets_of)
+        if secrets_of
         else {
             "console_password": _new_password(),
             "secret_key": secrets.token_hex(32),
@@ -184,6 +194,10 @@ def create_event_folder(
         }
     )
     settings = _build(folder, public, private)
+    if settings.bundles_url and public["database_url"] is None:
+        raise SettingsError(
+            "bundles in an object store are for an event in PostgreSQL: name its database with --database-url, too"
+        )
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for inner in (settings.bundles, settings.incoming):  # private, whatever the folder around them is
         inner.mkdir(mode=0o700, exist_ok=True)

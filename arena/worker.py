@@ -3,8 +3,8 @@
 The entry's row names the worker that has it. A worker that dies costs one lease; then another worker takes the entry.
 When a check cannot be done, the entry waits again.
 
-All checks under way, of all workers of an event, share one memory budget. A worker of several checks keeps one place
-free for quick ones, so that a few dear bundles delay nobody else.
+All checks under way on one host, of all workers of an event, share one memory budget. A worker of several checks keeps
+one place free for quick ones, so that a few dear bundles delay nobody else.
 """
 
 from __future__ import annotations

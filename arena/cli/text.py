@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         MatchResult,
         MatchView,
         PlanOption,
+        RaceList,
         Side,
         TicketCounts,
         VotingPlan,
@@ -273,6 +274,17 @@ def heats_lines(view: HeatsView) -> Iterator[str]:
         else:
             clear = "not clear who goes on: the verses at the cut are about equal"
         yield f"{cut.places} places: {clear}"
+
+
+def race_lines(view: RaceList) -> Iterator[str]:
+    """Write the curves of the race; their samples are text of strangers."""
+    yield "the race is shown while submissions are open" if view.on else "the race is off: `arena race on` shows it"
+    for curve in view.curves:
+        loss = f"{curve.bits:.3f} bits per character" if curve.bits is not None else "not evaluated yet"
+        hidden = ", hidden" if curve.hidden else ""
+        yield f"{curve.nickname:<18} step {curve.step:,} of {curve.steps:,}, {curve.minutes:.1f} min, {loss}{hidden}"
+        for line in curve.sample.split("\n") if curve.sample else ():
+            yield f"    {printable(line)}"
 
 
 def ranking_lines(view: HeatsView) -> Iterator[str]:

@@ -525,6 +525,8 @@ CHANGES: Mapping[str, Change] = {
     "match-resumed": _match_time_set,
     "practice-opened": _nothing,
     "practice-closed": _nothing,
+    "race-set": _nothing,  # the race of the trainings decides nothing
+    "curve-set": _nothing,
     "entry-name-set": _name_set,
     "entry-masked": partial(_masked, True),
     "entry-unmasked": partial(_masked, False),

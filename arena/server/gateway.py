@@ -46,6 +46,7 @@ EXECUTORS = {
     "claims": (1, 64),
     "uploads": (2, 64),
     "bundles": (1, 8),
+    "heartbeats": (1, 256),
     "downloads": (2, 64),
 }
 LIVE, READY = "/healthz", "/readyz"  # addresses of health checks: the process answers; it can also do its work

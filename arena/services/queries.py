@@ -26,6 +26,7 @@ from arena.services.entries import may_reinstate, reason_of
 from arena.services.events import the_event, view_of
 from arena.services.judgements import judged_count
 from arena.services.log import head
+from arena.services.race import count_race
 from arena.services.schemas import (
     ConsoleEntry,
     ConsoleView,
@@ -113,6 +114,7 @@ def snapshot(db: Database, *, now: float) -> Snapshot:
             else None,
             practice=_practice(session, event),
             heats=_heats(session, event),
+            race=count_race(session, event, now),
             last=last,
             next=title_of(following.id, following.round, following.number, rounds) if following else None,
             entries=EntryCounts(**_counts(session)),

@@ -56,6 +56,7 @@ class EventView:
     draw_word: str | None  # once the room has given it
     nonce: str | None  # keys the trainings of the evening; None until submissions open
     admission: str  # who may vote: tickets, pin or open
+    race: bool  # the trainings are shown
 
 
 @dataclass(frozen=True)
@@ -281,6 +282,73 @@ class MatchResult:
     champion: Side | None  # if the event has one now
 
 
+# The race of the trainings
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """A point of the curve of a training."""
+
+    minutes: float  # of training
+    bits: float  # validation loss in bits per character
+    live: bool  # it arrived when the run had just come there
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A training in the race, under a nickname that says nothing about anybody."""
+
+    nickname: str
+    step: int  # updates done
+    steps: int  # updates planned
+    minutes: float  # of training
+    points: list[CurvePoint]  # in the order of the steps; at most some 90
+    sample: list[str]  # at most two lines that the model wrote; untrusted
+
+    @property
+    def best(self) -> float | None:
+        """The lowest loss so far."""
+        return min((point.bits for point in self.points), default=None)
+
+
+@dataclass(frozen=True)
+class RaceView:
+    """The race for everybody, until the bracket is drawn."""
+
+    on: bool  # it is shown
+    curves: list[Curve]  # the lowest loss first
+
+
+@dataclass(frozen=True)
+class ListedCurve:
+    """A curve for the organizer."""
+
+    nickname: str
+    hidden: bool
+    step: int
+    steps: int
+    minutes: float
+    bits: float | None  # the latest
+    sample: str
+    heard_at: float
+
+
+@dataclass(frozen=True)
+class RaceList:
+    """The race for the organizer."""
+
+    on: bool
+    curves: list[ListedCurve]  # by nickname
+
+
+@dataclass(frozen=True)
+class HeartbeatReceipt:
+    """What the race knows of a run after a request."""
+
+    nickname: str  # of the curve; told to its owner alone
+    step: int  # the latest that is known: send what came after it
+
+
 # The snapshot
 
 
@@ -325,6 +393,14 @@ class HeatsCounts:
 
 
 @dataclass(frozen=True)
+class RaceCounts:
+    """The trainings that are shown while submissions are open."""
+
+    runs: int
+    beat: int  # grows when there is something new, at most every few seconds
+
+
+@dataclass(frozen=True)
 class EntryCounts:
     """Number of entries by state."""
 
@@ -361,6 +437,7 @@ class Snapshot:
     round: OpenRound | None
     practice: PracticeCounts | None
     heats: HeatsCounts | None  # while pairs of verses are judged before the draw
+    race: RaceCounts | None  # while submissions are open, and somebody trains
     last: str | None  # id of the match decided most recently by a vote
     next: str | None  # title of the next match
     entries: EntryCounts

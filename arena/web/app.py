@@ -20,6 +20,7 @@ from arena.web import (
     heats,
     join,
     public,
+    race,
     reactions,
     routes,
     security,
@@ -61,7 +62,7 @@ def create_app(
     clock = clock or event.clock
     snapshot = snapshot or (lambda: queries.snapshot(event.db, now=clock()))
     app = _make_app(AppContext(event, clock, snapshot, read_assets() | theme_assets(event.settings)))
-    blueprints = (public.pages, downloads.downloads, heats.heats, join.join, api.api, stage.stage)
+    blueprints = (public.pages, downloads.downloads, heats.heats, race.race, join.join, api.api, stage.stage)
     for blueprint in (*blueprints, wheels.wheels, reactions.reactions):
         app.register_blueprint(blueprint)
     return app
@@ -139,6 +140,7 @@ def _make_app(context: AppContext) -> Flask:
         state_address=routes.STATE.path,
         events_address=routes.EVENTS.path,
         entries_address=routes.ENTRIES,
+        race_address=routes.RACE.path,
         piece_bytes=PIECE_BYTES,
         themed=THEME in context.static,
         reactions_taken=reactions.are_taken,

@@ -87,6 +87,12 @@ STATUSES: dict[type[ArenaError], int] = {
     errors.NotRanked: 409,
     errors.PairGone: 409,
     errors.JudgedTooSoon: 429,
+    errors.BadHeartbeat: 422,
+    errors.HeartbeatTooSoon: 429,
+    errors.RaceOff: 409,
+    errors.RaceFull: 409,
+    errors.RunReplaced: 409,
+    errors.CurveNotFound: 404,
     errors.BadSeeding: 422,
     errors.BadSide: 422,
     errors.TablesDiffer: 500,
@@ -95,6 +101,7 @@ STATUSES: dict[type[ArenaError], int] = {
     errors.BadVoterId: 422,
     errors.BundlesMissing: 500,
     errors.DatabaseUnusable: 500,
+    errors.BundlesUnreachable: 503,
     errors.DatabaseUnreachable: 503,
     errors.DatabaseBusy: 503,
     errors.DatabaseReadOnly: 500,
@@ -122,10 +129,10 @@ def on_arena_error(error: ArenaError) -> Response:
     if isinstance(error, TicketUnknown) and (refusal := guess_refusal()) is not None:
         return on_refusal(refusal)
     message = str(error)
-    if isinstance(error, DatabaseUnusable):
+    if isinstance(error, DatabaseUnusable | errors.BundlesUnreachable):
         log.error(message)
         if not get_context().is_console:
-            message = "the server cannot use its database now: try again in a moment, or tell the organizer"
+            message = "the server cannot use its storage now: try again in a moment, or tell the organizer"
     return error_response(status_of(error), error.code, message, error.facts)
 
 

@@ -49,6 +49,7 @@ def phase_key(state: Snapshot) -> str:
         state.admission,
         state.address,
         "heats" if state.heats else None,
+        "race" if state.race else None,
     ]
     return "|".join("" if part is None else str(int(part) if isinstance(part, float) else part) for part in parts)
 

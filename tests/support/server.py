@@ -52,6 +52,7 @@ BLANK = Snapshot(
     round=None,
     practice=None,
     heats=None,
+    race=None,
     last=None,
     next=None,
     entries=EntryCounts(*[0] * 9),

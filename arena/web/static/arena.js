@@ -26,7 +26,7 @@
   const text = (v) => (v === null || v === undefined ? "" : typeof v === "number" ? String(Math.floor(v)) : String(v));
   const keyOf = (s) => { // as phase_key in public.py
     const m = s.match || {};
-    return [s.phase, m.id, m.poll, m.poll_round, m.opens_at, m.closes_at, m.paused ? "paused" : null, s.round && s.round.matches, s.practice ? "practice" : null, s.last, s.matches.closed, s.next, s.closes_at, s.epoch, s.edits, s.admission, s.address, s.heats ? "heats" : null].map(text).join("|");
+    return [s.phase, m.id, m.poll, m.poll_round, m.opens_at, m.closes_at, m.paused ? "paused" : null, s.round && s.round.matches, s.practice ? "practice" : null, s.last, s.matches.closed, s.next, s.closes_at, s.epoch, s.edits, s.admission, s.address, s.heats ? "heats" : null, s.race ? "race" : null].map(text).join("|");
   };
   const setClock = () => { skew = Number(main.dataset.now) * 1000 - Date.now(); };
 
@@ -187,6 +187,7 @@
   async function follow(spread) { // bring the page to the state
     if (!state || following) return;
     if (keyOf(state) === main.dataset.key) {
+      document.dispatchEvent(new CustomEvent("state", { detail: state }));
       for (const element of main.querySelectorAll("[data-live]")) {
         const at = (path) => path.split(".").reduce((part, name) => part && part[name], state);
         const value = element.dataset.live.split("+").map(at).reduce((sum, part) => sum + part);
