@@ -12,6 +12,7 @@ from trainer.verse.text import pluralize, sanitize
 
 if TYPE_CHECKING:
     from arena.services.schemas import (
+        AdviceView,
         ConsoleEntry,
         ConsoleView,
         EventView,
@@ -161,6 +162,22 @@ def entry_lines(entries: Sequence[ConsoleEntry], *, verses: bool = False) -> Ite
             yield from (f"    | {sanitize(line)}" for line in poem.splitlines())
     if not entries:
         yield "no entries yet"
+
+
+def advice_lines(views: Sequence[AdviceView], *, brief: bool = False) -> Iterator[str]:
+    """Write what the checks of an entry found.
+
+    Args:
+        views: one for each check.
+        brief: leave out what passes or is not checkable.
+    """
+    for view in views:
+        if view.number is None:
+            if not brief:
+                yield f"  {view.check:<11} {view.verdict}: {printable(view.detail)}"
+        elif not brief or view.verdict == "look at it":
+            number = f"{view.number:.3g} ({view.bound}; beyond it were {view.alarms})"
+            yield f"  {view.check:<11} {view.verdict}: {number}: {printable(view.detail)}"
 
 
 ADMISSIONS = {

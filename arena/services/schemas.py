@@ -651,6 +651,19 @@ class EntryView:
 
 
 @dataclass(frozen=True)
+class AdviceView:
+    """What one check of an entry found, which no verdict follows from."""
+
+    check: str
+    question: str  # what the check asks
+    verdict: str  # passes, look at it, not checkable
+    number: float | None
+    bound: str  # what the number is compared with
+    alarms: str  # how many honest runs were beyond the bound
+    detail: str
+
+
+@dataclass(frozen=True)
 class ConsoleEntry:
     """An entry for the organizer."""
 
@@ -676,6 +689,7 @@ class ConsoleEntry:
     masked: bool  # pages do not show the name
     held: bool  # it is not drawn until it is released
     names_author: bool  # the verse contains its author's name
+    advice: list[AdviceView] | None = None  # of checks that no verdict follows from; None: not checked
 
 
 @dataclass(frozen=True)

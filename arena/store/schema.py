@@ -140,6 +140,7 @@ class Entry(Base):
     not_before: Mapped[float] = mapped_column(default=0.0)  # when a failed check may be tried again
     failures: Mapped[int] = mapped_column(default=0)  # failed checks in a row
     verdict: Mapped[str | None] = mapped_column(String(12))  # PASS, FAIL, UNDECIDED, MALFORMED
+    advice: Mapped[dict[str, Any] | None] = mapped_column(JSON)  # what the checks found that no verdict follows from
     seed: Mapped[int | None]  # number in the draw, from 1
     dealt: Mapped[int] = mapped_column(default=0, server_default="0")  # how often it was dealt in the heats
     heat_place: Mapped[int | None]  # in the heats, from 1; equal verses share one
