@@ -53,6 +53,15 @@ def test_a_copied_model_is_named_with_number_bound_and_false_alarms_and_nothing_
     assert "to look at" in page and "cosine" in page and "the same bytes" in page
 
 
+def test_held_out_text_that_the_organizer_kept_is_measured_without_the_corpus(desk: Desk, tmp_path: Path) -> None:
+    kept = tmp_path / "kept.txt"
+    kept.write_text("the moon is on the sea\n" * 20, encoding="utf-8")
+    first = queries.list_entries(desk.evening.db)[0]
+    output = desk.does("entry", "check", first.entry[:8], "--held-out", str(kept))
+    [corpus] = [line for line in output.splitlines() if line.startswith("  corpus ")]
+    assert "bits a character on held-out text" in corpus and "not checkable" not in corpus
+
+
 def test_a_command_without_entries_says_what_to_name(desk: Desk) -> None:
     assert "name entries, or say --all" in desk.refuses("entry", "check")
     assert "no entry" in desk.refuses("entry", "check", "ffff")
