@@ -27,7 +27,6 @@ openapi: $(SETUP)  # write arena/web/openapi.json, which describes the API, from
 	$(BIN)/python -m arena.web.openapi
 
 campaign: $(SETUP)  # run the tests that take hours; the next call continues where this one stopped
-	TEXT_EXAMPLES=10000 $(BIN)/python -m pytest tests/trainer/test_texts.py -k any
 	$(BIN)/python -m pytest -m campaign
 
 demo: $(SETUP)  # run a demonstration event: train a model, enter eight verses, and serve their bracket

@@ -41,6 +41,16 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line)  # escapes line ends and everything beyond ASCII
 
 
+class EndingFilter(logging.Filter):
+    """Says in our words what granian says of requests that did not end before the server did."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep every record, that one with another message."""
+        if record.getMessage().endswith("after it refused to gracefully stop"):
+            record.msg, record.args = "requests that had not ended were cut off", ()
+        return True
+
+
 def choose(wanted: str) -> None:
     """Set the format for this process and its children; "text" or "json"."""
     os.environ[VARIABLE] = wanted
@@ -61,7 +71,10 @@ def config(level: int = logging.WARNING) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"line": {"()": "arena.logs.formatter"}},
-        "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},  # standard error
+        "filters": {"ending": {"()": "arena.logs.EndingFilter"}},
+        "handlers": {  # standard error
+            "console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["ending"]}
+        },
         "root": {"level": level, "handlers": ["console"]},
         "loggers": {},
     }

@@ -438,7 +438,7 @@ def _match_time_set(state: Rebuild, at: float, data: Data) -> None:
 
 
 def _match_paused(state: Rebuild, at: float, data: Data) -> None:
-    _expect_open(state, data).paused_at = at
+    _expect_open(state, data).paused_at = data.get("since", at)  # where the server was away, since it was
 
 
 def _votes_counted(state: Rebuild, at: float, data: Data) -> None:

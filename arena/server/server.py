@@ -74,6 +74,7 @@ def serve(
     from arena.bootstrap import open_event
     from arena.server.standby import Standby
     from arena.services.events import current_event, start_address
+    from arena.services.rounds import pause_unserved
     from arena.services.timing import start_clock
     from arena.services.uploads import clear_leftovers
     from arena.web.theme import theme_assets
@@ -89,7 +90,12 @@ def serve(
     ):
         event = open_event(settings)
         settings = replace(settings, name=current_event(event.db).name)  # as it is called now
+        restarted = event.clock.is_of_earlier_start
         start_clock(event.db, event.clock)
+        if not settings.bundles_url:  # otherwise another host may have served meanwhile
+            for match in pause_unserved(event.db, restarted=restarted, now=event.clock()):
+                say(f"{match.title} stands still, since the server was away while it was open.")
+                say("Let it go on at the console, or with `arena match resume`.")
         start_address(event.db, settings.base_url)
         clear_leftovers(event.db, event.bundles, event.spool)
         for path in settings.incoming.glob("form-*"):  # copies of forms that a crash left behind

@@ -73,6 +73,7 @@ NOT_FACTS = {
     "entries.lease_until": "who checks it now",
     "entries.not_before": "when a check is tried again",
     "entries.failures": "when a check is tried again",
+    "entries.advice": "what checks of the organizer found: advice, which decides nothing",
     "verifications.id": "a number of the database",
     "verifications.worker": "who checked it",
     "entries.dealt": "a counter for the next pairs",

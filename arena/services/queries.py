@@ -222,6 +222,7 @@ def console_view(db: Database, *, now: float) -> ConsoleView:
             matches=bracket_view.matches,
             open=bracket_view.open,
             opened=bracket_view.opened,
+            unserved_since=_unserved_since(session, bracket_view.open),
             practice=_practice(session, bracket_view.event),
             ready=bracket_view.ready_together,
             ready_seconds=round_vote_seconds(bracket_view.ready_together, bracket_view.event.match_seconds),
@@ -318,6 +319,15 @@ def latest_record(db: Database) -> int:
     """Return the number of the log's latest record; 0 before the first."""
     with db.reading() as session:
         return head(session)[0]
+
+
+def _unserved_since(session: Session, opened: MatchView | None) -> float | None:
+    """Return since when the open match stands still because the server was away; None: it does not, or was paused."""
+    if opened is None or not opened.paused:
+        return None
+    paused = select(LogRecord.data).where(LogRecord.kind == "match-paused").order_by(LogRecord.number.desc()).limit(1)
+    record = session.scalar(paused)
+    return strictjson.parse(record.encode()).get("since") if record else None
 
 
 def plan_voting(

@@ -705,6 +705,7 @@ class ConsoleView:
     matches: list[MatchView]  # in the order of play
     open: MatchView | None  # of several, the one with a second vote, else the first
     opened: list[MatchView]  # all that are open
+    unserved_since: float | None  # its clock stands since the server was away from then on
     practice: PracticeCounts | None
     ready: int  # matches of the next round that can be opened at once
     ready_seconds: float  # of a vote on all of them

@@ -26,6 +26,7 @@ from arena.web import (
     security,
     stage,
     wheels,
+    windows,
 )
 from arena.web.assets import compress, read_assets
 from arena.web.context import AppContext, get_context, static_address
@@ -146,6 +147,9 @@ def _make_app(context: AppContext) -> Flask:
         signs=SIGNS,
         logo=logo_name(context.static),
         install_line=wheels.install_line,
+        in_borrowed_window=windows.in_borrowed_window,
+        is_in_room=windows.is_in_room,
+        base_address=lambda: get_context().base_url,
     )
     app.context_processor(lambda: {"event_name": filters.single_line(context.title)})
     app.add_url_rule("/static/<name>", "static", _static)

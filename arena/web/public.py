@@ -255,6 +255,7 @@ def results() -> Response:
             now=ctx.now,
             key=key,
             follow=True,
+            in_borrowed_window=bool,  # of one browser, and the page is kept for all
         )
         return Asset.of(page.encode(), "text/html")
 

@@ -6,6 +6,7 @@
   const KEPT = 64; // votes that the browser remembers
   const DEAF = 6000; // ms without a first event: a proxy collects them
   const SILENT = 40000; // ms without any: the connection is dead
+  const ROOM = location.protocol === "http:" ? " Is this phone still in the room’s Wi-Fi? Stay in it, even if it has no internet." : "";
   const { state: STATE, events: EVENTS } = document.currentScript.dataset;
   const net = document.getElementById("net");
   let main = document.querySelector("main");
@@ -137,7 +138,7 @@
           return;
         }
       } catch { /* no network */ }
-      say("Your vote is not sent yet. This page keeps trying.");
+      say("Your vote is not sent yet. This page keeps trying." + (pause > 1000 ? ROOM : ""));
       await new Promise((done) => setTimeout(done, jitter(pause)));
     }
   }
@@ -167,7 +168,7 @@
       wait = Math.min(LONGEST, EVERY * 2 ** Math.min(failures, 4));
       const after = error.headers && Number(error.headers.get("Retry-After"));
       if (after > 0) wait = Math.max(wait, after * 1000);
-      if (failures > 1) say("The server does not respond. This page keeps trying; a vote that was confirmed is safe.");
+      if (failures > 1) say("The server does not respond. This page keeps trying; a vote that was confirmed is safe." + ROOM);
     }
     clearTimeout(timer); // one may have been set meanwhile, when the page came to the front
     timer = setTimeout(poll, jitter(wait));
