@@ -214,7 +214,7 @@
 
   document.addEventListener("state", (event) => {
     const now = JSON.stringify([event.detail.race, event.detail.version]);
-    if (now !== beat && beat) soon();
+    if (now !== beat) soon(); // the first time, too: the curves may be older than this state
     beat = now;
   });
   document.addEventListener("click", (event) => {
