@@ -18,6 +18,8 @@ MAX_BYTES = 16_384  # of one request
 MAX_BEATS = 64  # of one request
 MAX_POINTS = 600  # that are kept of one run; beyond that, every second one is removed
 SHOWN_POINTS = 90  # of one curve, on a page
+FEWEST_POINTS = 20  # of one curve, however many there are
+POINTS_OF_ALL = 4_000  # on a page, about: a phone asks for them again and again
 MAX_STEPS = 10_000_000
 MAX_MINUTES = 7 * 24 * 60.0
 MAX_BITS = 32.0  # of a loss in bits per character: no model of text is worse
@@ -163,6 +165,15 @@ def draw_nickname(taken: Collection[str], draw: Callable[[int], int]) -> str:
     """
     free = [name for first in FIRST.split() for second in SECOND.split() if (name := f"{first} {second}") not in taken]
     return free[draw(len(free))]
+
+
+def shown_points(curves: int) -> int:
+    """Return how many points of each curve a page shows.
+
+    >>> shown_points(40), shown_points(512)
+    (90, 20)
+    """
+    return max(FEWEST_POINTS, min(SHOWN_POINTS, POINTS_OF_ALL // max(1, curves)))
 
 
 def thin(points: Sequence[T], most: int) -> list[T]:

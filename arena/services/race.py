@@ -17,12 +17,12 @@ from arena.errors import BadHeartbeat, CurveNotFound, HeartbeatTooSoon, RaceFull
 from arena.rules.lifecycle import Action, allows, state_at
 from arena.rules.race import (
     MAX_POINTS,
-    SHOWN_POINTS,
     Anchor,
     Heartbeats,
     draw_nickname,
     is_seen_live,
     parse_heartbeats,
+    shown_points,
     thin,
 )
 from arena.services.events import require, the_event
@@ -174,7 +174,7 @@ def get_race(db: Database) -> RaceView:
                 step=max(0, row.step),
                 steps=row.steps,
                 minutes=round(row.minutes, 2),
-                points=thin(points.get(row.racer_id, []), SHOWN_POINTS),
+                points=thin(points.get(row.racer_id, []), shown_points(len(points))),
                 sample=row.sample.split("\n") if row.sample else [],
             )
             for row in session.scalars(select(RaceRun).where(RaceRun.hidden.is_(False)))
