@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from arena.services import bracket
+from arena.services import bracket, events
 from arena.services.publishing import publish
 from arena.services.queries import get_next_match
 from arena.web.folder import write_site
