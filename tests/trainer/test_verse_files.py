@@ -288,7 +288,7 @@ def test_every_write_of_a_file_goes_through_the_one_module_that_knows_disks() ->
         "trainer/verse/files.py": {"os.fsync", "os.link", "os.O_CREAT", ".replace("},
         "trainer/runtime/run.py": {'open("ab"'},  # records that grow; a resumed run cuts what is not whole
         "arena/store/spool.py": {'open("r+b")'},  # pieces, before their row
-        "arena/store/bundles.py": {"os.link", 'open("xb")', 'open("rb+")'},  # a second name or a copy of a file, then synced
+        "arena/store/bundles.py": {"os.link", 'open("xb")', 'open("rb+")'},  # a name or a copy, then synced
         "arena/store/objects.py": {'open("xb")'},  # a copy under a temporary name, which bundles.py syncs
         "trainer/submission/heartbeats.py": {'open("ab")'},  # a run does not end for want of heartbeats
         "arena/store/backup.py": {'open("xb")', 'open("rb+")'},  # a copy under a temporary name, then synced
