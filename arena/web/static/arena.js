@@ -6,7 +6,7 @@
   const KEPT = 64; // votes that the browser remembers
   const DEAF = 6000; // ms without a first event: a proxy collects them
   const SILENT = 40000; // ms without any: the connection is dead
-  const ROOM = location.protocol === "http:" ? " Is this phone still in the room’s Wi-Fi? Stay in it, even if it has no internet." : "";
+  const ROOM = location.protocol.slice(0, -1) === "http" ? " Is this phone still in the room’s Wi-Fi? Stay in it, even if it has no internet." : "";
   const { state: STATE, events: EVENTS } = document.currentScript.dataset;
   const net = document.getElementById("net");
   let main = document.querySelector("main");
