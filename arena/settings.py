@@ -37,6 +37,8 @@ SECRET_FIELDS = ("console_password", "secret_key", "receipt_key")
 PASSWORD_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # without l, o, 0 and 1, which look like another
 PASSWORD_LENGTH = 16  # letters, 80 bits
 HEX_32_BYTES = "[0-9a-f]{64}"
+LANGUAGES = ("en", "de", "es")  # that the pages for guests are in
+AUTO = "auto"  # each phone in the language of its browser
 
 
 class SettingsError(ArenaError):
@@ -66,6 +68,9 @@ class Settings:
     corpus_sha256: str = "e283980c42f060a9ee4509ef63e65f3f423ebdd85f8b44b8a5d20f9a6f37e8b1"  # of the corpus file
     accent: str = ""  # the colour of buttons and links as #rrggbb; "": that of the pages
     logo: str = ""  # a PNG or SVG file in the event folder; "": none
+    language: str = (
+        AUTO  # of pages for guests, unless they choose another; "auto": their browser's, English on the stage
+    )
     reactions: int = 0  # 1: phones can send three signs that float over a result on the stage
     min_free_bytes: int = 2_000_000_000  # of disk, that no upload may use
     wheels: Path | None = None  # a folder of packages for guests, only while it is served; not in settings.json
@@ -133,6 +138,7 @@ PUBLIC_FIELDS: dict[str, tuple[type, int, int]] = {
     "corpus_sha256": (str, 0, 1_000),
     "accent": (str, 0, 7),
     "logo": (str, 0, 100),
+    "language": (str, 1, 4),
     "reactions": (int, 0, 1),
     "min_free_bytes": (int, 0, 2**53),
     "check_memory_bytes": (int, 0, 2**53),
@@ -348,6 +354,8 @@ def _check_public(path: Path, values: Mapping[str, Any]) -> None:
     check_public_url(values.get("public_url", ""))
     if not re.fullmatch("(#[0-9a-f]{6})?", values.get("accent", "").lower()):
         raise SettingsError(f'{path}: accent must be a colour such as "#005f73", or empty')
+    if values.get("language", AUTO) not in (AUTO, *LANGUAGES):
+        raise SettingsError(f"{path}: language must be {AUTO} or one of {', '.join(LANGUAGES)}")
     if not re.fullmatch(r"(\w[\w.-]*)?", values.get("logo", "")):
         raise SettingsError(f"{path}: logo must be the name of a file in this folder, such as logo.svg")
 

@@ -127,6 +127,7 @@ def load_gateway(settings: Settings, console_remote: bool = False, stopping: Con
     from arena.web.app import create_app, create_console
     from arena.web.cookies import ConsoleSessions
     from arena.web.pushed import PushedPages
+    from arena.web.translation import SOURCE
 
     end_with_main_process()
     event = open_event(settings)
@@ -144,6 +145,7 @@ def load_gateway(settings: Settings, console_remote: bool = False, stopping: Con
         ConsoleAdmission(sessions),
         CONSOLE_EXECUTORS,
         streams=streams,
+        language=SOURCE,
     )
     return Gateway(
         app,
@@ -152,6 +154,7 @@ def load_gateway(settings: Settings, console_remote: bool = False, stopping: Con
         PublicAdmission(event, keeper.snapshot, event.clock),
         companion=ConsoleListener(console, settings.console_host, settings.console_port),
         streams=streams,
+        language=settings.language,
     )
 
 
