@@ -30,7 +30,6 @@ translations: $(SETUP)  # write the sentences of the code into the catalogs in a
 	$(BIN)/python -m arena.web.catalogs
 
 campaign: $(SETUP)  # run the tests that take hours; the next call continues where this one stopped
-	TEXT_EXAMPLES=10000 $(BIN)/python -m pytest tests/trainer/test_texts.py -k any
 	$(BIN)/python -m pytest -m campaign
 
 demo: $(SETUP)  # run a demonstration event: train a model, enter eight verses, and serve their bracket
@@ -42,5 +41,5 @@ $(SETUP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q -c constraints.txt hatchling editables
-	$(BIN)/python -m pip install -q -c constraints.txt --no-build-isolation -e '.[train,test,postgresql]'
+	$(BIN)/python -m pip install -q -c constraints.txt --no-build-isolation -e '.[train,test,cluster]'
 	touch $@

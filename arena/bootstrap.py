@@ -35,6 +35,7 @@ from arena.store.backup import (
 )
 from arena.store.bundles import BundleStore
 from arena.store.migrations import upgrade
+from arena.store.objects import ObjectStore
 from arena.store.spool import Spool
 from arena.store.unit_of_work import Database
 
@@ -43,6 +44,7 @@ __all__ = [
     "Database",
     "EventContext",
     "Spool",
+    "join_event",
     "make_event",
     "open_database",
     "open_event",
@@ -73,7 +75,8 @@ def open_event(settings: Settings) -> EventContext:
         DatabaseTooNew: A later version wrote the database.
         DatabaseUnusable: The database cannot be opened.
     """
-    bundles, spool = BundleStore(settings.bundles), Spool(settings.incoming, settings.min_free_bytes)
+    shared = ObjectStore(settings.bundles_url) if settings.bundles_url else None
+    bundles, spool = BundleStore(settings.bundles, shared), Spool(settings.incoming, settings.min_free_bytes)
     bundles.prepare()
     spool.prepare()
     return EventContext(settings, open_database(settings.database_url), bundles, spool, EventClock(settings.clock))
@@ -159,14 +162,62 @@ def restore_event(backup: Path, folder: Path, *, now: float) -> Settings:
     return load_settings(folder)
 
 
+def join_event(
+    folder: Path,
+    secrets_file: Path,
+    *,
+    database_url: str,
+    bundles_url: str = Settings.bundles_url,
+    port: int = Settings.port,
+    public_url: str = Settings.public_url,
+) -> Settings:
+    """Make the folder of a further host that serves an event, with the event's secrets.
+
+    Args:
+        folder: new, or an empty folder.
+        secrets_file: the secrets.json of the event's first host.
+        database_url: the event's database.
+        bundles_url: the object store of its bundles, as on the first host.
+        port: the port that the server listens on.
+        public_url: what links begin with; "": the address listened on.
+
+    Returns:
+        The settings of the folder.
+
+    Raises:
+        SettingsError: The folder holds an event already, a file is damaged, or an option is out of bounds.
+        NoEvent: The database holds no event.
+        DatabaseUnusable: The database cannot be opened.
+        BundlesUnreachable: The object store does not answer.
+    """
+    db = open_database(database_url)
+    try:
+        name = events.current_event(db).name
+    finally:
+        db.dispose()
+    if bundles_url:
+        ObjectStore(bundles_url).check()
+    return create_event_folder(
+        folder,
+        name,
+        secrets_of=secrets_file,
+        database_url=database_url,
+        bundles_url=bundles_url,
+        port=port,
+        public_url=public_url,
+    )
+
+
 def make_event(
     folder: Path,
     *,
     name: str,
     rules: EventRules = EventRules(),  # noqa: B008  (frozen)
     database_url: str | None = None,
+    bundles_url: str = Settings.bundles_url,
     port: int = Settings.port,
     public_url: str = Settings.public_url,
+    rehearsal: bool = False,
     now: float,
 ) -> Settings:
     """Make a new event: its folder, its database and the event's row.
@@ -176,8 +227,10 @@ def make_event(
         name: what every page calls the event.
         rules: limits of entries and lengths of votes.
         database_url: an empty database; None: a file in the folder.
+        bundles_url: an object store for bundles; "": the folder.
         port: the port that the server listens on.
         public_url: what links begin with; "": the address listened on.
+        rehearsal: whether `arena rehearse` may use it up.
         now: seconds since the epoch.
 
     Returns:
@@ -189,8 +242,11 @@ def make_event(
         BadSetting: A rule is out of bounds.
         EventExists: The database holds an event.
         DatabaseUnusable: The database cannot be opened.
+        BundlesUnreachable: The object store does not answer.
     """
     events.check_rules(rules)  # before there is a folder
+    if bundles_url:
+        ObjectStore(bundles_url).check()
     name = events.clean_name(name, events.MAX_NAME, "an event's name")
     if database_url is not None:
         db = open_database(database_url)
@@ -204,8 +260,10 @@ def make_event(
         name,
         is_unfinished=_is_unfinished(folder, database_url),
         database_url=database_url,
+        bundles_url=bundles_url,
         port=port,
         public_url=public_url,
+        rehearsal=rehearsal,
     )
     event = open_event(settings)
     receipt_key = public_key_of(settings.receipt_key)

@@ -74,6 +74,11 @@ class EventClock:
         """Whether it counts by itself, since a server was started after the computer."""
         return self._read() is not None
 
+    @property
+    def is_of_earlier_start(self) -> bool:
+        """Whether a server counted before the computer started again, and none has since."""
+        return self._path is not None and self._path.exists() and not self.is_counting
+
     def follow(self) -> None:
         """Take the computer's time, and count from there on.
 

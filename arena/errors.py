@@ -626,14 +626,17 @@ class VoteNotBegun(ArenaError):
 
 
 class PollRoundOver(ArenaError):
-    """A vote in a round of the poll that is no longer, or not yet, the open one."""
+    """A vote in a poll, or a round of it, that is no longer, or not yet, the open one."""
 
     code = "poll-round-over"
 
     def __init__(self, match_id: str, poll_round: int) -> None:
-        super().__init__(
-            phrase("this match has a second vote: read the two verses and vote again"), match=match_id, now=poll_round
+        message = (
+            phrase("this match has a second vote: read the two verses and vote again")
+            if poll_round
+            else phrase("this match was opened again: read the two verses and vote again")
         )
+        super().__init__(message, match=match_id, now=poll_round)
 
 
 class OwnMatch(ArenaError):
@@ -701,6 +704,60 @@ class JudgedTooSoon(ArenaError):
 
     def __init__(self) -> None:
         super().__init__(phrase("nobody reads two verses so fast: read both, then choose"))
+
+
+class BadHeartbeat(ArenaError):
+    """Heartbeats that no trainer sends."""
+
+    code = "bad-heartbeat"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"these heartbeats are not what `trainer train` sends: {why}")
+
+
+class HeartbeatTooSoon(ArenaError):
+    """Heartbeats faster than a trainer sends them, or one new run after another."""
+
+    code = "heartbeat-too-soon"
+
+    def __init__(self) -> None:
+        super().__init__("heartbeats come too fast: send them together, a few seconds later")
+
+
+class RaceOff(ArenaError):
+    """A race that the organizer has switched off."""
+
+    code = "race-off"
+
+    def __init__(self) -> None:
+        super().__init__("the organizer has switched the race off: train on, nothing else changes")
+
+
+class RaceFull(ArenaError):
+    """More runs than the race holds."""
+
+    code = "race-full"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"the race holds {most:,} runs, and all are active: train on, nothing else changes")
+
+
+class RunReplaced(ArenaError):
+    """Heartbeats of a run that began before the one that is shown."""
+
+    code = "run-replaced"
+
+    def __init__(self) -> None:
+        super().__init__("the race shows a newer run of yours: train on, nothing else changes")
+
+
+class CurveNotFound(ArenaError):
+    """A nickname that no curve of the race has."""
+
+    code = "no-curve"
+
+    def __init__(self) -> None:
+        super().__init__("no curve of the race has this nickname: `arena race list` shows them")
 
 
 class BadSeeding(ArenaError):
@@ -837,6 +894,18 @@ class DatabaseDamaged(DatabaseUnusable):
 
     code = "database-damaged"
     sentence = "{database} is not a database, or is damaged ({reason}): put it back from a backup"
+
+
+class BundlesUnreachable(ArenaError):
+    """The object store of the bundles cannot be used now; nothing was lost."""
+
+    code = "bundles-unreachable"
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(
+            f"the store of bundles {url} cannot be used ({reason}): start it, or correct `bundles_url` in "
+            "settings.json and the keys in the environment"
+        )
 
 
 class NoWriteAheadLog(DatabaseUnusable):

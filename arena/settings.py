@@ -8,6 +8,7 @@ incoming/         bundles and request bodies that are still arriving; the next s
 clock.json        where the event's clock began to count: see `arena.clock`
 lock              held by the process that serves the event
 session-salt      random; logging out of the console replaces it
+worker-alive      written every second by the verification process of `arena serve`: what is wrong with it, or nothing
 """
 
 from __future__ import annotations
@@ -72,9 +73,11 @@ class Settings:
         AUTO  # of pages for guests, unless they choose another; "auto": their browser's, English on the stage
     )
     reactions: int = 0  # 1: phones can send three signs that float over a result on the stage
+    bundles_url: str = ""  # an object store that all hosts of the event share; "": the folder
     min_free_bytes: int = 2_000_000_000  # of disk, that no upload may use
     wheels: Path | None = None  # a folder of packages for guests, only while it is served; not in settings.json
     check_memory_bytes: int = 0  # that all checks may use together; 0: half of what is free when the server starts
+    rehearsal: bool = False  # `arena rehearse` may use it up: no real event
 
     @property
     def base_url(self) -> str:
@@ -114,6 +117,11 @@ class Settings:
         return self.dir / "session-salt"
 
     @property
+    def heartbeat(self) -> Path:
+        """The file that the verification process writes again and again while it works."""
+        return self.dir / "worker-alive"
+
+    @property
     def clock(self) -> Path:
         """The file of the event's clock."""
         return self.dir / "clock.json"
@@ -140,20 +148,28 @@ PUBLIC_FIELDS: dict[str, tuple[type, int, int]] = {
     "logo": (str, 0, 100),
     "language": (str, 1, 4),
     "reactions": (int, 0, 1),
+    "bundles_url": (str, 0, 1_000),
     "min_free_bytes": (int, 0, 2**53),
     "check_memory_bytes": (int, 0, 2**53),
+    "rehearsal": (bool, 0, 1),
 }
 
 
 def create_event_folder(
-    folder: Path, name: str = Settings.name, *, is_unfinished: bool = False, **options: Any
+    folder: Path,
+    name: str = Settings.name,
+    *,
+    is_unfinished: bool = False,
+    secrets_of: Path | None = None,
+    **options: Any,
 ) -> Settings:
-    """Make the folder of a new event, with new secrets.
+    """Make the folder of a new event, with new secrets, or of an event that another host serves, with its secrets.
 
     Args:
         folder: a new or empty folder.
         name: what every page calls the event.
         is_unfinished: whether the folder may hold what an interrupted `arena init` left. Its secrets are kept.
+        secrets_of: the secrets.json of the other host; None: new secrets.
         options: further fields that settings.json may hold.
 
     Returns:
@@ -175,6 +191,8 @@ def create_event_folder(
     private = (
         _read(folder / SECRETS_FILE)
         if has_secrets
+        else _read(secrets_of)
+        if secrets_of
         else {
             "console_password": _new_password(),
             "secret_key": secrets.token_hex(32),
@@ -182,6 +200,10 @@ def create_event_folder(
         }
     )
     settings = _build(folder, public, private)
+    if settings.bundles_url and public["database_url"] is None:
+        raise SettingsError(
+            "bundles in an object store are for an event in PostgreSQL: name its database with --database-url, too"
+        )
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for inner in (settings.bundles, settings.incoming):  # private, whatever the folder around them is
         inner.mkdir(mode=0o700, exist_ok=True)
@@ -344,6 +366,8 @@ def _check_public(path: Path, values: Mapping[str, Any]) -> None:
         elif kind is str:
             valid = isinstance(value, str) and low <= len(value.strip()) and len(value) <= high and value.isprintable()
             wanted = f"one line of {low} to {high:,} characters"
+        elif kind is bool:
+            valid, wanted = isinstance(value, bool), "true or false"
         else:
             valid = type(value) is int and low <= value <= high
             wanted = f"a whole number from {low} to {high:,}"

@@ -3,8 +3,8 @@
 The entry's row names the worker that has it. A worker that dies costs one lease; then another worker takes the entry.
 When a check cannot be done, the entry waits again.
 
-All checks under way, of all workers of an event, share one memory budget. A worker of several checks keeps one place
-free for quick ones, so that a few dear bundles delay nobody else.
+All checks under way on one host, of all workers of an event, share one memory budget. A worker of several checks keeps
+one place free for quick ones, so that a few dear bundles delay nobody else.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from arena import logs
 from arena.bootstrap import BundleStore, Database, open_event
 from arena.errors import ArenaError
 from arena.processes import end_with_parent
@@ -29,6 +30,7 @@ from arena.settings import Settings, load_settings
 from arena.verification.report import Report, failed
 from arena.verification.runner import Cancelled, available_cores, half_of_free_memory, verify_file
 
+HEARTBEAT_SECONDS = 1.0  # between two heartbeats
 LEASE_SECONDS = 30.0  # how long a worker may be silent before another takes its entry
 RENEW_EVERY = LEASE_SECONDS / 5  # seconds; a few renewals may fail
 POLL_SECONDS = 0.25  # between two looks for a waiting entry
@@ -64,6 +66,7 @@ class Worker:
         memory: int | None = None,
         clock: Callable[[], float] = time.time,
         check: Callable[[Path, threading.Event], Report] = verify_file,
+        heartbeat: Path | None = None,
     ) -> None:
         """Create a worker; `run` starts it.
 
@@ -75,9 +78,11 @@ class Worker:
             memory: bytes that all checks of the event may use together; None: any.
             clock: seconds since the epoch.
             check: checks one file, and stops when the event is set.
+            heartbeat: a file that `run` writes again and again, with what is wrong; None: none.
         """
         self._db, self._bundles, self._name, self.jobs = db, bundles, name, jobs
         self.memory, self._clock, self._check = memory, clock, check
+        self._heartbeat, self._beat_at = heartbeat, 0.0  # on the monotonic clock
         self._checks: list[Check] = []
         self._wake = threading.Event()
         self._stopping = False
@@ -90,8 +95,10 @@ class Worker:
                     self.step()
                 except Exception as error:  # a full disk or a locked database: the event goes on afterwards
                     log.error("the worker tries again: %s", error, exc_info=not isinstance(error, ArenaError))
+                    self._beat(f"verses are not checked now, and it is tried again every second: {error}")
                     self._wait(RETRY_SECONDS)
                 else:
+                    self._beat("")
                     self._wait(POLL_SECONDS)
         finally:
             self.give_back()
@@ -178,14 +185,33 @@ class Worker:
         quick = check.job.cost <= verification.QUICK_SECONDS
         return self.jobs > 1 and quick and now - check.started_at > verification.OVERRUN_SECONDS
 
+    def _beat(self, problem: str) -> None:
+        if self._heartbeat is not None and time.monotonic() - self._beat_at >= HEARTBEAT_SECONDS:
+            self._beat_at = time.monotonic()
+            try:
+                self._heartbeat.write_text(problem, "utf-8")
+            except OSError as error:  # a full disk: the checks go on
+                log.error("the file %s cannot be written: %s", self._heartbeat, error)
+
     def _wait(self, seconds: float) -> None:
         self._wake.wait(seconds)
         if not self._stopping:
             self._wake.clear()
 
 
+def read_heartbeat(path: Path) -> tuple[float, str]:
+    """Return when a worker last wrote its heartbeat, in seconds since the epoch, and what was wrong then."""
+    try:
+        return path.stat().st_mtime, path.read_text("utf-8", "replace")
+    except OSError:
+        return 0.0, ""
+
+
 def run_worker(
-    settings: Settings, jobs: int | None = None, ready: Callable[[Worker], None] = lambda worker: None
+    settings: Settings,
+    jobs: int | None = None,
+    ready: Callable[[Worker], None] = lambda worker: None,
+    heartbeat: Path | None = None,
 ) -> None:
     """Open an event, check its bundles and close what is due, until interrupted or stopped.
 
@@ -193,6 +219,7 @@ def run_worker(
         settings: the event's.
         jobs: bundles checked at the same time; None: the number of cores less one, and at least two.
         ready: called with the worker before it starts.
+        heartbeat: a file that is written again and again; None: none.
 
     Raises:
         DatabaseTooNew: A later version wrote the event's database.
@@ -207,6 +234,7 @@ def run_worker(
         jobs=jobs or max(2, available_cores() - 1),
         memory=settings.check_memory_bytes or half_of_free_memory(),
         clock=event.clock,
+        heartbeat=heartbeat,
     )
     scheduler = Scheduler(event.db, event.spool, clock=event.clock)
     thread = threading.Thread(target=scheduler.run, name="scheduler")
@@ -222,10 +250,12 @@ def run_worker(
 
 def run_as_child() -> None:
     """Run the worker that `arena serve` starts, until its standard input ends. Arguments: folder, jobs."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     jobs = int(sys.argv[2]) or None
     try:
+        logs.configure()
         settings = load_settings(Path(sys.argv[1]))
-        run_worker(settings, jobs, lambda worker: end_with_parent(worker.stop, seconds=STOP_SECONDS))
+        run_worker(
+            settings, jobs, lambda worker: end_with_parent(worker.stop, seconds=STOP_SECONDS), settings.heartbeat
+        )
     except ArenaError as error:
         sys.exit(f"the verification process has ended: {error}")

@@ -247,6 +247,7 @@ def submit(
     from trainer.sampling import make_recipe
     from trainer.submission.credentials import check_admission, remember_address, secret_for, typed_ticket
     from trainer.submission.event import DEFAULT_LIMITS, fetch_event
+    from trainer.submission.heartbeats import carry_heartbeats
     from trainer.submission.http_client import Address, EventClient
     from trainer.submission.submit import corpus_note, enter_event, make_submission, save_bundle, submission_message
     from trainer.verse.recipe import hundredths
@@ -282,6 +283,8 @@ def submit(
     path = save_bundle(submission, out)
     click.echo(sanitize_lines(submission_message(submission, prompt, path)))
     if client is not None and event is not None and name is not None:
+        if carried := carry_heartbeats(ckpt, client):
+            click.echo(f"{carried} heartbeats of this training were sent to the event, which did not see it live.")
         enter_event(path, client, event, name, replace=replace, coauthors=coauthors, wait=not no_wait, say=click.echo)
 
 

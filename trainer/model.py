@@ -6,7 +6,7 @@ Parameters have the names and shapes of `ModelConfig.tensor_shapes`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from trainer import rng
+from trainer.initialization import initial_weights
 from trainer.verse.config import ModelConfig
 from trainer.verse.model import EPS, SOFT_CAP
 from trainer.verse.rotary import rotary_angles
@@ -335,29 +335,6 @@ def attend(q: Tensor, k: Tensor, v: Tensor, dropout: float) -> Tensor:
     mask = torch.full((T, T), -torch.inf, dtype=q.dtype).triu(1)
     weights = F.dropout(torch.baddbmm(mask, q, k.mT, alpha=D**-0.5).softmax(-1), dropout, training=dropout > 0)
     return (weights @ v).view(B, n_head, T, D)
-
-
-def initial_weights(config: ModelConfig, key: bytes) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """Yield every tensor before the first step, with its name. They depend on the key alone.
-
-    Matrices are uniform, with the usual variance of each architecture. In `modern` the last matrix of every block and
-    the head start at zero, so that the first prediction is uniform.
-    """
-    modern = config.arch == "modern"
-    for name, shape in config.tensor_shapes().items():
-        if name.endswith(".bias"):
-            yield name, np.zeros(shape, np.float32)
-        elif len(shape) == 1:  # the gain of a norm
-            yield name, np.ones(shape, np.float32)
-        elif modern and name.endswith(("c_proj.weight", "lm_head.weight")):
-            yield name, np.zeros(shape, np.float32)
-        else:
-            std = 0.02  # GPT-2's
-            if modern:
-                std = 1.0 if name.startswith(("wte", "previous")) else shape[1] ** -0.5
-            elif name.endswith("c_proj.weight"):
-                std /= (2 * config.n_layer) ** 0.5  # this many of them add up in the residual stream
-            yield name, rng.uniform(key, name, shape, std * 3**0.5)
 
 
 def new_model(config: ModelConfig, key: bytes, dropout: float = 0.0, precision: str = "float32") -> GPT:

@@ -128,6 +128,19 @@ TRAIN_OPTIONS = [
         metavar="FILE",
         help="File with the secret that you submit with.  [default: the one kept for the event]",
     ),
+    click.option(
+        "--race/--no-race",
+        default=None,
+        help="With --event: tell the event how far the training is, for the race on its stage, under a nickname.  "
+        "[default: --race]",
+    ),
+    click.option(
+        "--sample",
+        is_flag=True,
+        default=None,
+        help="Also show the room two lines that the model writes at each evaluation. A verse that you submit is not "
+        "shown.",
+    ),
     click.option("--out", type=FOLDER, metavar="RUN", help="Folder of the run.  [default: a new one in runs/]"),
     click.option(
         "--resume",
@@ -221,13 +234,16 @@ def start_training(options: Mapping[str, Any], clock: RunClock) -> Run:
         OptionError: Options contradict each other or are out of bounds.
         TrainerError: The run is refused or fails.
     """
+    from tqdm import tqdm
+
     from trainer.corpus import DEFAULT_CORPUS
     from trainer.device import count_threads, find_device
     from trainer.plan import plan_for_steps, read_plan
     from trainer.runtime.autoconfig import autoconfigure
     from trainer.runtime.distributed import process_group
     from trainer.runtime.run import Run, read_config
-    from trainer.submission.event_key import event_settings
+    from trainer.submission.event_key import join_event
+    from trainer.submission.heartbeats import HEARTBEATS, SAMPLE_NOTICE, Heartbeats
     from trainer.text import wrap
     from trainer.train import resume, train
 
@@ -250,13 +266,23 @@ def start_training(options: Mapping[str, Any], clock: RunClock) -> Run:
                 f"--resume uses the settings and the folder of the run: leave out {_option(*min(settings.items()))}"
             )
         device = find_device(read_config(Run(folder))[0].device)
+        kept = Heartbeats(None) if (folder / HEARTBEATS).exists() else None
         with process_group(device) as ranks:
-            return resume(folder, corpus, plan, minutes, clock, ranks, count_threads())
+            return resume(folder, corpus, plan, minutes, clock, ranks, count_threads(), kept)
     event, ticket, ticket_file = (settings.pop(name, None) for name in ("event", "ticket", "ticket_file"))
+    race, sample = settings.pop("race", None), settings.pop("sample", False)
+    heartbeats = None
     if event is not None:
-        settings |= event_settings(event, ticket, ticket_file)
+        if sample and race is False:
+            raise OptionError("--sample shows lines in the race: leave out --no-race")
+        joined = join_event(event, ticket, ticket_file)
+        settings |= joined.settings
+        if race is not False:
+            heartbeats = Heartbeats(joined.target, with_samples=sample, say=tqdm.write)
     elif ticket is not None or ticket_file is not None:
         raise OptionError("--ticket and --ticket-file need --event")
+    elif race is not None or sample:
+        raise OptionError("--race, --no-race and --sample need --event")
     out = settings.pop("out", None)
     if plan is None and minutes is None:
         minutes = DEFAULT_MINUTES
@@ -270,9 +296,11 @@ def start_training(options: Mapping[str, Any], clock: RunClock) -> Run:
         config, choice = ranks.broadcast(autoconfigure(settings, device, seconds, clock.read, threads, ranks.size))
         if choice and ranks.is_main:
             print(wrap(choice), flush=True)
+        if sample and ranks.is_main:
+            print(wrap(SAMPLE_NOTICE), flush=True)
         changeable = 1 if plan_from else threads  # a repeated plan says when the number of threads changes
         may_compile = "compile" not in settings
-        return train(config, out, plan, minutes or 0.0, clock, ranks, changeable, may_compile)
+        return train(config, out, plan, minutes or 0.0, clock, ranks, changeable, may_compile, heartbeats)
 
 
 def repeat_settings(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:

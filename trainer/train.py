@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -52,6 +53,7 @@ from trainer.runtime.state import (
 )
 from trainer.runtime.threads import ThreadMonitor, describe_threads
 from trainer.schedule import context_length, learning_rate
+from trainer.submission.heartbeats import Heartbeats
 from trainer.text import wrap
 
 SAVE_SECONDS = 300.0  # the most training that a crash may cost between two evaluations
@@ -66,6 +68,7 @@ def train(
     ranks: Ranks = SINGLE_PROCESS,
     max_threads: int = 1,
     may_compile: bool = False,
+    heartbeats: Heartbeats | None = None,
 ) -> Run:
     """Train a model from scratch.
 
@@ -78,6 +81,7 @@ def train(
         ranks: The processes that train together.
         max_threads: CPU threads that the run may change to, if one process trains on the CPU; 1 to change nothing.
         may_compile: Compile the model if the minutes are enough and that is faster. `config.compile` does it always.
+        heartbeats: Tell an event how far the run is; None to tell nobody.
 
     Returns:
         The run's folder.
@@ -109,7 +113,7 @@ def train(
         corpus = dataset.corpus_record | {"baselines": asdict(dataset.baselines)}
         write_config(run, config, corpus)  # last, since it makes the folder a run
     monitor = make_monitor(config, max_threads, clock, ranks)
-    return run_loop(start_state(run, config, dataset, plan, ranks), plan, budget, monitor, clock)
+    return run_loop(start_state(run, config, dataset, plan, ranks), plan, budget, monitor, clock, heartbeats)
 
 
 def resume(
@@ -120,6 +124,7 @@ def resume(
     clock: RunClock | None = None,
     ranks: Ranks = SINGLE_PROCESS,
     max_threads: int = 1,
+    heartbeats: Heartbeats | None = None,
 ) -> Run:
     """Resume a run from its last checkpoint, by its written plan, as if it had never stopped; or add a round to it.
 
@@ -133,6 +138,7 @@ def resume(
         clock: Started when the minutes began; None to start one now.
         ranks: The processes that train together.
         max_threads: As for `train`; it counts in a further round.
+        heartbeats: As for `train`.
 
     Returns:
         The run's folder.
@@ -164,11 +170,16 @@ def resume(
     if further is not None:
         plan = adopt_plan(run, plan, plan.with_round(further), ranks)
         monitor = make_monitor(config, max_threads, clock, ranks)
-    return run_loop(state, plan, budget, monitor, clock)
+    return run_loop(state, plan, budget, monitor, clock, heartbeats)
 
 
 def run_loop(
-    state: TrainState, plan: Plan, budget: Budget | None, monitor: ThreadMonitor | None, clock: RunClock
+    state: TrainState,
+    plan: Plan,
+    budget: Budget | None,
+    monitor: ThreadMonitor | None,
+    clock: RunClock,
+    heartbeats: Heartbeats | None = None,
 ) -> Run:
     """Train step by step; at planned steps record the loss, evaluate, sample, save and check the clock.
 
@@ -178,6 +189,7 @@ def run_loop(
         budget: Revises the plan; None to follow the plan as it is.
         monitor: Changes the number of CPU threads; None to follow the plan.
         clock: Measures the run.
+        heartbeats: Tell an event how far the run is; None to tell nobody.
 
     Returns:
         The run's folder.
@@ -194,6 +206,9 @@ def run_loop(
         model = compile_again(state.model, config, dataset)  # takes time in a resumed run only
     progress = ProgressBar(plan.steps, state.step, clock.read, silent=not ranks.is_main)
     started = saved = clock.read()
+    if heartbeats and ranks.is_main:
+        heartbeats.start(run.path, run.last)
+        heartbeats.beat(state.step, plan.steps, state.earlier_seconds, None, partial(sample_model, state))
     try:
         with defer_interrupt() as interrupt, progress:
             while not plan.ends_at(state.step):
@@ -245,6 +260,9 @@ def run_loop(
                 if val_loss is not None or stopping or save_due:
                     save_checkpoints(state, plan, seconds, val_loss)
                     saved = clock.lap("save" if val_loss is None else "evaluation")
+                if recording and heartbeats and ranks.is_main:
+                    bits = None if val_loss is None else dataset.bits_per_character(val_loss)
+                    heartbeats.beat(state.step, plan.steps, seconds, bits, partial(sample_model, state))
                 if recording and budget and not plan.ends_at(state.step) and plan.revisions[-1].at_step < state.step:
                     eval_seconds = 0.0 if val_loss is None else saved - now
                     revised = budget.revise(plan, state.step, now + eval_seconds, eval_seconds)
@@ -263,6 +281,9 @@ def run_loop(
         raise Interrupted(f"stopped at once; earlier checkpoints are complete. {resume_hint(run)}") from None
     except WriteError as error:
         raise WriteError(lost_message(state, str(error))) from None
+    finally:
+        if heartbeats:
+            heartbeats.close()
     return run
 
 

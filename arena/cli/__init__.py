@@ -23,6 +23,8 @@ from arena.cli import (
     init,
     match,
     plan,
+    race,
+    rehearse,
     results,
     selftest,
     serve,
@@ -79,12 +81,14 @@ for command in (
     event.event,
     tickets.tickets,
     entry.entry,
+    race.race,
     heats.heats,
     bracket.bracket,
     match.match,
     results.results,
     backup.backup,
     backup.restore,
+    rehearse.rehearse,
     demo.demo,
 ):
     main.add_command(command)

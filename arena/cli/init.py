@@ -66,8 +66,22 @@ from arena.services.schemas import READING_SECONDS, EventRules
     show_envvar=True,
     help="An empty PostgreSQL database, e.g. postgresql://user:password@host/database.  [default: a file in DIR]",
 )
+@click.option(
+    "--bundles-url",
+    envvar="ARENA_BUNDLES",
+    default="",
+    show_envvar=True,
+    help="An object store that all hosts of the event share, e.g. s3://bucket/folder.  [default: the event folder]",
+)
+@click.option(
+    "--join",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    metavar="FILE",
+    help="Serve an event of another host, too: FILE is its secrets.json. Needs --database-url.",
+)
 @click.option("--port", type=click.IntRange(1, 65_535), default=8000, show_default=True, help="The server's port.")
 @click.option("--public-url", default="", help="The address that phones use, e.g. https://verses.example.org.")
+@click.option("--rehearsal", is_flag=True, help="Make an event that `arena rehearse` may use up: no real event.")
 @folder_option
 @handle_errors
 def init(
@@ -85,8 +99,11 @@ def init(
     check_seconds: float,
     check_mib: int,
     database_url: str | None,
+    bundles_url: str,
+    join: Path | None,
     port: int,
     public_url: str,
+    rehearsal: bool,
 ) -> None:
     """Make a new event: a folder with settings, secrets and an empty database.
 
@@ -97,7 +114,7 @@ def init(
     import os
     import time
 
-    from arena.bootstrap import make_event
+    from arena.bootstrap import join_event, make_event
     from arena.settings import privacy_warning
     from trainer.verse.text import sanitize
 
@@ -113,15 +130,29 @@ def init(
         check_seconds=check_seconds,
         check_memory=check_mib * 2**20,
     )
-    settings = make_event(
-        positional or folder,
-        name=name,
-        rules=rules,
-        database_url=database_url,
-        port=port,
-        public_url=public_url,
-        now=time.time(),
-    )
+    if join is not None:
+        if database_url is None:
+            raise click.UsageError("--join needs the event's database: name it with --database-url")
+        settings = join_event(
+            positional or folder,
+            join,
+            database_url=database_url,
+            bundles_url=bundles_url,
+            port=port,
+            public_url=public_url,
+        )
+    else:
+        settings = make_event(
+            positional or folder,
+            name=name,
+            rules=rules,
+            database_url=database_url,
+            bundles_url=bundles_url,
+            port=port,
+            public_url=public_url,
+            rehearsal=rehearsal,
+            now=time.time(),
+        )
     shown = sanitize(str(settings.dir))
     click.echo(f"the event {sanitize(settings.name)!r} is in {shown}")
     click.echo(f'the password of the console is "console_password" in {shown}{os.sep}secrets.json')

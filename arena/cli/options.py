@@ -32,6 +32,15 @@ folder_option = click.option(
 jobs_option = click.option(
     "--jobs", type=click.IntRange(1, 256), help="Bundles checked at the same time.  [default: by the number of cores]"
 )
+log_option = click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    envvar="ARENA_LOG_FORMAT",
+    default="text",
+    show_default=True,
+    show_envvar=True,
+    help="Write messages as text, or as one JSON object a line.",
+)
 yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
 

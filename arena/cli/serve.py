@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from arena.cli.options import folder_option, handle_errors, jobs_option
+from arena.cli.options import folder_option, handle_errors, jobs_option, log_option
 
 
 @click.command()
@@ -45,6 +45,7 @@ from arena.cli.options import folder_option, handle_errors, jobs_option
     help="Offer the packages in this folder to guests, who install the trainer from here without the internet.",
 )
 @click.option("--console-remote", is_flag=True, help="Open the console to a proxy; needs an https address.")
+@log_option
 @folder_option
 @handle_errors
 def serve(
@@ -58,6 +59,7 @@ def serve(
     standby: Path | None,
     wheels: Path | None,
     console_remote: bool,
+    log_format: str,
 ) -> None:
     """Serve the event until Ctrl-C.
 
@@ -71,11 +73,13 @@ def serve(
       arena serve --lan --wheels wheels
       arena serve --public-url https://verses.example.org
     """
+    from arena import logs
     from arena.server.network import with_address
     from arena.server.server import serve as run
     from arena.settings import load_settings, privacy_warning
     from trainer.verse.text import sanitize
 
+    logs.choose(log_format)
     settings = with_address(
         load_settings(folder),
         lan=lan,
@@ -102,18 +106,22 @@ def serve(
 
 @click.command()
 @jobs_option
+@log_option
 @folder_option
 @handle_errors
-def worker(folder: Path, jobs: int | None) -> None:
+def worker(folder: Path, jobs: int | None, log_format: str) -> None:
     """Verify waiting entries until Ctrl-C. It runs beside the server, which has a worker of its own.
 
     \b
     Example:
       arena worker --jobs 4
     """
+    from arena import logs
     from arena.settings import load_settings
     from arena.worker import run_worker
 
+    logs.choose(log_format)
+    logs.configure()
     try:
         run_worker(load_settings(folder), jobs)
     except KeyboardInterrupt:

@@ -12,6 +12,7 @@ from trainer.verse.text import pluralize, sanitize
 
 if TYPE_CHECKING:
     from arena.services.schemas import (
+        AdviceView,
         ConsoleEntry,
         ConsoleView,
         EventView,
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
         MatchResult,
         MatchView,
         PlanOption,
+        RaceList,
         Side,
         TicketCounts,
         VotingPlan,
@@ -162,6 +164,22 @@ def entry_lines(entries: Sequence[ConsoleEntry], *, verses: bool = False) -> Ite
         yield "no entries yet"
 
 
+def advice_lines(views: Sequence[AdviceView], *, brief: bool = False) -> Iterator[str]:
+    """Write what the checks of an entry found.
+
+    Args:
+        views: one for each check.
+        brief: leave out what passes or is not checkable.
+    """
+    for view in views:
+        if view.number is None:
+            if not brief:
+                yield f"  {view.check:<11} {view.verdict}: {printable(view.detail)}"
+        elif not brief or view.verdict == "look at it":
+            number = f"{view.number:.3g} ({view.bound}; beyond it were {view.alarms})"
+            yield f"  {view.check:<11} {view.verdict}: {number}: {printable(view.detail)}"
+
+
 ADMISSIONS = {
     "tickets": "voting by ticket: one vote a card",
     "pin": "voting by the room's PIN: one vote a browser",
@@ -273,6 +291,17 @@ def heats_lines(view: HeatsView) -> Iterator[str]:
         else:
             clear = "not clear who goes on: the verses at the cut are about equal"
         yield f"{cut.places} places: {clear}"
+
+
+def race_lines(view: RaceList) -> Iterator[str]:
+    """Write the curves of the race; their samples are text of strangers."""
+    yield "the race is shown while submissions are open" if view.on else "the race is off: `arena race on` shows it"
+    for curve in view.curves:
+        loss = f"{curve.bits:.3f} bits per character" if curve.bits is not None else "not evaluated yet"
+        hidden = ", hidden" if curve.hidden else ""
+        yield f"{curve.nickname:<18} step {curve.step:,} of {curve.steps:,}, {curve.minutes:.1f} min, {loss}{hidden}"
+        for line in curve.sample.split("\n") if curve.sample else ():
+            yield f"    {printable(line)}"
 
 
 def ranking_lines(view: HeatsView) -> Iterator[str]:

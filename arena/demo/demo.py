@@ -6,23 +6,20 @@ It uses what people use: the `trainer` command, the server, its pages and its AP
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import shlex
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from arena.audit.check import Known, audit_file
 from arena.bootstrap import Database, EventContext, make_event, open_event
 from arena.demo.browser import can_open_pages, open_pages
-from arena.demo.children import STOP_SECONDS, Children, DemoError
+from arena.demo.children import Children, DemoError
 from arena.demo.entering import (
     FOLIO_VERSES_PER_POET,
     VERSES_PER_POET,
@@ -32,26 +29,19 @@ from arena.demo.entering import (
     train_models,
 )
 from arena.demo.poets import POETS, known_share
+from arena.demo.serving import SERVER_LOG, start_server
 from arena.demo.simulated_voters import SimulatedVoter
-from arena.processes import end_with_parent, python_command
 from arena.rules.lifecycle import UNDECIDED
-from arena.server.network import PortTaken, with_address
-from arena.server.server import is_answering, serve
 from arena.services import bracket, events, publishing, queries
 from arena.services.export import export_event
 from arena.services.log import verify_log
 from arena.services.schemas import READING_SECONDS, EventRules
-from arena.settings import SETTINGS_FILE, Settings, load_settings
+from arena.settings import SETTINGS_FILE
 from arena.verification.runner import available_cores
 from trainer.verse.text import sanitize
 
-SERVER = "arena.demo.demo:serve_as_child"
-SERVER_LOG = "server.log"  # in the event folder
 EXPORT_FILE = "event.zip"  # in the event folder
 SUBMISSIONS = Path("submissions")
-READY_SECONDS = 180.0  # until the server answers, on a slow machine with every core busy
-PORTS_TRIED = 5  # another event may take a port between the look at it and its use
-PORT_TAKEN = 3  # the server's exit status
 VERDICT_SECONDS = 300.0  # until eight small verses have verdicts, on a slow machine
 POLL_SECONDS = 0.1
 N_VOTERS = 6  # an even number: ties happen, so the second vote and the draw are seen
@@ -123,7 +113,7 @@ def _run_event(
     else:
         models, verses_per_poet = [find_folio_model()], FOLIO_VERSES_PER_POET
     say(f"{len(POETS)} poets each choose one of {verses_per_poet} verses that the model writes for them.")
-    serving = pool.submit(_start_server, settings, options.lan, children)
+    serving = pool.submit(start_server, settings, options.lan, children)
     chosen = hold_auditions(models, verses_per_poet, children, pool)
     server, settings = serving.result()
     with contextlib.closing(open_event(settings)) as event:
@@ -179,49 +169,6 @@ def new_folder(folder: Path | None) -> Path:
             return folder
         except FileExistsError:
             number += 1
-
-
-def serve_as_child() -> None:
-    """Serve as the demo's child, until standard input ends. Arguments: folder, both ports, address in the LAN or ""."""
-    end_with_parent(lambda: os.kill(os.getpid(), signal.SIGTERM), seconds=STOP_SECONDS)
-    settings = load_settings(Path(sys.argv[1]))
-    try:
-        port, console_port, lan = int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] or None
-        serve(with_address(settings, port=port, lan=lan, console_port=console_port), say=lambda line: None)
-    except PortTaken:
-        sys.exit(PORT_TAKEN)
-
-
-def _start_server(settings: Settings, lan: str | None, children: Children) -> tuple[subprocess.Popen[Any], Settings]:
-    """Start the server on the usual port, or on any other where that one is taken.
-
-    Args:
-        settings: of the event folder.
-        lan: as in `with_address`.
-        children: starts the server.
-
-    Returns:
-        The server, which answers, and the settings with its address.
-
-    Raises:
-        DemoError: It does not start.
-    """
-    for _ in range(PORTS_TRIED):
-        try:
-            served = with_address(settings, lan=lan)
-        except PortTaken:
-            served = with_address(settings, lan=lan, port=0)
-        command = python_command(SERVER, str(served.dir), str(served.port), str(served.console_port), lan or "")
-        with (settings.dir / SERVER_LOG).open("ab") as log:  # a message while it ends would be a second last line
-            child = children.start(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
-        deadline = time.monotonic() + READY_SECONDS
-        while child.poll() is None and time.monotonic() < deadline:
-            if is_answering(served):
-                return child, served
-            time.sleep(POLL_SECONDS)
-        if child.poll() != PORT_TAKEN:
-            break
-    raise DemoError(f"the server did not start: its messages are in {settings.dir / SERVER_LOG}")
 
 
 def _wait_for_verdicts(db: Database, say: Callable[[str], None]) -> None:

@@ -38,6 +38,7 @@ class Action(Enum):
     CLOSE_SUBMISSIONS = "closing submissions"
     SEND_CLAIM = "entering a verse"  # once closed: only after a verdict of UNDECIDED, within the grace time
     SEND_TENSORS = "sending the tensors of a verse"  # once closed: within the grace time
+    SEND_HEARTBEAT = "following a training"
     RENAME_ENTRY = "changing an author's name"
     WITHDRAW = "withdrawing this verse"
     DISQUALIFY = "disqualifying"
@@ -84,6 +85,7 @@ TRANSITIONS: Mapping[Action, Mapping[EventState, tuple[EventState, ...]]] = {
     Action.CLOSE_SUBMISSIONS: {"open": ("closed",)},
     Action.SEND_CLAIM: {"open": ("open",), "closed": ("closed",)},
     Action.SEND_TENSORS: {"open": ("open",), "closed": ("closed",)},
+    Action.SEND_HEARTBEAT: _BEFORE_DRAW,
     Action.RENAME_ENTRY: {"open": ("open",), "closed": ("closed",)},
     Action.WITHDRAW: {"open": ("open",), "closed": ("closed",)},
     Action.DISQUALIFY: _PUT_OUT,

@@ -438,7 +438,7 @@ def _match_time_set(state: Rebuild, at: float, data: Data) -> None:
 
 
 def _match_paused(state: Rebuild, at: float, data: Data) -> None:
-    _expect_open(state, data).paused_at = at
+    _expect_open(state, data).paused_at = data.get("since", at)  # where the server was away, since it was
 
 
 def _votes_counted(state: Rebuild, at: float, data: Data) -> None:
@@ -525,6 +525,8 @@ CHANGES: Mapping[str, Change] = {
     "match-resumed": _match_time_set,
     "practice-opened": _nothing,
     "practice-closed": _nothing,
+    "race-set": _nothing,  # the race of the trainings decides nothing
+    "curve-set": _nothing,
     "entry-name-set": _name_set,
     "entry-masked": partial(_masked, True),
     "entry-unmasked": partial(_masked, False),

@@ -10,6 +10,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.embed import Server
 
+from arena import logs
 from arena.server.gateway import Gateway
 from arena.server.network import MAX_HEAD_BYTES
 
@@ -49,6 +50,7 @@ class ConsoleListener:
             websockets=False,
             backpressure=CONNECTIONS,
             log_level=LogLevels.error,
+            log_dictconfig=logs.config(),
         )
         self._task = asyncio.create_task(self._server.serve())
         await asyncio.sleep(0)  # it has bound the port, or failed

@@ -10,13 +10,17 @@ from __future__ import annotations
 import asyncio
 import html
 import io
+import json
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
 from arena.phrases import phrase
+from arena.server.health import Health
+from arena.server.metrics import Metrics
 from arena.server.request_body import BodyReader, Receive
 from arena.server.snapshot import SnapshotKeeper
 from arena.server.streams import Streams
@@ -35,6 +39,7 @@ from arena.web.translation import SOURCE, language_of, translate
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 CHUNK_PATIENCE = 60.0  # seconds that a client may take for one chunk of a response
 COMMON_HEADERS = [(b"cache-control", b"no-cache"), (b"x-content-type-options", b"nosniff")]
+KIND = "arena.kind"  # in the scope of a request that was admitted: its class, for the metrics
 log = logging.getLogger(__name__)
 
 # Threads, and requests at once, running or waiting. Votes have their own threads, so that no page or upload delays
@@ -46,8 +51,10 @@ EXECUTORS = {
     "claims": (1, 64),
     "uploads": (2, 64),
     "bundles": (1, 8),
+    "heartbeats": (1, 256),
     "downloads": (2, 64),
 }
+LIVE, READY = "/healthz", "/readyz"  # addresses of health checks: the process answers; it can also do its work
 CONSOLE_EXECUTORS = {"console": (2, 64), "login": (1, 64)}
 
 
@@ -73,6 +80,8 @@ class Gateway:
         executors: Mapping[str, tuple[int, int]] = EXECUTORS,
         companion: Companion | None = None,
         streams: Streams | None = None,
+        health: Health | None = None,
+        metrics: Metrics | None = None,
         language: str = AUTO,
     ) -> None:
         """Make a gateway; the server starts it.
@@ -85,11 +94,13 @@ class Gateway:
             executors: threads, and requests at once, of each executor.
             companion: started and stopped with the server.
             streams: who listens for changes; None: nobody can. They are started and stopped with the server.
+            health: answers health checks; None: their addresses go to the application.
+            metrics: counts requests; None: nobody does.
             language: of refusals, as the event's settings have it.
         """
         self._app, self._keeper, self._spool, self._admit = app, keeper, spool, admit
         self._sizes, self._companion, self._streams = executors, companion, streams
-        self._language = language
+        self._health, self._metrics, self._language = health, metrics, language
         self._executors: dict[str, BoundedExecutor] = {}
         self._bodies: BodyReader | None = None
         self._transfers = Transfers()
@@ -102,10 +113,12 @@ class Gateway:
                 if self._streams is not None:
                     self._streams.note_poll()
                 await self._state(scope, send)
+            elif self._health is not None and scope["path"] in (LIVE, READY):
+                await self._answer_health(scope["path"], send)
             elif self._streams is not None and scope["path"] == EVENTS.path and scope["method"] == EVENTS.method:
                 await self._listen(self._streams, scope, receive, send)
             else:
-                await self._request(scope, receive, send)
+                await self._counted(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         else:
@@ -114,6 +127,9 @@ class Gateway:
     def start(self) -> None:
         """Make threads ready for requests."""
         self._executors = {name: BoundedExecutor(name, *sizes) for name, sizes in self._sizes.items()}
+        if self._metrics is not None:
+            for name, executor in self._executors.items():
+                self._metrics.watch(name, executor.count)
         self._bodies = BodyReader(self._spool)
 
     def stop(self) -> None:
@@ -146,7 +162,19 @@ class Gateway:
         self.stop()
         await send({"type": "lifespan.shutdown.complete"})
 
+    async def _answer_health(self, path: str, send: Send) -> None:
+        assert self._health is not None
+        parts = self._health.parts() if path == READY else {}
+        status = 200 if all(parts.values()) else 503
+        body = json.dumps({"ready" if path == READY else "live": status == 200, **parts}).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        headers += [(b"cache-control", b"no-store"), COMMON_HEADERS[1]]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
     async def _state(self, scope: Mapping[str, Any], send: Send) -> None:
+        if self._metrics is not None:
+            self._metrics.polls.inc()
         latest = self._keeper.latest
         if self._state_messages is None or self._state_messages[0] is not latest:
             etag = (b"etag", latest.etag)
@@ -171,6 +199,21 @@ class Gateway:
             await streams.serve(scope, receive, send)
         except Refusal as refusal:
             await self._refuse(scope, refusal, send)
+
+    async def _counted(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """Answer a request, and count it."""
+        started, status = time.monotonic(), 0
+
+        async def watched_send(message: dict[str, Any]) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await self._request(scope, receive, watched_send)
+        finally:
+            if self._metrics is not None:
+                self._metrics.request(scope.get(KIND, "refused"), status, time.monotonic() - started)
 
     async def _request(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         clock = asyncio.get_running_loop().time
@@ -219,6 +262,7 @@ class Gateway:
         length = _content_length(headers)
         try:
             admission = self._admit(scope["method"], scope["path"], headers)
+            scope[KIND] = admission.limits.name
             has_body = await self._bodies.check_size(admission.limits, length, receive)
             if has_body and admission.question is not None:
                 await self._executors["questions"].run(admission.question)

@@ -11,6 +11,7 @@ keeps to its parent, the verification process its standard input.
 from __future__ import annotations
 
 import http.client
+import math
 import multiprocessing
 import threading
 import time
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from arena import logs
 from arena.addresses import list_addresses
 from arena.processes import end_with_parent
 from arena.server.lock import EventLock
@@ -39,7 +41,7 @@ CONNECTIONS_PER_PHONE = 2  # one that listens for changes, and one more while a 
 STREAMS_SHARE = 0.75  # of all connections may listen; the rest is for requests
 HEAD_MS = 10_000  # a request's head, or silence between two requests; phones ask every 4 seconds
 STOP_SECONDS = 4  # that the web process may take to end
-READY_SECONDS = 30.0  # until the server answers
+READY_SECONDS = 30.0  # until the server is said to start slowly
 ANSWER_SECONDS = 5.0  # that it may take for one answer
 MAX_ANSWER_BYTES = 65_536  # of it; the description of an event has some 500
 
@@ -72,10 +74,12 @@ def serve(
     from arena.bootstrap import open_event
     from arena.server.standby import Standby
     from arena.services.events import current_event, start_address
+    from arena.services.rounds import pause_unserved
     from arena.services.timing import start_clock
     from arena.services.uploads import clear_leftovers
     from arena.web.theme import theme_assets
 
+    logs.configure()
     if console_remote and not settings.public_url.startswith("https:"):
         raise SettingsError("--console-remote needs an address with TLS: name it with --public-url https://...")
     theme_assets(settings)  # an error before anything is begun
@@ -86,7 +90,12 @@ def serve(
     ):
         event = open_event(settings)
         settings = replace(settings, name=current_event(event.db).name)  # as it is called now
+        restarted = event.clock.is_of_earlier_start
         start_clock(event.db, event.clock)
+        if not settings.bundles_url:  # otherwise another host may have served meanwhile
+            for match in pause_unserved(event.db, restarted=restarted, now=event.clock()):
+                say(f"{match.title} stands still, since the server was away while it was open.")
+                say("Let it go on at the console, or with `arena match resume`.")
         start_address(event.db, settings.base_url)
         clear_leftovers(event.db, event.bundles, event.spool)
         for path in settings.incoming.glob("form-*"):  # copies of forms that a crash left behind
@@ -121,6 +130,8 @@ def load_gateway(settings: Settings, console_remote: bool = False, stopping: Con
     from arena.bootstrap import open_event
     from arena.server.console import ConsoleListener
     from arena.server.gateway import CONSOLE_EXECUTORS, Gateway
+    from arena.server.health import Health
+    from arena.server.metrics import Metrics
     from arena.server.snapshot import DatabaseSource, SnapshotKeeper
     from arena.server.streams import Streams
     from arena.web.admission import ConsoleAdmission, PublicAdmission
@@ -132,6 +143,8 @@ def load_gateway(settings: Settings, console_remote: bool = False, stopping: Con
     end_with_main_process()
     event = open_event(settings)
     keeper = SnapshotKeeper(partial(DatabaseSource, event.db), event.clock)
+    health = Health(keeper, settings.heartbeat)
+    metrics = Metrics(keeper, health)
     sessions = ConsoleSessions(settings)
     app = create_app(event, snapshot=keeper.snapshot)
     places = int(STREAMS_SHARE * raise_descriptor_limit())
@@ -139,11 +152,19 @@ def load_gateway(settings: Settings, console_remote: bool = False, stopping: Con
     if stopping is not None:
         threading.Thread(target=_end_streams, args=(stopping, streams), daemon=True).start()
     console = Gateway(
-        create_console(event, sessions=sessions, remote=console_remote, phones=lambda: streams.phones),
+        create_console(
+            event,
+            sessions=sessions,
+            remote=console_remote,
+            metrics=metrics.render,
+            warning=health.worker_problem,
+            phones=lambda: streams.phones,
+        ),
         keeper,
         settings.incoming,
         ConsoleAdmission(sessions),
         CONSOLE_EXECUTORS,
+        metrics=metrics,
         streams=streams,
         language=SOURCE,
     )
@@ -153,6 +174,8 @@ def load_gateway(settings: Settings, console_remote: bool = False, stopping: Con
         settings.incoming,
         PublicAdmission(event, keeper.snapshot, event.clock),
         companion=ConsoleListener(console, settings.console_host, settings.console_port),
+        health=health,
+        metrics=metrics,
         streams=streams,
         language=settings.language,
     )
@@ -219,6 +242,7 @@ def web_server(host: str, port: int, connections: int, on_stop: Callable[[], Non
         respawn_failed_workers=True,
         workers_kill_timeout=STOP_SECONDS,
         log_level=LogLevels.warning,
+        log_dictconfig=logs.config(),
     )
 
 
@@ -227,10 +251,13 @@ def _announce(settings: Settings, connections: int, say: Callable[[str], None], 
     from arena.verification import runner
     from arena.web.theme import logo_warning
 
-    deadline = time.monotonic() + READY_SECONDS
+    late = time.monotonic() + READY_SECONDS
     while not is_answering(settings):
-        if stop.wait(0.05) or time.monotonic() > deadline:
+        if stop.wait(0.05):
             return
+        if time.monotonic() > late:
+            say("the server does not answer yet: this computer is busy, or something is wrong; see the messages above")
+            late = math.inf
     local = f"http://127.0.0.1:{settings.port}"
     kept = runner.unenforced_rights()
     for line in (

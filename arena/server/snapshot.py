@@ -87,6 +87,7 @@ class SnapshotKeeper:
         self._ready = threading.Event()
         self._error: BaseException | None = None
         self._latest: EncodedSnapshot | None = None
+        self._looked_at = 0.0  # when the source last answered, on the monotonic clock
         self._followers: list[Callable[[EncodedSnapshot], None]] = []
         self._thread = threading.Thread(target=self._run, name="snapshot", daemon=True)
 
@@ -100,6 +101,10 @@ class SnapshotKeeper:
     def snapshot(self) -> Snapshot:
         """Return the latest snapshot."""
         return self.latest.snapshot
+
+    def silence(self) -> float:
+        """Return the seconds since the source last answered."""
+        return time.monotonic() - self._looked_at
 
     def follow(self, follower: Callable[[EncodedSnapshot], None]) -> None:
         """Call `follower` with every snapshot, in the thread that builds them; before `start`."""
@@ -141,6 +146,7 @@ class SnapshotKeeper:
         while not self._stop.wait(POLL_SECONDS):
             try:
                 outdated = source.changed() or outdated
+                self._looked_at = time.monotonic()
                 if outdated or self.latest.stale(self._clock()):
                     self._build(source)
                     outdated = False
@@ -150,6 +156,7 @@ class SnapshotKeeper:
     def _build(self, source: SnapshotSource) -> None:
         now = self._clock()
         before, self._latest = self._latest, EncodedSnapshot.of(source.build(now), now)
+        self._looked_at = time.monotonic()
         if before is None or before.etag != self._latest.etag:
             for follower in self._followers:
                 follower(self._latest)

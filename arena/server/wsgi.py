@@ -53,6 +53,10 @@ class BoundedExecutor:
         finally:
             self._requests -= 1
 
+    def count(self) -> int:
+        """Return the number of requests in the executor, running or waiting."""
+        return self._requests
+
     def close(self) -> None:
         """Start nothing more; what runs may finish."""
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -36,7 +36,19 @@ from arena.services.judgements import read_judgements
 from arena.services.log import head, read_records
 from arena.services.voting import minute_of
 from arena.store.bundles import BundleStore
-from arena.store.schema import CoAuthor, Entry, Event, IssuedVoter, Match, Owner, Ticket, Verification, Vote
+from arena.store.schema import (
+    CoAuthor,
+    Entry,
+    Event,
+    IssuedVoter,
+    Match,
+    Owner,
+    RacePoint,
+    RaceRun,
+    Ticket,
+    Verification,
+    Vote,
+)
 from arena.store.unit_of_work import Database
 from trainer.verse.text import pluralize
 
@@ -61,6 +73,7 @@ NOT_FACTS = {
     "entries.lease_until": "who checks it now",
     "entries.not_before": "when a check is tried again",
     "entries.failures": "when a check is tried again",
+    "entries.advice": "what checks of the organizer found: advice, which decides nothing",
     "verifications.id": "a number of the database",
     "verifications.worker": "who checked it",
     "entries.dealt": "a counter for the next pairs",
@@ -71,6 +84,12 @@ NOT_FACTS = {
     "judgements.judged_at": "decides nothing",
     "votes.id": "a number of the database",
     "votes.changes": "a counter for a limit",
+    "events.race": "whether the trainings are shown",
+    **{
+        f"{table}.{column.name}": "what trainers say of their runs, which nobody can check; the log does not have it"
+        for table, model in (("race_runs", RaceRun), ("race_points", RacePoint))
+        for column in model.__table__.columns
+    },
     "log.number": "the log itself",
     "log.at": "the log itself",
     "log.kind": "the log itself",

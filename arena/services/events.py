@@ -358,6 +358,7 @@ def view_of(event: Event) -> EventView:
         draw_word=event.draw_word or None,
         nonce=None if event.state == "draft" else nonce(event.salt),
         admission=event.admission,
+        race=event.race,
     )
 
 

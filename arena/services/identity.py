@@ -102,5 +102,10 @@ def ticket_id_of(secret: str) -> str:
     return _digest(b"verse-ticket-1", secret)
 
 
+def racer_id_of(secret: str) -> str:
+    """Compute the id of a training in the race: SHA-256("verse-race-1" | secret), hexadecimal."""
+    return _digest(b"verse-race-1", secret)
+
+
 def _digest(domain: bytes, secret: str) -> str:
     return hashlib.sha256(domain + secret.encode()).hexdigest()

@@ -22,10 +22,12 @@ from arena.rules.lifecycle import ENTRY_STATES, UNDECIDED, Action, allows, has_c
 from arena.rules.names import names_author, skeleton
 from arena.rules.results import Podium, podium_of
 from arena.rules.timetable import PAUSE_SECONDS, Pace, Timetable, list_timetables, propose, round_vote_seconds
+from arena.services.advice import advice_of
 from arena.services.entries import may_reinstate, reason_of
 from arena.services.events import the_event, view_of
 from arena.services.judgements import judged_count
 from arena.services.log import head
+from arena.services.race import count_race
 from arena.services.schemas import (
     ConsoleEntry,
     ConsoleView,
@@ -98,6 +100,7 @@ def snapshot(db: Database, *, now: float) -> Snapshot:
             closes_at=opened.closes_at if opened.paused_at is None else None,
             paused=opened.paused_at is not None,
             votes=_votes(session, opened.id, opened.poll, opened.poll_round),
+            poll=opened.poll,
         )
         return Snapshot(
             event=event.name,
@@ -112,6 +115,7 @@ def snapshot(db: Database, *, now: float) -> Snapshot:
             else None,
             practice=_practice(session, event),
             heats=_heats(session, event),
+            race=count_race(session, event, now),
             last=last,
             next=title_of(following.id, following.round, following.number, rounds) if following else None,
             entries=EntryCounts(**_counts(session)),
@@ -218,6 +222,7 @@ def console_view(db: Database, *, now: float) -> ConsoleView:
             matches=bracket_view.matches,
             open=bracket_view.open,
             opened=bracket_view.opened,
+            unserved_since=_unserved_since(session, bracket_view.open),
             practice=_practice(session, bracket_view.event),
             ready=bracket_view.ready_together,
             ready_seconds=round_vote_seconds(bracket_view.ready_together, bracket_view.event.match_seconds),
@@ -314,6 +319,15 @@ def latest_record(db: Database) -> int:
     """Return the number of the log's latest record; 0 before the first."""
     with db.reading() as session:
         return head(session)[0]
+
+
+def _unserved_since(session: Session, opened: MatchView | None) -> float | None:
+    """Return since when the open match stands still because the server was away; None: it does not, or was paused."""
+    if opened is None or not opened.paused:
+        return None
+    paused = select(LogRecord.data).where(LogRecord.kind == "match-paused").order_by(LogRecord.number.desc()).limit(1)
+    record = session.scalar(paused)
+    return strictjson.parse(record.encode()).get("since") if record else None
 
 
 def plan_voting(
@@ -630,6 +644,7 @@ def _console_entries(session: Session, event: Event) -> list[ConsoleEntry]:
             masked=row.masked,
             held=row.held,
             names_author=names_author(row.prompt + row.text, row.name),
+            advice=advice_of(row),
         )
         for row in rows
     ]

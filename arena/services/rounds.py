@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from arena.errors import AnotherMatchOpen, BadSetting, NoMatchReady, NothingOpen
@@ -15,9 +15,10 @@ from arena.services.events import require, the_event
 from arena.services.log import append, require_unchanged
 from arena.services.queries import BracketView
 from arena.services.schemas import MatchView
-from arena.store.schema import Match
+from arena.store.schema import LogRecord, Match
 from arena.store.unit_of_work import Database
 
+RETURN_SECONDS = 10.0  # that phones take to come back to a server that starts again
 ANY_CHANGE = {kind: words.format(match="a match") for kind, words in MATCH_CHANGES.items()}
 
 
@@ -151,6 +152,36 @@ def pause(db: Database, *, seen: int | None = None, now: float) -> list[MatchVie
         session.flush()
         view = BracketView.load(session, now)
         return [view.find(match.id) for match in running]
+
+
+def pause_unserved(db: Database, *, restarted: bool, now: float) -> list[MatchView]:
+    """Stop the clock of the open matches when a server starts, if phones could not vote while it was away.
+
+    This holds for a match that would close within seconds, and after a restart of the computer for every one. It stands
+    with the time that it had left at the log's latest record, until the organizer lets it go on.
+
+    Args:
+        db: the event's database.
+        restarted: whether the computer has started again since a server counted the event's time.
+        now: seconds since the epoch.
+
+    Returns:
+        The matches that stand still.
+    """
+    with db.writing() as session:
+        since = min(now, session.scalar(select(func.max(LogRecord.at))) or now)
+        unserved = [
+            match
+            for match in _open_matches(session)
+            if match.paused_at is None and _runs(match, since)
+            if restarted or (match.closes_at is not None and match.closes_at <= now + RETURN_SECONDS)
+        ]
+        for match in unserved:
+            match.paused_at = since
+            append(session, "match-paused", {"match": match.id, "poll": match.poll, "since": since}, now=now)
+        session.flush()
+        view = BracketView.load(session, now)
+        return [view.find(match.id) for match in unserved]
 
 
 def resume(db: Database, *, seen: int | None = None, now: float) -> list[MatchView]:

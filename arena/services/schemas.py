@@ -56,6 +56,7 @@ class EventView:
     draw_word: str | None  # once the room has given it
     nonce: str | None  # keys the trainings of the evening; None until submissions open
     admission: str  # who may vote: tickets, pin or open
+    race: bool  # the trainings are shown
 
 
 @dataclass(frozen=True)
@@ -281,6 +282,73 @@ class MatchResult:
     champion: Side | None  # if the event has one now
 
 
+# The race of the trainings
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """A point of the curve of a training."""
+
+    minutes: float  # of training
+    bits: float  # validation loss in bits per character
+    live: bool  # it arrived when the run had just come there
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A training in the race, under a nickname that says nothing about anybody."""
+
+    nickname: str
+    step: int  # updates done
+    steps: int  # updates planned
+    minutes: float  # of training
+    points: list[CurvePoint]  # in the order of the steps; at most some 90
+    sample: list[str]  # at most two lines that the model wrote; untrusted
+
+    @property
+    def best(self) -> float | None:
+        """The lowest loss so far."""
+        return min((point.bits for point in self.points), default=None)
+
+
+@dataclass(frozen=True)
+class RaceView:
+    """The race for everybody, until the bracket is drawn."""
+
+    on: bool  # it is shown
+    curves: list[Curve]  # the lowest loss first
+
+
+@dataclass(frozen=True)
+class ListedCurve:
+    """A curve for the organizer."""
+
+    nickname: str
+    hidden: bool
+    step: int
+    steps: int
+    minutes: float
+    bits: float | None  # the latest
+    sample: str
+    heard_at: float
+
+
+@dataclass(frozen=True)
+class RaceList:
+    """The race for the organizer."""
+
+    on: bool
+    curves: list[ListedCurve]  # by nickname
+
+
+@dataclass(frozen=True)
+class HeartbeatReceipt:
+    """What the race knows of a run after a request."""
+
+    nickname: str  # of the curve; told to its owner alone
+    step: int  # the latest that is known: send what came after it
+
+
 # The snapshot
 
 
@@ -296,6 +364,7 @@ class OpenMatch:
     closes_at: float | None  # seconds since the epoch
     paused: bool  # its clock stands
     votes: int  # cast in this round of the poll
+    poll: int = 0  # number of the poll of this match: another one, once it was undone and opened again
 
 
 @dataclass(frozen=True)
@@ -321,6 +390,14 @@ class HeatsCounts:
 
     judgements: int
     voters: int  # who have judged
+
+
+@dataclass(frozen=True)
+class RaceCounts:
+    """The trainings that are shown while submissions are open."""
+
+    runs: int
+    beat: int  # grows when there is something new, at most every few seconds
 
 
 @dataclass(frozen=True)
@@ -360,6 +437,7 @@ class Snapshot:
     round: OpenRound | None
     practice: PracticeCounts | None
     heats: HeatsCounts | None  # while pairs of verses are judged before the draw
+    race: RaceCounts | None  # while submissions are open, and somebody trains
     last: str | None  # id of the match decided most recently by a vote
     next: str | None  # title of the next match
     entries: EntryCounts
@@ -573,6 +651,19 @@ class EntryView:
 
 
 @dataclass(frozen=True)
+class AdviceView:
+    """What one check of an entry found, which no verdict follows from."""
+
+    check: str
+    question: str  # what the check asks
+    verdict: str  # passes, look at it, not checkable
+    number: float | None
+    bound: str  # what the number is compared with
+    alarms: str  # how many honest runs were beyond the bound
+    detail: str
+
+
+@dataclass(frozen=True)
 class ConsoleEntry:
     """An entry for the organizer."""
 
@@ -598,6 +689,7 @@ class ConsoleEntry:
     masked: bool  # pages do not show the name
     held: bool  # it is not drawn until it is released
     names_author: bool  # the verse contains its author's name
+    advice: list[AdviceView] | None = None  # of checks that no verdict follows from; None: not checked
 
 
 @dataclass(frozen=True)
@@ -613,6 +705,7 @@ class ConsoleView:
     matches: list[MatchView]  # in the order of play
     open: MatchView | None  # of several, the one with a second vote, else the first
     opened: list[MatchView]  # all that are open
+    unserved_since: float | None  # its clock stands since the server was away from then on
     practice: PracticeCounts | None
     ready: int  # matches of the next round that can be opened at once
     ready_seconds: float  # of a vote on all of them

@@ -8,7 +8,7 @@ from typing import Any, cast
 from sqlalchemy import CursorResult, select, update
 from sqlalchemy.orm import Session
 
-from arena.errors import BadClaim, BytesLost, LittleSpace, PieceTooLarge, TensorsDiffer, WrongOffset
+from arena.errors import BadClaim, BundlesUnreachable, BytesLost, LittleSpace, PieceTooLarge, TensorsDiffer, WrongOffset
 from arena.services.claims import make_receipt, take_claim
 from arena.services.digests import digest_of_bundle
 from arena.services.entries import entry_status, own_entry, own_receiving
@@ -209,7 +209,11 @@ def _complete(db: Database, bundles: BundleStore, spool: Spool, entry: Entry, no
         with db.writing() as session:
             _update(session, entry.id, received=entry.header_bytes)
         raise TensorsDiffer(entry.header_bytes)
-    bundles.put(part.path, part.digest)
+    try:
+        bundles.put(part.path, part.digest)
+    except BundlesUnreachable:
+        spool.reopen(entry.id)  # its last piece has not counted, and is sent again
+        raise
     with db.writing() as session:
         if _update(session, entry.id, received=entry.size, bundle=part.digest):
             data = {"entry": entry.id, "bundle": digest_of_bundle(session, entry.id, part.digest)}

@@ -62,10 +62,10 @@ def claim_next(
 
     Args:
         db: the event's database.
-        worker: its name, for the organizer.
+        worker: its name, for the organizer: that of its host, a hyphen and a number.
         lease_seconds: how long the worker may be silent.
-        memory: bytes that all checks under way may use, those of other workers included; None: any. An entry that
-            needs more by itself is leased when nothing else is checked.
+        memory: bytes that all checks under way on its host may use, those of other workers included; None: any. An
+            entry that needs more by itself is leased when nothing else is checked.
         quick: lease a quick check only.
         now: seconds since the epoch.
 
@@ -231,9 +231,9 @@ def _lease(
     first = session.scalars(select(Entry).where(_due(now, quick)).order_by(Entry.turn_at, Entry.id).limit(1)).first()
     if first is None or first.bundle is None:
         return None
-    used = session.scalar(
-        select(func.sum(Entry.memory)).where(Entry.state == "verifying", Entry.lease_until >= now, Entry.id != first.id)
-    )
+    here = Entry.worker.startswith(worker.rpartition("-")[0], autoescape=True)  # a name begins with that of the host
+    under_way = (Entry.state == "verifying") & (Entry.lease_until >= now) & (Entry.id != first.id)
+    used = session.scalar(select(func.sum(Entry.memory)).where(under_way, here))
     if memory is not None and used and used + first.memory > memory:
         return None
     first.state, first.attempt = "verifying", first.attempt + 1

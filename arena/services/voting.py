@@ -203,7 +203,9 @@ def get_round(db: Database, secret: str, *, now: float) -> list[RoundItem]:
         ]
 
 
-def cast_vote(db: Database, match_id: str, secret: str, side: str, poll_round: int, *, now: float) -> VoteReceipt:
+def cast_vote(
+    db: Database, match_id: str, secret: str, side: str, poll_round: int, *, poll: int | None = None, now: float
+) -> VoteReceipt:
     """Cast a vote, or change it, until the match closes. The same vote again changes nothing.
 
     The log has no record of a vote: when the votes are counted, it gets a digest of all of them (`digest_of_votes`).
@@ -214,6 +216,8 @@ def cast_vote(db: Database, match_id: str, secret: str, side: str, poll_round: i
         secret: the voter's.
         side: "left" or "right", as this voter sees them.
         poll_round: the round that the voter was shown: 0 first, 1 after a tie.
+        poll: the poll that the voter was shown; None: not checked. A match that was undone and opened again has
+            another one, and its sides may be other verses.
         now: seconds since the epoch.
 
     Returns:
@@ -247,7 +251,7 @@ def cast_vote(db: Database, match_id: str, secret: str, side: str, poll_round: i
             raise VoteNotBegun(match_id, row.votes_from - now)
         if not _takes_votes(row, now):
             raise MatchClosed(match_id)
-        if poll_round != row.poll_round:
+        if poll_round != row.poll_round or poll not in (None, row.poll):
             raise PollRoundOver(match_id, row.poll_round)
         if refusal := _refusal(row, identity):
             raise refusal

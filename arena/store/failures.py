@@ -29,6 +29,7 @@ SQLITE = {  # by primary result code
     sqlite3.SQLITE_NOTADB: DatabaseDamaged,
 }
 POSTGRESQL = {  # by SQLSTATE
+    "25P03": DatabaseUnreachable,  # idle_in_transaction_session_timeout: this process stood still
     "42501": DatabaseReadOnly,  # insufficient privilege
     "53100": DatabaseFull,
     "55P03": DatabaseBusy,  # lock_timeout

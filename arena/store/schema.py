@@ -19,6 +19,7 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
     text,
+    true,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -84,6 +85,7 @@ class Event(Base):
     practice_at: Mapped[float | None]  # since when the practice vote is open
     practice_closes_at: Mapped[float | None]
     seeding: Mapped[str] = mapped_column(String(8), default="lot", server_default="lot")  # lot, heats, hand
+    race: Mapped[bool] = mapped_column(default=True, server_default=true())  # the trainings are shown
 
 
 class Owner(Base):
@@ -138,6 +140,7 @@ class Entry(Base):
     not_before: Mapped[float] = mapped_column(default=0.0)  # when a failed check may be tried again
     failures: Mapped[int] = mapped_column(default=0)  # failed checks in a row
     verdict: Mapped[str | None] = mapped_column(String(12))  # PASS, FAIL, UNDECIDED, MALFORMED
+    advice: Mapped[dict[str, Any] | None] = mapped_column(JSON)  # what the checks found that no verdict follows from
     seed: Mapped[int | None]  # number in the draw, from 1
     dealt: Mapped[int] = mapped_column(default=0, server_default="0")  # how often it was dealt in the heats
     heat_place: Mapped[int | None]  # in the heats, from 1; equal verses share one
@@ -296,6 +299,39 @@ class PracticeVote(Base):
     voter_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     choice: Mapped[str] = mapped_column(String(5))  # upper or lower
     changes: Mapped[int] = mapped_column(default=0, server_default="0")  # after the first choice
+
+
+class RaceRun(Base):
+    """The latest training of a participant, as its heartbeats tell it; nothing here leads to an entry."""
+
+    __tablename__ = "race_runs"
+
+    racer_id: Mapped[str] = mapped_column(String(64), primary_key=True)  # SHA-256("verse-race-1" | t)
+    run: Mapped[str] = mapped_column(String(32))  # id that the trainer drew
+    nickname: Mapped[str] = mapped_column(String(40), unique=True)  # drawn for this run
+    begun_at: Mapped[float]  # the first heartbeat arrived
+    heard_at: Mapped[float]  # the latest request arrived
+    anchor_at: Mapped[float]  # from where the time of the run is measured: see `rules.race`
+    anchor_minutes: Mapped[float]
+    step: Mapped[int]  # updates done
+    steps: Mapped[int]  # updates planned
+    minutes: Mapped[float]  # of training
+    points: Mapped[int]  # number of the rows below
+    sample: Mapped[str] = mapped_column(Text)  # the latest lines, cleaned; ""; untrusted
+    hidden: Mapped[bool] = mapped_column(default=False, server_default=false())  # by the organizer
+
+
+class RacePoint(Base):
+    """A point of the curve of a training."""
+
+    __tablename__ = "race_points"
+
+    racer_id: Mapped[str] = mapped_column(ForeignKey("race_runs.racer_id"), primary_key=True)
+    step: Mapped[int] = mapped_column(primary_key=True)
+    minutes: Mapped[float]
+    bits: Mapped[float]  # validation loss in bits per character
+    seen_live: Mapped[bool]  # it arrived when the run had just come there
+    checkpoint: Mapped[str | None] = mapped_column(String(64))  # SHA-256 of the newest one then, as the trainer says
 
 
 class LogRecord(Base):

@@ -24,6 +24,8 @@ from arena.store.schema import Version
 T = TypeVar("T")
 
 BUSY_SECONDS = 20.0  # how long a transaction waits for another process's; ours take milliseconds
+IDLE_SECONDS = 15.0  # after which PostgreSQL ends the transaction of a host that has died or stands still
+CONNECT_SECONDS = 5  # that a connection to PostgreSQL may take
 CONNECTIONS = 64  # at most, more than the threads of a server
 MAX_GROUP = 64  # jobs in one transaction, at most
 WRITE_LOCK = 0x5645525345  # "VERSE": number of the advisory lock on PostgreSQL
@@ -198,9 +200,11 @@ def create_database_engine(url: str) -> Engine:
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     else:
-        lock_timeout = f"-c lock_timeout={int(BUSY_SECONDS * 1000)}"
+        limits = f"-c lock_timeout={int(BUSY_SECONDS * 1000)}"
+        limits += f" -c idle_in_transaction_session_timeout={int(IDLE_SECONDS * 1000)}"
+        options = {"options": limits, "connect_timeout": CONNECT_SECONDS, "tcp_user_timeout": int(IDLE_SECONDS * 1000)}
         try:
-            engine = _create_engine(address, connect_args={"options": lock_timeout}, pool_pre_ping=True)
+            engine = _create_engine(address, connect_args=options, pool_pre_ping=True)
         except ImportError:
             raise SettingsError(
                 "an event in PostgreSQL needs psycopg: in a clone of the project, pip install '.[postgresql]'"

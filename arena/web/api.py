@@ -14,9 +14,11 @@ from typing import Any, TypeVar
 from flask import Blueprint, Response, request
 
 from arena.services import claims, entries, events, queries, uploads
+from arena.services import race as race_service
 from arena.services.receipts import key_fingerprint, prove, public_key_of
 from arena.services.schemas import to_json
 from arena.web import openapi, routes, security
+from arena.web.assets import Asset
 from arena.web.context import get_context
 from arena.web.public import link_of
 from arena.web.refusal import Refusal
@@ -28,6 +30,7 @@ from arena.web.schemas import (
     EntryRequest,
     EventRequest,
     EventResponse,
+    HeartbeatsRequest,
     Limits,
     LogHead,
     PieceRequest,
@@ -100,6 +103,31 @@ def withdraw(entry_id: str) -> Response:
     """Withdraw an entry."""
     ctx = get_context()
     return _json(entries.withdraw(ctx.db, EntryRequest(entry_id).entry_id, _secret(), now=ctx.now))
+
+
+@handles(routes.HEARTBEATS)
+def heartbeats() -> Response:
+    """Take heartbeats of a training."""
+    ctx = get_context()
+    sent = HeartbeatsRequest(request.get_data())
+    return _json(race_service.take_heartbeats(ctx.db, _secret(), sent.body, now=ctx.now))
+
+
+@handles(routes.RACE)
+def race() -> Response:
+    """Show the race: the same for everybody, and kept until there is something new."""
+    ctx = get_context()
+    state = ctx.snapshot()
+
+    def render() -> Asset:
+        return Asset.of(to_json(race_service.get_race(ctx.db)), "application/json")
+
+    asset = ctx.cached("race", (state.race, state.version, state.phase, state.epoch), render)
+    response = asset.response(request)
+    response.set_etag(asset.digest, weak=True)
+    response.headers["Cache-Control"] = "no-cache"
+    response.make_conditional(request)
+    return response
 
 
 @handles(routes.STATE)

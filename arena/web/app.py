@@ -21,11 +21,13 @@ from arena.web import (
     heats,
     join,
     public,
+    race,
     reactions,
     routes,
     security,
     stage,
     wheels,
+    windows,
 )
 from arena.web.assets import compress, read_assets
 from arena.web.context import AppContext, get_context, static_address
@@ -74,7 +76,7 @@ def create_app(
     clock = clock or event.clock
     snapshot = snapshot or (lambda: queries.snapshot(event.db, now=clock()))
     app = _make_app(AppContext(event, clock, snapshot, read_assets() | theme_assets(event.settings)))
-    blueprints = (public.pages, downloads.downloads, heats.heats, join.join, api.api, stage.stage)
+    blueprints = (public.pages, downloads.downloads, heats.heats, race.race, join.join, api.api, stage.stage)
     for blueprint in (*blueprints, wheels.wheels, reactions.reactions):
         app.register_blueprint(blueprint)
     return app
@@ -87,6 +89,8 @@ def create_console(
     sessions: ConsoleSessions | None = None,
     remote: bool = False,
     phones: Callable[[], int] | None = None,
+    metrics: Callable[[], bytes] = bytes,
+    warning: Callable[[], str] = str,
 ) -> Flask:
     """Make the console's application, for a port of its own.
 
@@ -96,6 +100,8 @@ def create_console(
         sessions: those that the gateway reads, too; None: new ones.
         remote: answer through a proxy, which needs TLS.
         phones: returns how many listen for changes; None: not known.
+        metrics: returns the server's metrics, in the format of Prometheus.
+        warning: returns what the organizer must know of the server's other parts, or "".
 
     Returns:
         The application.
@@ -110,11 +116,14 @@ def create_console(
         sessions,
         remote,
         phones,
+        metrics=metrics,
+        warning=warning,
     )
     app = _make_app(context)
     [blueprint] = {console_editing.console, console_voting.console}  # one, with the routes of both files
     app.register_blueprint(blueprint)
     app.add_url_rule("/", "home", lambda: redirect("/console"))
+    app.add_url_rule("/metrics", "metrics", _metrics)
     return app
 
 
@@ -150,6 +159,7 @@ def _make_app(context: AppContext) -> Flask:
         state_address=routes.STATE.path,
         events_address=routes.EVENTS.path,
         entries_address=routes.ENTRIES,
+        race_address=routes.RACE.path,
         piece_bytes=PIECE_BYTES,
         themed=THEME in context.static,
         reactions_taken=reactions.are_taken,
@@ -159,6 +169,9 @@ def _make_app(context: AppContext) -> Flask:
         language=language,
         languages=NAMES,
         words=script_words,
+        in_borrowed_window=windows.in_borrowed_window,
+        is_in_room=windows.is_in_room,
+        base_address=lambda: get_context().base_url,
     )
     app.context_processor(lambda: {"event_name": filters.single_line(context.title)})
     app.add_url_rule("/static/<name>", "static", _static)
@@ -166,6 +179,11 @@ def _make_app(context: AppContext) -> Flask:
     app.after_request(_after)
     errors.register(app)
     return app
+
+
+def _metrics() -> Response:
+    """Show the server's metrics, without a login: numbers only, and only on this machine."""
+    return Response(get_context().metrics(), content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def _static(name: str) -> Response:

@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response
 
 from arena.addresses import address_url, list_addresses
 from arena.errors import ArenaError, BadSetting, DatabaseUnusable
-from arena.services import bracket, disqualification, events, heats, publishing, queries, timing
+from arena.services import bracket, disqualification, events, heats, publishing, queries, race, timing
 from arena.services.entry_filter import EntryFilter, parse_moment
 from arena.services.schemas import ConsoleEntry, ConsoleView, HeatsView
 from arena.settings import is_local_url
@@ -292,7 +292,9 @@ def show_page(problem: str | None = None, done: str | None = None) -> str:
         health=_health_watch().look(view, connected, ctx.now),
         min_free=settings.min_free_bytes,
         heats=get_heats(view) if view.phase in ("entering", "checking") else None,
+        race=race.list_race(ctx.db) if view.phase in ("before", "entering", "checking") else None,
         problem=problem,
+        warning=sentence(warning) if (warning := ctx.warning()) else "",
         done=done,
         phones=ctx.base_url,
         addresses=list_addresses() if settings.host in ("0.0.0.0", "::") else [],

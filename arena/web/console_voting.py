@@ -6,7 +6,7 @@ from flask import render_template, request
 from werkzeug.wrappers import Response
 
 from arena.services import heats as service
-from arena.services import practice, queries, rounds
+from arena.services import practice, queries, race, rounds
 from arena.web.console import MAX_SECONDS, back, console, number, seen
 from arena.web.context import get_context
 
@@ -24,6 +24,21 @@ def open_heats() -> Response:
 def close_heats() -> Response:
     """End the judging, and rank the verses."""
     service.close_heats(get_context().db, seen=seen(), now=get_context().now)
+    return back()
+
+
+@console.post("/race")
+def switch_race() -> Response:
+    """Show the race of the trainings, or switch it off."""
+    race.set_race(get_context().db, "off" not in request.form, seen=seen(), now=get_context().now)
+    return back()
+
+
+@console.post("/race/curve")
+def hide_curve() -> Response:
+    """Hide a curve of the race and its samples, or show it again."""
+    nickname, hidden = request.form.get("nickname", "")[:80], "off" not in request.form
+    race.hide_curve(get_context().db, nickname, hidden=hidden, seen=seen(), now=get_context().now)
     return back()
 
 

@@ -33,6 +33,8 @@ class AppContext:
     console_remote: bool = False  # the console answers through a proxy
     phones: Callable[[], int] | None = None  # returns how many listen for changes; None: not known
     reactions: ReactionCounts = field(default_factory=ReactionCounts)
+    metrics: Callable[[], bytes] = bytes  # returns the server's metrics, for the console's application
+    warning: Callable[[], str] = str  # returns what the organizer must know of the server's other parts, or ""
     guesses: Attempts = field(default_factory=lambda: Attempts(30, 10))  # of tickets and PINs, wrong ones
     joins: Attempts = field(default_factory=lambda: Attempts(60, 12))  # phones that type the right PIN
     cache: dict[str, tuple[object, Any]] = field(default_factory=dict)  # see `cached`

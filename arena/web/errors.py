@@ -90,6 +90,12 @@ STATUSES: dict[type[ArenaError], int] = {
     errors.NotRanked: 409,
     errors.PairGone: 409,
     errors.JudgedTooSoon: 429,
+    errors.BadHeartbeat: 422,
+    errors.HeartbeatTooSoon: 429,
+    errors.RaceOff: 409,
+    errors.RaceFull: 409,
+    errors.RunReplaced: 409,
+    errors.CurveNotFound: 404,
     errors.BadSeeding: 422,
     errors.BadSide: 422,
     errors.TablesDiffer: 500,
@@ -98,6 +104,7 @@ STATUSES: dict[type[ArenaError], int] = {
     errors.BadVoterId: 422,
     errors.BundlesMissing: 500,
     errors.DatabaseUnusable: 500,
+    errors.BundlesUnreachable: 503,
     errors.DatabaseUnreachable: 503,
     errors.DatabaseBusy: 503,
     errors.DatabaseReadOnly: 500,
@@ -125,10 +132,10 @@ def on_arena_error(error: ArenaError) -> Response:
     if isinstance(error, TicketUnknown) and (refusal := guess_refusal()) is not None:
         return on_refusal(refusal)
     message = error.args[0]
-    if isinstance(error, DatabaseUnusable):
+    if isinstance(error, DatabaseUnusable | errors.BundlesUnreachable):
         log.error(message)
         if not get_context().is_console:
-            message = phrase("the server cannot use its database now: try again in a moment, or tell the organizer")
+            message = phrase("the server cannot use its storage now: try again in a moment, or tell the organizer")
     if isinstance(error, WrongState) and language() != SOURCE:
         message = phrase("this is not possible in the present state of the event")
     return error_response(status_of(error), error.code, message, error.facts)

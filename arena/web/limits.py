@@ -46,6 +46,9 @@ PUBLIC_LIMITS = (
     ),
     RequestLimits("piece", routes.SEND_PIECE.method, routes.SEND_PIECE.pattern, MIB, 10.0, 8 * KIB, 32, "uploads"),
     RequestLimits("bundle", "POST", re.compile(r"/enter"), 193 * MIB, 10.0, 64 * KIB, 8, "bundles"),
+    RequestLimits(
+        "heartbeats", routes.HEARTBEATS.method, routes.HEARTBEATS.pattern, 16 * KIB, 5.0, 0, 256, "heartbeats"
+    ),
     RequestLimits("reaction", "POST", re.compile(r"/react"), KIB, 3.0, 0, 1_000, "pages"),
     RequestLimits("form", "POST", re.compile(r"/join|/mine/\w+"), 16 * KIB, 5.0, KIB, 1_000, "pages"),
     RequestLimits("download", "GET", re.compile(r"/entries/[^/]*/bundle"), 0, 0.0, 0, 0, "downloads", MAX_DOWNLOADS),

@@ -58,23 +58,25 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
     if route.secret:
         operation["security"] = SECRET
     if route.request is not None:
-        operation |= _request(route.request)
+        operation |= _request(route.request, schemas)
     responses: dict[str, type | None] = {str(status): kind for status, kind in route.responses.items()}
     responses["default"] = ErrorResponse
     operation["responses"] = {status: _response(kind, schemas, route.media_type) for status, kind in responses.items()}
     return operation
 
 
-def _request(kind: type) -> dict[str, Any]:
+def _request(kind: type, schemas: dict[str, Any]) -> dict[str, Any]:
     """Describe parameters and body of a request; each field's metadata says where its value is."""
     types_, comments = typing.get_type_hints(kind), _comments(kind)
     parameters, body = [], None
     for field in fields(kind):
         if field.metadata["in"] == "body":
+            kind_of_json = field.metadata.get("json")
+            content = {"application/json": {"schema": _schema(kind_of_json, schemas)}} if kind_of_json else None
             body = {
                 "required": True,
                 "description": comments[field.name],
-                "content": {"application/octet-stream": {}},
+                "content": content or {"application/octet-stream": {}},
             }
         else:
             parameters.append(

@@ -35,6 +35,7 @@ def phase_key(state: Snapshot) -> str:
     parts = [
         state.phase,
         match and match.id,
+        match and match.poll,
         match and match.poll_round,
         match and match.opens_at,
         match and match.closes_at,
@@ -50,6 +51,7 @@ def phase_key(state: Snapshot) -> str:
         state.admission,
         state.address,
         "heats" if state.heats else None,
+        "race" if state.race else None,
     ]
     return "|".join("" if part is None else str(int(part) if isinstance(part, float) else part) for part in parts)
 
@@ -133,13 +135,14 @@ def _ballot(match_id: str, secret: str, now: float) -> Ballot | None:
 def vote() -> Response:
     """Take a vote."""
     secret = security.voter_secret()
-    poll_round = request.form.get("poll_round", "")
+    poll, poll_round = (request.form.get(name, "") for name in ("poll", "poll_round"))
     voting.cast_vote(
         get_context().db,
         request.form.get("match", "")[:40],
         secret,
         request.form.get("side", "")[:10],
         int(poll_round) if poll_round in ("0", "1") else -1,
+        poll=int(poll) if poll.isascii() and poll.isdigit() and len(poll) < 10 else None,
         now=get_context().now,
     )
     return _see_other("public.index")
@@ -255,6 +258,7 @@ def results() -> Response:
             now=ctx.now,
             key=key,
             follow=True,
+            in_borrowed_window=bool,  # of one browser, and the page is kept for all
         )
         return Asset.of(page.encode(), "text/html")
 

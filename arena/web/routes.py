@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from arena.services.schemas import EntryStatus, Snapshot
+from arena.services.schemas import EntryStatus, HeartbeatReceipt, RaceView, Snapshot
 from arena.web import schemas
 
 API = "/api/v1"
@@ -96,5 +96,21 @@ EVENT = Route(
     responses={200: schemas.EventResponse},
     request=schemas.EventRequest,
 )
-ROUTES = (ENTER, SEND_PIECE, ENTRY_STATUS, WITHDRAW, STATE, EVENTS, EVENT)
+HEARTBEATS = Route(
+    name="heartbeats",
+    method="POST",
+    path=f"{API}/heartbeats",
+    summary="Tell the race of a training. What is known already changes nothing; the answer says from where to go on.",
+    responses={200: HeartbeatReceipt},
+    request=schemas.HeartbeatsRequest,
+    secret=True,
+)
+RACE = Route(
+    name="race",
+    method="GET",
+    path=f"{API}/race",
+    summary="Show the trainings under their nicknames, until the bracket is drawn. The status is 304 if unchanged.",
+    responses={200: RaceView, 304: None},
+)
+ROUTES = (ENTER, SEND_PIECE, ENTRY_STATUS, WITHDRAW, HEARTBEATS, RACE, STATE, EVENTS, EVENT)
 OPENAPI = f"{API}/openapi.json"

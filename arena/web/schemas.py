@@ -46,6 +46,38 @@ class PieceRequest:
 
 
 @dataclass(frozen=True)
+class Heartbeat:
+    """What a trainer says of its run, at one step."""
+
+    at: float  # seconds since the epoch, by the trainer's clock, when this was so
+    step: int  # updates done
+    steps: int  # updates planned
+    minutes: float  # of training
+    bits: float | None  # validation loss in bits per character; null: not evaluated at this step
+    checkpoint: str | None  # SHA-256 of the newest checkpoint, 64 hexadecimal digits
+    sample: (
+        str  # at most two lines that the model wrote, never from a recipe that is submitted; "": none is to be shown
+    )
+
+
+@dataclass(frozen=True)
+class HeartbeatsBody:
+    """Heartbeats of one run, 64 at most, in the order of their steps."""
+
+    run: str  # id that the trainer drew for the run, 32 hexadecimal digits
+    begun_at: float  # seconds since the epoch, by the trainer's clock
+    sent_at: float  # by the same clock: a heartbeat that was sent long after its time was not seen live
+    beats: list[Heartbeat]
+
+
+@dataclass(frozen=True)
+class HeartbeatsRequest:
+    """Heartbeats for the race of the trainings."""
+
+    body: bytes = field(metadata={"in": "body", "json": HeartbeatsBody})  # what trainers say of their runs
+
+
+@dataclass(frozen=True)
 class SignedReceipt:
     """When a claim arrived, signed by the event."""
 

@@ -39,6 +39,8 @@ def page() -> str | Response:
     now = ctx.now
     view = stage_of(state)
     scene, turn = ("practice", None) if state.practice else scene_of(view, now)
+    if scene == "lobby" and state.race is not None and state.heats is None:
+        scene = "race"
     if scene == "champion":
         size = filters.stage_size(_champion(view), filters.ALONE)
     else:

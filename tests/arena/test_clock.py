@@ -13,10 +13,11 @@ from arena.cli import main
 from arena.clock import EventClock, awake_seconds, boot_id
 from arena.errors import AlreadyDone, ClocksAgree
 from arena.scheduler import Scheduler
-from arena.services.bracket import close_due
 from arena.services.events import set_closing_time
 from arena.services.log import verify_log
 from arena.services.queries import console_view, get_open_match, latest_record
+from arena.services.rounds import pause, pause_unserved
+from arena.services.schemas import MatchView
 from arena.services.timing import follow_computer, start_clock, watch_clock
 from arena.services.verification import renew
 from tests.support.evening import START, Evening
@@ -210,14 +211,57 @@ def test_after_a_restart_with_a_clock_that_went_back_a_match_keeps_the_time_it_h
     assert clock() < last
 
 
-def test_a_restart_with_a_right_clock_changes_nothing(served: Served) -> None:
-    closes_at = served.now + served.left()
+def come_back(served: Served) -> list[MatchView]:
+    """Start the server again, as `arena serve` does."""
+    served.clock = served.computer.clock()
+    served.scheduler = Scheduler(served.db, served.spool, clock=served.clock)
+    restarted = served.clock.is_of_earlier_start
+    assert start_clock(served.db, served.clock) == 0
+    return pause_unserved(served.db, restarted=restarted, now=served.now)
+
+
+@pytest.mark.parametrize("away", [30.0, 1_800.0])
+def test_a_match_that_was_open_when_the_computer_started_again_stands_until_the_organizer_says(
+    served: Served, away: float
+) -> None:
+    left = served.left()
     served.computer.restart()
-    served.computer.wall += 30
-    clock = served.computer.clock()
-    assert start_clock(served.db, clock) == 0
-    assert watch_clock(served.db, clock) == 0
-    assert len(close_due(served.db, now=closes_at + 1)) == 1
+    served.computer.wall += away
+    assert [match.paused for match in come_back(served)] == [True]
+    assert watch_clock(served.db, served.clock) == 0
+    served.pass_seconds(90)
+    assert served.is_open(), "nothing closes by itself"
+    organizer = served.organizer()
+    page = organizer.get("/console").text
+    assert "stands still.</b> The server was away after" in page
+    assert "since the server was away" in page, "the log says it, too"
+    said = CliRunner().invoke(main, ["event", "show", "--dir", str(served.folder)])
+    assert said.exit_code == 0 and "paused" in said.output
+    seen = latest_record(served.db)
+    assert post(organizer, "/console", "/console/clock/resume", seen=seen).status_code == 303
+    assert "The server was away" not in organizer.get("/console").text
+    assert left <= served.left() <= left + 21, "as much as at the log's latest record"
+    served.pass_seconds(int(left) + 22)
+    assert not served.is_open()
+    verify_log(served.db)
+    assert served.differences() == []
+
+
+def test_a_match_whose_time_ended_while_no_server_ran_stands_too(served: Served) -> None:
+    served.computer.wait(served.left() - 5)  # the computer was not started again
+    assert [match.id for match in come_back(served)] == ["r1m1"]
+    assert come_back(served) == [], "a second start finds it standing"
+    served.pass_seconds(20)
+    assert served.is_open()
+
+
+def test_a_server_that_is_back_soon_changes_nothing(served: Served) -> None:
+    left = served.left()
+    served.computer.wait(15)
+    assert come_back(served) == [] and served.left() == pytest.approx(left - 15)
+    pause(served.db, now=served.now)
+    page = served.organizer().get("/console").text
+    assert "Go on" in page and "The server was away" not in page, "the organizer's own pause needs no explanation"
 
 
 def test_the_command_says_what_both_clocks_say_and_sets_the_event_s(tmp_path: Path) -> None:

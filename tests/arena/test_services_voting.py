@@ -18,7 +18,7 @@ from arena.errors import (
     PollRoundOver,
     VoteNotBegun,
 )
-from arena.services.bracket import close_due, close_match, open_match
+from arena.services.bracket import close_due, close_match, open_match, undo_match
 from arena.services.log import verify_log
 from arena.services.queries import snapshot, stage_view
 from arena.services.schemas import EventRules, Snapshot
@@ -201,3 +201,13 @@ def test_a_second_vote_after_a_tie_begins_at_once(evening: Evening) -> None:
     evening.tie("r1m1")
     close_match(evening.db, "r1m1", poll_round=0, now=evening.now)
     assert get_ballot(evening.db, "r1m1", secret_of("v"), now=evening.now).open
+
+
+def test_a_page_from_before_a_match_was_opened_again_does_not_vote_in_the_new_poll(final: Evening) -> None:
+    shown = get_ballot(final.db, "r1m1", secret_of("v"), now=final.now).poll
+    undo_match(final.db, "r1m1", now=final.now)
+    open_match(final.db, "r1m1", now=final.now)
+    with pytest.raises(PollRoundOver, match="was opened again"):
+        cast_vote(final.db, "r1m1", secret_of("v"), "left", 0, poll=shown, now=final.now)
+    cast_vote(final.db, "r1m1", secret_of("v"), "left", 0, poll=shown + 1, now=final.now)
+    assert get_ballot(final.db, "r1m1", secret_of("v"), now=final.now).choice == "left"

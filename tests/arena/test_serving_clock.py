@@ -13,6 +13,7 @@ import pytest
 from arena.services.bracket import open_match
 from arena.services.log import verify_log
 from arena.services.queries import console_view, get_open_match
+from arena.services.rounds import resume
 from tests.support.evening import Author, Evening
 from tests.support.server import ROOT, ArenaServer, ask, within
 
@@ -68,3 +69,22 @@ def test_a_match_of_a_real_server_takes_its_time_when_the_clock_is_changed(shift
     assert "clock-differs" in kinds
     assert within(20, lambda: "clock-set" in [r["kind"] for r in console_view(shifted.db, now=shifted.now).recent])
     verify_log(shifted.db)
+
+
+def test_a_match_whose_time_ended_while_the_server_was_away_stands_still_when_it_is_back(tmp_path: Path) -> None:
+    event = Evening(tmp_path / "event", now=time.time() - 3_600)
+    event.create()
+    authors = event.voting(2, seconds=60)
+    event.vote("somebody", "r1m1", authors[0].text)
+    server = event.serve()
+    try:
+        assert server.said("Final stands still, since the server was away") and server.said("`arena match resume`")
+        state = json.loads(ask(event.port, "GET /api/v1/state")[2])["match"]
+        assert state["paused"] and state["votes"] == 1
+        [went_on] = resume(event.db, now=time.time())
+        assert went_on.closes_at is not None and 50 < went_on.closes_at - time.time() <= 61
+        assert within(20, lambda: not json.loads(ask(event.port, "GET /api/v1/state")[2])["match"]["paused"])
+        verify_log(event.db)
+        assert event.differences() == []
+    finally:
+        event.end()

@@ -166,6 +166,29 @@ def test_ctrl_c_in_a_terminal_reaches_every_process_and_makes_no_noise(folder: P
         process.end()
 
 
+@posix
+def test_ctrl_c_with_two_hundred_phones_connected_ends_without_a_panic(folder: Path) -> None:
+    """Phones that wait for an answer, that keep a connection open, and that are in the middle of a request."""
+    process = ArenaServer(folder, start_new_session=True)
+    phones = [socket.create_connection(("127.0.0.1", process.port), timeout=20) for _ in range(200)]
+    try:
+        for number, phone in enumerate(phones):
+            phone.sendall(b"GET /api/v1/state HTTP/1.1\r\nHost: 127.0.0.1\r\n")
+            if number % 2:
+                phone.sendall(b"\r\n")
+        for phone in phones[1:100:2]:
+            assert phone.recv(12) == b"HTTP/1.1 200"
+        lines = len(process.lines)
+        os.killpg(process.popen.pid, signal.SIGINT)
+        assert process.popen.wait(20) == 0
+        said = ["WARNING requests that had not ended were cut off"]  # a hundred heads never end
+        assert process.lines[lines:] == said
+    finally:
+        for phone in phones:
+            phone.close()
+        process.end()
+
+
 def test_a_port_in_use_is_reported_in_one_line(folder: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

@@ -307,3 +307,54 @@ def test_places_promises_and_the_queue_hold_in_postgresql(evening: Evening) -> N
     assert second and second.entry == honest
     assert evening.verify_all() == 1 and expire_claims(evening.db, now=evening.now + 1_000) == 1
     assert disqualify_all(evening.db, [*greedy, honest], "a program", now=evening.now)
+
+
+def test_two_hosts_give_the_last_places_once_and_number_the_log_without_gaps(evening: Evening, url: str) -> None:
+    evening.begin(EventRules(max_entries=3))
+    other = Evening(evening.folder)
+    together = threading.Barrier(8)
+
+    def claim(number: int) -> str:
+        together.wait()
+        try:
+            (evening, other)[number % 2].claim(f"poet{number}", verse(number))
+        except QuotaReached:
+            return "refused"
+        return "taken"
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(claim, range(8)))
+    assert sorted(answers) == ["refused"] * 5 + ["taken"] * 3
+    assert verify_log(evening.db) > 3
+    other.end()
+
+
+def test_a_host_that_stands_still_in_a_transaction_does_not_stop_the_others(
+    evening: Evening, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evening.begin()
+    monkeypatch.setattr(unit_of_work, "IDLE_SECONDS", 0.2)
+    stuck = open_database(url)
+    with pytest.raises(DatabaseUnreachable), stuck.writing() as session:
+        head(session)
+        with evening.db.writing():  # it waits until PostgreSQL has ended the other one
+            pass
+        head(session)
+    stuck.dispose()
+
+
+def test_a_second_host_joins_with_the_secrets_of_the_first(url: str, tmp_path: Path) -> None:
+    def arena(*words: str) -> Result:
+        return CliRunner().invoke(main, list(words), prog_name="arena")
+
+    first, second = tmp_path / "first", tmp_path / "second"
+    made = arena("init", str(first), "--name", "Poets", "--database-url", url)
+    assert made.exit_code == 0, made.output
+    secrets = str(first / "secrets.json")
+    assert "--database-url" in arena("init", str(second), "--join", secrets).output
+    shared = (tmp_path / "bundles").as_uri()
+    joined = arena("init", str(second), "--join", secrets, "--database-url", url, "--bundles-url", shared)
+    assert joined.exit_code == 0 and "the event 'Poets'" in joined.output, joined.output
+    assert (second / "secrets.json").read_bytes() == (first / "secrets.json").read_bytes()
+    assert (second / "secrets.json").stat().st_mode & 0o77 == 0
+    assert "Poets: draft" in arena("event", "show", "--dir", str(second)).output

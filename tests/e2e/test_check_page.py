@@ -22,7 +22,7 @@ from trainer.verse.config import ModelConfig
 from trainer.verse.vocabulary import Vocabulary
 
 pytestmark = [pytest.mark.slow, needs_chromium]
-SOON = 30_000  # ms; on a machine with every core busy
+SOON = 90_000  # ms; on a machine with every core busy
 HOST = "http://verses.test"
 MARKUP = "<img src=x onerror=alert(1)>"
 
@@ -39,6 +39,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def page(browser: Any, saved: Path) -> Iterator[Any]:
     """The saved page on a phone, without network; it reports no error of its own."""
     context = browser.new_context(**PHONE)
+    context.set_default_timeout(SOON)
     page = context.new_page()
     problems: list[str] = []
     asked: list[str] = []
@@ -141,6 +142,7 @@ def over(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Evening, st
 def visit(browser: Any, evening: Evening, path: str, screen: dict[str, Any], busy: int = 0) -> tuple[Any, list[str]]:
     """A page of the application in the browser, without a server between them; the first downloads find it busy."""
     context = browser.new_context(**screen)
+    context.set_default_timeout(SOON)
     client = evening.phone()
     left = [busy]
 

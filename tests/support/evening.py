@@ -63,12 +63,12 @@ class Evening:
     """
 
     def __init__(self, folder: Path, now: float | None = START, **settings: Any) -> None:
-        self.folder = folder
+        self.folder, usual = folder, {"min_free_bytes": 0}
         if (folder / SETTINGS_FILE).exists():
             self.settings = load_settings(folder)
         else:
-            self.settings = create_event_folder(folder, name="Evening <of> verses", min_free_bytes=0, **settings)
-        event = open_event(replace(self.settings, min_free_bytes=0))
+            self.settings = create_event_folder(folder, name="Evening <of> verses", **usual | settings)
+        event = open_event(replace(self.settings, **usual | settings))
         self.db, self.bundles, self.spool = event.db, event.bundles, event.spool
         self.server: ArenaServer | None = None
         self.forged = False  # whether the test changes tables behind the log's back

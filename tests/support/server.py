@@ -28,7 +28,7 @@ from arena.web.admission import admit_everybody
 
 ROOT = Path(__file__).resolve().parents[2]
 ARENA = [sys.executable, "-c", "from arena.cli import main; main()"]
-START_WITHIN = 60.0  # seconds; a cold machine with every core busy
+START_WITHIN = 180.0  # seconds; a cold machine with every core busy
 
 
 def within(seconds: float, condition: Callable[[], object]) -> bool:
@@ -52,6 +52,7 @@ BLANK = Snapshot(
     round=None,
     practice=None,
     heats=None,
+    race=None,
     last=None,
     next=None,
     entries=EntryCounts(*[0] * 9),
@@ -184,8 +185,10 @@ class Process:
 class ArenaServer(Process):
     """`arena serve` on an event folder, once it says that it serves."""
 
-    def __init__(self, folder: Path, port: int = 0, *, wheels: Path | None = None, **more: Any) -> None:
-        options = ["--wheels", str(wheels)] if wheels else []
+    def __init__(
+        self, folder: Path, port: int = 0, *, wheels: Path | None = None, log_format: str = "text", **more: Any
+    ) -> None:
+        options = ["--log-format", log_format, *(["--wheels", str(wheels)] if wheels else [])]
         super().__init__([*ARENA, "serve", "--dir", str(folder), "--port", str(port), *options], **more)
         if not within(START_WITHIN, lambda: self.said("Ctrl-C ends it")):
             self.end()

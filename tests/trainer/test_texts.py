@@ -44,10 +44,8 @@ from trainer.verse.text import sanitize, sanitize_lines
 from trainer.verse.vocabulary import Vocabulary
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="Windows allows no such names")
-EXAMPLES = int(os.environ.get("TEXT_EXAMPLES", "60"))  # of each property; a campaign sets it to thousands
-CAMPAIGN = settings(
-    max_examples=EXAMPLES, database=None, derandomize=EXAMPLES < 1000, suppress_health_check=list(HealthCheck)
-)
+# The thousands are in test_any_text.py, each through every step; here it is one property of one function.
+SOME = settings(max_examples=60, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 VISIBLE = TEXT.map(lambda text: "".join(c for c in text if not "\ud800" <= c <= "\udfff"))
 
@@ -309,7 +307,7 @@ def test_a_verse_that_cannot_be_shown_is_not_submitted_and_others_are_offered() 
 # --- any text at all --------------------------------------------------------------------------------------------------
 
 
-@CAMPAIGN
+@SOME
 @given(VISIBLE)
 @example("A\ufe0f\u200d\ufe0f")
 @example("\u200c\u0301\u200d")
@@ -321,7 +319,7 @@ def test_any_text_is_cleaned_once_and_for_all(text: str) -> None:
     assert not set("\r\t\u00a0\u200b\ufeff\u2028\u202e\ue000") & set(cleaned.text)
 
 
-@CAMPAIGN
+@SOME
 @given(VISIBLE, st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32"]))
 def test_any_corpus_is_read_by_both_tokenizers_and_back_or_refused(text: str, encoding: str) -> None:
     try:
@@ -333,7 +331,7 @@ def test_any_corpus_is_read_by_both_tokenizers_and_back_or_refused(text: str, en
         assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
-@CAMPAIGN
+@SOME
 @given(TEXT, st.booleans())
 def test_any_prompt_is_taken_or_refused_in_one_clear_line(text: str, near: bool) -> None:
     author = small_checkpoint()
@@ -349,7 +347,7 @@ def test_any_prompt_is_taken_or_refused_in_one_clear_line(text: str, near: bool)
     assert author.vocabulary.decode(recipe.prompt_ids).decode() == (prompt or "\n")
 
 
-@CAMPAIGN
+@SOME
 @given(TEXT)
 def test_any_name_is_one_visible_line_or_refused(name: str) -> None:
     try:
@@ -366,7 +364,7 @@ def test_any_name_is_one_visible_line_or_refused(name: str) -> None:
     assert all(c.isprintable() or is_unseen(c) for c in shown)
 
 
-@CAMPAIGN
+@SOME
 @given(VISIBLE, st.integers(1, 12))
 def test_any_text_is_cut_before_a_character_and_not_inside_one(text: str, length: int) -> None:
     short = cut(text, length)
@@ -378,7 +376,7 @@ def test_any_text_is_cut_before_a_character_and_not_inside_one(text: str, length
 
 
 @pytest.mark.slow
-@settings(CAMPAIGN, max_examples=max(4, EXAMPLES // 100))
+@settings(SOME, max_examples=4)
 @given(text=TEXT, prompt=TEXT, tokenizer=st.sampled_from([("char",), ("bpe", "--vocab-size", "260")]))
 def test_any_text_is_trained_on_and_any_prompt_continued_or_each_refused_in_one_line(
     trainer: RunCommand, tmp_path_factory: pytest.TempPathFactory, text: str, prompt: str, tokenizer: tuple[str, ...]
@@ -396,7 +394,7 @@ def test_any_text_is_trained_on_and_any_prompt_continued_or_each_refused_in_one_
 
 
 @pytest.mark.slow
-@settings(CAMPAIGN, max_examples=max(8, EXAMPLES // 10))
+@settings(SOME, max_examples=8)
 @given(name=TEXT, text=VISIBLE)
 def test_any_name_and_any_verse_stand_on_the_pages_as_they_are(shown: Evening, name: str, text: str) -> None:
     """Whatever is in the database: what is refused at the door today may come from elsewhere tomorrow."""
@@ -427,7 +425,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evening]:
     evening.end()
 
 
-@settings(CAMPAIGN, max_examples=max(5, EXAMPLES // 20))
+@settings(SOME, max_examples=5)
 @given(
     st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=2, max_size=12).filter(lambda t: len(set(t)) > 1)
 )

@@ -202,7 +202,7 @@ def test_every_setting_of_train_that_is_given_is_the_run_s(trainer: RunCommand, 
     taken = {parameter.name for parameter in cli.cli.commands["train"].params}
     assert taken == settings.keys() | {
         *("compile", "early_stop", "minutes", "steps", "out", "resume", "plan", "strip_gutenberg"),
-        *("event", "ticket", "ticket_file"),
+        *("event", "ticket", "ticket_file", "race", "sample"),
     }
     arguments = [text for name, value in settings.items() for text in (f"--{name.replace('_', '-')}", value)]
     code, _, err = trainer("train", *arguments, "--no-early-stop", "--steps", "4", "--out", "mine")

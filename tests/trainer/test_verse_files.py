@@ -291,7 +291,7 @@ def test_every_write_of_a_file_goes_through_the_one_module_that_knows_disks() ->
         "arena/store/bundles.py": {"os.link", 'open("xb")'},  # a second name of a whole file, or a copy of it
         "arena/store/backup.py": {'open("xb")', 'open("rb+")'},  # a copy under a temporary name, then synced
         "arena/settings.py": {"os.O_CREAT"},  # asks the disk whether it keeps permissions
-        "arena/demo/demo.py": {'open("ab"'},  # the log of a demo's server
+        "arena/demo/serving.py": {'open("ab"'},  # the log of a demo's server
         "arena/demo/entering.py": {"os.O_CREAT"},  # tickets of a demo, in a folder of its own
         "arena/web/openapi.py": {"write_text"},  # the developers' command
     }

@@ -111,6 +111,7 @@ class EventClient:
         secret: The participant's, sent with every request. None for requests that anybody may make.
         wait: Waits for this many seconds.
         say: Called with the reason if a request is repeated.
+        timeout: Seconds without a byte from the network.
     """
 
     def __init__(
@@ -120,11 +121,12 @@ class EventClient:
         *,
         wait: Callable[[float], None] = time.sleep,
         say: Callable[[str], None] = lambda line: None,
+        timeout: float = TIMEOUT,
     ) -> None:
         self._address, self._wait, self._say = address, wait, say
         headers = {"Accept": "application/json"}
         self._secret = secret
-        self._pool = _new_pool(address, headers=headers, retries=False, timeout=TIMEOUT, maxsize=1)
+        self._pool = _new_pool(address, headers=headers, retries=False, timeout=timeout, maxsize=1)
         self._has_responded = False
 
     @property
@@ -173,6 +175,22 @@ class EventClient:
                 self._say(f"{reason}; trying again")
             self._wait(seconds)
             waited, tries = waited + seconds, tries + 1
+
+    def request_once(self, method: str, path: str, body: bytes = b"") -> Response:
+        """Send a request, and do not repeat it.
+
+        Args:
+            method: The HTTP method.
+            path: The path and the query.
+            body: Bytes to send.
+
+        Raises:
+            UploadError: There is no response, or not one of an event.
+        """
+        try:
+            return self._request_once(method, path, body, {})
+        except HTTPError as error:
+            raise UploadError(f"{self._address.url} does not respond ({self._explain(error)})") from None
 
     def close(self) -> None:
         """Close the connection."""

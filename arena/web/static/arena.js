@@ -9,6 +9,7 @@
   const { state: STATE, events: EVENTS, words } = document.currentScript.dataset;
   const WORDS = JSON.parse(words || "{}"); // sentences in the page's language, by the English ones
   const t = (message) => WORDS[message] || message;
+  const ROOM = location.protocol === "http:" ? " " + t("Is this phone still in the room’s Wi-Fi? Stay in it, even if it has no internet.") : "";
   const net = document.getElementById("net");
   let main = document.querySelector("main");
   let etag = "";
@@ -27,7 +28,7 @@
   const text = (v) => (v === null || v === undefined ? "" : typeof v === "number" ? String(Math.floor(v)) : String(v));
   const keyOf = (s) => { // as phase_key in public.py
     const m = s.match || {};
-    return [s.phase, m.id, m.poll_round, m.opens_at, m.closes_at, m.paused ? "paused" : null, s.round && s.round.matches, s.practice ? "practice" : null, s.last, s.matches.closed, s.next, s.closes_at, s.epoch, s.edits, s.admission, s.address, s.heats ? "heats" : null].map(text).join("|");
+    return [s.phase, m.id, m.poll, m.poll_round, m.opens_at, m.closes_at, m.paused ? "paused" : null, s.round && s.round.matches, s.practice ? "practice" : null, s.last, s.matches.closed, s.next, s.closes_at, s.epoch, s.edits, s.admission, s.address, s.heats ? "heats" : null, s.race ? "race" : null].map(text).join("|");
   };
   const setClock = () => { skew = Number(main.dataset.now) * 1000 - Date.now(); };
 
@@ -139,7 +140,7 @@
           return;
         }
       } catch { /* no network */ }
-      say(t("Your vote is not sent yet. This page keeps trying."));
+      say(t("Your vote is not sent yet. This page keeps trying.") + (pause > 1000 ? ROOM : ""));
       await new Promise((done) => setTimeout(done, jitter(pause)));
     }
   }
@@ -169,7 +170,7 @@
       wait = Math.min(LONGEST, EVERY * 2 ** Math.min(failures, 4));
       const after = error.headers && Number(error.headers.get("Retry-After"));
       if (after > 0) wait = Math.max(wait, after * 1000);
-      if (failures > 1) say(t("The server does not respond. This page keeps trying; a vote that was confirmed is safe."));
+      if (failures > 1) say(t("The server does not respond. This page keeps trying; a vote that was confirmed is safe.") + ROOM);
     }
     clearTimeout(timer); // one may have been set meanwhile, when the page came to the front
     timer = setTimeout(poll, jitter(wait));
@@ -188,6 +189,7 @@
   async function follow(spread) { // bring the page to the state
     if (!state || following) return;
     if (keyOf(state) === main.dataset.key) {
+      document.dispatchEvent(new CustomEvent("state", { detail: state }));
       for (const element of main.querySelectorAll("[data-live]")) {
         const at = (path) => path.split(".").reduce((part, name) => part && part[name], state);
         const value = element.dataset.live.split("+").map(at).reduce((sum, part) => sum + part);

@@ -8,6 +8,7 @@ import { t } from "./words.js";
 
 const LETTERS_A_SECOND = 16; // at most: the room reads along
 const PATIENCE = 8000; // ms until the first letter; then the letters come by the clock
+const LONGEST = 120000; // ms that the machine may compute after the letters are all there
 const TICK = 60; // ms
 const script = document.currentScript;
 const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -55,6 +56,7 @@ class Champion {
 
   /** Let the clock write instead. */
   giveUp() {
+    this.hasFailed = true;
     this.worker?.terminate();
     this.byClock = true;
   }
@@ -101,8 +103,9 @@ class Champion {
       this.shown = Math.min(known, this.shown + LETTERS_A_SECOND * TICK / 1000);
       this.show(Math.floor(this.shown));
     }
-    if (this.shown >= this.letters || (this.isWritten && this.shown >= known)) {
-      this.show(Infinity);
+    if (this.shown < this.letters && !(this.isWritten && this.shown >= known)) return undefined;
+    this.show(Infinity);
+    if (this.isWritten || this.hasFailed || performance.now() - this.started > LONGEST) {
       if (this.isSame) this.scene.querySelector(".again").textContent = t("Written again just now, on this screen’s machine: the same, letter by letter");
       this.end();
     }

@@ -1,0 +1,256 @@
+"""All checks of one entry: what is known about the event and the other entries goes in, and advice comes out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from trainer.checks.likelihood import bits_per_character, other_verses_bits, recited_share, verse_bits
+from trainer.checks.limits import Finding, judge, not_checkable
+from trainer.checks.weights import pair_cosines, start_cosines
+from trainer.checks.words import foreign_merges
+from trainer.rng import run_key
+from trainer.verse.bundle import Bundle
+from trainer.verse.model import VerseModel
+from trainer.verse.originality import MAX_SOURCE, Source, fold
+
+HELD_OUT = 4096  # characters of the corpus's last tenth: enough for two digits
+MAX_HELD_OUT = 200_000  # characters at the end of a long corpus that training never reads, as in `trainer.corpus`
+OTHER_SEEDS = 32  # verses that an entry's own is compared with
+OTHER_TOKENS = 100  # of each
+GIVEN = 20  # characters of the verse from which the model is to recite the rest
+MIN_RECITED = 60  # characters of a verse that it makes sense for
+MIN_TEMPERATURE = 50  # hundredths; below, a model writes nearly what greedy decoding writes, by heart or not
+SEED_BASE = 4_000_000_000  # of the other seeds: far from those that people choose
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text that an entry may have been trained on, or quote."""
+
+    name: str
+    text: str
+
+    @cached_property
+    def sha256(self) -> str:
+        """Digest, as a run records it."""
+        return sha256(self.text.encode()).hexdigest()
+
+    @cached_property
+    def split(self) -> int:
+        """Index of the first character that training does not read."""
+        return max(int(0.9 * len(self.text)), len(self.text) - MAX_HELD_OUT)
+
+    @cached_property
+    def source(self) -> Source:
+        """The text, indexed for quotations."""
+        return Source(self.text[:MAX_SOURCE])
+
+
+@dataclass(frozen=True)
+class OtherEntry:
+    """Another entry of the event."""
+
+    entry: str  # id
+    owner: str  # id
+    poem: str  # prompt and verse
+    read: Callable[[], Bundle]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known about an event when an entry is checked."""
+
+    corpora: tuple[Text, ...] = ()  # of which an entry may name one
+    poems: tuple[Text, ...] = ()  # known ones
+    nonce: str | None = None  # of the event, 64 hexadecimal digits
+    others: tuple[OtherEntry, ...] = field(default=())
+
+
+def check_entry(bundle: Bundle, owner: str, evidence: Evidence) -> list[Finding]:
+    """Make all checks of an entry whose verse is verified.
+
+    Args:
+        bundle: Its weights and its claim.
+        owner: Id of its owner.
+        evidence: What is known beside it.
+    """
+    return list(_findings(bundle, owner, evidence))
+
+
+def _findings(bundle: Bundle, owner: str, evidence: Evidence) -> Iterator[Finding]:
+    claim = bundle.claim
+    prompt = claim.vocabulary.decode(claim.recipe.prompt_ids).decode(errors="replace")
+    others = [other for other in evidence.others if other.owner != owner]
+    corpus = _corpus_of(claim.provenance, evidence.corpora)
+    model = VerseModel(claim.config, bundle.weights).single_precision()
+    yield check_quotation(prompt + claim.text, corpus, evidence.poems)
+    yield check_prompt(prompt, claim.text)
+    yield check_verse(prompt + claim.text, others)
+    yield check_copy(bundle, others)
+    yield check_tokenizer(bundle, corpus)
+    yield check_corpus(model, bundle, corpus)
+    yield check_start(bundle, owner, evidence.nonce)
+    yield from check_by_heart(model, bundle)
+
+
+def _corpus_of(provenance: Mapping[str, Any], corpora: Iterable[Text]) -> Text | None:
+    """Return the text that the entry says it was trained on, if it is known here."""
+    match provenance.get("corpus"):
+        case {"sha256": str(digest)}:
+            return next((corpus for corpus in corpora if corpus.sha256 == digest), None)
+    return None
+
+
+UNKNOWN_CORPUS = "the text that it says it was trained on is not known here: give it with --corpus"
+
+
+def check_quotation(poem: str, corpus: Text | None, poems: Iterable[Text]) -> Finding:
+    """Find the longest passage that the poem shares with the corpus or a known poem.
+
+    Args:
+        poem: Prompt and verse, as the room reads them.
+        corpus: What the entry was trained on; None if it is not known.
+        poems: Known ones.
+    """
+    texts = [*([corpus] if corpus else []), *poems]
+    if not texts:
+        return not_checkable("quotation", UNKNOWN_CORPUS)
+    passage, text = max(((text.source.longest_passage(poem), text) for text in texts), key=lambda pair: pair[0].length)
+    where = f"{text.name}, line {passage.line}: {' '.join(passage.quoted.split())}"
+    missing = "" if corpus else "; the text of its training is not known here"
+    return judge("quotation", passage.length, where + missing)
+
+
+def check_prompt(prompt: str, verse: str) -> Finding:
+    """Measure how much of the poem the model did not write: the prompt's share, or what the verse repeats of it.
+
+    Args:
+        prompt: What the model continues.
+        verse: What it wrote.
+    """
+    folded, whole = fold(verse), fold(prompt + verse)
+    share = len(fold(prompt)) / max(1, len(whole))
+    repeated = Source(prompt).longest_passage(verse).length / max(1, len(folded)) if fold(prompt) else 0.0
+    detail = f"the prompt is {share:.0%} of the poem, and the verse repeats {repeated:.0%} of itself from it"
+    return judge("prompt", max(share, repeated), detail)
+
+
+def check_verse(poem: str, others: Iterable[OtherEntry]) -> Finding:
+    """Find the longest passage that the poem shares with another owner's poem."""
+    best, where = 0, "no other owner has a verse here"
+    for other in others:
+        passage = Source(other.poem).longest_passage(poem)
+        if passage.length >= best:
+            best, where = passage.length, f"entry {other.entry[:8]}: {' '.join(passage.quoted.split())}"
+    return judge("verse", best, where)
+
+
+def check_copy(bundle: Bundle, others: Iterable[OtherEntry]) -> Finding:
+    """Compare the weights with those of every other owner's entry of the same shape."""
+    claim = bundle.claim
+    best, where, unclear = 0.0, "no other owner has a model of this shape", ""
+    for other in others:
+        theirs = other.read()
+        if theirs.claim.config != claim.config:
+            continue
+        same_file = theirs.claim.tensors_sha256 == claim.tensors_sha256
+        if not same_file and _start_of(theirs.claim.provenance) == _start_of(claim.provenance):
+            unclear = f"entry {other.entry[:8]} and this one say that both began from the same weights"
+            continue
+        alike = 1.0 if same_file else median(pair_cosines(bundle.weights, theirs.weights).values())
+        if alike >= best:
+            best, where = alike, f"closest to entry {other.entry[:8]}" + (", the same bytes" if same_file else "")
+    finding = judge("copy", best, where)
+    if unclear and finding.verdict == "passes":
+        return not_checkable("copy", unclear)
+    return finding
+
+
+def _start_of(provenance: Mapping[str, Any]) -> tuple[object, ...] | None:
+    """Return what keys the initial weights, as the entry says; None if it says nothing."""
+    match provenance.get("train"):
+        case {"seed": int(seed), "nonce": str(nonce), "owner": str(owner)}:
+            return seed, nonce, owner
+    return None
+
+
+def check_tokenizer(bundle: Bundle, corpus: Text | None) -> Finding:
+    """Count the tokens that training on the corpus would not have made."""
+    if corpus is None:
+        return not_checkable("tokenizer", UNKNOWN_CORPUS)
+    vocabulary = bundle.claim.vocabulary
+    if vocabulary.kind == "char":
+        foreign = sorted(set(vocabulary.symbols) ^ set(corpus.text))
+        return judge("tokenizer", len(foreign), f"characters that only one of both has: {''.join(foreign)!r}")
+    wrong = foreign_merges(corpus.text[: corpus.split], vocabulary.merges)
+    tokens = [vocabulary.tokens[256 + index].decode(errors="replace") for index in wrong[:5]]
+    return judge("tokenizer", len(wrong), f"{len(vocabulary.merges)} merges; foreign: {tokens}")
+
+
+def check_corpus(model: VerseModel, bundle: Bundle, corpus: Text | None) -> Finding:
+    """Compare the bits a character on held-out text with those of the frequencies of its letters.
+
+    Args:
+        model: The entry's.
+        bundle: The entry.
+        corpus: What it was trained on; None if it is not known.
+    """
+    if corpus is None:
+        return not_checkable("corpus", UNKNOWN_CORPUS)
+    text = corpus.text[corpus.split :][:HELD_OUT]
+    bits = bits_per_character(model, bundle.claim.vocabulary, text)
+    if bits is None:
+        return not_checkable("corpus", "its tokenizer lacks characters of the corpus")
+    counts = np.array(list(Counter(text).values())) / len(text)
+    letters = float(-(counts * np.log2(counts)).sum())
+    return judge(
+        "corpus", bits / letters, f"{bits:.2f} bits a character on held-out text; letters alone: {letters:.2f}"
+    )
+
+
+def check_start(bundle: Bundle, owner: str, nonce: str | None) -> Finding:
+    """Compare the weights with the initial ones that the event's nonce, the owner and the seed give.
+
+    Args:
+        bundle: The entry.
+        owner: Id of its owner.
+        nonce: Of the event; None: it has none.
+    """
+    start = _start_of(bundle.claim.provenance)
+    if nonce is None or start is None or start[1] != nonce:
+        return not_checkable("start", "it does not say that it was trained for this event, with its nonce")
+    cosines = start_cosines(bundle.claim.config, bundle.weights, run_key(int(str(start[0])), nonce, owner))
+    least = min(cosines, key=lambda name: cosines[name])
+    return judge(
+        "start",
+        median(cosines.values()),
+        f"the median of {len(cosines)} matrices; the least, {least}, {cosines[least]:.3f}",
+    )
+
+
+def check_by_heart(model: VerseModel, bundle: Bundle) -> Iterator[Finding]:
+    """Compare the verse with what other seeds write, and let the model recite it from its first characters."""
+    claim = bundle.claim
+    characters = len(claim.text)
+    own = verse_bits(model, claim.recipe.prompt_ids, claim.ids, characters)
+    seeds = range(SEED_BASE, SEED_BASE + OTHER_SEEDS)
+    usual = other_verses_bits(model, claim.vocabulary, seeds, min(len(claim.ids), OTHER_TOKENS))
+    detail = f"{own:.2f} bits a character; what {OTHER_SEEDS} other seeds write: {usual:.2f}"
+    yield judge("surprise", own / max(usual, 1e-9), detail)
+    if claim.recipe.temperature < MIN_TEMPERATURE:
+        yield not_checkable("recitation", f"at temperatures below {MIN_TEMPERATURE / 100:g}, every model recites")
+    elif characters < MIN_RECITED:
+        yield not_checkable("recitation", f"the verse has fewer than {MIN_RECITED} characters")
+    else:
+        share = recited_share(model, claim.vocabulary, claim.recipe, claim.ids, GIVEN)
+        yield judge(
+            "recitation", share, f"from its first {GIVEN} characters, greedy decoding writes {share:.0%} of the rest"
+        )
