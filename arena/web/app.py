@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from urllib.parse import quote, urlencode
 
-from flask import Flask, Response, abort, redirect, request
+from flask import Flask, Response, abort, current_app, redirect, request
 
 from arena.bootstrap import EventContext
 from arena.services import queries
@@ -220,7 +220,7 @@ def _choose_language(code: str) -> Response:
     use_language(code)
     rest = [(name, value) for name, value in request.args.items(multi=True) if name != LANGUAGE_FIELD]
     path = "/" + quote(request.path.lstrip("/"))  # of this server: two slashes would name another one
-    response = redirect(path + ("?" + urlencode(rest) if rest else ""), 303)
+    response = current_app.make_response(redirect(path + ("?" + urlencode(rest) if rest else ""), 303))
     secure = get_context().base_url.startswith("https:")
     response.set_cookie(LANGUAGE_COOKIE, code, max_age=security.YEAR, httponly=True, samesite="Lax", secure=secure)
     return response

@@ -100,7 +100,7 @@ def test_the_language_chosen_at_the_foot_of_a_page_stays_without_leaving_the_pag
     assert "Ergebnisse" in phone.get("/results", headers=SPANISH).text
     assert phone.get("/?match=r1m1&lang=es").headers["Location"] == "/?match=r1m1"
     away = phone.get("//elsewhere.example/?lang=es").headers["Location"]
-    assert re.fullmatch(r"(http://localhost)?/elsewhere\.example/", away)
+    assert re.fullmatch(r"/(elsewhere\.example/)?", away)
     assert "lang=" not in phone.get("/?lang=fr").headers.get("Set-Cookie", "")
     evening.end()
 
