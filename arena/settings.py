@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import URL
 
 from arena.errors import ArenaError
+from trainer.checks.limits import LIMITS
 from trainer.verse import strictjson
 from trainer.verse.characters import clean_line, encoding_of_mark
 from trainer.verse.errors import LineError
@@ -37,6 +38,7 @@ DATABASE_FILE = "arena.sqlite3"
 SECRET_FIELDS = ("console_password", "secret_key", "receipt_key")
 PASSWORD_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # without l, o, 0 and 1, which look like another
 PASSWORD_LENGTH = 16  # letters, 80 bits
+CHECKS = frozenset(LIMITS)  # of `arena entry check`
 HEX_32_BYTES = "[0-9a-f]{64}"
 LANGUAGES = ("en", "de", "es")  # that the pages for guests are in
 AUTO = "auto"  # each phone in the language of its browser
@@ -69,9 +71,8 @@ class Settings:
     corpus_sha256: str = "e283980c42f060a9ee4509ef63e65f3f423ebdd85f8b44b8a5d20f9a6f37e8b1"  # of the corpus file
     accent: str = ""  # the colour of buttons and links as #rrggbb; "": that of the pages
     logo: str = ""  # a PNG or SVG file in the event folder; "": none
-    language: str = (
-        AUTO  # of pages for guests, unless they choose another; "auto": their browser's, English on the stage
-    )
+    language: str = AUTO  # of pages for guests; "auto": that of each browser, and English on the stage
+    refuse_checks: str = ""  # checks of `arena entry check`, with spaces: what they notice is disqualified
     reactions: int = 0  # 1: phones can send three signs that float over a result on the stage
     bundles_url: str = ""  # an object store that all hosts of the event share; "": the folder
     min_free_bytes: int = 2_000_000_000  # of disk, that no upload may use
@@ -147,6 +148,7 @@ PUBLIC_FIELDS: dict[str, tuple[type, int, int]] = {
     "accent": (str, 0, 7),
     "logo": (str, 0, 100),
     "language": (str, 1, 4),
+    "refuse_checks": (str, 0, 200),
     "reactions": (int, 0, 1),
     "bundles_url": (str, 0, 1_000),
     "min_free_bytes": (int, 0, 2**53),
@@ -375,6 +377,11 @@ def _check_public(path: Path, values: Mapping[str, Any]) -> None:
             raise SettingsError(f"{path}: {name} must be {wanted}, not {value!r}")
     if not re.fullmatch(HEX_32_BYTES, values.get("corpus_sha256", Settings.corpus_sha256)):
         raise SettingsError(f"{path}: corpus_sha256 must be 64 hexadecimal digits")
+    if unknown := set(values.get("refuse_checks", "").split()) - CHECKS:
+        raise SettingsError(
+            f"{path}: refuse_checks must name checks, with spaces between them: {', '.join(sorted(CHECKS))}; "
+            f"there is none {sorted(unknown)[0]!r}"
+        )
     check_public_url(values.get("public_url", ""))
     if not re.fullmatch("(#[0-9a-f]{6})?", values.get("accent", "").lower()):
         raise SettingsError(f'{path}: accent must be a colour such as "#005f73", or empty')

@@ -17,6 +17,7 @@ from arena.cli import (
     demo,
     doctor,
     entry,
+    entry_check,
     event,
     export,
     heats,
@@ -92,3 +93,4 @@ for command in (
     demo.demo,
 ):
     main.add_command(command)
+entry.entry.add_command(entry_check.check_entries)

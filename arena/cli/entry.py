@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from arena.cli.options import confirm, with_event, yes_option
-from arena.cli.text import advice_lines, echo_lines, entry_lines, first_line, printable, short_id
+from arena.cli.text import echo_lines, entry_lines, printable, short_id
 from trainer.verse.text import pluralize, sanitize
 
 if TYPE_CHECKING:
@@ -277,86 +277,6 @@ def verify_again(ctx: EventContext, prefixes: tuple[str, ...], every: bool, prev
         confirm("Let the new verdicts count?", yes=yes)
     counted = sum(rechecks.record_recheck(ctx.db, one, report, now=ctx.clock()) for one, report in results)
     click.echo(f"{pluralize(counted, 'verdict is', 'verdicts are')} recorded")
-
-
-@entry.command()
-@click.argument("prefixes", metavar="[ENTRY]...", nargs=-1)
-@click.option("--all", "every", is_flag=True, help="Check all verified entries.")
-@click.option(
-    "--corpus",
-    "corpora",
-    multiple=True,
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="A text that entries may have been trained on, beside those that come along. Give it several times for more.",
-)
-@click.option(
-    "--poems",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="A folder of known poems, .txt in UTF-8, that no verse should quote.",
-)
-@click.option("--brief", is_flag=True, help="Show only what to look at.")
-@with_event
-def check(
-    ctx: EventContext,
-    prefixes: tuple[str, ...],
-    every: bool,
-    corpora: tuple[Path, ...],
-    poems: Path | None,
-    brief: bool,
-) -> None:
-    """Check where the models of verified entries come from. This is advice: nothing is refused.
-
-    Each check gives a number, what it may be, and how many honest runs were beyond that when it was measured. The
-    console shows the latest advice. What it cannot tell, for example without the text that a model was trained on, is
-    "not checkable". ENTRY is the beginning of an entry's id. A check takes some seconds for each entry.
-
-    \b
-    start       cosine of the weights with the initial ones of this event and author
-    copy        cosine with the weights of other authors' entries
-    verse       longest passage that is also in another author's verse
-    corpus      bits a character on text that training does not read
-    surprise    surprisal of the verse, beside what other seeds write
-    recitation  how much of the verse follows from its first 20 characters
-    quotation   longest passage that is also in the corpus or in a known poem
-    prompt      share of the poem that the prompt is, or that repeats it
-    tokenizer   tokens that the corpus would not have given
-
-    \b
-    Examples:
-      arena entry check --all
-      arena entry check 3f9a01c2 --corpus sonnets.txt --poems known-poems
-    """
-    from tqdm import tqdm
-
-    from arena.services import advice, queries
-    from arena.verification.advice import Texts
-    from arena.verification.advice import check as check_one
-    from trainer.checks.texts import included_corpora
-
-    if bool(prefixes) == every:
-        raise click.UsageError("name entries, or say --all")
-    everybody, nonce = advice.verified_bundles(ctx.db, ctx.bundles)
-    chosen = everybody
-    if prefixes:
-        chosen = advice.choose(everybody, [queries.find_entry(ctx.db, prefix) for prefix in prefixes])
-    if not chosen:
-        click.echo("no entry is verified yet")
-        return
-    named = [*included_corpora(), *((path.name, path.absolute()) for path in corpora)]
-    known = sorted(poems.absolute().rglob("*.txt")) if poems else []
-    texts = Texts(tuple((name, str(path)) for name, path in named), tuple((path.stem, str(path)) for path in known))
-    noticed = 0
-    with tqdm(total=len(chosen), unit="entry", leave=False, disable=None if len(chosen) > 1 else True) as bar:
-        for one in chosen:
-            findings = check_one(one, everybody, texts, nonce)
-            advice.record_advice(ctx.db, one, findings, now=ctx.clock())
-            views = [advice.advice_view(finding) for finding in findings]
-            noticed += any(view.verdict == "look at it" for view in views)
-            with bar.external_write_mode():
-                click.echo(f"entry {short_id(one.entry)}: {printable(first_line(one.poem))}")
-                echo_lines(advice_lines(views, brief=brief))
-            bar.update()
-    click.echo(f"{pluralize(noticed, 'entry', 'entries')} of {len(chosen)} to look at; no entry was refused")
 
 
 def _choose(

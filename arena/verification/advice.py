@@ -43,6 +43,12 @@ class Texts:
 
     corpora: tuple[tuple[str, str], ...] = ()  # of which an entry may name one
     poems: tuple[tuple[str, str], ...] = ()  # known ones
+    held_out: tuple[tuple[str, str], ...] = ()  # one that nobody else has, or none
+
+    @property
+    def files(self) -> tuple[tuple[str, str], ...]:
+        """All of them."""
+        return (*self.corpora, *self.poems, *self.held_out)
 
 
 def check(one: CheckedBundle, others: Sequence[CheckedBundle], texts: Texts, nonce: str | None) -> list[Finding]:
@@ -50,7 +56,7 @@ def check(one: CheckedBundle, others: Sequence[CheckedBundle], texts: Texts, non
 
     Args:
         one: The entry.
-        others: All entries of the event that it is compared with.
+        others: Entries that were claimed before it: who copies comes later.
         texts: What it may be made of.
         nonce: Of the event; None before it has started.
     """
@@ -62,7 +68,7 @@ def check(one: CheckedBundle, others: Sequence[CheckedBundle], texts: Texts, non
     }
     try:
         claim = read_claim(Path(one.path))
-        size = sum(Path(path).stat().st_size for _, path in (*texts.corpora, *texts.poems))
+        size = sum(Path(path).stat().st_size for _, path in texts.files)
         cost = claim_limits(claim)
         limits = Limits(
             memory=2 * cost.memory + 4 * claim.size + MEMORY + TEXT_MEMORY * size,
@@ -98,15 +104,19 @@ def _make(order: dict[str, Any]) -> list[Finding]:
     from functools import partial
 
     from trainer.checks.entry import Evidence, OtherEntry, check_entry
-    from trainer.checks.texts import read_text
+    from trainer.checks.texts import read_text, reference_bundle
     from trainer.verse.bundle import read_bundle
 
     one = CheckedBundle(**order["one"])
     others = [CheckedBundle(**other) for other in order["others"]]
+    texts = {kind: tuple(read_text(name, Path(path)) for name, path in files) for kind, files in order["texts"].items()}
+    reference = reference_bundle()
     evidence = Evidence(
-        corpora=tuple(read_text(name, Path(path)) for name, path in order["texts"]["corpora"]),
-        poems=tuple(read_text(name, Path(path)) for name, path in order["texts"]["poems"]),
+        corpora=texts["corpora"],
+        poems=texts["poems"],
         nonce=order["nonce"],
+        held_out=texts["held_out"][0] if texts["held_out"] else None,
+        reference=read_bundle(reference) if reference else None,
         others=tuple(
             OtherEntry(other.entry, other.owner, other.poem, partial(read_bundle, Path(other.path))) for other in others
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,17 +36,18 @@ def test_a_copied_model_is_named_with_number_bound_and_false_alarms_and_nothing_
 ) -> None:
     poems = tmp_path / "poems"
     poems.mkdir()
-    first = queries.list_entries(desk.evening.db)[0]
+    first, second = queries.list_entries(desk.evening.db)
     (poems / "known.txt").write_text(f"Somebody wrote:\n{first.text}", encoding="utf-8")
     output = desk.does("entry", "check", "--all", "--poems", str(poems))
-    assert "2 entries of 2 to look at; no entry was refused" in output
-    [copy, _] = [line for line in output.splitlines() if line.startswith("  copy ")]
+    assert "1 entry of 2 to look at; no entry was disqualified" in output
+    [original, copy] = [line for line in output.splitlines() if line.startswith("  copy ")]
+    assert "passes" in original, "who comes first has copied nobody"
     assert f"look at it: 1 (at most {LIMITS['copy'].threshold:g} cosine" in copy and "the same bytes" in copy
     assert f"beyond it were {LIMITS['copy'].rate}" in copy
     assert any("known, line 2" in line for line in output.splitlines() if line.startswith("  quotation "))
     assert "  tokenizer   not checkable: the text" in output
     assert {entry.state for entry in queries.list_entries(desk.evening.db)} == {"verified"}
-    brief = desk.does("entry", "check", first.entry[:8], "--brief")
+    brief = desk.does("entry", "check", second.entry[:8], "--brief")
     assert "not checkable" not in brief and "1 entry of 1" in brief
     page = desk.evening.organizer().get("/console").text
     assert "to look at" in page and "cosine" in page and "the same bytes" in page
@@ -73,3 +75,25 @@ def test_a_bundle_that_is_gone_is_not_checkable_and_the_reason_is_said(tmp_path:
         children.CheckedBundle(one.entry, one.owner, "", "", str(path)), [], children.Texts(), None
     )
     assert "cut off" in findings[0].detail
+
+
+def test_what_a_check_notices_is_disqualified_only_if_the_settings_say_so(tmp_path: Path) -> None:
+    Evening(tmp_path / "event", refuse_checks="copy").create().end()
+    desk = Desk(tmp_path / "event")
+    desk.does("event", "open")
+    entries = [desk.enter(number) for number in (1, 2)]
+    assert "1 entry disqualified" in desk.does("entry", "check", "--all")
+    states = {entry.entry: (entry.state, entry.reason) for entry in queries.list_entries(desk.evening.db)}
+    assert states[entries[0]][0] == "verified" and states[entries[1]][0] == "disqualified"
+    assert "did not find that the entry is not another author's model" in states[entries[1]][1]
+    desk.evening.end()
+
+
+def test_a_setting_that_names_no_check_is_refused_with_the_checks_there_are(tmp_path: Path) -> None:
+    Evening(tmp_path / "event").create().end()
+    path = tmp_path / "event" / "settings.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"refuse_checks": "copy copies"}))
+    refused = Desk(tmp_path / "event").refuses("entry", "check", "--all")
+    assert (
+        "refuse_checks must name checks" in refused and "there is none 'copies'" in refused and "tokenizer" in refused
+    )

@@ -10,6 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from arena.services import bracket, events
+from arena.services.publishing import publish
 from arena.services.queries import get_next_match
 from arena.web.folder import write_site
 from tests.support.browser import PHONE, PROJECTOR, needs_chromium
@@ -104,7 +105,7 @@ def stories(evening: Evening) -> Iterator[tuple[str, list[str]]]:
         evening.decide(match.id, text_of[match.upper.entry])
     evening.now += 60
     yield "champion", ["/", "/stage", "/results", f"/entries/{authors[0].entry}", "console:/console"]
-    events.publish(evening.db, now=evening.now)
+    publish(evening.db, now=evening.now)
     yield "published", ["/", "/stage", "/enter", f"/entries/{authors[0].entry}", "console:/console"]
 
 

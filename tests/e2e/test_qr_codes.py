@@ -61,11 +61,12 @@ def test_the_code_of_every_scene_is_read_from_the_last_row(
     for scene in scenes(evening):
         page = show(browser, evening, "/stage", PROJECTOR, color_scheme=scheme)
         picture = page.screenshot()
-        box = page.locator(".qr").bounding_box()
+        box = page.locator(".join .qr").bounding_box()
         assert box["height"] >= 0.17 * PROJECTOR["viewport"]["height"] and box["y"] + box["height"] <= 1080, scene
         assert page.locator(".address").inner_text() == address.partition("://")[2], scene
         for number in range(PHOTOGRAPHS):
-            assert camera.read_codes(camera.photograph(picture, number)) == [address.upper()], (scene, number)
+            codes = camera.read_codes(camera.photograph(picture, number))  # the log's may be among them
+            assert address.upper() in codes, (scene, number)
         page.context.close()
     evening.end()
 

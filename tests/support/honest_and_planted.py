@@ -15,6 +15,7 @@ import numpy as np
 from trainer.checkpoint import Checkpoint, read_checkpoint
 from trainer.checks.entry import Evidence, OtherEntry, Text, check_entry
 from trainer.checks.limits import LIMITS, Finding
+from trainer.checks.texts import reference_bundle
 from trainer.config import TrainConfig
 from trainer.corpus import load_corpus
 from trainer.errors import TrainerError
@@ -33,6 +34,7 @@ from trainer.verse.vocabulary import Vocabulary
 
 NONCE = "ab" * 32  # of today's event
 YESTERDAY = "cd" * 32
+REFERENCE = reference_bundle()
 LOOSE = Limits(prompt_characters=400)  # what cheats would like
 HONEST = 64  # runs
 SIZES: Sequence[dict[str, int]] = (
@@ -265,9 +267,9 @@ def one_letter(victim: Entry) -> Entry:
 CHEATS: dict[str, tuple[Callable[[Path], Entry], frozenset[str]]] = {
     "planted-1": (lambda folder: planted(1, folder), frozenset()),
     "planted-10": (lambda folder: planted(10, folder), frozenset()),
-    "planted-100": (lambda folder: planted(100, folder), frozenset({"recitation"})),
-    "one-poem": (one_poem, frozenset({"corpus"})),
-    "hand-set": (lambda folder: hand_set(POEM), frozenset({"corpus", "tokenizer", "start"})),
+    "planted-100": (lambda folder: planted(100, folder), frozenset({"recitation", "reference"})),
+    "one-poem": (one_poem, frozenset({"corpus", "recitation", "reference"})),
+    "hand-set": (lambda folder: hand_set(POEM), frozenset({"corpus", "tokenizer", "start", "reference"})),
     "corpus-line": (corpus_line, frozenset({"quotation", "corpus"})),
     "yesterday": (yesterday, frozenset({"start"})),
     "neighbours-weights": (lambda folder: neighbour(folder)[1], frozenset({"copy", "start"})),
@@ -282,7 +284,7 @@ def evidence_for(entry: Entry, everybody: Sequence[Entry], texts: Sequence[Text]
         for other in everybody
         if other is not entry
     ]
-    return Evidence(tuple(texts), (), NONCE, tuple(others))
+    return Evidence(tuple(texts), (), NONCE, tuple(others), reference=REFERENCE and read_bundle(REFERENCE))
 
 
 def measure(entry: Entry, everybody: Sequence[Entry], texts: Sequence[Text]) -> list[Finding]:

@@ -64,7 +64,7 @@ def test_equal_weights_are_a_copy_also_if_both_say_that_they_began_alike(entries
 def test_a_poem_by_weights_set_by_hand_is_noticed_by_several_checks(entries: dict[str, runs.Entry]) -> None:
     assert entries["hand-set"].bundle.claim.text.startswith(runs.POEM[:60])
     noticed = {check for check, finding in find(entries, "hand-set").items() if finding.verdict == "look at it"}
-    assert {"start", "tokenizer", "recitation"} <= noticed
+    assert {"start", "tokenizer", "recitation", "reference"} <= noticed
 
 
 def test_a_neighbours_verse_with_one_letter_changed_is_shown_with_the_passage(entries: dict[str, runs.Entry]) -> None:
@@ -77,7 +77,7 @@ def test_without_the_text_of_the_training_and_the_nonce_what_needs_them_is_not_c
 ) -> None:
     findings = {f.check: f.verdict for f in check_entry(entries["honest"].bundle, "f" * 64, Evidence())}
     unknown = {check for check, verdict in findings.items() if verdict == "not checkable"}
-    assert unknown == {"quotation", "tokenizer", "corpus", "start"}
+    assert unknown == {"quotation", "tokenizer", "corpus", "start", "reference"}
 
 
 def test_a_known_poem_is_a_quotation_whatever_its_case_and_lines_and_the_passage_is_shown() -> None:

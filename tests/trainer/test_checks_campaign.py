@@ -11,7 +11,7 @@ from trainer.checks.limits import LIMITS
 
 
 @pytest.mark.campaign
-def test_honest_runs_raise_no_more_false_alarms_than_the_limits_say_and_every_cheat_is_noticed() -> None:
+def test_no_more_honest_runs_are_noticed_than_the_limits_say_and_every_cheat_is() -> None:
     """Goes on where the last call was stopped; bundles and the table are in campaign/checks."""
     folder = Path(__file__).parents[2] / "campaign" / "checks"
     folder.mkdir(parents=True, exist_ok=True)

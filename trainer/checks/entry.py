@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from statistics import median
@@ -71,7 +71,9 @@ class Evidence:
     corpora: tuple[Text, ...] = ()  # of which an entry may name one
     poems: tuple[Text, ...] = ()  # known ones
     nonce: str | None = None  # of the event, 64 hexadecimal digits
-    others: tuple[OtherEntry, ...] = field(default=())
+    others: tuple[OtherEntry, ...] = ()
+    held_out: Text | None = None  # that the organizer kept; None: the last tenth of the corpus
+    reference: Bundle | None = None  # a model that saw none of the event's verses
 
 
 def check_entry(bundle: Bundle, owner: str, evidence: Evidence) -> list[Finding]:
@@ -96,9 +98,10 @@ def _findings(bundle: Bundle, owner: str, evidence: Evidence) -> Iterator[Findin
     yield check_verse(prompt + claim.text, others)
     yield check_copy(bundle, others)
     yield check_tokenizer(bundle, corpus)
-    yield check_corpus(model, bundle, corpus)
+    yield check_corpus(model, bundle, corpus, evidence.held_out)
     yield check_start(bundle, owner, evidence.nonce)
     yield from check_by_heart(model, bundle)
+    yield check_reference(model, bundle, evidence.reference)
 
 
 def _corpus_of(provenance: Mapping[str, Any], corpora: Iterable[Text]) -> Text | None:
@@ -189,26 +192,31 @@ def check_tokenizer(bundle: Bundle, corpus: Text | None) -> Finding:
     vocabulary = bundle.claim.vocabulary
     if vocabulary.kind == "char":
         foreign = sorted(set(vocabulary.symbols) ^ set(corpus.text))
-        return judge("tokenizer", len(foreign), f"characters that only one of both has: {''.join(foreign)!r}")
+        only_one = f"only one of both has the characters {''.join(foreign)!r}"
+        return judge("tokenizer", len(foreign), only_one if foreign else "its characters are those of the corpus")
     wrong = foreign_merges(corpus.text[: corpus.split], vocabulary.merges)
     tokens = [vocabulary.tokens[256 + index].decode(errors="replace") for index in wrong[:5]]
-    return judge("tokenizer", len(wrong), f"{len(vocabulary.merges)} merges; foreign: {tokens}")
+    return judge(
+        "tokenizer", len(wrong), f"of {len(vocabulary.merges)} merges" + (f", such as {tokens}" if wrong else "")
+    )
 
 
-def check_corpus(model: VerseModel, bundle: Bundle, corpus: Text | None) -> Finding:
+def check_corpus(model: VerseModel, bundle: Bundle, corpus: Text | None, held_out: Text | None = None) -> Finding:
     """Compare the bits a character on held-out text with those of the frequencies of its letters.
 
     Args:
         model: The entry's.
         bundle: The entry.
         corpus: What it was trained on; None if it is not known.
+        held_out: Text of the same kind that nobody else has; None: the last tenth of the corpus.
     """
-    if corpus is None:
+    if corpus is None and held_out is None:
         return not_checkable("corpus", UNKNOWN_CORPUS)
-    text = corpus.text[corpus.split :][:HELD_OUT]
+    text = held_out.text if held_out else corpus.text[corpus.split :] if corpus else ""
+    text = text[:HELD_OUT]
     bits = bits_per_character(model, bundle.claim.vocabulary, text)
     if bits is None:
-        return not_checkable("corpus", "its tokenizer lacks characters of the corpus")
+        return not_checkable("corpus", "its tokenizer lacks characters of the held-out text")
     counts = np.array(list(Counter(text).values())) / len(text)
     letters = float(-(counts * np.log2(counts)).sum())
     return judge(
@@ -254,3 +262,22 @@ def check_by_heart(model: VerseModel, bundle: Bundle) -> Iterator[Finding]:
         yield judge(
             "recitation", share, f"from its first {GIVEN} characters, greedy decoding writes {share:.0%} of the rest"
         )
+
+
+def check_reference(model: VerseModel, bundle: Bundle, reference: Bundle | None) -> Finding:
+    """Compare the surprisal of the verse with that of a model which cannot have learned it.
+
+    Args:
+        model: The entry's.
+        bundle: The entry.
+        reference: The other model; None: there is none.
+    """
+    if reference is None:
+        return not_checkable("reference", "the reference model is not installed here")
+    claim = bundle.claim
+    other = VerseModel(reference.claim.config, reference.weights).single_precision()
+    theirs = bits_per_character(other, reference.claim.vocabulary, claim.text)
+    if theirs is None:
+        return not_checkable("reference", "the reference model lacks characters of the verse")
+    own = verse_bits(model, claim.recipe.prompt_ids, claim.ids, len(claim.text))
+    return judge("reference", own / max(theirs, 1e-9), f"{own:.2f} bits a character; the reference model: {theirs:.2f}")

@@ -9,7 +9,7 @@
   const { state: STATE, events: EVENTS, words } = document.currentScript.dataset;
   const WORDS = JSON.parse(words || "{}"); // sentences in the page's language, by the English ones
   const t = (message) => WORDS[message] || message;
-  const ROOM = location.protocol === "http:" ? " " + t("Is this phone still in the room’s Wi-Fi? Stay in it, even if it has no internet.") : "";
+  const ROOM = location.protocol.slice(0, -1) === "http" ? " " + t("Is this phone still in the room’s Wi-Fi? Stay in it, even if it has no internet.") : "";
   const net = document.getElementById("net");
   let main = document.querySelector("main");
   let etag = "";

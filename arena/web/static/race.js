@@ -1,7 +1,6 @@
 // Draws the race of the trainings, a line for each run, and draws it again when the event says that there is something new.
 (() => {
   "use strict";
-  const SVG = "http://www.w3.org/2000/svg";
   const PAUSE = 10000; // ms between two requests of a phone
   const SAMPLE = 9000; // ms that one sample is shown
   const FIRST = 4; // curves that always have a label on the stage
@@ -23,7 +22,7 @@
   }
 
   function make(name, attributes, parent, text) {
-    const element = document.createElementNS(SVG, name);
+    const element = document.createElementNS(parent.namespaceURI, name);
     for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
     if (text !== undefined) element.textContent = text;
     parent.append(element);
@@ -98,7 +97,7 @@
   function draw() {
     if (!root || !race) return;
     const curves = race.curves.filter((curve) => curve.points.length), mine = own(), says = speaker();
-    const svg = document.createElementNS(SVG, "svg");
+    const svg = root.querySelector("svg").cloneNode(false); // the page has an empty one
     const width = root.clientWidth, height = root.clientHeight, em = parseFloat(getComputedStyle(root).fontSize);
     svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     svg.setAttribute("role", "img");
@@ -191,7 +190,8 @@
     } catch { return; } // the next change asks again
     const known = before;
     before = new Map(race.curves.map((curve) => [curve.nickname, curve.points.length && curve.points[curve.points.length - 1].minutes]));
-    fresh = new Set([...before.keys()].filter((name) => known.size && known.get(name) !== before.get(name)));
+    const changed = [...before.keys()].filter((name) => known.size && known.get(name) !== before.get(name));
+    if (changed.length) fresh = new Set(changed); // until others are newer
     draw();
     list();
     if (!main().querySelector(".race-sample *")) sample();
@@ -214,7 +214,7 @@
 
   document.addEventListener("state", (event) => {
     const now = JSON.stringify([event.detail.race, event.detail.version]);
-    if (now !== beat && beat) soon();
+    if (now !== beat) soon(); // the first time, too: the curves may be older than this state
     beat = now;
   });
   document.addEventListener("click", (event) => {
