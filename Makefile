@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.complete
 
-.PHONY: help setup demo test test-fast bench lint openapi campaign
+.PHONY: help setup demo test test-fast bench lint openapi translations campaign
 
 help:  # list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*  # \(.*\)/\1\t\2/p' Makefile | expand -t 12
@@ -25,6 +25,9 @@ bench: $(SETUP)  # measure; with NANOGPT=DIR (a checkout) and CORPUS=FILE (a tex
 
 openapi: $(SETUP)  # write arena/web/openapi.json, which describes the API, from the code
 	$(BIN)/python -m arena.web.openapi
+
+translations: $(SETUP)  # write the sentences of the code into the catalogs in arena/web/translations, to be translated there
+	$(BIN)/python -m arena.web.catalogs
 
 campaign: $(SETUP)  # run the tests that take hours; the next call continues where this one stopped
 	$(BIN)/python -m pytest -m campaign

@@ -1,12 +1,14 @@
 """Domain errors of the arena. Each has a code and facts; its message is one sentence that says what to do.
 
 The edges show them: `web.errors` with an HTTP status, the command line as one line. No message holds a secret.
+The messages of those that a guest can meet are phrases, which pages translate.
 """
 
 from __future__ import annotations
 
 import time
 
+from arena.phrases import counted, phrase
 from trainer.verse.text import pluralize
 
 
@@ -43,7 +45,7 @@ class NoEvent(ArenaError):
     code = "no-event"
 
     def __init__(self) -> None:
-        super().__init__("this database holds no event yet: run `arena init` first")
+        super().__init__(phrase("this database holds no event yet: run `arena init` first"))
 
 
 class EventExists(ArenaError):
@@ -99,7 +101,9 @@ class BadSecret(ArenaError):
     code = "bad-secret"
 
     def __init__(self) -> None:
-        super().__init__("the secret must have 22 to 64 letters, digits, - or _: use the one the trainer made for you")
+        super().__init__(
+            phrase("the secret must have 22 to 64 letters, digits, - or _: use the one the trainer made for you")
+        )
 
 
 class TicketNeeded(ArenaError):
@@ -108,7 +112,7 @@ class TicketNeeded(ArenaError):
     code = "ticket-needed"
 
     def __init__(self) -> None:
-        super().__init__("this event takes tickets: scan the code on your card, or type it on the page /join")
+        super().__init__(phrase("this event takes tickets: scan the code on your card, or type it on the page /join"))
 
 
 class TicketFaulty(ArenaError):
@@ -124,7 +128,9 @@ class TicketUnknown(ArenaError):
 
     def __init__(self) -> None:
         super().__init__(
-            "this event has not issued this ticket: compare the code with the card, or ask the organizer for a card"
+            phrase(
+                "this event has not issued this ticket: compare the code with the card, or ask the organizer for a card"
+            )
         )
 
 
@@ -134,7 +140,9 @@ class TicketVoid(ArenaError):
     code = "ticket-void"
 
     def __init__(self) -> None:
-        super().__init__("this ticket is void, since another card replaces it: use that one, or ask the organizer")
+        super().__init__(
+            phrase("this ticket is void, since another card replaces it: use that one, or ask the organizer")
+        )
 
 
 class TicketSpare(ArenaError):
@@ -144,7 +152,11 @@ class TicketSpare(ArenaError):
 
     def __init__(self, number: int) -> None:
         super().__init__(
-            f"card {number} is a spare one that was not handed out: ask the organizer to activate it", number=number
+            phrase(
+                "card %(number)s is a spare one that was not handed out: ask the organizer to activate it",
+                number=number,
+            ),
+            number=number,
         )
 
 
@@ -154,7 +166,7 @@ class TicketTooNew(ArenaError):
     code = "ticket-too-new"
 
     def __init__(self) -> None:
-        super().__init__("this card replaced another one during this match: it votes from the next match on")
+        super().__init__(phrase("this card replaced another one during this match: it votes from the next match on"))
 
 
 class NoSuchTicket(ArenaError):
@@ -181,7 +193,7 @@ class PinNeeded(ArenaError):
     code = "pin-needed"
 
     def __init__(self) -> None:
-        super().__init__("to vote, type the PIN that the stage shows on the page /join")
+        super().__init__(phrase("to vote, type the PIN that the stage shows on the page /join"))
 
 
 class PinWrong(ArenaError):
@@ -190,7 +202,9 @@ class PinWrong(ArenaError):
     code = "pin-wrong"
 
     def __init__(self) -> None:
-        super().__init__("this is not the PIN on the stage now: it changes every minute, so look again and type it")
+        super().__init__(
+            phrase("this is not the PIN on the stage now: it changes every minute, so look again and type it")
+        )
 
 
 class MatchesBegun(ArenaError):
@@ -214,7 +228,7 @@ class BadClaim(ArenaError):
     code = "bad-claim"
 
     def __init__(self, rule: str, message: str) -> None:
-        super().__init__(f"this is no bundle that can enter: {message}", rule=rule)
+        super().__init__(phrase("this is no bundle that can enter: %(problem)s", problem=message), rule=rule)
 
 
 class OverLimits(ArenaError):
@@ -229,7 +243,7 @@ class SubmissionsNotOpen(ArenaError):
     code = "not-open"
 
     def __init__(self) -> None:
-        super().__init__("submissions are not open yet: try again when the organizer opens them")
+        super().__init__(phrase("submissions are not open yet: try again when the organizer opens them"))
 
 
 class SubmissionsClosed(ArenaError):
@@ -238,7 +252,8 @@ class SubmissionsClosed(ArenaError):
     code = "closed"
 
     def __init__(self, closed_at: float | None) -> None:
-        super().__init__("submissions are closed: this verse came too late to enter", closed_at=closed_at)
+        message = phrase("submissions are closed: this verse came too late to enter")
+        super().__init__(message, closed_at=closed_at)
 
 
 class OtherName(ArenaError):
@@ -248,9 +263,12 @@ class OtherName(ArenaError):
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"this computer or browser has entered a verse as {name!r}, which this one would replace: if that was "
-            "somebody else, use --ticket-file FILE with a file of your own, or another browser; if it was you, enter "
-            "with the same name, or with --replace",
+            phrase(
+                "this computer or browser has entered a verse as '%(name)s', which this one would replace: if that was "
+                "somebody else, use --ticket-file FILE with a file of your own, or another browser; if it was you, "
+                "enter with the same name, or with --replace",
+                name=name,
+            ),
             name=name,
         )
 
@@ -262,8 +280,11 @@ class OtherModel(ArenaError):
 
     def __init__(self, parts: str) -> None:
         super().__init__(
-            f"submissions are closed: only another verse of the same model can replace yours, and this one has other "
-            f"{parts}: submit it from the same checkpoint",
+            phrase(
+                "submissions are closed: only another verse of the same model can replace yours, and this one has "
+                "other %(parts)s: submit it from the same checkpoint",
+                parts=parts,
+            ),
             parts=parts,
         )
 
@@ -280,9 +301,14 @@ class LittleSpace(ArenaError):
     code = "little-space"
 
     def __init__(self, free: int, needed: int) -> None:
+        size = f"{needed / 10**6:,.1f}"
         super().__init__(
-            f"the server's disk has {max(0, free) // 10**6:,} MB for uploads that are not promised to others, and this "
-            f"needs {needed / 10**6:,.1f} MB: tell the organizer",
+            phrase(
+                "the server's disk has %(free)s MB for uploads that are not promised to others, and this needs "
+                "%(needed)s MB: tell the organizer",
+                free=max(0, free) // 10**6,
+                needed=size,
+            ),
             free=max(0, free),
             needed=needed,
         )
@@ -295,7 +321,7 @@ class EntryNotFound(ArenaError):
 
     def __init__(self, prefix: str | None = None) -> None:
         super().__init__(
-            "there is no such entry here, or it is not shown yet: check the link and the secret"
+            phrase("there is no such entry here, or it is not shown yet: check the link and the secret")
             if prefix is None
             else f"no entry starts with {prefix!r}: `arena entry list` shows the ids"
         )
@@ -316,7 +342,8 @@ class PieceTooLarge(ArenaError):
     code = "piece-too-large"
 
     def __init__(self, size: int, limit: int) -> None:
-        super().__init__(f"a piece has at most {limit:,} bytes, not {size:,}: send smaller ones", limit=limit)
+        message = phrase("a piece has at most %(limit)s bytes, not %(size)s: send smaller ones", limit=limit, size=size)
+        super().__init__(message, limit=limit)
 
 
 class WrongOffset(ArenaError):
@@ -335,7 +362,7 @@ class NotReceiving(ArenaError):
     code = "not-receiving"
 
     def __init__(self, state: str) -> None:
-        super().__init__(f"this entry takes no more bytes: it is {state}", state=state)
+        super().__init__(phrase("this entry takes no more bytes: it is %(state)s", state=state), state=state)
 
 
 class BytesLost(ArenaError):
@@ -345,7 +372,9 @@ class BytesLost(ArenaError):
 
     def __init__(self) -> None:
         super().__init__(
-            "the server lost the bytes of this entry: send the claim again, and continue from the offset it returns"
+            phrase(
+                "the server lost the bytes of this entry: send the claim again, and continue from the offset it returns"
+            )
         )
 
 
@@ -356,7 +385,11 @@ class TensorsDiffer(ArenaError):
 
     def __init__(self, expected: int) -> None:
         super().__init__(
-            f"the weights received are not those of the claim: send them again from byte {expected:,}", offset=expected
+            phrase(
+                "the weights received are not those of the claim: send them again from byte %(expected)s",
+                expected=expected,
+            ),
+            offset=expected,
         )
         self.expected = expected
 
@@ -502,7 +535,7 @@ class MatchNotFound(ArenaError):
     code = "no-match"
 
     def __init__(self, match_id: str) -> None:
-        super().__init__("there is no such match: look at the bracket for its name", match=match_id)
+        super().__init__(phrase("there is no such match: look at the bracket for its name"), match=match_id)
 
 
 class MatchNotReady(ArenaError):
@@ -565,7 +598,7 @@ class MatchNotOpen(ArenaError):
     code = "match-not-open"
 
     def __init__(self, match_id: str) -> None:
-        super().__init__("this match is not open yet: wait for the next one", match=match_id)
+        super().__init__(phrase("this match is not open yet: wait for the next one"), match=match_id)
 
 
 class MatchClosed(ArenaError):
@@ -574,7 +607,8 @@ class MatchClosed(ArenaError):
     code = "match-closed"
 
     def __init__(self, match_id: str) -> None:
-        super().__init__("this match is closed: a vote you gave before that counts, this one does not", match=match_id)
+        message = phrase("this match is closed: a vote you gave before that counts, this one does not")
+        super().__init__(message, match=match_id)
 
 
 class VoteNotBegun(ArenaError):
@@ -583,8 +617,12 @@ class VoteNotBegun(ArenaError):
     code = "vote-not-begun"
 
     def __init__(self, match: str, seconds: float) -> None:
-        wait = pluralize(max(1, round(seconds)), "second")
-        super().__init__(f"the vote begins in {wait}: read both verses first", match=match)
+        message = counted(
+            "the vote begins in %(num)s second: read both verses first",
+            "the vote begins in %(num)s seconds: read both verses first",
+            max(1, round(seconds)),
+        )
+        super().__init__(message, match=match)
 
 
 class PollRoundOver(ArenaError):
@@ -593,8 +631,12 @@ class PollRoundOver(ArenaError):
     code = "poll-round-over"
 
     def __init__(self, match_id: str, poll_round: int) -> None:
-        what = "has a second vote" if poll_round else "was opened again"
-        super().__init__(f"this match {what}: read the two verses and vote again", match=match_id, now=poll_round)
+        message = (
+            phrase("this match has a second vote: read the two verses and vote again")
+            if poll_round
+            else phrase("this match was opened again: read the two verses and vote again")
+        )
+        super().__init__(message, match=match_id, now=poll_round)
 
 
 class OwnMatch(ArenaError):
@@ -603,7 +645,7 @@ class OwnMatch(ArenaError):
     code = "own-match"
 
     def __init__(self) -> None:
-        super().__init__("one of the two verses is yours: the others decide this match")
+        super().__init__(phrase("one of the two verses is yours: the others decide this match"))
 
 
 class PracticeOver(ArenaError):
@@ -612,7 +654,7 @@ class PracticeOver(ArenaError):
     code = "practice-over"
 
     def __init__(self) -> None:
-        super().__init__("the practice vote is over: it counted for nothing")
+        super().__init__(phrase("the practice vote is over: it counted for nothing"))
 
 
 class HeatsNotOpen(ArenaError):
@@ -621,7 +663,7 @@ class HeatsNotOpen(ArenaError):
     code = "heats-not-open"
 
     def __init__(self) -> None:
-        super().__init__("no pairs of verses are judged now: the heats are not open")
+        super().__init__(phrase("no pairs of verses are judged now: the heats are not open"))
 
 
 class HeatsOpen(ArenaError):
@@ -652,7 +694,7 @@ class PairGone(ArenaError):
     code = "pair-gone"
 
     def __init__(self) -> None:
-        super().__init__("these two verses are not yours to judge now: go on with the next two")
+        super().__init__(phrase("these two verses are not yours to judge now: go on with the next two"))
 
 
 class JudgedTooSoon(ArenaError):
@@ -661,7 +703,7 @@ class JudgedTooSoon(ArenaError):
     code = "judged-too-soon"
 
     def __init__(self) -> None:
-        super().__init__("nobody reads two verses so fast: read both, then choose")
+        super().__init__(phrase("nobody reads two verses so fast: read both, then choose"))
 
 
 class BadHeartbeat(ArenaError):
@@ -731,7 +773,8 @@ class TooManyChanges(ArenaError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(
-            f"you have changed this vote {limit} times, which is the most: the last one counts", limit=limit
+            phrase("you have changed this vote %(limit)s times, which is the most: the last one counts", limit=limit),
+            limit=limit,
         )
 
 
@@ -741,7 +784,7 @@ class BadSide(ArenaError):
     code = "bad-side"
 
     def __init__(self) -> None:
-        super().__init__('a vote is for "left" or "right": tap one of the two verses')
+        super().__init__(phrase('a vote is for "left" or "right": tap one of the two verses'))
 
 
 # The log and the database
@@ -766,7 +809,11 @@ class NotPublished(ArenaError):
 
     def __init__(self, state: str) -> None:
         super().__init__(
-            f"the event is {state}, and this is public once the organizer has published it (`arena event publish`)",
+            phrase(
+                "the event is %(state)s, and this is public once the organizer has published it "
+                "(`arena event publish`)",
+                state=state,
+            ),
             state=state,
         )
 
@@ -777,7 +824,7 @@ class BadVoterId(ArenaError):
     code = "bad-voter-id"
 
     def __init__(self) -> None:
-        super().__init__("a voter id has 64 digits, 0 to 9 and a to f: copy it from the page of your votes")
+        super().__init__(phrase("a voter id has 64 digits, 0 to 9 and a to f: copy it from the page of your votes"))
 
 
 class BundlesMissing(ArenaError):

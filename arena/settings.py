@@ -40,6 +40,8 @@ PASSWORD_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # without l, o, 0 and 1, 
 PASSWORD_LENGTH = 16  # letters, 80 bits
 CHECKS = frozenset(LIMITS)  # of `arena entry check`
 HEX_32_BYTES = "[0-9a-f]{64}"
+LANGUAGES = ("en", "de", "es")  # that the pages for guests are in
+AUTO = "auto"  # each phone in the language of its browser
 
 
 class SettingsError(ArenaError):
@@ -69,6 +71,7 @@ class Settings:
     corpus_sha256: str = "e283980c42f060a9ee4509ef63e65f3f423ebdd85f8b44b8a5d20f9a6f37e8b1"  # of the corpus file
     accent: str = ""  # the colour of buttons and links as #rrggbb; "": that of the pages
     logo: str = ""  # a PNG or SVG file in the event folder; "": none
+    language: str = AUTO  # of pages for guests; "auto": that of each browser, and English on the stage
     refuse_checks: str = ""  # checks of `arena entry check`, with spaces: what they notice is disqualified
     reactions: int = 0  # 1: phones can send three signs that float over a result on the stage
     bundles_url: str = ""  # an object store that all hosts of the event share; "": the folder
@@ -144,6 +147,7 @@ PUBLIC_FIELDS: dict[str, tuple[type, int, int]] = {
     "corpus_sha256": (str, 0, 1_000),
     "accent": (str, 0, 7),
     "logo": (str, 0, 100),
+    "language": (str, 1, 4),
     "refuse_checks": (str, 0, 200),
     "reactions": (int, 0, 1),
     "bundles_url": (str, 0, 1_000),
@@ -381,6 +385,8 @@ def _check_public(path: Path, values: Mapping[str, Any]) -> None:
     check_public_url(values.get("public_url", ""))
     if not re.fullmatch("(#[0-9a-f]{6})?", values.get("accent", "").lower()):
         raise SettingsError(f'{path}: accent must be a colour such as "#005f73", or empty')
+    if values.get("language", AUTO) not in (AUTO, *LANGUAGES):
+        raise SettingsError(f"{path}: language must be {AUTO} or one of {', '.join(LANGUAGES)}")
     if not re.fullmatch(r"(\w[\w.-]*)?", values.get("logo", "")):
         raise SettingsError(f"{path}: logo must be the name of a file in this folder, such as logo.svg")
 

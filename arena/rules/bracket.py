@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from arena.phrases import Phrase, phrase
+
 MIN_ENTRIES = 2  # below that there is nothing to vote on
 MAX_PLACES = 1_024  # ten rounds; more entries would need qualifying rounds
 NOBODY = ""  # a side that stays empty: a bye, or both possible entries were disqualified
@@ -203,7 +205,7 @@ def _standing(
     return Standing(upper, lower, winner, loser, "bye" if bye else "walkover")
 
 
-def title_of(match_id: str, round: int, number: int, rounds: int) -> str:
+def title_of(match_id: str, round: int, number: int, rounds: int) -> Phrase:
     """Name a match for people.
 
     Args:
@@ -216,18 +218,27 @@ def title_of(match_id: str, round: int, number: int, rounds: int) -> str:
     'Quarter-final 3'
     """
     if match_id == THIRD:
-        return "Third place"
+        return phrase("Third place")
     name = round_title(round, rounds)
     if round == rounds or not number:
         return name
-    return f"{name} {number}" if rounds - round < 3 else f"{name}, match {number}"
+    if rounds - round < 3:
+        return phrase("%(round)s %(number)s", round=name, number=number)
+    return phrase("%(round)s, match %(number)s", round=name, number=number)
 
 
-def round_title(round: int, rounds: int) -> str:
+def round_title(round: int, rounds: int) -> Phrase:
     """Name a round for people, in the singular.
 
     >>> round_title(1, 5)
     'Round of 32'
     """
+    names = (
+        phrase("Final"),
+        phrase("Semi-final"),
+        phrase("Quarter-final"),
+        phrase("Round of 16"),
+        phrase("Round of 32"),
+    )
     left = rounds - round
-    return ("Final", "Semi-final", "Quarter-final")[left] if left < 3 else f"Round of {2 ** (left + 1)}"
+    return names[left] if left < len(names) else phrase("Round of %(places)s", places=str(2 ** (left + 1)))

@@ -18,6 +18,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
+from arena.phrases import phrase
 from arena.server.health import Health
 from arena.server.metrics import Metrics
 from arena.server.request_body import BodyReader, Receive
@@ -26,10 +27,14 @@ from arena.server.streams import Streams
 from arena.server.transfers import Transfers
 from arena.server.wsgi import AppResponse, BoundedExecutor, WSGIApp, build_wsgi_environ, send_response
 from arena.services.schemas import to_json
+from arena.settings import AUTO
 from arena.web.admission import Admission, Admit
+from arena.web.filters import sentence
 from arena.web.refusal import Refusal
 from arena.web.routes import EVENTS, STATE
 from arena.web.schemas import ErrorResponse
+from arena.web.security import TOKEN_HEADER
+from arena.web.translation import SOURCE, language_of, translate
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 CHUNK_PATIENCE = 60.0  # seconds that a client may take for one chunk of a response
@@ -77,6 +82,7 @@ class Gateway:
         streams: Streams | None = None,
         health: Health | None = None,
         metrics: Metrics | None = None,
+        language: str = AUTO,
     ) -> None:
         """Make a gateway; the server starts it.
 
@@ -90,10 +96,11 @@ class Gateway:
             streams: who listens for changes; None: nobody can. They are started and stopped with the server.
             health: answers health checks; None: their addresses go to the application.
             metrics: counts requests; None: nobody does.
+            language: of refusals, as the event's settings have it.
         """
         self._app, self._keeper, self._spool, self._admit = app, keeper, spool, admit
         self._sizes, self._companion, self._streams = executors, companion, streams
-        self._health, self._metrics = health, metrics
+        self._health, self._metrics, self._language = health, metrics, language
         self._executors: dict[str, BoundedExecutor] = {}
         self._bodies: BodyReader | None = None
         self._transfers = Transfers()
@@ -191,7 +198,7 @@ class Gateway:
         try:
             await streams.serve(scope, receive, send)
         except Refusal as refusal:
-            await _refuse(scope, refusal, send)
+            await self._refuse(scope, refusal, send)
 
     async def _counted(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer a request, and count it."""
@@ -216,15 +223,36 @@ class Gateway:
                 transfer = places.enter_context(self._transfers.place(admission.limits, clock))
                 response, executor = await self._call_app(scope, receive, admission, has_body)
             except Refusal as refusal:
-                await _refuse(scope, refusal, send)
+                await self._refuse(scope, refusal, send)
             except Exception:
                 log.exception("%s %s", scope["method"], scope["path"])
-                await _refuse(scope, Refusal(500, "broken", "Something went wrong on the server: try again."), send)
+                await self._refuse(scope, Refusal(500, "broken", BROKEN), send)
             else:
                 try:
                     await send_response(response, executor, send, CHUNK_PATIENCE, transfer)
                 except TimeoutError:
                     log.info("the client stopped reading %s", scope["path"])
+
+    async def _refuse(self, scope: Mapping[str, Any], refusal: Refusal, send: Send) -> None:
+        """Answer a request that was turned down, and close the connection, on which more bytes may arrive."""
+        headers = [*COMMON_HEADERS, (b"connection", b"close"), (b"content-security-policy", b"default-src 'none'")]
+        if refusal.retry_after is not None:
+            headers.append((b"retry-after", str(refusal.retry_after).encode()))
+        sent = _headers(scope["headers"])
+        is_api = scope["path"].startswith("/api/")
+        code = SOURCE
+        if not is_api or TOKEN_HEADER.lower() in sent:
+            code = language_of(self._language, sent.get("cookie", ""), sent.get("accept-language", ""))
+        message = sentence(translate(refusal.args[0], code))
+        if is_api:
+            headers.append((b"content-type", b"application/json"))
+            body = to_json(ErrorResponse(error=refusal.code, message=message))
+        else:
+            headers.append((b"content-type", b"text/html; charset=utf-8"))
+            texts = [html.escape(translate(text, code)) for text in (phrase("Not now"), phrase("Try again"))]
+            body = PAGE.format(language=code, title=texts[0], message=html.escape(message), again=texts[1]).encode()
+        await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
     async def _admit_request(self, scope: dict[str, Any], receive: Receive) -> tuple[Admission, bool]:
         """Admit a request by its head; return also whether it has a body to read."""
@@ -286,26 +314,12 @@ def _content_length(headers: Mapping[str, str]) -> int | None:
         return None
     length = headers.get("content-length", "0")
     if not (length.isascii() and length.isdigit() and len(length) <= 15):
-        raise Refusal(400, "bad-length", "The header Content-Length of the request is not a number.")
+        raise Refusal(400, "bad-length", phrase("The header Content-Length of the request is not a number."))
     return int(length)
 
 
-async def _refuse(scope: Mapping[str, Any], refusal: Refusal, send: Send) -> None:
-    """Answer a request that was turned down, and close the connection, on which more bytes may arrive."""
-    headers = [*COMMON_HEADERS, (b"connection", b"close"), (b"content-security-policy", b"default-src 'none'")]
-    if refusal.retry_after is not None:
-        headers.append((b"retry-after", str(refusal.retry_after).encode()))
-    if scope["path"].startswith("/api/"):
-        headers.append((b"content-type", b"application/json"))
-        body = to_json(ErrorResponse(error=refusal.code, message=str(refusal)))
-    else:
-        headers.append((b"content-type", b"text/html; charset=utf-8"))
-        body = PAGE.format(message=html.escape(str(refusal))).encode()
-    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
+BROKEN = phrase("Something went wrong on the server: try again.")
 PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Not now</title><p>{message}</p><p><a href="/">Try again</a></p></html>
+<html lang="{language}"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{title}</title><p>{message}</p><p><a href="/">{again}</a></p></html>
 """

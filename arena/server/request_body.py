@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from arena.phrases import phrase
 from arena.web.admission import Admission
 from arena.web.limits import MIB, RequestLimits
 from arena.web.refusal import Refusal
@@ -80,11 +81,11 @@ class Lane:
         if len(self._arrivals) >= (most := admission.limits.max_concurrent):
             for slow in heapq.nsmallest(max(1, most // EVICTED_SHARE), self._arrivals, key=lambda one: one.rank):
                 self._leave(slow)
-                slow.evict("The server is busy, and this request arrived too slowly: try again in a moment.")
+                slow.evict(phrase("The server is busy, and this request arrived too slowly: try again in a moment."))
         key = (admission.sender, address)
         if admission.sender and (before := self._by_sender.get(key)) is not None:
             self._leave(before)
-            before.evict("The same request was begun again on another connection.")
+            before.evict(phrase("The same request was begun again on another connection."))
         arrival = Arrival(admission.limits, now)
         self._arrivals[arrival] = key
         if admission.sender:
@@ -162,14 +163,18 @@ class BodyReader:
                 while True:
                     message = await _next(receive, arrival, started + limits.deadline(size))
                     if message["type"] == "http.disconnect":  # or only its sender has: it may still read
-                        raise Refusal(400, "incomplete", "The request ended before all of it was here: try again.")
+                        raise Refusal(
+                            400, "incomplete", phrase("The request ended before all of it was here: try again.")
+                        )
                     chunk = message.get("body", b"")
                     chunks += 1
                     if size + len(chunk) > limits.max_bytes:
                         await self.drain(receive)
                         raise _too_large(limits)
                     if _too_many(chunks, size):
-                        raise Refusal(400, "small-chunks", "The request arrived in too many pieces: send larger ones.")
+                        raise Refusal(
+                            400, "small-chunks", phrase("The request arrived in too many pieces: send larger ones.")
+                        )
                     file = await self._write(file, size, chunk)
                     size += len(chunk)
                     arrival.count(len(chunk), clock())
@@ -236,7 +241,7 @@ async def _next(receive: Receive, arrival: Arrival, deadline: float) -> dict[str
                 return await receive()
         except TimeoutError:
             if arrival.evicted is None:
-                raise Refusal(408, "too-slow", "The request arrived too slowly: try again.") from None
+                raise Refusal(408, "too-slow", phrase("The request arrived too slowly: try again.")) from None
         finally:
             arrival.timeout = None
     raise Refusal(503, "busy", arrival.evicted, 3)
@@ -248,4 +253,5 @@ def _too_many(chunks: int, size: int) -> bool:
 
 
 def _too_large(limits: RequestLimits) -> Refusal:
-    return Refusal(413, "too-large", f"That is too large: at most {limits.max_bytes:,} bytes are accepted here.")
+    message = phrase("That is too large: at most %(limit)s bytes are accepted here.", limit=limits.max_bytes)
+    return Refusal(413, "too-large", message)

@@ -138,6 +138,7 @@ def load_gateway(settings: Settings, console_remote: bool = False, stopping: Con
     from arena.web.app import create_app, create_console
     from arena.web.cookies import ConsoleSessions
     from arena.web.pushed import PushedPages
+    from arena.web.translation import SOURCE
 
     end_with_main_process()
     event = open_event(settings)
@@ -165,6 +166,7 @@ def load_gateway(settings: Settings, console_remote: bool = False, stopping: Con
         CONSOLE_EXECUTORS,
         metrics=metrics,
         streams=streams,
+        language=SOURCE,
     )
     return Gateway(
         app,
@@ -175,6 +177,7 @@ def load_gateway(settings: Settings, console_remote: bool = False, stopping: Con
         health=health,
         metrics=metrics,
         streams=streams,
+        language=settings.language,
     )
 
 

@@ -15,8 +15,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from arena.phrases import phrase
 from arena.server.snapshot import EncodedSnapshot
-from arena.web.pushed import PushedPage, VoterIds
+from arena.web.pushed import Listener, PushedPage
 from arena.web.refusal import Refusal
 
 BATCH = 100  # connections that are woken before other requests get their turn
@@ -48,8 +49,8 @@ class PageSource(Protocol):
     def render(self, state: EncodedSnapshot) -> PushedPage | None:
         """Return the page after a change, in the thread that builds snapshots; None if each phone asks for its own."""
 
-    def voter(self, cookie: str) -> VoterIds | None:
-        """Return who sends this header Cookie."""
+    def listener(self, headers: Mapping[str, str]) -> Listener:
+        """Return who sends these headers, by their lower-case names."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Update:
 class Stream:
     """One connection."""
 
-    voter: VoterIds | None
+    listener: Listener
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     is_gone: bool = False  # the client has left
 
@@ -176,7 +177,7 @@ class Streams:
 
     async def _tell_all(self) -> None:
         number = self._latest.number
-        order = sorted(self._streams, key=lambda stream: stream.voter is not None)  # the stage is told first
+        order = sorted(self._streams, key=lambda stream: stream.listener.voter is not None)  # the stage is told first
         for count, stream in enumerate(order, 1):
             stream.wake.set()
             if count % BATCH == 0:
@@ -230,8 +231,8 @@ class Streams:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
                 return
             latest = self._latest
-            if latest.page_number != page_told and latest.page is not None and stream.voter is not None:
-                data = latest.page.for_voter(stream.voter) + latest.state
+            if latest.page_number != page_told and latest.page is not None and stream.listener.voter is not None:
+                data = latest.page.for_listener(stream.listener) + latest.state
             else:
                 data = latest.state if latest.number != told else BEAT
             told, page_told = latest.number, latest.page_number
@@ -242,20 +243,22 @@ class Streams:
         Raises:
             Refusal: There is none.
         """
-        cookie = next((value for name, value in scope["headers"] if name == b"cookie"), b"").decode("latin-1")
-        voter = self._pages.voter(cookie)
-        name = voter.voter_id if voter is not None else ""
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
+        listener = self._pages.listener(headers)
+        name = listener.name
         mine, allowed = self._per_voter.get(name, 0), PER_VOTER if name else WITHOUT_COOKIE
         if self._ended or len(self._streams) >= self._limit or mine >= allowed:
-            raise Refusal(503, "too-many-streams", "Too many listen for changes: ask for the state instead.", 30)
-        stream = Stream(voter)
+            raise Refusal(
+                503, "too-many-streams", phrase("Too many listen for changes: ask for the state instead."), 30
+            )
+        stream = Stream(listener)
         self._streams[stream] = None
         self._per_voter[name] = mine + 1
         return stream
 
     def _forget(self, stream: Stream) -> None:
         self._streams.pop(stream, None)
-        name = stream.voter.voter_id if stream.voter is not None else ""
+        name = stream.listener.name
         self._per_voter[name] -= 1
         if not self._per_voter[name]:
             del self._per_voter[name]

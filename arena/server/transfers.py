@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
+from arena.phrases import phrase
 from arena.web.limits import KIB, RequestLimits
 from arena.web.refusal import Refusal
 
@@ -82,7 +83,10 @@ class Transfers:
                 raise Refusal(
                     503,
                     "full",
-                    f"The server is sending bundles to as many people as it can: try again in {RETRY_SECONDS} seconds.",
+                    phrase(
+                        "The server is sending bundles to as many people as it can: try again in %(seconds)s seconds.",
+                        seconds=RETRY_SECONDS,
+                    ),
                     RETRY_SECONDS,
                 )
             slowest = min(slow, key=lambda one: one.rate)

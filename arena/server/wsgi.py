@@ -15,6 +15,7 @@ from urllib.parse import quote_from_bytes
 
 from a2wsgi.wsgi import build_environ
 
+from arena.phrases import phrase
 from arena.server.transfers import Transfer
 from arena.web.refusal import Refusal
 
@@ -45,7 +46,7 @@ class BoundedExecutor:
             Refusal: The queue is full.
         """
         if self._requests >= self._max_requests:
-            raise Refusal(503, "busy", "The server is busy: try again in a moment.", 1)
+            raise Refusal(503, "busy", phrase("The server is busy: try again in a moment."), 1)
         self._requests += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, function, *args)

@@ -17,6 +17,7 @@ from arena.errors import (
     SubmissionsClosed,
     SubmissionsNotOpen,
 )
+from arena.phrases import counted, phrase
 from arena.rules.bracket import MAX_PLACES
 from arena.rules.lifecycle import GIVEN_UP, LIVE, UNDECIDED, Action, allows, is_grace_over, state_at
 from arena.store.schema import Entry, Event, Owner
@@ -24,7 +25,6 @@ from arena.store.spool import Spool
 from arena.verification.cost import MIB, Cost
 from trainer.verse import strictjson
 from trainer.verse.claim import Claim
-from trainer.verse.text import pluralize
 
 CHANGES_PER_CLAIM = 5  # of one owner, for each claim that the event allows: claims, new names, withdrawals
 TOO_CLOSE = "too-close"  # code of an UNDECIDED verdict, which is nobody's fault
@@ -65,37 +65,58 @@ def admit(
         _check_same_model(_latest(session, owner), claim)
     lines = sum(1 for line in claim.text.split("\n") if line.strip(" "))
     if not 1 <= lines <= event.lines:
-        allowed = f"at most {event.lines}" if lines else "at least one"
         raise OverLimits(
-            f"the verse has {lines} lines, and this event wants {allowed}: choose another verse",
+            phrase(
+                "the verse has %(lines)s lines, and this event wants at most %(limit)s: choose another verse",
+                lines=lines,
+                limit=event.lines,
+            )
+            if lines
+            else phrase("the verse has 0 lines, and this event wants at least one: choose another verse"),
             lines=lines,
             max_lines=event.lines,
         )
     if len(claim.text) > event.characters:
         raise OverLimits(
-            f"the verse has {len(claim.text):,} characters and this event wants at most {event.characters:,}: "
-            "ask for fewer lines or tokens",
+            phrase(
+                "the verse has %(characters)s characters and this event wants at most %(limit)s: ask for fewer lines "
+                "or tokens",
+                characters=len(claim.text),
+                limit=event.characters,
+            ),
             characters=len(claim.text),
             max_characters=event.characters,
         )
     if len(claim.prompt) > event.prompt_characters:
         raise OverLimits(
-            f"the prompt has {len(claim.prompt):,} characters and this event wants at most "
-            f"{event.prompt_characters:,}: give a shorter --prompt",
+            phrase(
+                "the prompt has %(characters)s characters and this event wants at most %(limit)s: give a shorter "
+                "--prompt",
+                characters=len(claim.prompt),
+                limit=event.prompt_characters,
+            ),
             prompt_characters=len(claim.prompt),
             max_prompt_characters=event.prompt_characters,
         )
     if cost.seconds > event.check_seconds:
         raise OverLimits(
-            f"the check of this verse takes about {cost.seconds:,.0f} seconds and this event allows "
-            f"{event.check_seconds:,.0f}: write it with a smaller model, or a shorter prompt and fewer tokens",
+            phrase(
+                "the check of this verse takes about %(seconds)s seconds and this event allows %(limit)s: write it "
+                "with a smaller model, or a shorter prompt and fewer tokens",
+                seconds=round(cost.seconds),
+                limit=round(event.check_seconds),
+            ),
             seconds=cost.seconds,
             max_seconds=event.check_seconds,
         )
     if cost.memory > event.check_memory:
         raise OverLimits(
-            f"the check of this verse takes {cost.memory // MIB:,} MiB of memory and this event allows "
-            f"{event.check_memory // MIB:,}: write it with a smaller model, or a shorter prompt and fewer tokens",
+            phrase(
+                "the check of this verse takes %(memory)s MiB of memory and this event allows %(limit)s: write it "
+                "with a smaller model, or a shorter prompt and fewer tokens",
+                memory=cost.memory // MIB,
+                limit=event.check_memory // MIB,
+            ),
             memory=cost.memory,
             max_memory=event.check_memory,
         )
@@ -125,12 +146,20 @@ def check_owner(session: Session, event: Event, owner: str, entry: Entry | None,
     undecided = session.scalar(_count(by_owner, Entry.state.in_(UNDECIDED))) or 0
     if undecided >= event.max_open:
         raise QuotaReached(
-            f"{pluralize(undecided, 'of your verses is', 'of your verses are')} not checked yet: wait, or withdraw one",
+            counted(
+                "%(num)s of your verses is not checked yet: wait, or withdraw one",
+                "%(num)s of your verses are not checked yet: wait, or withdraw one",
+                undecided,
+            ),
             limit=event.max_open,
         )
     if entry is None and (session.scalar(_count(by_owner, Entry.state.not_in(GIVEN_UP))) or 0) >= event.max_claims:
         raise QuotaReached(
-            f"you have entered {pluralize(event.max_claims, 'verse')}, and no more are taken from one person",
+            counted(
+                "you have entered %(num)s verse, and no more are taken from one person",
+                "you have entered %(num)s verses, and no more are taken from one person",
+                event.max_claims,
+            ),
             limit=event.max_claims,
         )
     check_place(session, event, owner)
@@ -173,7 +202,11 @@ def check_place(session: Session, event: Event, owner: str) -> None:
     limit = min(event.max_entries, MAX_PLACES)
     if (session.scalar(others) or 0) >= limit:
         raise QuotaReached(
-            f"all {limit:,} places of this event are taken: ask the organizer, who can allow up to {MAX_PLACES:,}",
+            phrase(
+                "all %(limit)s places of this event are taken: ask the organizer, who can allow up to %(most)s",
+                limit=limit,
+                most=MAX_PLACES,
+            ),
             limit=limit,
         )
 
@@ -208,7 +241,11 @@ def count_change(session: Session, event: Event, owner_id: str) -> None:
     owner, limit = session.get_one(Owner, owner_id), CHANGES_PER_CLAIM * event.max_claims
     if owner.changes >= limit:
         raise QuotaReached(
-            f"you have changed your entries {limit:,} times, and no more is taken from one person: ask the organizer",
+            phrase(
+                "you have changed your entries %(limit)s times, and no more is taken from one person: ask the "
+                "organizer",
+                limit=limit,
+            ),
             limit=limit,
         )
     owner.changes += 1

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from arena.errors import BadClaim, OverLimits
+from arena.phrases import phrase
 from arena.rules.chain import compute_entry_id
 from arena.rules.lifecycle import GIVEN_UP, Action, allows
 from arena.services.admission import admit, check_name, check_open, check_owner, count_change, tokenizer_digest
@@ -83,7 +84,7 @@ def take_claim(
         QuotaReached: The owner has too many entries or has changed them too often, or all places are taken.
         LittleSpace: The disk has no room that is not promised to others.
     """
-    name = clean_name(name, MAX_AUTHOR, "an author's name")
+    name = clean_name(name, MAX_AUTHOR, phrase("an author's name"))
     digest = hashlib.sha256(header).hexdigest()
     with db.reading() as session:  # what can be refused without reading the header comes first
         identity = identify(session, secret)
@@ -173,7 +174,9 @@ def _examine(header: bytes) -> tuple[Claim, Cost]:
     """Read a claim, and estimate what its check costs. A long prompt takes time: not within a transaction."""
     claim = _parse(header)
     if fault := appearance_fault(claim.text, claim.prompt):
-        raise OverLimits(f"the verse cannot be shown to an audience: {fault}; choose another verse")
+        raise OverLimits(
+            phrase("the verse cannot be shown to an audience: %(fault)s; choose another verse", fault=fault)
+        )
     return claim, estimate_cost(claim)
 
 

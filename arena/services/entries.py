@@ -9,6 +9,7 @@ from sqlalchemy import false, select
 from sqlalchemy.orm import Session
 
 from arena.errors import EntryNotFound, NotReceiving, SubmissionsClosed, SubmissionsNotOpen, WrongState
+from arena.phrases import phrase
 from arena.rules.lifecycle import LIVE, Action, allows, is_drawn, is_grace_over, state_at
 from arena.services.admission import check_open, count_change
 from arena.services.digests import digest_of_reason
@@ -199,32 +200,41 @@ def reason_of(event: Event, entry: Entry, place: int | None) -> str:
     """
     match entry.state:
         case "receiving":
-            return f"{entry.received:,} of {entry.size:,} bytes have arrived, and the rest must follow"
+            return phrase(
+                "%(received)s of %(size)s bytes have arrived, and the rest must follow",
+                received=entry.received,
+                size=entry.size,
+            )
         case "waiting" if entry.failures:
-            return "the check could not be done and will be tried again; that is a fault of the server, not yours"
+            return phrase(
+                "the check could not be done and will be tried again; that is a fault of the server, not yours"
+            )
         case "waiting":
             ahead = (place or 1) - 1
             return (
-                f"the upload is complete; {ahead} to check before it"
+                phrase("the upload is complete; %(ahead)s to check before it", ahead=ahead)
                 if ahead
-                else "the upload is complete; it is checked next"
+                else phrase("the upload is complete; it is checked next")
             )
         case "verifying":
-            return "the server writes the verse again and compares the two texts"
+            return phrase("the server writes the verse again and compares the two texts")
         case "verified" if entry.held:
-            return "the server wrote exactly the same verse; the organizer holds it back: ask there"
+            return phrase("the server wrote exactly the same verse; the organizer holds it back: ask there")
         case "verified" if is_out_by_heats(event, entry):
-            return f"it came to place {entry.heat_place} in the heats; the bracket is played by those before it"
+            return phrase(
+                "it came to place %(place)s in the heats; the bracket is played by those before it",
+                place=entry.heat_place,
+            )
         case "verified":
-            return "the server wrote exactly the same verse"
+            return phrase("the server wrote exactly the same verse")
         case "expired":
-            return entry.reason or "the upload was not complete when the grace time ended"
+            return entry.reason or phrase("the upload was not complete when the grace time ended")
         case "replaced":
-            return "a later verse of yours replaced it"
+            return phrase("a later verse of yours replaced it")
         case "withdrawn":
-            return "you withdrew it"
+            return phrase("you withdrew it")
         case _:
-            return entry.reason or "it does not take part"
+            return entry.reason or phrase("it does not take part")
 
 
 def _may_withdraw(event: Event, entry: Entry) -> bool:

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from arena.errors import BadName, BadSetting, EventExists, NoEvent, WrongState
+from arena.phrases import phrase
 from arena.rules.bracket import MAX_PLACES
 from arena.rules.chain import commitment, log_salt, nonce
 from arena.rules.draw import salt_digest
@@ -404,7 +405,9 @@ def clean_name(name: object, limit: int, what: str) -> str:
     try:
         return clean_line(name if isinstance(name, str) else "", limit)
     except LineError as error:
-        raise BadName(f"{what} must have 1 to {limit} characters, {error}") from None
+        raise BadName(
+            phrase("%(what)s must have 1 to %(limit)s characters, %(fault)s", what=what, limit=limit, fault=str(error))
+        ) from None
 
 
 def _check_future(closes_at: float | None, now: float) -> None:

@@ -104,7 +104,7 @@ def get_ballot(db: Database, match_id: str, secret: str, *, now: float) -> Ballo
             left_side(identity.voter_id, match_id),
             _is_author(row, identity),
             choice=row.choice,
-            refusal=str(refusal) if refusal else None,
+            refusal=refusal.args[0] if refusal else None,
         )
 
 

@@ -14,7 +14,6 @@ from arena.services.schemas import Snapshot
 from arena.web import security
 from arena.web.cookies import ConsoleSessions, read_voter
 from arena.web.errors import status_of
-from arena.web.filters import sentence
 from arena.web.limits import CONSOLE_LIMITS, LOGIN_LIMITS, RequestLimits, public_limits
 from arena.web.refusal import Refusal
 from trainer.verse.identity import is_secret
@@ -109,7 +108,7 @@ class PublicAdmission:
 
 
 def _refusal(error: ArenaError) -> Refusal:
-    return Refusal(status_of(error), error.code, sentence(str(error)))
+    return Refusal(status_of(error), error.code, error.args[0])
 
 
 class ConsoleAdmission:

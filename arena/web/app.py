@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import quote, urlencode
 
-from flask import Flask, Response, abort, redirect, request
+from flask import Flask, Response, abort, current_app, redirect, request
 
 from arena.bootstrap import EventContext
 from arena.services import queries
@@ -34,6 +35,19 @@ from arena.web.cookies import ConsoleSessions
 from arena.web.limits import KIB, public_limits
 from arena.web.reaction_counts import SIGNS
 from arena.web.theme import THEME, logo_name, theme_assets
+from arena.web.translation import (
+    LANGUAGE_COOKIE,
+    LANGUAGE_FIELD,
+    NAMES,
+    format_minute,
+    format_number,
+    get_plural,
+    get_text,
+    language,
+    script_words,
+    translate,
+    use_language,
+)
 from trainer.verse.text import pluralize
 
 DEFAULT_BODY = 64 * KIB  # bytes of a request to the console
@@ -119,6 +133,8 @@ def _make_app(context: AppContext) -> Flask:
     app.extensions["arena"] = context
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.add_extension("jinja2.ext.i18n")
+    app.jinja_env.install_gettext_callables(get_text, get_plural, newstyle=True)  # type: ignore[attr-defined]
     app.jinja_env.filters.update(
         verse_lines=filters.verse_lines,
         first_words=filters.first_words,
@@ -127,6 +143,9 @@ def _make_app(context: AppContext) -> Flask:
         iso_time=filters.iso_time,
         clock_time=filters.clock_time,
         sentence=filters.sentence,
+        number=format_number,
+        minute_time=format_minute,
+        translate=translate,
         megabytes=filters.megabytes,
         in_groups=filters.in_groups,
         head_code=filters.head_code,
@@ -147,6 +166,9 @@ def _make_app(context: AppContext) -> Flask:
         signs=SIGNS,
         logo=logo_name(context.static),
         install_line=wheels.install_line,
+        language=language,
+        languages=NAMES,
+        words=script_words,
         in_borrowed_window=windows.in_borrowed_window,
         is_in_room=windows.is_in_room,
         base_address=lambda: get_context().base_url,
@@ -176,7 +198,7 @@ def _static(name: str) -> Response:
     return response
 
 
-def _before() -> None:
+def _before() -> Response | None:
     """Check size, access to the console, and the token of every form. The API checks its own callers."""
     if get_context().is_console:
         security.guard_console()
@@ -184,6 +206,24 @@ def _before() -> None:
         request.max_content_length = public_limits(request.method, request.path).max_bytes  # as the gateway
     if request.method not in SAFE and request.url_rule is not None and request.blueprint != "api":
         security.check_form_token(request.form.get(security.TOKEN_FIELD))
+    if request.method == "GET" and request.args.get(LANGUAGE_FIELD) in NAMES and not get_context().is_console:
+        return _choose_language(request.args[LANGUAGE_FIELD])
+    return None
+
+
+def _choose_language(code: str) -> Response:
+    """Remember the language that was chosen at the foot of a page, and show the same page again.
+
+    It needs no form: a page that is kept for everybody has none, and whoever makes somebody follow such a link changes
+    nothing but the language.
+    """
+    use_language(code)
+    rest = [(name, value) for name, value in request.args.items(multi=True) if name != LANGUAGE_FIELD]
+    path = "/" + quote(request.path.lstrip("/"))  # of this server: two slashes would name another one
+    response = current_app.make_response(redirect(path + ("?" + urlencode(rest) if rest else ""), 303))
+    secure = get_context().base_url.startswith("https:")
+    response.set_cookie(LANGUAGE_COOKIE, code, max_age=security.YEAR, httponly=True, samesite="Lax", secure=secure)
+    return response
 
 
 def _after(response: Response) -> Response:

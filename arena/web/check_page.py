@@ -14,6 +14,8 @@ STYLES = ("arena.css", "check.css")
 def saved_page() -> str:
     """Return the page with its styles, its script and the engine within it."""
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=select_autoescape(), trim_blocks=True)
+    environment.add_extension("jinja2.ext.i18n")
+    environment.install_null_translations(newstyle=True)  # type: ignore[attr-defined]
     css = "\n".join((STATIC / name).read_text(encoding="utf-8") for name in STYLES)
     return environment.get_template("check_saved.html").render(
         css=_within("style", css),

@@ -13,6 +13,7 @@ from arena.services.schemas import Ranking
 from arena.web import drawings, exports, site
 from arena.web.assets import Asset
 from arena.web.context import get_context
+from arena.web.translation import language
 
 downloads = Blueprint("downloads", __name__)
 
@@ -28,8 +29,9 @@ def _kept(name: str, make: Callable[[Ranking, str], str | bytes], mimetype: str)
         data = make(read_ranking(ctx.db, now=ctx.now), ctx.title)
         return Asset.of(data.encode() if isinstance(data, str) else data, mimetype)
 
-    response = ctx.cached(name, version, compute).response(request)
+    response = ctx.cached(f"{name}-{language()}", version, compute).response(request)
     response.headers["Cache-Control"] = "no-cache"
+    response.vary.update(("Accept-Language", "Cookie"))
     if mimetype == SVG:
         response.headers["Content-Security-Policy"] = drawings.picture_policy()
     if mimetype == CSV:

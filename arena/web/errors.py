@@ -10,12 +10,15 @@ from flask import Flask, Response, current_app, jsonify, render_template, reques
 from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntityTooLarge
 
 from arena import errors
-from arena.errors import ArenaError, DatabaseUnusable, TicketUnknown
+from arena.errors import ArenaError, DatabaseUnusable, TicketUnknown, WrongState
+from arena.phrases import phrase
 from arena.settings import SettingsError
+from arena.web import security
 from arena.web.context import get_context
 from arena.web.filters import sentence
 from arena.web.refusal import Refusal
 from arena.web.schemas import ErrorResponse
+from arena.web.translation import SOURCE, language
 
 log = logging.getLogger(__name__)
 
@@ -128,11 +131,13 @@ def on_arena_error(error: ArenaError) -> Response:
     """Answer with a domain error's status, code and facts. Only the organizer reads what is wrong with the database."""
     if isinstance(error, TicketUnknown) and (refusal := guess_refusal()) is not None:
         return on_refusal(refusal)
-    message = str(error)
+    message = error.args[0]
     if isinstance(error, DatabaseUnusable | errors.BundlesUnreachable):
         log.error(message)
         if not get_context().is_console:
-            message = "the server cannot use its storage now: try again in a moment, or tell the organizer"
+            message = phrase("the server cannot use its storage now: try again in a moment, or tell the organizer")
+    if isinstance(error, WrongState) and language() != SOURCE:
+        message = phrase("this is not possible in the present state of the event")
     return error_response(status_of(error), error.code, message, error.facts)
 
 
@@ -142,15 +147,16 @@ def guess_refusal() -> Refusal | None:
     seconds = ctx.guesses.take(request.remote_addr, ctx.now)
     if not seconds:
         return None
-    message = (
-        f"there were many wrong tickets from this address: wait {seconds} seconds, and compare yours with the card"
+    message = phrase(
+        "there were many wrong tickets from this address: wait %(seconds)s seconds, and compare yours with the card",
+        seconds=seconds,
     )
     return Refusal(429, "attempts", message, seconds)
 
 
 def on_refusal(error: Refusal) -> Response:
     """Answer a request that a route turned down."""
-    response = error_response(error.status, error.code, str(error))
+    response = error_response(error.status, error.code, error.args[0])
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
     return response
@@ -160,16 +166,22 @@ def on_http_error(error: HTTPException) -> Response:
     """Answer an error of Flask or Werkzeug in our own words."""
     status = error.code or 500
     if isinstance(error, InternalServerError):
-        message = "Something went wrong on the server; nothing that was confirmed is lost. Try again in a moment."
+        message = phrase(
+            "Something went wrong on the server; nothing that was confirmed is lost. Try again in a moment."
+        )
     elif isinstance(error, RequestEntityTooLarge):
         limit = request.max_content_length or current_app.config["MAX_CONTENT_LENGTH"]
-        message = f"That is too large: at most {limit:,} bytes are accepted here."
+        message = phrase("That is too large: at most %(limit)s bytes are accepted here.", limit=limit)
     elif status == 404:
-        message = "There is no such page. Check the address, or start from the first page."
+        message = phrase("There is no such page. Check the address, or start from the first page.")
     elif status == 405:
-        message = "This address cannot be used in this way. Start from the first page."
+        message = phrase("This address cannot be used in this way. Start from the first page.")
+    elif status == 400:
+        message = phrase("The server did not understand this request. Start from the first page.")
     else:
-        message = error.description or error.name
+        message = phrase(
+            "The server cannot answer this request (%(status)s). Start from the first page.", status=status
+        )
     response = error_response(status, (error.name or "error").lower().replace(" ", "-"), message)
     for name, value in error.get_headers():
         if name not in ("Content-Type", "Content-Length"):
@@ -183,14 +195,15 @@ def error_response(status: int, code: str, message: str, facts: Mapping[str, obj
     Args:
         status: the HTTP status.
         code: a short stable name of the rule.
-        message: one sentence that says what to do.
+        message: one sentence that says what to do; a program gets it in English, but for the scripts of our pages.
         facts: plain data for programs.
 
     Returns:
         The response. The page leads to the console from an address of the console, else to the first page.
     """
-    message = sentence(message)
-    if wants_json():
+    is_json = wants_json()
+    message = sentence(str(message) if is_json and security.TOKEN_HEADER not in request.headers else message)
+    if is_json:
         response = jsonify({**asdict(ErrorResponse(code, message)), **(facts or {})})
     else:
         response = current_app.make_response(render_template("error.html", message=message, status=status))

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import segno
 from markupsafe import Markup
 
+from arena.web.translation import format_number, get_text, translate
 from trainer.verse.characters import cut
 from trainer.verse.text import replace_controls
 
@@ -98,7 +99,7 @@ def duration(seconds: float) -> str:
     ('1:15', '0:00', '2 hours')
     """
     if seconds >= 5_400:
-        return f"{round(seconds / 3_600)} hours"
+        return get_text("{hours} hours").format(hours=round(seconds / 3_600))
     whole = max(0, int(seconds))
     return f"{whole // 60}:{whole % 60:02d}"
 
@@ -154,13 +155,14 @@ def megabytes(size: int) -> str:
     """
     if size < 100_000:
         return f"{math.ceil(size / 1_000)} KB"
-    return f"{size / 1e6:.{1 if size < 1e7 else 0}f} MB"
+    return f"{format_number(size / 1e6, decimals=1 if size < 1e7 else 0)} MB"
 
 
-def sentence(text: str) -> str:
-    """Return an error's message as a sentence, with a capital letter and a full stop.
+def sentence(message: object) -> str:
+    """Return an error, or its message, as a sentence in the page's language, with a capital letter and a full stop.
 
     >>> sentence("this match is closed")
     'This match is closed.'
     """
+    text = translate(message)
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")

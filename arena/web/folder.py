@@ -11,6 +11,7 @@ from arena.services.places import read_ranking
 from arena.services.queries import results_view
 from arena.web.app import create_app
 from arena.web.site import MARK, site_files
+from arena.web.translation import event_language, use_language
 from trainer.verse.files import write_atomically
 
 
@@ -51,6 +52,7 @@ def write_site(event: EventContext, folder: Path, clock: Callable[[], float] | N
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     with create_app(event, clock=clock).test_request_context("/"):
+        use_language(event_language(event.settings.language))
         results = results_view(event.db, now=clock())
         for name, data in site_files(ranking, results, results.event.name):
             write_atomically(folder / name, data)

@@ -10,13 +10,14 @@ from flask import Blueprint, current_app, redirect, render_template, request
 from werkzeug.wrappers import Response
 
 from arena.errors import ArenaError, PinWrong, TicketFaulty, TicketUnknown
+from arena.phrases import Phrase, phrase
 from arena.services import voters
 from arena.web import security
 from arena.web.context import get_context
 from arena.web.errors import guess_refusal, status_of
 from arena.web.filters import sentence
 from arena.web.refusal import Refusal
-from trainer.verse.ticket import TicketFault, read_ticket
+from trainer.verse.ticket import CHECK_SYMBOLS, RANDOM_SYMBOLS, TicketFault, read_ticket
 
 join = Blueprint("join", __name__)
 
@@ -40,7 +41,7 @@ def take() -> Response:
     except (ArenaError, Refusal) as error:
         limited = guess_refusal() if isinstance(error, TicketUnknown) else None
         problem = limited or error
-        response = current_app.make_response(_page(sentence(str(problem))))
+        response = current_app.make_response(_page(sentence(problem)))
         response.status_code = problem.status if isinstance(problem, Refusal) else status_of(problem)
         if isinstance(problem, Refusal) and problem.retry_after is not None:
             response.headers["Retry-After"] = str(problem.retry_after)
@@ -59,7 +60,7 @@ def _take_ticket(text: str) -> None:
     try:
         code = read_ticket(text)
     except TicketFault as fault:
-        raise TicketFaulty(str(fault)) from None
+        raise TicketFaulty(_fault(fault)) from None
     voters.who_is(get_context().db, code).require_vote()
     security.use_secret(code)
 
@@ -71,16 +72,31 @@ def _take_pin(text: str) -> None:
     if voters.who_is(ctx.db, secret).refusal is None:
         return
     if seconds := ctx.guesses.wait(request.remote_addr, ctx.now):
-        raise _wait("there were many wrong PINs from this address", seconds)
+        raise _wait(phrase("there were many wrong PINs from this address"), seconds)
     try:
         voters.check_pin(text, ctx.settings.secret_key, now=ctx.now)
     except PinWrong:
         ctx.guesses.take(request.remote_addr, ctx.now)
         raise
     if seconds := ctx.joins.take(request.remote_addr, ctx.now):
-        raise _wait("many phones have just joined from this address", seconds)
+        raise _wait(phrase("many phones have just joined from this address"), seconds)
     voters.admit(ctx.db, secret, now=ctx.now)
 
 
-def _wait(reason: str, seconds: int) -> Refusal:
-    return Refusal(429, "attempts", f"{reason}: wait {seconds} seconds, and send it again", seconds)
+def _wait(reason: Phrase, seconds: int) -> Refusal:
+    message = phrase("%(reason)s: wait %(seconds)s seconds, and send it again", reason=reason, seconds=seconds)
+    return Refusal(429, "attempts", message, seconds)
+
+
+def _fault(fault: TicketFault) -> Phrase:
+    """Return what is wrong with a code."""
+    match fault.symbol, fault.length:
+        case str() as symbol, _:
+            return phrase("a ticket has only letters and digits, and this has '%(symbol)s'", symbol=symbol)
+        case _, int() as length:
+            return phrase(
+                "a ticket has %(wanted)s letters and digits, and this has %(length)s",
+                wanted=RANDOM_SYMBOLS + CHECK_SYMBOLS,
+                length=length,
+            )
+    return phrase("a letter or a digit of this ticket is wrong: compare it with the card")

@@ -11,6 +11,7 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.wrappers import Response
 
 from arena.errors import ArenaError, EntryNotFound, MatchClosed, MatchNotFound, MatchNotOpen
+from arena.phrases import phrase
 from arena.services import ballots, claims, entries, events, places, practice, queries, uploads, voters, voting
 from arena.services.receipts import key_fingerprint
 from arena.services.schemas import Ballot, EntryStatus, RoundItem, Snapshot, StageView
@@ -18,6 +19,7 @@ from arena.web import security
 from arena.web.assets import Asset
 from arena.web.context import get_context, static_address
 from arena.web.refusal import Refusal
+from arena.web.translation import language
 from trainer.verse.ticket import is_ticket
 
 pages = Blueprint("public", __name__)
@@ -162,7 +164,7 @@ def enter() -> str | Response:
     if request.method == "POST":
         upload = request.files.get("bundle")
         if upload is None or not upload.filename:
-            raise Refusal(422, "no-file", "No file was chosen: choose the .verse file that the trainer wrote.")
+            raise Refusal(422, "no-file", phrase("No file was chosen: choose the .verse file that the trainer wrote."))
         _take_upload(upload, secret, request.form.get("name", ""))
         return _see_other("public.mine")
     event = events.current_event(ctx.db)
@@ -222,7 +224,8 @@ def link() -> Response:
 def _entries_behind(secret: str) -> list[EntryStatus]:
     owned = entries.entries_of(get_context().db, secret, now=get_context().now)
     if not owned:
-        raise Refusal(404, "no-entry", "This link belongs to no entry of this event: compare it with the receipt.")
+        message = phrase("This link belongs to no entry of this event: compare it with the receipt.")
+        raise Refusal(404, "no-entry", message)
     return owned
 
 
@@ -259,7 +262,7 @@ def results() -> Response:
         )
         return Asset.of(page.encode(), "text/html")
 
-    return ctx.cached("results", (state.version, key), render).response(request)
+    return ctx.cached(f"results-{language()}", (state.version, key), render).response(request)
 
 
 @pages.get("/votes")
@@ -309,9 +312,8 @@ def bundle_size(digest: str) -> int | None:
 def console() -> Response:
     """Say where the console is: this port never serves it."""
     url = get_context().settings.console_url
-    raise Refusal(
-        404, "console-elsewhere", f"The console has a port of its own: open {url} on the organizer's machine."
-    )
+    message = phrase("The console has a port of its own: open %(url)s on the organizer's machine.", url=url)
+    raise Refusal(404, "console-elsewhere", message)
 
 
 @pages.get("/entries/<entry_id>/bundle")

@@ -1,8 +1,8 @@
 """The part of a phone's page that a change of the event brings, made once for everybody.
 
-While nothing is open it is the same for all. During a vote there are four: two orders of the verses, each with buttons
-for those who may vote, and without for the authors. A form's token is not in it: the page has one already. A phone
-that may not vote, since it has no ticket or PIN, asks for its own page instead.
+While nothing is open it is the same for all who read one language. During a vote there are four in each language: two
+orders of the verses, each with buttons for those who may vote, and without for the authors. A form's token is not in
+it: the page has one already. A phone that may not vote, since it has no ticket or PIN, asks for its own page instead.
 """
 
 from __future__ import annotations
@@ -16,14 +16,26 @@ from flask import Flask, g
 
 from arena.services import voting
 from arena.services.identity import Identity, identity_of
-from arena.services.schemas import Snapshot
-from arena.settings import Settings
+from arena.services.schemas import Ballot, Snapshot
+from arena.settings import LANGUAGES, Settings
 from arena.web.context import get_context
 from arena.web.cookies import read_voter
 from arena.web.public import index_page, phase_key
+from arena.web.translation import SOURCE, language_of, use_language
 from trainer.verse.identity import is_secret
 
-VoterIds = Identity
+
+@dataclass(frozen=True)
+class Listener:
+    """Who listens for changes."""
+
+    voter: Identity | None  # None: no cookie of a voter, as the stage
+    language: str = SOURCE  # of the pages
+
+    @property
+    def name(self) -> str:
+        """The voter's id; "" if there is none."""
+        return self.voter.voter_id if self.voter is not None else ""
 
 
 class Encoded(Protocol):
@@ -38,18 +50,20 @@ class Encoded(Protocol):
 class PushedPage:
     """A page as the event `page`, for each kind of voter."""
 
-    same: bytes = b""  # for everybody, where nothing is voted on
+    same: Mapping[str, bytes] = field(default_factory=dict)  # by language: for everybody, where nothing is voted on
     match: str = ""  # id of the open match; "": there is none
     owners: frozenset[str] = frozenset()  # ids of the authors of its verses
-    ballots: Mapping[tuple[voting.Choice, bool], bytes] = field(
+    ballots: Mapping[tuple[str, voting.Choice, bool], bytes] = field(
         default_factory=dict
-    )  # by the verse on the left, and whether mine
+    )  # by language, the verse on the left, and whether mine
 
-    def for_voter(self, voter: VoterIds) -> bytes:
-        """Return the event for one voter."""
-        if not self.match:
-            return self.same
-        return self.ballots[voting.choice_on_the_left(voter, self.match), voter.owner_id in self.owners]
+    def for_listener(self, listener: Listener) -> bytes:
+        """Return the event for one voter, in the language of their pages."""
+        voter = listener.voter
+        if not self.match or voter is None:
+            return self.same[listener.language]
+        left = voting.choice_on_the_left(voter, self.match)
+        return self.ballots[listener.language, left, voter.owner_id in self.owners]
 
 
 class PushedPages:
@@ -69,10 +83,12 @@ class PushedPages:
         """Return what differs when the pages do."""
         return phase_key(state.snapshot)
 
-    def voter(self, cookie: str) -> VoterIds | None:
-        """Return who sends this header Cookie."""
+    def listener(self, headers: Mapping[str, str]) -> Listener:
+        """Return who sends these headers, by their lower-case names."""
+        cookie = headers.get("cookie", "")
         secret = read_voter(self._settings, cookie)
-        return identity_of(secret) if secret is not None and is_secret(secret) else None
+        voter = identity_of(secret) if secret is not None and is_secret(secret) else None
+        return Listener(voter, language_of(self._settings.language, cookie, headers.get("accept-language", "")))
 
     def render(self, state: Encoded) -> PushedPage | None:
         """Return the page of a state; None where each phone asks for its own: several matches are open, or practice."""
@@ -81,17 +97,30 @@ class PushedPages:
             return None
         with self._app.test_request_context("/"):
             g.form_token = ""
-            if snapshot.match is None:
-                return PushedPage(same=_event(index_page(snapshot, None, None, now)))
-            poll = voting.open_poll(get_context().db, snapshot.match.id, now=now)
-            if poll is None:
-                return PushedPage(same=_event(index_page(snapshot, None, None, now)))
+            match = snapshot.match
+            poll = voting.open_poll(get_context().db, match.id, now=now) if match is not None else None
+            if match is None or poll is None:
+                return PushedPage(same={code: _page(code, snapshot, None, now) for code in LANGUAGES})
             ballots = {
-                (left, mine): _event(index_page(snapshot, poll.ballot(left, mine), None, now))
+                (code, left, mine): _page(code, snapshot, poll.ballot(left, mine), now)
+                for code in LANGUAGES
                 for left in voting.CHOICES
                 for mine in (False, True)
             }
-            return PushedPage(match=snapshot.match.id, owners=poll.owners, ballots=ballots)
+            return PushedPage(match=match.id, owners=poll.owners, ballots=ballots)
+
+
+def _page(code: str, snapshot: Snapshot, ballot: Ballot | None, now: float) -> bytes:
+    """Return a page as an event.
+
+    Args:
+        code: its language.
+        snapshot: of the event.
+        ballot: the votes that are open; None: there are none.
+        now: seconds since the epoch.
+    """
+    use_language(code)
+    return _event(index_page(snapshot, ballot, None, now))
 
 
 def _event(page: str) -> bytes:

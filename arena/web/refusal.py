@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Refusal(Exception):
-    """A request that is turned down. `str(error)` is the sentence a person reads.
+    """A request that is turned down. Its message is the sentence a person reads: a phrase where a guest can meet it.
 
     Attributes:
         status: the HTTP status.

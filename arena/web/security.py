@@ -15,6 +15,7 @@ import secrets
 from flask import Response, g, request
 from itsdangerous import BadData
 
+from arena.phrases import phrase
 from arena.web.context import get_context
 from arena.web.cookies import (
     CONSOLE_COOKIE,
@@ -83,7 +84,7 @@ def bearer(authorization: str) -> str | None:
 
 def no_secret() -> Refusal:
     """Return the refusal of a request that does not say whose it is."""
-    return Refusal(401, "no-secret", "Say whose entry it is: send the header `Authorization: Bearer SECRET`.")
+    return Refusal(401, "no-secret", phrase("Say whose entry it is: send the header `Authorization: Bearer SECRET`."))
 
 
 def set_cookies(response: Response) -> None:
@@ -140,8 +141,10 @@ def foreign_form() -> Refusal:
     return Refusal(
         403,
         "form-token",
-        "This form was not made for this browser, or this browser saves no cookies: "
-        "allow cookies for this address, open the page again, and try once more.",
+        phrase(
+            "This form was not made for this browser, or this browser saves no cookies: "
+            "allow cookies for this address, open the page again, and try once more."
+        ),
     )
 
 
@@ -173,7 +176,10 @@ def guard_console() -> None:
         raise Refusal(
             403,
             "console-elsewhere",
-            f"The console only answers on the organizer's machine: open {ctx.settings.console_url} there.",
+            phrase(
+                "The console only answers on the organizer's machine: open %(url)s there.",
+                url=ctx.settings.console_url,
+            ),
         )
 
 

@@ -10,6 +10,7 @@ from itsdangerous import BadData
 from werkzeug.wrappers import Response
 
 from arena.errors import EntryNotFound
+from arena.phrases import counted, phrase
 from arena.services import queries, voters
 from arena.services.practice import SAMPLES
 from arena.services.receipts import key_fingerprint
@@ -19,6 +20,7 @@ from arena.web import filters
 from arena.web.context import get_context, static_address
 from arena.web.cookies import STAGE_COOKIE, serializer, stage_key
 from arena.web.public import bundle_size, phase_key, stage_of
+from arena.web.translation import format_number, translate
 
 stage = Blueprint("stage", __name__)
 
@@ -160,13 +162,16 @@ def story_of(view: StageView) -> str:
     facts = view.champion_facts or {}
     recipe, provenance = facts.get("recipe") or {}, facts.get("provenance") or {}
     minutes, loss = (provenance.get(name) if isinstance(provenance, dict) else None for name in ("minutes", "val_loss"))
-    parts = [
-        f"{facts['n_params']:,} weights" if facts.get("n_params") else "",
-        f"trained for {minutes:,.0f} minutes" if isinstance(minutes, int | float) and 1 <= minutes < 1e6 else "",
-        f"loss {loss:.2f}" if isinstance(loss, int | float) and 0 < loss < 100 else "",
-        f"seed {recipe['seed']}" if "seed" in recipe else "",
-    ]
-    return " · ".join(part for part in parts if part)
+    parts = []
+    if facts.get("n_params"):
+        parts.append(phrase("%(number)s weights", number=facts["n_params"]))
+    if isinstance(minutes, int | float) and 1 <= minutes < 1e6:
+        parts.append(counted("trained for %(num)s minute", "trained for %(num)s minutes", round(minutes)))
+    if isinstance(loss, int | float) and 0 < loss < 100:
+        parts.append(phrase("loss %(loss)s", loss=format_number(loss, decimals=2)))
+    if "seed" in recipe:
+        parts.append(phrase("seed %(seed)s", seed=str(recipe["seed"])))
+    return " · ".join(translate(part) for part in parts)
 
 
 def _texts(match: MatchView | None) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from arena.server.network import raise_descriptor_limit
 from arena.server.snapshot import EncodedSnapshot
 from arena.server.streams import PER_VOTER, POLL_EVERY, WITHOUT_COOKIE, Streams
 from arena.services import voting
-from arena.services.identity import Identity, identity_of
+from arena.services.identity import identity_of
+from arena.web import pushed as web_pushed
 from arena.web.cookies import serializer
 from arena.web.pushed import PushedPage, PushedPages
 from arena.web.refusal import Refusal
@@ -36,13 +37,14 @@ class Pages:
     def key(self, state: EncodedSnapshot) -> str:
         return state.snapshot.phase
 
-    def voter(self, cookie: str) -> Identity | None:
-        return identity_of(secret_of(cookie)) if cookie else None
+    def listener(self, headers: Mapping[str, str]) -> web_pushed.Listener:
+        cookie = headers.get("cookie")
+        return web_pushed.Listener(identity_of(secret_of(cookie)) if cookie else None)
 
     def render(self, state: EncodedSnapshot) -> PushedPage:
         if state.snapshot.phase == "broken":
             raise ValueError("as it was told")
-        return PushedPage(same=b'event: page\ndata: "' + state.snapshot.phase.encode() + b'"\n\n')
+        return PushedPage(same={"en": b'event: page\ndata: "' + state.snapshot.phase.encode() + b'"\n\n'})
 
 
 class Listener:
@@ -230,14 +232,14 @@ def test_the_page_of_a_vote_is_sent_in_each_voters_order_and_without_buttons_to_
     page = pages.render(state)
     for number in range(12):
         secret = secret_of(f"voter {number}")
-        sent = json.loads(page.for_voter(identity_of(secret)).partition(b"data: ")[2])
+        sent = json.loads(page.for_listener(web_pushed.Listener(identity_of(secret))).partition(b"data: ")[2])
         ballot = voting.get_ballot(evening.db, "r1m1", secret, now=evening.now)
         letters = re.findall(r'<p class="letter (\w)"', sent)
         assert letters == [ballot.left.label.lower(), ballot.right.label.lower()]
         assert sent.count("<button") == 2 and 'name="token" value=""' in sent and "Which verse" in sent
         assert not any(author.name in Tags(sent).text for author in authors)
     for author in authors:
-        sent = page.for_voter(identity_of(author.secret)).decode()
+        sent = page.for_listener(web_pushed.Listener(identity_of(author.secret))).decode()
         assert "<button" not in sent and "One of these verses is yours" in sent
     evening.end()
 
@@ -252,9 +254,9 @@ def test_a_cookie_that_was_not_signed_here_is_nobodys(tmp_path: Path) -> None:
     evening = Evening(tmp_path / "event").create()
     pages = PushedPages(evening.app, evening.settings, lambda: evening.now)
     good = serializer(evening.settings, "voter").dumps(secret_of("ada"))
-    assert pages.voter(f"t={good}") == identity_of(secret_of("ada"))
+    assert pages.listener({"cookie": f"t={good}"}).voter == identity_of(secret_of("ada"))
     for bad in ("", "t=", f"t={good}x", "t=ada", "t=\xff\xfe", f"x={good}"):
-        assert pages.voter(bad) is None
+        assert pages.listener({"cookie": bad}).voter is None
     evening.end()
 
 

@@ -19,7 +19,16 @@ TICKET_PATTERN = re.compile(rf"[{ALPHABET}]{{{GROUP}}}(-[{ALPHABET}]{{{GROUP}}})
 
 
 class TicketFault(ValueError):
-    """A text that is no ticket's code; the message says what is wrong with it."""
+    """A text that is no ticket's code; the message says what is wrong with it.
+
+    Attributes:
+        symbol: The first that no code has, if that is wrong.
+        length: The number of symbols, if that is wrong.
+    """
+
+    def __init__(self, message: str, symbol: str | None = None, length: int | None = None) -> None:
+        super().__init__(message)
+        self.symbol, self.length = symbol, length
 
 
 def new_ticket() -> str:
@@ -42,9 +51,9 @@ def read_ticket(text: str) -> str:
     symbols = SEPARATORS.sub("", text[:200]).upper().translate(MEANT)
     wanted = RANDOM_SYMBOLS + CHECK_SYMBOLS
     if wrong := next((symbol for symbol in symbols if symbol not in ALPHABET), None):
-        raise TicketFault(f"a ticket has only letters and digits, and this has {wrong!r}")
+        raise TicketFault(f"a ticket has only letters and digits, and this has {wrong!r}", symbol=wrong)
     if len(symbols) != wanted:
-        raise TicketFault(f"a ticket has {wanted} letters and digits, and this has {len(symbols)}")
+        raise TicketFault(f"a ticket has {wanted} letters and digits, and this has {len(symbols)}", length=len(symbols))
     code = _spell(symbols[:RANDOM_SYMBOLS])
     if code.replace("-", "")[RANDOM_SYMBOLS:] != symbols[RANDOM_SYMBOLS:]:
         raise TicketFault("a letter or a digit of this ticket is wrong: compare it with the card")

@@ -6,8 +6,10 @@
   const KEPT = 64; // votes that the browser remembers
   const DEAF = 6000; // ms without a first event: a proxy collects them
   const SILENT = 40000; // ms without any: the connection is dead
-  const ROOM = location.protocol.slice(0, -1) === "http" ? " Is this phone still in the room’s Wi-Fi? Stay in it, even if it has no internet." : "";
-  const { state: STATE, events: EVENTS } = document.currentScript.dataset;
+  const { state: STATE, events: EVENTS, words } = document.currentScript.dataset;
+  const WORDS = JSON.parse(words || "{}"); // sentences in the page's language, by the English ones
+  const t = (message) => WORDS[message] || message;
+  const ROOM = location.protocol.slice(0, -1) === "http" ? " " + t("Is this phone still in the room’s Wi-Fi? Stay in it, even if it has no internet.") : "";
   const net = document.getElementById("net");
   let main = document.querySelector("main");
   let etag = "";
@@ -31,7 +33,7 @@
   const setClock = () => { skew = Number(main.dataset.now) * 1000 - Date.now(); };
 
   function duration(seconds) {
-    if (seconds >= 5400) return Math.round(seconds / 3600) + " hours";
+    if (seconds >= 5400) return t("{hours} hours").replace("{hours}", Math.round(seconds / 3600));
     const minutes = Math.floor(seconds / 60);
     return minutes + ":" + String(Math.floor(seconds % 60)).padStart(2, "0");
   }
@@ -138,7 +140,7 @@
           return;
         }
       } catch { /* no network */ }
-      say("Your vote is not sent yet. This page keeps trying." + (pause > 1000 ? ROOM : ""));
+      say(t("Your vote is not sent yet. This page keeps trying.") + (pause > 1000 ? ROOM : ""));
       await new Promise((done) => setTimeout(done, jitter(pause)));
     }
   }
@@ -168,7 +170,7 @@
       wait = Math.min(LONGEST, EVERY * 2 ** Math.min(failures, 4));
       const after = error.headers && Number(error.headers.get("Retry-After"));
       if (after > 0) wait = Math.max(wait, after * 1000);
-      if (failures > 1) say("The server does not respond. This page keeps trying; a vote that was confirmed is safe." + ROOM);
+      if (failures > 1) say(t("The server does not respond. This page keeps trying; a vote that was confirmed is safe.") + ROOM);
     }
     clearTimeout(timer); // one may have been set meanwhile, when the page came to the front
     timer = setTimeout(poll, jitter(wait));
@@ -191,7 +193,7 @@
       for (const element of main.querySelectorAll("[data-live]")) {
         const at = (path) => path.split(".").reduce((part, name) => part && part[name], state);
         const value = element.dataset.live.split("+").map(at).reduce((sum, part) => sum + part);
-        if (typeof value === "number" && value === value) element.textContent = value.toLocaleString("en");
+        if (typeof value === "number" && value === value) element.textContent = value.toLocaleString(document.documentElement.lang);
       }
       return;
     }

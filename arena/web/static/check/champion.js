@@ -4,6 +4,7 @@
 // counted, so that line breaks and indentation may be laid out in any way.
 
 import { download } from "./download.js";
+import { t } from "./words.js";
 
 const LETTERS_A_SECOND = 16; // at most: the room reads along
 const PATIENCE = 8000; // ms until the first letter; then the letters come by the clock
@@ -105,7 +106,7 @@ class Champion {
     if (this.shown < this.letters && !(this.isWritten && this.shown >= known)) return undefined;
     this.show(Infinity);
     if (this.isWritten || this.hasFailed || performance.now() - this.started > LONGEST) {
-      if (this.isSame) this.scene.querySelector(".again").textContent = "Written again just now, on this screen’s machine: the same, letter by letter";
+      if (this.isSame) this.scene.querySelector(".again").textContent = t("Written again just now, on this screen’s machine: the same, letter by letter");
       this.end();
     }
     return undefined;

@@ -1,5 +1,7 @@
 // Downloads a bundle: waits where the server sends to as many people as it can, and goes on where a network was lost.
 
+import { t } from "./words.js";
+
 const ATTEMPTS = 5; // without a byte more, one after the other
 const PAUSE = 3; // seconds after a lost connection
 const JITTER = 4; // seconds, so that phones that wait do not ask at the same moment
@@ -30,14 +32,14 @@ export async function download(url, signal, onBytes, onWait) {
         }
         return new Blob(parts);
       }
-      if (response.status < 500) throw new DownloadError(`The server does not have this bundle (${response.status}).`);
+      if (response.status < 500) throw new DownloadError(t("The server does not have this bundle ({status}).", { status: response.status }));
       busy = response.status === 503;
       if (busy) attempt = 0;
       wait = Number(response.headers.get("Retry-After")) || PAUSE;
     } catch (error) {
       if (error instanceof DownloadError || signal.aborted) throw error;
     }
-    if (attempt >= ATTEMPTS) throw new DownloadError("The server does not respond. Try again later.");
+    if (attempt >= ATTEMPTS) throw new DownloadError(t("The server does not respond. Try again later."));
     for (let left = Math.ceil(wait + JITTER * Math.random()); left > 0; left -= 1) {
       onWait(left, busy);
       await new Promise((done) => setTimeout(done, 1000));

@@ -2,6 +2,7 @@
 
 import { download, DownloadError } from "./download.js";
 import { durationOf, megabytes, resultOf } from "./result.js";
+import { numberOf, t } from "./words.js";
 import { WritingView } from "./writing.js";
 
 const MAX_SECONDS = 90, MAX_BYTES = 300e6; // above this, the page asks before it begins
@@ -44,10 +45,10 @@ function end(text, tone) {
 /** Read a bundle and, if it is cheap, write its verse. */
 function examine(file) {
   find("stop").hidden = false;
-  say("Reading the bundle …");
+  say(t("Reading the bundle …"));
   worker = newWorker();
   worker.onmessage = ({ data }) => heard(data);
-  worker.onerror = (event) => end(`This browser could not compute it: ${event.message ?? "the engine did not start"}.`, "bad");
+  worker.onerror = (event) => end(t("This browser could not compute it: {reason}.", { reason: event.message ?? t("the engine did not start") }), "bad");
   worker.postMessage({ read: file });
 }
 
@@ -57,21 +58,21 @@ async function heard(data) {
   else if (data.written) written = data.written;
   else if (data.checked) checking(data.checked);
   else if (data.verdict) await showVerdict(data.verdict);
-  else if (data.refused) end(`${data.refused.message} No verse can be checked from this file (rule ${data.refused.code}).`, "bad");
-  else end(`This browser could not compute it: ${data.broken}. The command arena verify needs less memory.`, "bad");
+  else if (data.refused) end(t("{reason} No verse can be checked from this file (rule {rule}).", { reason: data.refused.message, rule: data.refused.code }), "bad");
+  else end(t("This browser could not compute it: {reason}. The command arena verify needs less memory.", { reason: data.broken }), "bad");
 }
 
 function showClaim(found) {
   claim = found;
   const { model, recipe } = found;
   const facts = {
-    model: `${model.nParams.toLocaleString("en")} weights, ${model.arch}, ${model.n_layer} layer${model.n_layer === 1 ? "" : "s"} of width ${model.n_embd}`,
-    temperature: (recipe.temperature / 100).toFixed(2) + (recipe.temperature === 0 ? ": always the likeliest token" : ""),
-    "top-k": recipe.top_k || "all tokens",
-    seed: recipe.seed,
-    length: `${found.tokens} token${found.tokens === 1 ? "" : "s"}`,
+    [t("model")]: t(model.n_layer === 1 ? t("{weights} weights, {arch}, 1 layer of width {width}") : t("{weights} weights, {arch}, {layers} layers of width {width}"), { weights: numberOf(model.nParams), arch: model.arch, layers: model.n_layer, width: model.n_embd }),
+    [t("temperature")]: numberOf(recipe.temperature / 100, 2) + (recipe.temperature === 0 ? ": " + t("always the likeliest token") : ""),
+    "top-k": recipe.top_k || t("all tokens"),
+    [t("seed")]: recipe.seed,
+    [t("length")]: found.tokens === 1 ? t("1 token") : t("{count} tokens", { count: found.tokens }),
   };
-  find("cost").textContent = `It takes about ${durationOf(found.seconds)} on this device, and ${megabytes(found.bytes)} of memory.`;
+  find("cost").textContent = t("It takes about {time} on this device, and {size} of memory.", { time: durationOf(found.seconds), size: megabytes(found.bytes) });
   find("recipe").replaceChildren(...Object.entries(facts).flatMap(([name, value]) => {
     const term = document.createElement("dt"), description = document.createElement("dd");
     term.textContent = name;
@@ -82,7 +83,7 @@ function showClaim(found) {
   if (found.seconds <= MAX_SECONDS && found.bytes <= MAX_BYTES) begin();
   else {
     find("begin").hidden = false;
-    say("This verse takes long, or much memory. You can stop it at any time.");
+    say(t("This verse takes long, or much memory. You can stop it at any time."));
   }
 }
 
@@ -97,7 +98,7 @@ function begin() {
 
 function checking(count) {
   if (!view.isComplete) return;
-  conclude(written.same ? "The same, letter by letter" : "Not the same", "", `Now this device checks whether rounding could have changed a token: ${count} of ${claim.tokens}.`);
+  conclude(written.same ? t("The same, letter by letter") : t("Not the same"), "", t("Now this device checks whether rounding could have changed a token: {count} of {tokens}.", { count, tokens: claim.tokens }));
 }
 
 async function showVerdict(verdict) {
@@ -131,21 +132,21 @@ async function fetchBundle() {
   find("bar").hidden = false;
   find("bar").max = total;
   find("bar").value = 0;
-  say("Downloading the model …");
+  say(t("Downloading the model …"));
   try {
     const file = await download(bundle, abort.signal, (bytes) => {
       find("bar").value = bytes;
-      say(`Downloading the model: ${megabytes(bytes)} of ${megabytes(total)}`);
-    }, (left, busy) => say(`${busy ? "The server is sending models to as many people as it can" : "The connection was lost"}. This page tries again in ${left} s.`));
+      say(t("Downloading the model: {size} of {total}", { size: megabytes(bytes), total: megabytes(total) }));
+    }, (left, busy) => say(busy ? t("The server is sending models to as many people as it can. This page tries again in {seconds} s.", { seconds: left }) : t("The connection was lost. This page tries again in {seconds} s.", { seconds: left })));
     find("bar").hidden = true;
     examine(file);
   } catch (error) {
     if (!abort || abort.signal.aborted) return;
-    end(error instanceof DownloadError ? error.message : `The download failed: ${error.message}`, "bad");
+    end(error instanceof DownloadError ? error.message : t("The download failed: {reason}", { reason: error.message }), "bad");
   }
 }
 
-find("stop").addEventListener("click", () => end("Stopped."));
+find("stop").addEventListener("click", () => end(t("Stopped.")));
 find("begin").addEventListener("click", begin);
 find("start")?.addEventListener("click", fetchBundle);
 if (find("file")) {

@@ -1,5 +1,7 @@
 // A verse being written: its text as it grows, and for each token the candidates that it was chosen from.
 
+import { t } from "./words.js";
+
 const PACES = { slow: 2, reading: 14, all: Infinity }; // tokens a second
 const TICK = 60; // ms
 
@@ -84,7 +86,7 @@ export class WritingView {
 
   showCandidates(position) {
     const token = this.tokens[position];
-    this.find("where").textContent = `Token ${position + 1} of ${Math.max(this.count, this.tokens.length)}`;
+    this.find("where").textContent = t("Token {number} of {count}", { number: position + 1, count: Math.max(this.count, this.tokens.length) });
     const list = this.find("candidates");
     while (list.childElementCount > token.candidates.length) list.lastElementChild.remove();
     while (list.childElementCount < token.candidates.length) list.append(newRow());
@@ -113,7 +115,7 @@ function fillRow(row, { name, probability, chosen }) {
   row.className = chosen ? "chosen" : "";
   label.textContent = name;
   bar.firstElementChild.setAttribute("width", String(Math.max(0.5, 100 * probability)));
-  share.textContent = percent(probability) + (chosen ? " chosen" : "");
+  share.textContent = percent(probability) + (chosen ? " " + t("chosen") : "");
 }
 
 function percent(share) {
