@@ -166,7 +166,7 @@ def test_a_vote_on_a_full_disk_is_refused_and_none_is_half_saved(evening: Evenin
         for number in range(1_000):
             cast_vote(evening.db, "r1m1", secret_of(f"voter{number}"), "left", 0, now=evening.now)
     page = vote(evening.phone(), "left")
-    assert page.status_code == 507 and "The server cannot use its database now" in page.text
+    assert page.status_code == 507 and "The server cannot use its storage now" in page.text
     assert str(evening.folder) not in page.text
     limit_pages(evening, None)
     shown = queries.snapshot(evening.db, now=evening.now).match
@@ -185,7 +185,7 @@ def test_pages_of_a_damaged_database_say_so_without_its_address(
         (evening.folder / name).unlink(missing_ok=True)
     (evening.folder / "arena.sqlite3").write_bytes(b"To be, or not to be. " * 1_000)
     page = evening.phone().get(path)
-    assert page.status_code == 500 and "The server cannot use its database now" in page.text
+    assert page.status_code == 500 and "The server cannot use its storage now" in page.text
     assert str(evening.folder) not in page.text
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
     assert f"{evening.folder / 'arena.sqlite3'} is not a database" in caplog.text
