@@ -69,7 +69,10 @@ def language_of(setting: str, cookie: str, accepted: str) -> str:
         cookie: the header Cookie.
         accepted: the header Accept-Language.
     """
-    chosen = parse_cookie(cookie).get(LANGUAGE_COOKIE)
+    try:
+        chosen = parse_cookie(cookie).get(LANGUAGE_COOKIE)
+    except UnicodeDecodeError:  # the header may hold any bytes
+        chosen = None
     if chosen in LANGUAGES:
         return chosen
     if setting != AUTO:
