@@ -71,7 +71,7 @@ def language_of(setting: str, cookie: str, accepted: str) -> str:
     """
     try:
         chosen = parse_cookie(cookie).get(LANGUAGE_COOKIE)
-    except UnicodeDecodeError:  # not from a page of ours
+    except UnicodeDecodeError:  # the header may hold any bytes
         chosen = None
     if chosen in LANGUAGES:
         return chosen

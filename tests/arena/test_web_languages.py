@@ -55,6 +55,7 @@ def test_every_sentence_of_the_code_is_translated_with_its_placeholders_and_tags
         ("de", "", "es", "de"),
         ("de", "lang=en", "es", "en"),
         ("auto", "lang=\x00;;=", "\x00;q=x", "en"),
+        ("auto", "lang=\xff\xfe", "de", "de"),
     ],
 )
 def test_a_phone_has_the_language_it_chose_else_the_events_else_its_browsers(
