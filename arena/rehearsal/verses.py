@@ -18,8 +18,8 @@ from trainer.verse.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary.chars("\n abcdefghijklmnopqrstuvwxyz")
 RECIPE = Recipe(prompt_ids=(0,), temperature=80, top_k=0, seed=0, tokens=60, lines=4)
-WIDTH, HEADS, LAYERS = 32, 2, 2  # 60 KB
-LARGE_WIDTH = 928  # with these layers 21 MB, as a model that trained for half an hour
+WIDTH, HEAD, LAYERS = 32, 16, 2  # 60 KB; the width of a head is at most 128
+LARGE_WIDTH = 656  # with these layers 21 MB, as a model that trained for half an hour
 SPREAD = 0.2  # standard deviation of the weights
 
 
@@ -27,7 +27,7 @@ SPREAD = 0.2  # standard deviation of the weights
 def _model(large: bool) -> tuple[ModelConfig, dict[str, np.ndarray]]:
     width = LARGE_WIDTH if large else WIDTH
     config = ModelConfig(
-        "modern", n_layer=LAYERS, n_head=HEADS, n_embd=width, block_size=64, vocab_size=VOCABULARY.size
+        "modern", n_layer=LAYERS, n_head=width // HEAD, n_embd=width, block_size=64, vocab_size=VOCABULARY.size
     )
     rng = np.random.default_rng(1)
     spread = SPREAD * (WIDTH / width) ** 0.5

@@ -164,6 +164,10 @@ def test_bundles_of_a_rehearsal_are_verified_and_differ() -> None:
     assert {check_bundle(bundle).verdict for bundle in bundles} == {"PASS"}
 
 
+def test_a_large_bundle_of_a_rehearsal_is_as_large_as_one_of_half_an_hour() -> None:
+    assert 20e6 < len(make_bundle(0, large=True)) < 22e6
+
+
 def test_what_went_wrong_is_listed_by_its_first_time() -> None:
     measurements = Measurements()
     for _ in range(30):
