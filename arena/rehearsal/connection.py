@@ -129,7 +129,6 @@ class Connection:
 
     def __init__(self, address: Address) -> None:
         self.address = address
-        self.opened = 0  # how often
         self._protocol: _Protocol | None = None
 
     async def request(
@@ -206,7 +205,6 @@ class Connection:
                 )
         except (OSError, TimeoutError) as error:
             raise ConnectionLost(f"no connection: {getattr(error, 'strerror', None) or error!r}") from None
-        self.opened += 1
         return self._protocol
 
     def _head(self, method: str, path: str, headers: Mapping[str, str] | None, size: int) -> bytes:

@@ -41,7 +41,6 @@ class Claimed:
     secret: str
     name: str
     complete: bool  # all its bytes were acknowledged
-    withdrawn: bool = False
 
 
 @dataclass

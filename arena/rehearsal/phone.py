@@ -23,10 +23,9 @@ KEPT_KEYS = 64  # snapshots whose keys are kept: all phones read the same few
 
 @dataclass
 class Room:
-    """What all phones share: who is here, and until when they vote."""
+    """What all phones share: until when they vote, and how many have."""
 
     votes_until: float = 0.0  # by the clock of the event loop
-    here: int = 0
     voting: int = 0  # phones that are about to vote
     voted: dict[Ballot, int] = field(default_factory=dict)  # phones that are done with a ballot
     open: bool = True  # the evening goes on
@@ -87,7 +86,6 @@ class Phone:
     async def _take_part(self) -> None:
         loop = asyncio.get_running_loop()
         await asyncio.sleep(self._arrives)
-        self._room.here += 1
         poll_at = loop.time()
         vote_at: float | None = None
         while self._room.open:

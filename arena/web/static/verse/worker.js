@@ -38,22 +38,21 @@ async function readHeader(blob) {
   const { arch, n_layer, n_embd, nParams } = claim.config;
   return {
     prompt: claim.prompt, text: claim.text, tokens: claim.ids.length, recipe: claim.recipe,
-    model: { arch, n_layer, n_embd, nParams }, seconds: products * secondsOfProduct(), bytes, fileBytes: claim.bytes,
+    model: { arch, n_layer, n_embd, nParams }, seconds: products * secondsOfProduct(), bytes,
   };
 }
 
 async function writeAndCheck() {
   const weights = readWeights(claim, await bytesOf(claim.headerBytes));
   const { config, vocabulary, recipe, ids } = claim;
-  const spelled = new Speller(vocabulary), claimed = new Speller(vocabulary);
+  const spelled = new Speller(vocabulary);
   let position = 0, same = true, different = null;
   for (const decision of writeVerse(config, weights, vocabulary, recipe)) {
     const token = decision.token, expected = ids[position];
     if (token !== expected && same) {
       same = false;
-      different = { position, written: nameOf(vocabulary[token]), claimed: expected === undefined ? null : nameOf(vocabulary[expected]), common: claimed.text };
+      different = { position, written: nameOf(vocabulary[token]), claimed: expected === undefined ? null : nameOf(vocabulary[expected]) };
     }
-    if (expected !== undefined) claimed.push(expected);
     const candidates = likeliest(decision, recipe.temperature, SHOWN)
       .map(({ id, probability, chosen }) => ({ name: nameOf(vocabulary[id]), probability, chosen }));
     self.postMessage({ token: { position, text: spelled.push(token), candidates, same } });
@@ -75,13 +74,10 @@ class Speller {
   constructor(vocabulary) {
     this.vocabulary = vocabulary;
     this.decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-    this.text = "";
   }
 
   /** Add a token. Returns what can be read by now, beyond what could before. */
   push(id) {
-    const more = hideForbidden(this.decoder.decode(this.vocabulary[id], { stream: true }));
-    this.text += more;
-    return more;
+    return hideForbidden(this.decoder.decode(this.vocabulary[id], { stream: true }));
   }
 }
