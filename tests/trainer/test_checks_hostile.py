@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.bundles import RECIPE, VOCABULARY, Poet
 from trainer.checks import entry as checks
-from trainer.checks.entry import Evidence, Text, check_corpus, check_entry
+from trainer.checks.entry import Evidence, OtherEntry, Text, check_corpus, check_entry
 from trainer.checks.likelihood import recited_share
 from trainer.checks.limits import LIMITS, Finding
 from trainer.verse.bundle import Bundle, parse_bundle
@@ -55,6 +55,29 @@ def test_a_verse_after_the_longest_prompt_is_recited_all_the_same() -> None:
     written = poet.write(recipe)
     model = VerseModel(poet.config, poet.weights)
     assert 0 <= recited_share(model, VOCABULARY, recipe, written.ids, 20) <= 1
+
+
+@pytest.mark.parametrize("train", [{"seed": 7, "nonce": NONCE, "owner": "2" * 64}, None])
+def test_a_copy_with_the_provenance_of_the_other_and_one_weight_changed_is_one_to_look_at(
+    train: dict[str, Any] | None,
+) -> None:
+    copied = copy_of(train)
+    assert copied.verdict == "look at it" and (copied.number or 0) > 0.99
+
+
+def test_two_runs_for_no_event_may_begin_from_the_same_weights() -> None:
+    copied = copy_of({"seed": 7, "nonce": "", "owner": ""})
+    assert copied.verdict == "not checkable" and "for no event" in copied.detail
+
+
+def copy_of(train: dict[str, Any] | None) -> Finding:
+    """The check of a copy of another owner's entry, with one weight changed."""
+    poet, provenance = Poet.random(1), {"train": train} if train else {}
+    victim = parse_bundle(poet.pack(provenance=provenance))
+    weights = {name: weight.copy() for name, weight in poet.weights.items()}
+    weights["wte.weight"][5, 5] += 1
+    thief = parse_bundle(Poet(weights).pack(provenance=provenance))
+    return find(thief, Evidence(others=(OtherEntry("3" * 64, "2" * 64, "", lambda: victim),)))["copy"]
 
 
 def test_held_out_text_of_one_letter_measures_nothing() -> None:

@@ -168,14 +168,18 @@ def check_verse(poem: str, others: Iterable[OtherEntry]) -> Finding:
 def check_copy(bundle: Bundle, others: Iterable[OtherEntry]) -> Finding:
     """Compare the weights with those of every other owner's entry of the same shape."""
     claim = bundle.claim
+    start = _start_of(claim.provenance)
     best, where, unclear = 0.0, "no other owner has a model of this shape", ""
     for other in others:
         theirs = other.read()
         if theirs.claim.config != claim.config:
             continue
         same_file = theirs.claim.tensors_sha256 == claim.tensors_sha256
-        if not same_file and _start_of(theirs.claim.provenance) == _start_of(claim.provenance):
-            unclear = f"entry {other.entry[:8]} and this one say that both began from the same weights"
+        # Only runs without an event can begin alike and be honest: an event's nonce gives each owner other weights.
+        if not same_file and start and start[1] == "" and start == _start_of(theirs.claim.provenance):
+            unclear = (
+                f"entry {other.entry[:8]} and this one say that both were trained for no event, from the same seed"
+            )
             continue
         alike = 1.0 if same_file else median(pair_cosines(bundle.weights, theirs.weights).values())
         if alike >= best:
