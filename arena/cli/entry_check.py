@@ -103,7 +103,7 @@ def check_entries(
             advice.record_advice(ctx.db, one, findings, now=ctx.clock())
             views = [advice.advice_view(finding) for finding in findings]
             striking = [view for view in views if view.verdict == "look at it"]
-            noticed += bool(striking)
+            noticed += bool(striking) or all(view.number is None for view in views)  # such as a check that ended early
             if reasons := [view.question for view in striking if view.check in refusing]:
                 reason = f"A check of this event did not find that the entry {reasons[0]}."
                 refused += len(disqualification.disqualify_all(ctx.db, [one.entry], reason, now=ctx.clock()))

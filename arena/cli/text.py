@@ -169,8 +169,10 @@ def advice_lines(views: Sequence[AdviceView], *, brief: bool = False) -> Iterato
 
     Args:
         views: one for each check.
-        brief: leave out what passes or is not checkable.
+        brief: leave out what passes or is not checkable, unless no check could be made.
     """
+    if brief and all(view.number is None for view in views):
+        yield from (f"  no check could be made: {printable(view.detail)}" for view in views[:1])
     for view in views:
         if view.number is None:
             if not brief:

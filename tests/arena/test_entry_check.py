@@ -86,6 +86,15 @@ def test_a_bundle_that_is_gone_is_not_checkable_and_the_reason_is_said(tmp_path:
     assert "cut off" in findings[0].detail
 
 
+def test_an_entry_that_no_check_could_be_made_of_is_one_to_look_at(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(children, "CHILD", "arena.verification.advice:ends_early")
+    first = queries.list_entries(desk.evening.db)[0]
+    output = desk.does("entry", "check", first.entry[:8], "--brief")
+    assert "1 entry of 1 to look at" in output
+    assert "no check could be made: " in output and "its process ended early" in output
+    assert "Checks: none could be made" in desk.evening.organizer().get("/console").text
+
+
 def test_what_a_check_notices_is_disqualified_only_if_the_settings_say_so(tmp_path: Path) -> None:
     Evening(tmp_path / "event", refuse_checks="copy").create().end()
     desk = Desk(tmp_path / "event")

@@ -28,6 +28,7 @@ OTHER_TOKENS = 100  # of each
 GIVEN = 20  # characters of the verse from which the model is to recite the rest
 MIN_RECITED = 60  # characters of a verse that it makes sense for
 MIN_TEMPERATURE = 50  # hundredths; below, a model writes nearly what greedy decoding writes, by heart or not
+MAX_SEED = 2**63 - 1  # of a run, as an entry says it
 SEED_BASE = 4_000_000_000  # of the other seeds: far from those that people choose
 
 
@@ -93,15 +94,23 @@ def _findings(bundle: Bundle, owner: str, evidence: Evidence) -> Iterator[Findin
     others = [other for other in evidence.others if other.owner != owner]
     corpus = _corpus_of(claim.provenance, evidence.corpora)
     model = VerseModel(claim.config, bundle.weights).single_precision()
-    yield check_quotation(prompt + claim.text, corpus, evidence.poems)
-    yield check_prompt(prompt, claim.text)
-    yield check_verse(prompt + claim.text, others)
-    yield check_copy(bundle, others)
-    yield check_tokenizer(bundle, corpus)
-    yield check_corpus(model, bundle, corpus, evidence.held_out)
-    yield check_start(bundle, owner, evidence.nonce)
-    yield from check_by_heart(model, bundle)
-    yield check_reference(model, bundle, evidence.reference)
+    checks: dict[str, Callable[[], Finding]] = {
+        "quotation": lambda: check_quotation(prompt + claim.text, corpus, evidence.poems),
+        "prompt": lambda: check_prompt(prompt, claim.text),
+        "verse": lambda: check_verse(prompt + claim.text, others),
+        "copy": lambda: check_copy(bundle, others),
+        "tokenizer": lambda: check_tokenizer(bundle, corpus),
+        "corpus": lambda: check_corpus(model, bundle, corpus, evidence.held_out),
+        "start": lambda: check_start(bundle, owner, evidence.nonce),
+        "surprise": lambda: check_surprise(model, bundle),
+        "recitation": lambda: check_recitation(model, bundle),
+        "reference": lambda: check_reference(model, bundle, evidence.reference),
+    }
+    for name, check in checks.items():
+        try:
+            yield check()
+        except (ValueError, ArithmeticError) as error:  # an entry that one check cannot measure passes no other by it
+            yield not_checkable(name, f"this check failed on the entry: {type(error).__name__}: {error}")
 
 
 def _corpus_of(provenance: Mapping[str, Any], corpora: Iterable[Text]) -> Text | None:
@@ -159,14 +168,18 @@ def check_verse(poem: str, others: Iterable[OtherEntry]) -> Finding:
 def check_copy(bundle: Bundle, others: Iterable[OtherEntry]) -> Finding:
     """Compare the weights with those of every other owner's entry of the same shape."""
     claim = bundle.claim
+    start = _start_of(claim.provenance)
     best, where, unclear = 0.0, "no other owner has a model of this shape", ""
     for other in others:
         theirs = other.read()
         if theirs.claim.config != claim.config:
             continue
         same_file = theirs.claim.tensors_sha256 == claim.tensors_sha256
-        if not same_file and _start_of(theirs.claim.provenance) == _start_of(claim.provenance):
-            unclear = f"entry {other.entry[:8]} and this one say that both began from the same weights"
+        # Only runs without an event can begin alike and be honest: an event's nonce gives each owner other weights.
+        if not same_file and start and start[1] == "" and start == _start_of(theirs.claim.provenance):
+            unclear = (
+                f"entry {other.entry[:8]} and this one say that both were trained for no event, from the same seed"
+            )
             continue
         alike = 1.0 if same_file else median(pair_cosines(bundle.weights, theirs.weights).values())
         if alike >= best:
@@ -177,10 +190,10 @@ def check_copy(bundle: Bundle, others: Iterable[OtherEntry]) -> Finding:
     return finding
 
 
-def _start_of(provenance: Mapping[str, Any]) -> tuple[object, ...] | None:
+def _start_of(provenance: Mapping[str, Any]) -> tuple[int, str, str] | None:
     """Return what keys the initial weights, as the entry says; None if it says nothing."""
     match provenance.get("train"):
-        case {"seed": int(seed), "nonce": str(nonce), "owner": str(owner)}:
+        case {"seed": seed, "nonce": str(nonce), "owner": str(owner)} if type(seed) is int and 0 <= seed <= MAX_SEED:
             return seed, nonce, owner
     return None
 
@@ -219,6 +232,8 @@ def check_corpus(model: VerseModel, bundle: Bundle, corpus: Text | None, held_ou
         return not_checkable("corpus", "its tokenizer lacks characters of the held-out text")
     counts = np.array(list(Counter(text).values())) / len(text)
     letters = float(-(counts * np.log2(counts)).sum())
+    if not letters:
+        return not_checkable("corpus", "the held-out text repeats one character")
     return judge(
         "corpus", bits / letters, f"{bits:.2f} bits a character on held-out text; letters alone: {letters:.2f}"
     )
@@ -235,7 +250,7 @@ def check_start(bundle: Bundle, owner: str, nonce: str | None) -> Finding:
     start = _start_of(bundle.claim.provenance)
     if nonce is None or start is None or start[1] != nonce:
         return not_checkable("start", "it does not say that it was trained for this event, with its nonce")
-    cosines = start_cosines(bundle.claim.config, bundle.weights, run_key(int(str(start[0])), nonce, owner))
+    cosines = start_cosines(bundle.claim.config, bundle.weights, run_key(start[0], nonce, owner))
     least = min(cosines, key=lambda name: cosines[name])
     return judge(
         "start",
@@ -244,24 +259,27 @@ def check_start(bundle: Bundle, owner: str, nonce: str | None) -> Finding:
     )
 
 
-def check_by_heart(model: VerseModel, bundle: Bundle) -> Iterator[Finding]:
-    """Compare the verse with what other seeds write, and let the model recite it from its first characters."""
+def check_surprise(model: VerseModel, bundle: Bundle) -> Finding:
+    """Compare the surprisal of the verse with that of what other seeds write."""
     claim = bundle.claim
-    characters = len(claim.text)
-    own = verse_bits(model, claim.recipe.prompt_ids, claim.ids, characters)
+    own = verse_bits(model, claim.recipe.prompt_ids, claim.ids, len(claim.text))
     seeds = range(SEED_BASE, SEED_BASE + OTHER_SEEDS)
     usual = other_verses_bits(model, claim.vocabulary, seeds, min(len(claim.ids), OTHER_TOKENS))
     detail = f"{own:.2f} bits a character; what {OTHER_SEEDS} other seeds write: {usual:.2f}"
-    yield judge("surprise", own / max(usual, 1e-9), detail)
+    return judge("surprise", own / max(usual, 1e-9), detail)
+
+
+def check_recitation(model: VerseModel, bundle: Bundle) -> Finding:
+    """Let the model recite the verse from its first characters."""
+    claim = bundle.claim
     if claim.recipe.temperature < MIN_TEMPERATURE:
-        yield not_checkable("recitation", f"at temperatures below {MIN_TEMPERATURE / 100:g}, every model recites")
-    elif characters < MIN_RECITED:
-        yield not_checkable("recitation", f"the verse has fewer than {MIN_RECITED} characters")
-    else:
-        share = recited_share(model, claim.vocabulary, claim.recipe, claim.ids, GIVEN)
-        yield judge(
-            "recitation", share, f"from its first {GIVEN} characters, greedy decoding writes {share:.0%} of the rest"
-        )
+        return not_checkable("recitation", f"at temperatures below {MIN_TEMPERATURE / 100:g}, every model recites")
+    if len(claim.text) < MIN_RECITED:
+        return not_checkable("recitation", f"the verse has fewer than {MIN_RECITED} characters")
+    share = recited_share(model, claim.vocabulary, claim.recipe, claim.ids, GIVEN)
+    return judge(
+        "recitation", share, f"from its first {GIVEN} characters, greedy decoding writes {share:.0%} of the rest"
+    )
 
 
 def check_reference(model: VerseModel, bundle: Bundle, reference: Bundle | None) -> Finding:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from trainer.checks.words import encode
 from trainer.verse.generate import regenerate
 from trainer.verse.model import VerseModel
-from trainer.verse.recipe import MAX_TOKENS, Recipe
+from trainer.verse.recipe import MAX_PROMPT_TOKENS, MAX_TOKENS, Recipe
 from trainer.verse.vocabulary import N_BYTES, Vocabulary
 
 ROWS = 8  # windows of text at once: bounds memory
@@ -88,7 +88,7 @@ def recited_share(model: VerseModel, vocabulary: Vocabulary, recipe: Recipe, ids
     rest = list(ids[n_given:])
     if not rest:
         return 0.0
-    prompt = (*recipe.prompt_ids, *ids[:n_given])
+    prompt = (*recipe.prompt_ids, *ids[:n_given])[-MAX_PROMPT_TOKENS:]
     greedy = Recipe(prompt, 0, 0, 0, min(len(rest), MAX_TOKENS), 0)
     [written] = regenerate(model, vocabulary, [greedy])
     equal = next((at for at, pair in enumerate(zip(rest, written.ids, strict=False)) if pair[0] != pair[1]), len(rest))
