@@ -87,7 +87,9 @@ class Streams:
         self._streams: dict[Stream, None] = {}  # in the order of arrival
         self._per_voter: dict[str, int] = {}
         self._latest = Update(0, 0, b"", None)
-        self._key: str | None = None
+        self._key: str | None = None  # this and the next two belong to the thread that publishes
+        self._page: PushedPage | None = None
+        self._page_number = 0
         self._numbers = itertools.count(1)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
@@ -139,14 +141,14 @@ class Streams:
     def publish(self, snapshot: EncodedSnapshot) -> None:
         """Take a new snapshot; called by the thread that builds them."""
         key = self._pages.key(snapshot)
-        page, page_number, number = self._latest.page, self._latest.page_number, next(self._numbers)
+        number = next(self._numbers)
         if key != self._key:
-            self._key, page, page_number = key, None, number
+            self._key, self._page, self._page_number = key, None, number
             try:
-                page = self._pages.render(snapshot)
+                self._page = self._pages.render(snapshot)
             except Exception:  # phones then ask for the page
                 log.exception("the page of the new state could not be made")
-        update = Update(number, page_number, event("state", snapshot.body), page)
+        update = Update(number, self._page_number, event("state", snapshot.body), self._page)
         if self._loop is None or self._loop.is_closed():
             self._latest = update
         else:

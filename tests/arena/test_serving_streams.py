@@ -116,6 +116,18 @@ def test_who_begins_to_listen_is_told_the_state_and_after_that_each_change_with_
     story(tell)
 
 
+def test_a_page_is_sent_although_a_number_grows_before_anybody_was_told_of_it(story: Callable[..., None]) -> None:
+    async def tell(streams: Streams) -> None:
+        phone = Listener(streams, "ada")
+        await until(lambda: phone.told)
+        say(streams, phase="voting", version=1)  # the event loop takes both at its next turn
+        say(streams, phase="voting", version=2)
+        await until(lambda: phone.told[-1][1] == {**phone.told[-1][1], "version": 2})
+        assert phone.names == ["state", "page", "state"] and phone.told[1][1] == "voting"
+
+    story(tell)
+
+
 def test_numbers_that_grow_are_sent_at_a_bounded_rate_and_the_last_one_is(story: Callable[..., None]) -> None:
     async def tell(streams: Streams) -> None:
         phone = Listener(streams)
