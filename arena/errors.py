@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 
-from arena.phrases import counted, phrase
+from arena.phrases import Phrase, counted, phrase
 from trainer.verse.text import pluralize
 
 
@@ -69,7 +69,8 @@ class WrongState(ArenaError):
             message = f"{what} is not possible: the event is published, and nothing about it changes any more"
         else:
             message = f"{what} is not possible while the event is {state!r}: it must be {wanted}"
-        super().__init__(message, state=state, wanted=wanted)
+        translated = phrase("this is not possible in the present state of the event")  # to guests; English says more
+        super().__init__(Phrase(message, str(translated)), state=state, wanted=wanted)
 
 
 class AlreadyDone(ArenaError):

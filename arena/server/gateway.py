@@ -83,6 +83,7 @@ class Gateway:
         health: Health | None = None,
         metrics: Metrics | None = None,
         language: str = AUTO,
+        is_console: bool = False,
     ) -> None:
         """Make a gateway; the server starts it.
 
@@ -97,10 +98,12 @@ class Gateway:
             health: answers health checks; None: their addresses go to the application.
             metrics: counts requests; None: nobody does.
             language: of refusals, as the event's settings have it.
+            is_console: whether this is the console's, which no phone reaches.
         """
         self._app, self._keeper, self._spool, self._admit = app, keeper, spool, admit
         self._sizes, self._companion, self._streams = executors, companion, streams
         self._health, self._metrics, self._language = health, metrics, language
+        self._is_console = is_console
         self._executors: dict[str, BoundedExecutor] = {}
         self._bodies: BodyReader | None = None
         self._transfers = Transfers()
@@ -196,7 +199,7 @@ class Gateway:
 
     async def _listen(self, streams: Streams, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         try:
-            await streams.serve(scope, receive, send)
+            await streams.serve(scope, receive, send, console=self._is_console)
         except Refusal as refusal:
             await self._refuse(scope, refusal, send)
 

@@ -167,6 +167,7 @@ def load_gateway(settings: Settings, console_remote: bool = False, stopping: Con
         metrics=metrics,
         streams=streams,
         language=SOURCE,
+        is_console=True,
     )
     return Gateway(
         app,

@@ -28,7 +28,9 @@ BEAT_SECONDS = 15.0  # after which a connection hears something in any case: net
 PATIENCE = 10.0  # seconds that a reader may take for one message
 STREAM_BYTES = 131_072  # of one connection; what is not read waits in the system's memory, and is no more than this
 PER_VOTER = 6  # connections of one cookie: as many as a browser opens to one server
-WITHOUT_COOKIE = 64  # connections of all who send no cookie, as stages do
+WITHOUT_COOKIE = 64  # connections of all who send no cookie, as stages do; and as many of the console
+CONSOLE = "console"  # counts its connections, so that strangers do not take its places
+NO_PHONES = frozenset(("", CONSOLE))
 HEADERS = [
     (b"content-type", b"text/event-stream"),
     (b"cache-control", b"no-store"),
@@ -68,6 +70,7 @@ class Stream:
     """One connection."""
 
     listener: Listener
+    name: str  # under which it is counted
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     is_gone: bool = False  # the client has left
 
@@ -87,7 +90,9 @@ class Streams:
         self._streams: dict[Stream, None] = {}  # in the order of arrival
         self._per_voter: dict[str, int] = {}
         self._latest = Update(0, 0, b"", None)
-        self._key: str | None = None
+        self._key: str | None = None  # this and the next two belong to the thread that publishes
+        self._page: PushedPage | None = None
+        self._page_number = 0
         self._numbers = itertools.count(1)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
@@ -104,7 +109,7 @@ class Streams:
     def phones(self) -> int:
         """How many phones follow the event: those that listen with a voter's cookie, and about as many as ask."""
         self._count_poll(0)
-        return len(self._per_voter) - ("" in self._per_voter) + self._polls[1]
+        return len(self._per_voter.keys() - NO_PHONES) + self._polls[1]
 
     def note_poll(self) -> None:
         """Count a request for the state, of somebody who does not listen."""
@@ -139,14 +144,14 @@ class Streams:
     def publish(self, snapshot: EncodedSnapshot) -> None:
         """Take a new snapshot; called by the thread that builds them."""
         key = self._pages.key(snapshot)
-        page, page_number, number = self._latest.page, self._latest.page_number, next(self._numbers)
+        number = next(self._numbers)
         if key != self._key:
-            self._key, page, page_number = key, None, number
+            self._key, self._page, self._page_number = key, None, number
             try:
-                page = self._pages.render(snapshot)
+                self._page = self._pages.render(snapshot)
             except Exception:  # phones then ask for the page
                 log.exception("the page of the new state could not be made")
-        update = Update(number, page_number, event("state", snapshot.body), page)
+        update = Update(number, self._page_number, event("state", snapshot.body), self._page)
         if self._loop is None or self._loop.is_closed():
             self._latest = update
         else:
@@ -192,6 +197,8 @@ class Streams:
         scope: Mapping[str, Any],
         receive: Callable[[], Awaitable[dict[str, Any]]],
         send: Callable[[dict[str, Any]], Awaitable[None]],
+        *,
+        console: bool = False,
     ) -> None:
         """Serve one connection until its client leaves, does not read, or has been sent enough.
 
@@ -199,11 +206,12 @@ class Streams:
             scope: of ASGI.
             receive: of ASGI.
             send: of ASGI.
+            console: it came by the console's port, and is no phone, whatever cookies it sends.
 
         Raises:
             Refusal: Too many listen.
         """
-        stream = self._admit(scope)
+        stream = self._admit(scope, console)
         watching = asyncio.ensure_future(_watch(receive, stream))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
@@ -218,18 +226,20 @@ class Streams:
         """Send the state, and after that every change."""
         told, page_told, sent = self._latest.number, self._latest.page_number, 0
         data = self._latest.state or BEAT
-        while True:
+
+        async def say(part: bytes, more: bool = True) -> None:
             async with asyncio.timeout(PATIENCE):
-                await send({"type": "http.response.body", "body": data, "more_body": True})
+                await send({"type": "http.response.body", "body": part, "more_body": more})
+
+        while True:
+            await say(data)
             sent += len(data)
             if sent >= STREAM_BYTES:
-                await send({"type": "http.response.body", "body": END, "more_body": False})
-                return
+                return await say(END, more=False)
             await stream.wake.wait()
             stream.wake.clear()
             if stream.is_gone:
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
-                return
+                return await say(b"", more=False)
             latest = self._latest
             if latest.page_number != page_told and latest.page is not None and stream.listener.voter is not None:
                 data = latest.page.for_listener(stream.listener) + latest.state
@@ -237,31 +247,34 @@ class Streams:
                 data = latest.state if latest.number != told else BEAT
             told, page_told = latest.number, latest.page_number
 
-    def _admit(self, scope: Mapping[str, Any]) -> Stream:
+    def _admit(self, scope: Mapping[str, Any], console: bool) -> Stream:
         """Give a connection its place, by its head alone.
+
+        Args:
+            scope: of ASGI.
+            console: it came by the console's port.
 
         Raises:
             Refusal: There is none.
         """
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
         listener = self._pages.listener(headers)
-        name = listener.name
-        mine, allowed = self._per_voter.get(name, 0), PER_VOTER if name else WITHOUT_COOKIE
+        name = CONSOLE if console else listener.name
+        mine, allowed = self._per_voter.get(name, 0), WITHOUT_COOKIE if name in NO_PHONES else PER_VOTER
         if self._ended or len(self._streams) >= self._limit or mine >= allowed:
             raise Refusal(
                 503, "too-many-streams", phrase("Too many listen for changes: ask for the state instead."), 30
             )
-        stream = Stream(listener)
+        stream = Stream(listener, name)
         self._streams[stream] = None
         self._per_voter[name] = mine + 1
         return stream
 
     def _forget(self, stream: Stream) -> None:
         self._streams.pop(stream, None)
-        name = stream.listener.name
-        self._per_voter[name] -= 1
-        if not self._per_voter[name]:
-            del self._per_voter[name]
+        self._per_voter[stream.name] -= 1
+        if not self._per_voter[stream.name]:
+            del self._per_voter[stream.name]
 
 
 async def _watch(receive: Callable[[], Awaitable[dict[str, Any]]], stream: Stream) -> None:

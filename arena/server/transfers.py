@@ -1,6 +1,6 @@
 """Responses that are being sent, and how many of a class at once.
 
-Bundles are large, and a room has one Wi-Fi. When a class is full, its slowest response makes room if its client hardly
+Bundles and packages are large, and a room has one Wi-Fi. When a class is full, its slowest response makes room if its client hardly
 reads; otherwise one more client is asked to come back.
 """
 
@@ -84,7 +84,7 @@ class Transfers:
                     503,
                     "full",
                     phrase(
-                        "The server is sending bundles to as many people as it can: try again in %(seconds)s seconds.",
+                        "The server is sending files to as many people as it can: try again in %(seconds)s seconds.",
                         seconds=RETRY_SECONDS,
                     ),
                     RETRY_SECONDS,

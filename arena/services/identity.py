@@ -37,6 +37,7 @@ class Identity:
     votes_from: float | None = None  # the ticket votes only in matches opened later
     admission: str = "open"  # of the event
     refusal: ArenaError | None = None  # why this person may not vote now
+    is_replacement: bool = False  # the ticket replaced a lost one, whose owner its secret does not tell
 
     def require_vote(self) -> None:
         """Check that this person may vote.
@@ -82,7 +83,13 @@ def identify(session: Session, secret: str) -> Identity:
     elif row.admission == "pin" and row.admitted_at is None:
         refusal = PinNeeded()
     return Identity(
-        row.owner_id or computed.owner_id, computed.voter_id, row.number, row.votes_from, row.admission, refusal
+        owner_id=row.owner_id or computed.owner_id,
+        voter_id=computed.voter_id,
+        card=row.number,
+        votes_from=row.votes_from,
+        admission=row.admission,
+        refusal=refusal,
+        is_replacement=row.owner_id not in (None, computed.owner_id),
     )
 
 

@@ -155,6 +155,7 @@ class Ballot:
     closes_at: float | None
     paused: bool  # the clock stands; votes count if they counted before
     open: bool  # votes count now
+    is_replacement: bool = False  # the voter's ticket replaced a lost one, so that the secret alone tells no author
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 from sqlalchemy import Row, Select, Table, bindparam, exists, select
@@ -100,12 +100,13 @@ def get_ballot(db: Database, match_id: str, secret: str, *, now: float) -> Ballo
         if row.state == "pending" or row.opened_at is None:
             raise MatchNotOpen(match_id)
         refusal = _refusal(row, identity)
-        return _poll_of(row, match_id, _rounds(session), frozenset(), now).ballot(
+        ballot = _poll_of(row, match_id, _rounds(session), frozenset(), now).ballot(
             left_side(identity.voter_id, match_id),
             _is_author(row, identity),
             choice=row.choice,
             refusal=refusal.args[0] if refusal else None,
         )
+        return replace(ballot, is_replacement=identity.is_replacement)
 
 
 @dataclass(frozen=True)

@@ -270,7 +270,7 @@ def read_seeding() -> tuple[bracket.Seeding, int | None]:
     if chosen == "lot":
         return "lot", None
     heats, _, places = chosen.partition("-")
-    if heats != "heats" or not (places == "all" or (places.isdigit() and len(places) <= 4)):
+    if heats != "heats" or not (places == "all" or (places.isascii() and places.isdigit() and len(places) <= 4)):
         raise BadSetting("choose how the bracket is seeded: by lot, by the heats or by hand", setting="seeding")
     return "heats", None if places == "all" else int(places)
 

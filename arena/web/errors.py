@@ -10,7 +10,7 @@ from flask import Flask, Response, current_app, jsonify, render_template, reques
 from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntityTooLarge
 
 from arena import errors
-from arena.errors import ArenaError, DatabaseUnusable, TicketUnknown, WrongState
+from arena.errors import ArenaError, DatabaseUnusable, TicketUnknown
 from arena.phrases import phrase
 from arena.settings import SettingsError
 from arena.web import security
@@ -18,7 +18,6 @@ from arena.web.context import get_context
 from arena.web.filters import sentence
 from arena.web.refusal import Refusal
 from arena.web.schemas import ErrorResponse
-from arena.web.translation import SOURCE, language
 
 log = logging.getLogger(__name__)
 
@@ -136,8 +135,6 @@ def on_arena_error(error: ArenaError) -> Response:
         log.error(message)
         if not get_context().is_console:
             message = phrase("the server cannot use its storage now: try again in a moment, or tell the organizer")
-    if isinstance(error, WrongState) and language() != SOURCE:
-        message = phrase("this is not possible in the present state of the event")
     return error_response(status_of(error), error.code, message, error.facts)
 
 

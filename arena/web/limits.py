@@ -9,6 +9,7 @@ from arena.web import routes
 
 KIB, MIB = 2**10, 2**20
 MAX_DOWNLOADS = 8  # bundles sent at once: more phones of one room would only share the same Wi-Fi
+MAX_PACKAGES = 32  # of those that guests install, sent at once; an installer comes back by itself
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ PUBLIC_LIMITS = (
     RequestLimits("reaction", "POST", re.compile(r"/react"), KIB, 3.0, 0, 1_000, "pages"),
     RequestLimits("form", "POST", re.compile(r"/join|/mine/\w+"), 16 * KIB, 5.0, KIB, 1_000, "pages"),
     RequestLimits("download", "GET", re.compile(r"/entries/[^/]*/bundle"), 0, 0.0, 0, 0, "downloads", MAX_DOWNLOADS),
+    RequestLimits("package", "GET", re.compile(r"/wheels/files/[^/]*"), 0, 0.0, 0, 0, "downloads", MAX_PACKAGES),
     RequestLimits("page", "", re.compile(r"(?s).*"), 0, 0.0, 0, 0, "pages"),
 )
 LOGIN_LIMITS = RequestLimits("login", "", re.compile(r"(?s).*"), 4 * KIB, 3.0, 0, 64, "login")

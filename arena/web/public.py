@@ -10,9 +10,10 @@ from flask import Blueprint, redirect, render_template, request, send_file, url_
 from werkzeug.datastructures import FileStorage
 from werkzeug.wrappers import Response
 
-from arena.errors import ArenaError, EntryNotFound, MatchClosed, MatchNotFound, MatchNotOpen
+from arena.errors import EntryNotFound, MatchClosed, MatchNotFound, MatchNotOpen
 from arena.phrases import phrase
 from arena.services import ballots, claims, entries, events, places, practice, queries, uploads, voters, voting
+from arena.services.identity import Identity
 from arena.services.receipts import key_fingerprint
 from arena.services.schemas import Ballot, EntryStatus, RoundItem, Snapshot, StageView
 from arena.web import security
@@ -71,14 +72,14 @@ def index() -> str:
     if opened and match is None:
         return render_template("round.html", opened=opened, **_common(state, ctx.now))
     ballot = _ballot(match, secret, ctx.now) if match is not None else None
-    asked = ballot is None and state.admission != "open"
-    return index_page(state, ballot, voters.who_is(ctx.db, secret).refusal if asked else None, ctx.now, opened)
+    asked = ballot is None and (state.admission != "open" or is_ticket(secret))
+    return index_page(state, ballot, voters.who_is(ctx.db, secret) if asked else None, ctx.now, opened)
 
 
 def index_page(
     state: Snapshot,
     ballot: Ballot | None,
-    refusal: ArenaError | None,
+    voter: Identity | None,
     now: float,
     opened: Sequence[RoundItem] = (),
 ) -> str:
@@ -87,7 +88,7 @@ def index_page(
     Args:
         state: of the event.
         ballot: of the voter who sees it, while a match is open.
-        refusal: why the voter may not vote; None: nothing is in the way, or a ballot says it.
+        voter: who sees it; None: whoever may vote, or a ballot says it.
         now: seconds since the epoch.
         opened: the matches that are open, where there are several.
     """
@@ -97,7 +98,8 @@ def index_page(
     shown: StageView | None = None
     if state.phase in ("between", "voting", "champion", "published"):
         shown = stage_of(state)
-    return render_template("wait.html", shown=shown, refusal=refusal, **common)
+    refusal, is_replacement = (voter.refusal, voter.is_replacement) if voter is not None else (None, False)
+    return render_template("wait.html", shown=shown, refusal=refusal, is_replacement=is_replacement, **common)
 
 
 def _chosen_match(opened: list[RoundItem]) -> str | None:

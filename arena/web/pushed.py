@@ -2,7 +2,8 @@
 
 While nothing is open it is the same for all who read one language. During a vote there are four in each language: two
 orders of the verses, each with buttons for those who may vote, and without for the authors. A form's token is not in
-it: the page has one already. A phone that may not vote, since it has no ticket or PIN, asks for its own page instead.
+it: the page has one already. A phone that may not vote, since it has no ticket or PIN, asks for its own page instead,
+and so does one whose ticket replaced a lost one: its secret does not tell that it is an author's.
 """
 
 from __future__ import annotations

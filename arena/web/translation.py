@@ -144,6 +144,8 @@ def translate(message: object, code: str | None = None) -> str:
     if not isinstance(message, Phrase):
         return str(message)
     code = code or language()
+    if code == SOURCE:  # a template may say less than the English text
+        return str(message)
     catalog = translations_of(code)
     if message.plural:
         template = catalog.ngettext(message.template, message.plural, message.number)

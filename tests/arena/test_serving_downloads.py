@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from arena.server.gateway import EXECUTORS
 from arena.server.transfers import FAIR_RATE, GRACE_SECONDS, RETRY_SECONDS, Transfers
 from arena.web.admission import admit_everybody
 from arena.web.limits import MAX_DOWNLOADS, public_limits
@@ -36,6 +37,22 @@ def test_the_ninth_download_is_asked_to_come_back_and_a_free_place_is_taken() ->
     with transfers.place(public_limits("GET", "/"), clock):
         pass  # pages have no such limit
     places.pop().__exit__(None, None, None)
+    with transfers.place(LIMITS, clock):
+        pass
+
+
+def test_packages_that_guests_install_take_no_thread_of_the_pages_and_leave_places_for_bundles() -> None:
+    packages = public_limits("GET", "/wheels/files/torch-2.7.0-cp312-cp312-linux_x86_64.whl")
+    assert packages.executor == "downloads" and packages.max_responses > MAX_DOWNLOADS
+    threads, queue = EXECUTORS["downloads"]
+    assert packages.max_responses + MAX_DOWNLOADS <= queue
+    assert public_limits("GET", "/wheels/verse-arena/").executor == "pages"
+    transfers, clock = Transfers(), Clock()
+    places = [transfers.place(packages, clock) for _ in range(packages.max_responses)]
+    for place in places:
+        place.__enter__()
+    with pytest.raises(Refusal), transfers.place(packages, clock):
+        pass
     with transfers.place(LIMITS, clock):
         pass
 

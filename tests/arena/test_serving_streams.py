@@ -50,14 +50,14 @@ class Pages:
 class Listener:
     """A client of ASGI that reads, until it is told not to."""
 
-    def __init__(self, streams: Streams, cookie: str = "") -> None:
+    def __init__(self, streams: Streams, cookie: str = "", console: bool = False) -> None:
         self.told: list[tuple[str, Any]] = []
         self.messages = 0
         self.reads = asyncio.Event()
         self.reads.set()
         self.leaves = asyncio.Event()
         headers = [(b"cookie", cookie.encode())] if cookie else []
-        self.task = asyncio.create_task(streams.serve({"headers": headers}, self._receive, self._send))
+        self.task = asyncio.create_task(streams.serve({"headers": headers}, self._receive, self._send, console=console))
 
     async def _receive(self) -> dict[str, Any]:
         await self.leaves.wait()
@@ -116,6 +116,18 @@ def test_who_begins_to_listen_is_told_the_state_and_after_that_each_change_with_
     story(tell)
 
 
+def test_a_page_is_sent_although_a_number_grows_before_anybody_was_told_of_it(story: Callable[..., None]) -> None:
+    async def tell(streams: Streams) -> None:
+        phone = Listener(streams, "ada")
+        await until(lambda: phone.told)
+        say(streams, phase="voting", version=1)  # the event loop takes both at its next turn
+        say(streams, phase="voting", version=2)
+        await until(lambda: phone.told[-1][1] == {**phone.told[-1][1], "version": 2})
+        assert phone.names == ["state", "page", "state"] and phone.told[1][1] == "voting"
+
+    story(tell)
+
+
 def test_numbers_that_grow_are_sent_at_a_bounded_rate_and_the_last_one_is(story: Callable[..., None]) -> None:
     async def tell(streams: Streams) -> None:
         phone = Listener(streams)
@@ -164,6 +176,36 @@ def test_a_connection_is_ended_when_it_was_sent_enough_and_told_so(
             say(streams, phase=f"phase {number}")
             await asyncio.sleep(0.005)
         assert phone.names[-1] == "end" and number > 3
+
+    story(tell)
+
+
+def test_a_reader_who_does_not_take_the_end_either_holds_no_place(
+    story: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams_module, "PATIENCE", 0.2)
+    monkeypatch.setattr(streams_module, "STREAM_BYTES", 10)
+
+    class Stops(Listener):
+        async def _send(self, message: dict[str, Any]) -> None:
+            await super()._send(message)
+            if self.messages == 2:  # the head and the state
+                self.reads.clear()
+
+    async def tell(streams: Streams) -> None:
+        phone = Stops(streams, "ada")
+        await until(phone.task.done)
+        assert phone.names == ["state"] and len(streams) == 0
+
+    story(tell)
+
+
+def test_strangers_take_no_place_of_the_console_which_counts_as_no_phone(story: Callable[..., None]) -> None:
+    async def tell(streams: Streams) -> None:
+        strangers = [Listener(streams) for _ in range(WITHOUT_COOKIE)]
+        console, too = Listener(streams, console=True), Listener(streams, "ada", console=True)
+        await until(lambda: console.told and too.told and all(one.told for one in strangers))
+        assert streams.phones == 0
 
     story(tell)
 

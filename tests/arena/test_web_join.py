@@ -132,6 +132,18 @@ def test_a_ticket_typed_in_any_spelling_votes_and_is_in_no_address(evening: Even
     assert vote_anyhow(phone).status_code == 303 and votes(evening) == 1
 
 
+def test_a_phone_whose_card_replaced_a_lost_one_asks_for_its_own_page(evening: Evening) -> None:
+    cards = cards_of(evening)
+    tickets.replace(evening.db, 1, now=evening.now)
+    phone, other = evening.phone(), evening.phone()
+    join(phone, cards[3].code)
+    join(other, cards[1].code)
+    evening.now += 1
+    for _ in range(2):
+        assert " data-push" in other.get("/").text and " data-push" not in phone.get("/").text
+        begin(evening)
+
+
 def test_a_phone_without_a_ticket_reads_along_and_is_told_what_to_do(evening: Evening) -> None:
     cards = cards_of(evening)
     begin(evening)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from arena.errors import MatchClosed
+from arena.errors import MatchClosed, WrongState
 from arena.server.snapshot import EncodedSnapshot
 from arena.services import queries
 from arena.settings import SettingsError
@@ -120,6 +120,12 @@ def test_errors_are_translated_for_people_and_english_for_programs(tmp_path: Pat
     phone = evening.phone()
     assert "Diese Seite gibt es nicht." in phone.get("/nowhere", headers=GERMAN).text
     assert phone.get("/api/v1/nowhere", headers=GERMAN).get_json()["message"].startswith("There is no such page.")
+    author = evening.voting(2)[0]
+    headers = GERMAN | {"Authorization": f"Bearer {author.secret}"}
+    refused = phone.delete(f"/api/v1/entries/{author.entry}", headers=headers)
+    assert refused.status_code == 409 and "is not possible while the event is 'drawn'" in refused.get_json()["message"]
+    state = WrongState("withdrawing this verse", "drawn", "open")
+    assert "while the event is 'drawn'" in translate(state, "en") and "jetzigen Stand" in translate(state, "de")
     error = MatchClosed("r1m1")
     assert translate(error, "es").startswith("este duelo está cerrado") and str(error).startswith("this match is")
     evening.end()

@@ -91,6 +91,20 @@ def test_a_scanned_card_lets_the_phone_vote_and_its_code_stays_in_no_history(bro
     context.close()
 
 
+@needs_chromium
+def test_a_phone_that_listens_is_told_that_it_needs_a_card_from_now_on(browser: Any, served: Served) -> None:
+    evening, _ = served
+    voters.set_admission(evening.db, "open", now=time.time())
+    context = browser.new_context(**PHONE)
+    page = context.new_page()
+    with page.expect_request("**/api/v1/events"):
+        page.goto(f"{evening.url}/")
+    page.wait_for_selector("main[data-push]")
+    voters.set_admission(evening.db, "tickets", now=time.time())
+    page.wait_for_selector("main:has-text('Type the code of your card')", timeout=15_000)
+    context.close()
+
+
 def test_four_hundred_votes_of_fresh_browsers_count_for_nothing_on_the_real_server(served: Served) -> None:
     evening, _ = served
     evening.verify_all()

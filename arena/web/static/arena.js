@@ -67,6 +67,7 @@
     const page = new DOMParser().parseFromString(text, "text/html");
     const fresh = page.querySelector("main");
     if (!fresh || busy()) return;
+    if (pushed && fresh.dataset.admission !== main.dataset.admission) return; // perhaps this phone may not vote now: it asks
     if (pushed && (fresh.dataset.key === main.dataset.key || main.dataset.voted && fresh.dataset.ballot === main.dataset.ballot)) return;
     const open = [...main.querySelectorAll("details[open][id]")].map((element) => element.id);
     const focusedId = document.activeElement && main.contains(document.activeElement) ? document.activeElement.id : "";
