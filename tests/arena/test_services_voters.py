@@ -190,6 +190,8 @@ def test_a_lost_card_is_void_and_the_spare_one_owns_its_verse(
     with evening.db.reading() as session:
         owners = set(session.scalars(text("SELECT DISTINCT owner_id FROM entries")))
     assert owners == {identity_of(lost.code).owner_id}
+    with pytest.raises(NoSuchTicket):
+        tickets.void(evening.db, [0, 2], now=evening.now)
     with pytest.raises(NoSuchTicket, match="void already"):
         tickets.replace(evening.db, 1, now=evening.now)
     with pytest.raises(NoSuchTicket, match="no spare one"):
