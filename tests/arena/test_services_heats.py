@@ -12,6 +12,7 @@ from arena.errors import (
     AlreadyDone,
     BadSeeding,
     BadSide,
+    EntryNotFound,
     HeatsNotOpen,
     HeatsOpen,
     JudgedTooSoon,
@@ -27,6 +28,7 @@ from arena.rules.draw import draw_seeds
 from arena.rules.heats import MAX_JUDGEMENTS, choose_pair
 from arena.services.bracket import draw_bracket, undo_draw
 from arena.services.disqualification import disqualify
+from arena.services.editing import set_held
 from arena.services.entries import entries_of, entry_status, withdraw
 from arena.services.events import the_event
 from arena.services.heats import close_heats, deal, get_heats, get_page, judge, open_heats
@@ -196,6 +198,20 @@ def test_the_best_go_on_in_the_order_of_the_heats_and_everybody_has_a_place(six:
     assert all(verse.name for verse in results.heats)
     assert entry_view(evening.db, last.entry, now=evening.now).heat_place == 6
     publish(evening.db, now=evening.now)
+
+
+def test_a_verse_held_back_after_the_heats_is_in_no_results(six: Six) -> None:
+    evening, ids = six
+    close_heats(evening.db, now=evening.now)
+    held, *others = ids
+    set_held(evening.db, ids[held], True, now=evening.now)
+    evening.close()
+    draw_bracket(evening.db, word=WORD, seeding="heats", places=2, now=evening.now)
+    playing = {entry.entry for entry in console_view(evening.db, now=evening.now).entries if entry.seed}
+    evening.decide("r1m1", next(text for text in others if ids[text] in playing))
+    assert {verse.text for verse in results_view(evening.db, now=evening.now).heats} == set(others)
+    with pytest.raises(EntryNotFound):
+        entry_view(evening.db, ids[held], now=evening.now)
 
 
 def test_equal_verses_are_ordered_by_the_lot(six: Six) -> None:
