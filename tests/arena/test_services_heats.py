@@ -21,6 +21,7 @@ from arena.errors import (
     PairGone,
     TablesDiffer,
     TicketNeeded,
+    TicketTooNewForHeats,
     WrongState,
 )
 from arena.rules.chain import log_salt
@@ -36,6 +37,7 @@ from arena.services.identity import identity_of
 from arena.services.judgements import digest_of_judgements
 from arena.services.publishing import publish
 from arena.services.queries import console_view, entry_view, latest_record, results_view, snapshot
+from arena.services.tickets import issue, replace
 from arena.services.voters import set_admission
 from arena.store.schema import CoAuthor, Judgement, Owner
 from tests.support.bundles import verses
@@ -212,6 +214,25 @@ def test_a_verse_held_back_after_the_heats_is_in_no_results(six: Six) -> None:
     assert {verse.text for verse in results_view(evening.db, now=evening.now).heats} == set(others)
     with pytest.raises(EntryNotFound):
         entry_view(evening.db, ids[held], now=evening.now)
+
+
+def test_a_card_that_replaces_another_judges_unless_the_heats_had_begun(evening: Evening) -> None:
+    evening.create()
+    set_admission(evening.db, "tickets", now=evening.now)
+    cards = [card.code for card in issue(evening.db, 2, 2, now=evening.now)]
+    evening.open()
+    assert replace(evening.db, 1, now=evening.now) == 3
+    evening.now += 1
+    open_heats(evening.db, now=evening.now)
+    close_heats(evening.db, now=evening.now)
+    evening.now += 1
+    assert replace(evening.db, 2, now=evening.now) == 4
+    open_heats(evening.db, now=evening.now + 1)
+    deal(evening.db, cards[2], now=evening.now + 1)
+    assert get_page(evening.db, cards[2]).refusal is None
+    with pytest.raises(TicketTooNewForHeats, match="after the heats had begun"):
+        deal(evening.db, cards[3], now=evening.now + 1)
+    assert isinstance(get_page(evening.db, cards[3]).refusal, TicketTooNewForHeats)
 
 
 def test_equal_verses_are_ordered_by_the_lot(six: Six) -> None:
