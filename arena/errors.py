@@ -170,6 +170,20 @@ class TicketTooNew(ArenaError):
         super().__init__(phrase("this card replaced another one during this match: it votes from the next match on"))
 
 
+class TicketTooNewForHeats(ArenaError):
+    """A judgement with a card that replaces another one, which may have judged."""
+
+    code = "ticket-too-new-for-heats"
+
+    def __init__(self) -> None:
+        super().__init__(
+            phrase(
+                "this card replaced another one after the heats had begun, in which that one may have judged: it votes"
+                " in the matches"
+            )
+        )
+
+
 class NoSuchTicket(ArenaError):
     """A card that does not exist, or that is not in the state for what is asked."""
 

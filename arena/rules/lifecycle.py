@@ -39,6 +39,7 @@ class Action(Enum):
     SEND_CLAIM = "entering a verse"  # once closed: only after a verdict of UNDECIDED, within the grace time
     SEND_TENSORS = "sending the tensors of a verse"  # once closed: within the grace time
     SEND_HEARTBEAT = "following a training"
+    ADD_COAUTHOR = "naming further authors"  # before the draw: they have no vote in its matches
     RENAME_ENTRY = "changing an author's name"
     WITHDRAW = "withdrawing this verse"
     DISQUALIFY = "disqualifying"
@@ -86,6 +87,7 @@ TRANSITIONS: Mapping[Action, Mapping[EventState, tuple[EventState, ...]]] = {
     Action.SEND_CLAIM: {"open": ("open",), "closed": ("closed",)},
     Action.SEND_TENSORS: {"open": ("open",), "closed": ("closed",)},
     Action.SEND_HEARTBEAT: _BEFORE_DRAW,
+    Action.ADD_COAUTHOR: _BEFORE_DRAW,
     Action.RENAME_ENTRY: {"open": ("open",), "closed": ("closed",)},
     Action.WITHDRAW: {"open": ("open",), "closed": ("closed",)},
     Action.DISQUALIFY: _PUT_OUT,

@@ -248,6 +248,7 @@ def _heats_closed(state: Rebuild, at: float, data: Data) -> None:
 
 
 def _coauthors_added(state: Rebuild, at: float, data: Data) -> None:
+    state.move(Action.ADD_COAUTHOR, state.facts.event.state)  # type: ignore[arg-type]
     state.facts.entries[data["entry"]].coauthors = data["coauthors"]
 
 

@@ -63,7 +63,7 @@ def _counted(session: Session, voter_id: str) -> list[CountedVote]:
             continue
         counted.append(
             CountedVote(
-                title=title_of(match.id, match.round, match.slot, rounds),
+                title=title_of(match.id, match.round, match.number, rounds),
                 poll_round=vote.poll_round,
                 label="A" if vote.choice == "upper" else "B",
                 minute=minute_of(vote.cast_at),

@@ -83,6 +83,7 @@ def take_claim(
         OtherModel: Submissions are closed, and it is not the model of the undecided verse that it would replace.
         QuotaReached: The owner has too many entries or has changed them too often, or all places are taken.
         LittleSpace: The disk has no room that is not promised to others.
+        WrongState: It names further authors after the draw.
     """
     name = clean_name(name, MAX_AUTHOR, phrase("an author's name"))
     digest = hashlib.sha256(header).hexdigest()

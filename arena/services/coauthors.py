@@ -9,7 +9,9 @@ from sqlalchemy.orm import Session
 
 from arena.errors import QuotaReached
 from arena.rules.chain import coauthors_digest, log_salt
+from arena.rules.lifecycle import Action
 from arena.services.digests import secret_of_event
+from arena.services.events import require, the_event
 from arena.services.identity import Identity, identify
 from arena.services.log import append
 from arena.store.schema import CoAuthor
@@ -48,12 +50,14 @@ def add_coauthors(session: Session, entry_id: str, owners: Collection[str], *, n
         now: seconds since the epoch.
 
     Raises:
+        WrongState: The bracket is drawn.
         QuotaReached: It would have too many.
     """
     there = set(session.scalars(select(CoAuthor.owner_id).where(CoAuthor.entry_id == entry_id)))
     missing = sorted(set(owners) - there)
     if not missing:
         return
+    require(the_event(session), Action.ADD_COAUTHOR)
     if len(there) + len(missing) > MAX_COAUTHORS:
         raise QuotaReached(f"a verse has at most {MAX_COAUTHORS} further authors", limit=MAX_COAUTHORS)
     session.flush()

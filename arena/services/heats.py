@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from arena.errors import ArenaError, BadSide, HeatsNotOpen, JudgedTooSoon, PairGone, TicketTooNew
+from arena.errors import ArenaError, BadSide, HeatsNotOpen, JudgedTooSoon, PairGone, TicketTooNewForHeats
 from arena.rules.chain import log_salt
 from arena.rules.draw import left_side
 from arena.rules.heats import LEAST_SECONDS, MAX_JUDGEMENTS, choose_pair, share_of
@@ -21,7 +21,7 @@ from arena.services.identity import Identity, identify
 from arena.services.judgements import JUDGED, digest_of_judgements, judged_count, read_ranking
 from arena.services.log import append, require_unchanged
 from arena.services.schemas import BallotSide, HeatsPage, HeatsView, PairView, RankedView
-from arena.store.schema import TAKING_PART, CoAuthor, Entry, Event, Judgement
+from arena.store.schema import TAKING_PART, CoAuthor, Entry, Event, Judgement, LogRecord
 from arena.store.unit_of_work import Database
 
 HEATS_CHANGES = {  # kinds of log records that change the heats, in words
@@ -116,7 +116,7 @@ def get_page(db: Database, secret: str) -> HeatsPage:
         judged = judged_count(session, identity.voter_id)
         pair = _dealt(session, identity) if is_open else None
         shown = _pair_view(session, identity, pair, judged) if pair else None
-        return HeatsPage(is_open, judged, shown, _refusal(identity))
+        return HeatsPage(is_open, judged, shown, _refusal(session, identity))
 
 
 def deal(db: Database, secret: str, *, now: float) -> None:
@@ -131,14 +131,14 @@ def deal(db: Database, secret: str, *, now: float) -> None:
         BadSecret: The secret has the wrong form.
         HeatsNotOpen: The heats are not open.
         TicketNeeded, TicketUnknown, TicketVoid, TicketSpare, PinNeeded: The voter is not admitted (`identity`).
-        TicketTooNew: The voter's card replaced another one.
+        TicketTooNewForHeats: The voter's card replaced another one after the heats had begun.
     """
 
     def job(session: Session) -> None:
         identity = identify(session, secret)
         if not _is_open(the_event(session)):
             raise HeatsNotOpen
-        _require_judge(identity)
+        _require_judge(session, identity)
         if _dealt(session, identity) is None:
             _deal(session, identity, now)
 
@@ -160,7 +160,7 @@ def judge(db: Database, pair: int, secret: str, side: str, *, now: float) -> Non
         BadSide: The side is neither left nor right.
         HeatsNotOpen: The heats are not open.
         JudgedTooSoon: The pair was dealt a moment ago.
-        TicketNeeded, TicketUnknown, TicketVoid, TicketSpare, PinNeeded, TicketTooNew: As in `deal`.
+        TicketNeeded, TicketUnknown, TicketVoid, TicketSpare, PinNeeded, TicketTooNewForHeats: As in `deal`.
         PairGone: It is not this voter's pair, or one of its verses has left the event.
     """
     if side not in ("left", "right"):
@@ -170,7 +170,7 @@ def judge(db: Database, pair: int, secret: str, side: str, *, now: float) -> Non
         identity = identify(session, secret)
         if not _is_open(the_event(session)):
             raise HeatsNotOpen
-        _require_judge(identity)
+        _require_judge(session, identity)
         row = session.get(Judgement, pair)
         if row is None or row.voter_id != identity.voter_id:
             raise PairGone
@@ -193,14 +193,17 @@ def _is_open(event: Event) -> bool:
     return event.heats == "open" and allows(event.state, Action.JUDGE_PAIR)
 
 
-def _refusal(identity: Identity) -> ArenaError | None:
+def _refusal(session: Session, identity: Identity) -> ArenaError | None:
     """Return why somebody may not judge. Who has a new card for a lost one may have judged with that one."""
-    return TicketTooNew() if identity.refusal is None and identity.votes_from is not None else identity.refusal
+    if identity.refusal is not None or identity.votes_from is None:
+        return identity.refusal
+    begun = session.scalar(select(func.min(LogRecord.at)).where(LogRecord.kind == "heats-opened"))
+    return TicketTooNewForHeats() if begun is not None and begun <= identity.votes_from else None
 
 
-def _require_judge(identity: Identity) -> None:
+def _require_judge(session: Session, identity: Identity) -> None:
     """Check that somebody may judge; raises what `_refusal` returns."""
-    if refusal := _refusal(identity):
+    if refusal := _refusal(session, identity):
         raise refusal
 
 

@@ -51,7 +51,18 @@ from arena.services.schemas import (
 )
 from arena.services.tickets import count_tickets
 from arena.services.verification import queue_places
-from arena.store.schema import CoAuthor, Entry, Event, Judgement, LogRecord, Match, PinVoter, PracticeVote, Vote
+from arena.store.schema import (
+    TAKING_PART,
+    CoAuthor,
+    Entry,
+    Event,
+    Judgement,
+    LogRecord,
+    Match,
+    PinVoter,
+    PracticeVote,
+    Vote,
+)
 from arena.store.unit_of_work import Database
 from trainer.verse import strictjson
 
@@ -573,7 +584,7 @@ def _ended_by_heats(event: Event) -> ColumnElement[bool]:
     """Select the entries that the heats ended, once there is a champion: until then all of them are secret."""
     if not has_champion(event.state):
         return false()
-    return (Entry.heat_place.is_not(None)) & (Entry.state == "verified")
+    return Entry.heat_place.is_not(None) & TAKING_PART
 
 
 def _ranking(session: Session, bracket_view: BracketView) -> list[RankedView]:
@@ -581,9 +592,7 @@ def _ranking(session: Session, bracket_view: BracketView) -> list[RankedView]:
     if not has_champion(bracket_view.event.state):
         return []
     rows = session.scalars(
-        select(Entry)
-        .where(Entry.heat_place.is_not(None), Entry.state == "verified")
-        .order_by(Entry.heat_place, Entry.seed, Entry.id)
+        select(Entry).where(Entry.heat_place.is_not(None), TAKING_PART).order_by(Entry.heat_place, Entry.seed, Entry.id)
     )
     return [
         RankedView(

@@ -237,7 +237,7 @@ def _changing(session: Session, numbers: Sequence[int], seen: int | None) -> lis
     require_unchanged(session, seen, TICKET_CHANGES)
     require(the_event(session), Action.CHANGE_TICKETS)
     found = {ticket.number: ticket for ticket in session.scalars(select(Ticket).where(Ticket.number.in_(numbers)))}
-    if missing := next((number for number in numbers if number not in found), None):
+    if (missing := next((number for number in numbers if number not in found), None)) is not None:
         raise NoSuchTicket(missing)
     return [found[number] for number in dict.fromkeys(numbers)]
 

@@ -35,6 +35,7 @@ STATUSES: dict[type[ArenaError], int] = {
     errors.TicketVoid: 403,
     errors.TicketSpare: 403,
     errors.TicketTooNew: 403,
+    errors.TicketTooNewForHeats: 403,
     errors.NoSuchTicket: 404,
     errors.NoSpareTicket: 409,
     errors.PinNeeded: 403,

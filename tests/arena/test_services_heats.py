@@ -12,6 +12,7 @@ from arena.errors import (
     AlreadyDone,
     BadSeeding,
     BadSide,
+    EntryNotFound,
     HeatsNotOpen,
     HeatsOpen,
     JudgedTooSoon,
@@ -20,6 +21,7 @@ from arena.errors import (
     PairGone,
     TablesDiffer,
     TicketNeeded,
+    TicketTooNewForHeats,
     WrongState,
 )
 from arena.rules.chain import log_salt
@@ -27,6 +29,7 @@ from arena.rules.draw import draw_seeds
 from arena.rules.heats import MAX_JUDGEMENTS, choose_pair
 from arena.services.bracket import draw_bracket, undo_draw
 from arena.services.disqualification import disqualify
+from arena.services.editing import set_held
 from arena.services.entries import entries_of, entry_status, withdraw
 from arena.services.events import the_event
 from arena.services.heats import close_heats, deal, get_heats, get_page, judge, open_heats
@@ -34,6 +37,7 @@ from arena.services.identity import identity_of
 from arena.services.judgements import digest_of_judgements
 from arena.services.publishing import publish
 from arena.services.queries import console_view, entry_view, latest_record, results_view, snapshot
+from arena.services.tickets import issue, replace
 from arena.services.voters import set_admission
 from arena.store.schema import CoAuthor, Judgement, Owner
 from tests.support.bundles import verses
@@ -196,6 +200,39 @@ def test_the_best_go_on_in_the_order_of_the_heats_and_everybody_has_a_place(six:
     assert all(verse.name for verse in results.heats)
     assert entry_view(evening.db, last.entry, now=evening.now).heat_place == 6
     publish(evening.db, now=evening.now)
+
+
+def test_a_verse_held_back_after_the_heats_is_in_no_results(six: Six) -> None:
+    evening, ids = six
+    close_heats(evening.db, now=evening.now)
+    held, *others = ids
+    set_held(evening.db, ids[held], True, now=evening.now)
+    evening.close()
+    draw_bracket(evening.db, word=WORD, seeding="heats", places=2, now=evening.now)
+    playing = {entry.entry for entry in console_view(evening.db, now=evening.now).entries if entry.seed}
+    evening.decide("r1m1", next(text for text in others if ids[text] in playing))
+    assert {verse.text for verse in results_view(evening.db, now=evening.now).heats} == set(others)
+    with pytest.raises(EntryNotFound):
+        entry_view(evening.db, ids[held], now=evening.now)
+
+
+def test_a_card_that_replaces_another_judges_unless_the_heats_had_begun(evening: Evening) -> None:
+    evening.create()
+    set_admission(evening.db, "tickets", now=evening.now)
+    cards = [card.code for card in issue(evening.db, 2, 2, now=evening.now)]
+    evening.open()
+    assert replace(evening.db, 1, now=evening.now) == 3
+    evening.now += 1
+    open_heats(evening.db, now=evening.now)
+    close_heats(evening.db, now=evening.now)
+    evening.now += 1
+    assert replace(evening.db, 2, now=evening.now) == 4
+    open_heats(evening.db, now=evening.now + 1)
+    deal(evening.db, cards[2], now=evening.now + 1)
+    assert get_page(evening.db, cards[2]).refusal is None
+    with pytest.raises(TicketTooNewForHeats, match="after the heats had begun"):
+        deal(evening.db, cards[3], now=evening.now + 1)
+    assert isinstance(get_page(evening.db, cards[3]).refusal, TicketTooNewForHeats)
 
 
 def test_equal_verses_are_ordered_by_the_lot(six: Six) -> None:

@@ -24,6 +24,7 @@ from arena.errors import (
     TicketTooNew,
     TicketUnknown,
     TicketVoid,
+    WrongState,
 )
 from arena.rules.pin import MINUTE, is_pin, pin_at
 from arena.rules.voters import voters_digest
@@ -158,6 +159,21 @@ def test_several_authors_of_a_verse_do_not_vote_on_it(evening: Evening) -> None:
     assert votes(evening) == 1
 
 
+def test_nobody_is_named_as_a_further_author_once_the_bracket_is_drawn(evening: Evening) -> None:
+    evening.voting(2)
+    for state in ("drawn", "champion", "published"):
+        before = queries.latest_record(evening.db)
+        with pytest.raises(WrongState, match="naming further authors"):
+            claim(evening, 0, secret_of("Poet 0"), secret_of("Reader"))
+        assert queries.latest_record(evening.db) == before
+        assert claim(evening, 0, secret_of("Poet 0")), "the receipt is there again"
+        assert queries.snapshot(evening.db, now=evening.now).state == state
+        if state == "drawn":
+            bracket.close_match(evening.db, "r1m1", poll_round=0, by_lot=True, now=evening.now)
+        elif state == "champion":
+            publishing.publish(evening.db, now=evening.now)
+
+
 def test_a_lost_card_is_void_and_the_spare_one_owns_its_verse(
     evening: Evening,
 ) -> None:
@@ -174,6 +190,8 @@ def test_a_lost_card_is_void_and_the_spare_one_owns_its_verse(
     with evening.db.reading() as session:
         owners = set(session.scalars(text("SELECT DISTINCT owner_id FROM entries")))
     assert owners == {identity_of(lost.code).owner_id}
+    with pytest.raises(NoSuchTicket):
+        tickets.void(evening.db, [0, 2], now=evening.now)
     with pytest.raises(NoSuchTicket, match="void already"):
         tickets.replace(evening.db, 1, now=evening.now)
     with pytest.raises(NoSuchTicket, match="no spare one"):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from arena.services.ballots import votes_of
 from arena.services.bracket import close_match, open_match, undo_match
 from arena.services.identity import identity_of
 from arena.services.publishing import publish
-from arena.services.queries import log_head
+from arena.services.queries import console_view, log_head
 from arena.services.receipts import key_fingerprint
 from arena.web.filters import head_code, qr
 from tests.support.evening import Evening, secret_of
@@ -58,6 +59,17 @@ def test_a_voter_finds_the_own_votes_once_they_are_counted_and_others_once_the_e
     assert "<td>Final</td><td>A</td>" in page and someone in page and "1 : 0" in page
     assert "No vote of this voter id was counted" in other.get(f"/votes?voter={'0' * 64}").get_data(as_text=True)
     assert other.get("/votes?voter=<script>").status_code == 422
+
+
+def test_a_vote_beside_byes_has_the_title_that_every_other_page_gives_its_match(evening: Evening) -> None:
+    evening.create()
+    evening.draw(6)
+    matches = [match for match in console_view(evening.db, now=evening.now).matches if match.ready]
+    assert [match.title for match in matches] == ["Quarter-final 1", "Quarter-final 2"]
+    for match in matches:
+        evening.decide(match.id, upper_text(evening, match.id), voters=1)
+    counted = votes_of(evening.db, secret_of("voter0")).votes
+    assert [vote.title for vote in counted] == [match.title for match in matches]
 
 
 def test_a_counted_vote_of_a_match_that_was_undone_says_so(evening: Evening) -> None:
