@@ -283,9 +283,9 @@ def submit(
     path = save_bundle(submission, out)
     click.echo(sanitize_lines(submission_message(submission, prompt, path)))
     if client is not None and event is not None and name is not None:
+        enter_event(path, client, event, name, replace=replace, coauthors=coauthors, wait=not no_wait, say=click.echo)
         if carried := carry_heartbeats(ckpt, client):
             click.echo(f"{carried} heartbeats of this training were sent to the event, which did not see it live.")
-        enter_event(path, client, event, name, replace=replace, coauthors=coauthors, wait=not no_wait, say=click.echo)
 
 
 @cli.command()

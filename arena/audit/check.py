@@ -11,7 +11,6 @@ from arena.audit import contents
 from arena.audit.archive import Archive, Member, read_archive
 from arena.audit.contents import PublishedEntry
 from arena.audit.page import Check, Page
-from arena.audit.signatures import is_signed, is_signed_receipt
 from arena.audit.verses import check_verses
 from arena.rules.chain import (
     START,
@@ -27,6 +26,7 @@ from arena.rules.chain import (
 from arena.rules.comparison import compare_ballots, compare_judgements, compare_voters
 from arena.rules.facts import Ballots, EntryFacts, Facts
 from arena.rules.rebuild import Impossible, podium, rebuild
+from trainer.signatures import is_signed, is_signed_receipt
 from trainer.verse import strictjson
 from trainer.verse.text import pluralize
 

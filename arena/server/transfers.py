@@ -1,7 +1,7 @@
 """Responses that are being sent, and how many of a class at once.
 
-Bundles and packages are large, and a room has one Wi-Fi. When a class is full, its slowest response makes room if its client hardly
-reads; otherwise one more client is asked to come back.
+Bundles and packages are large, and a room has one Wi-Fi. When a class is full, its slowest response makes room if its
+client hardly reads; otherwise one more client is asked to come back.
 """
 
 from __future__ import annotations

@@ -13,10 +13,10 @@ from click.testing import CliRunner
 from arena.addresses import LOCAL, VIRTUAL, VPN, Address
 from arena.cli import main
 from arena.server import doctor
-from arena.server.network import free_port
 from arena.server.phone_probe import PhoneProbe, reaches
 from arena.settings import load_settings
 from tests.support.evening import Evening
+from tests.support.server import unused_port
 
 HOME = Address("192.168.1.5", "wlan0", LOCAL)
 OTHER = Address("10.0.0.7", "eth0", LOCAL)
@@ -80,7 +80,7 @@ def test_this_computer_itself_is_no_phone_and_broken_requests_do_no_harm() -> No
 
 
 def test_a_port_that_another_program_has_is_called_so(tmp_path: Path) -> None:
-    port = free_port("127.0.0.1", 0)
+    port = unused_port()
     assert doctor.check_port("127.0.0.1", port, None).level == "ok"
     with socket.create_server(("127.0.0.1", port)):
         assert doctor.check_port("127.0.0.1", port, None).level == "wrong"
@@ -139,7 +139,7 @@ def test_tools_that_are_missing_or_hang_say_nothing(monkeypatch: pytest.MonkeyPa
 
 def test_the_command_prints_one_line_a_check_and_fails_where_something_is_wrong(tmp_path: Path) -> None:
     Evening(tmp_path / "event").create().end()
-    port = free_port("127.0.0.1", 0)
+    port = unused_port()
     words = ["doctor", "--no-wait", "--port", str(port), "--dir", str(tmp_path / "event")]
     result = CliRunner().invoke(main, [*words, "--lan", "127.0.0.1"])
     assert result.exit_code == 0, result.output
@@ -151,7 +151,7 @@ def test_the_command_prints_one_line_a_check_and_fails_where_something_is_wrong(
 
 
 def test_the_command_shows_a_code_and_says_why_nobody_came(tmp_path: Path) -> None:
-    port = free_port("127.0.0.1", 0)
+    port = unused_port()
     words = ["doctor", "--minutes", "0.001", "--port", str(port), "--lan", "127.0.0.1", "--dir", str(tmp_path / "none")]
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 1

@@ -42,7 +42,7 @@ from arena.store.schema import Event
 from tests.support.bundle_parts import edit_claim
 from tests.support.bundles import RECIPE, Poet, forged_verse, header_of, undecided_verse, verse_instead, verses
 from tests.support.evening import WORD, Evening, secret_of
-from trainer.submission.receipt import verify_receipt
+from trainer.signatures import is_signed_receipt
 from trainer.verse.claim import parse_claim
 from trainer.verse.identity import is_secret, new_secret
 
@@ -72,9 +72,11 @@ def test_a_claim_gets_a_receipt_that_anybody_can_check(evening: Evening, bundle:
         False,
     )
     public = public_key_of(evening.settings.receipt_key)
-    assert verify_receipt(public, {**receipt.fields(), "signature": receipt.signature})
-    assert not verify_receipt(public, {**receipt.fields(), "received": evening.now - 1, "signature": receipt.signature})
-    assert not verify_receipt(public, {**receipt.fields(), "signature": "00"})
+    assert is_signed_receipt(public, {**receipt.fields(), "signature": receipt.signature})
+    assert not is_signed_receipt(
+        public, {**receipt.fields(), "received": evening.now - 1, "signature": receipt.signature}
+    )
+    assert not is_signed_receipt(public, {**receipt.fields(), "signature": "00"})
 
 
 def test_repeating_a_claim_returns_the_same_receipt_and_the_offset_to_resume_at(

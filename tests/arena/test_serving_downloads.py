@@ -44,7 +44,7 @@ def test_the_ninth_download_is_asked_to_come_back_and_a_free_place_is_taken() ->
 def test_packages_that_guests_install_take_no_thread_of_the_pages_and_leave_places_for_bundles() -> None:
     packages = public_limits("GET", "/wheels/files/torch-2.7.0-cp312-cp312-linux_x86_64.whl")
     assert packages.executor == "downloads" and packages.max_responses > MAX_DOWNLOADS
-    threads, queue = EXECUTORS["downloads"]
+    _, queue = EXECUTORS["downloads"]
     assert packages.max_responses + MAX_DOWNLOADS <= queue
     assert public_limits("GET", "/wheels/verse-arena/").executor == "pages"
     transfers, clock = Transfers(), Clock()

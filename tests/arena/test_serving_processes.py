@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import json
 import os
@@ -22,7 +21,7 @@ from arena.server.server import is_answering
 from arena.services.events import close_submissions, open_submissions
 from arena.settings import SettingsError, create_event_folder
 from tests.support.evening import Evening
-from tests.support.server import ARENA, START_WITHIN, ArenaServer, Process, ask, within
+from tests.support.server import ARENA, START_WITHIN, ArenaServer, Process, ask, unused_port, within
 
 pytestmark = pytest.mark.slow
 posix = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
@@ -81,7 +80,7 @@ def test_a_server_answers_polls_and_pages(shared: Evening) -> None:
 
 
 def test_a_second_start_names_the_process_that_holds_the_event(shared: Evening) -> None:
-    second = Process([*ARENA, "serve", "--dir", str(shared.folder), "--port", "0"])
+    second = Process([*ARENA, "serve", "--dir", str(shared.folder), "--port", str(unused_port())])
     try:
         assert second.popen.wait(START_WITHIN) == 1
         assert within(5, lambda: second.said("is served already"))
@@ -155,7 +154,7 @@ def test_a_server_ends_cleanly_on_a_signal_with_phones_still_connected(
 
 @posix
 def test_ctrl_c_in_a_terminal_reaches_every_process_and_makes_no_noise(folder: Path) -> None:
-    process = Process([*ARENA, "serve", "--dir", str(folder), "--port", "0"], start_new_session=True)
+    process = Process([*ARENA, "serve", "--dir", str(folder), "--port", str(unused_port())], start_new_session=True)
     try:
         assert within(START_WITHIN, lambda: process.said("Ctrl-C ends it")), process.lines
         lines = len(process.lines)
@@ -239,17 +238,9 @@ def test_lan_lets_the_network_in_and_links_name_its_address(tmp_path: Path) -> N
         assert not address.startswith("127.")
 
 
-def two_free_ports() -> int:
-    """The first of two free ports in a row, below those that the system gives to connections."""
-    for port in range(20_000, 30_000, 2):
-        with contextlib.suppress(PortTaken):
-            return free_port("127.0.0.1", free_port("127.0.0.1", port) + 1) - 1
-    raise AssertionError("every port is taken")
-
-
 def test_the_console_has_the_next_port_or_the_one_it_is_given(tmp_path: Path) -> None:
     settings = create_event_folder(tmp_path / "event")
-    port, taken = two_free_ports(), free_port("127.0.0.1", 0)
+    port, taken = unused_port(), unused_port()
     assert with_address(settings, port=port).console_port == port + 1
     assert with_address(settings, port=port, console_port=taken).console_port == taken
     assert with_address(replace(settings, console_port=taken), port=port).console_port == taken
@@ -270,7 +261,7 @@ def test_a_port_that_cannot_be_bound_is_an_error(tmp_path: Path) -> None:
 
 def test_a_port_that_one_event_holds_is_taken_for_every_other(tmp_path: Path) -> None:
     settings = create_event_folder(tmp_path / "event")
-    with hold_port("127.0.0.1", 0) as port:
+    with hold_port("127.0.0.1", unused_port()) as port:
         for host in ("127.0.0.1", "0.0.0.0"):
             with pytest.raises(PortTaken), hold_port(host, port):
                 pass
@@ -283,11 +274,9 @@ def test_two_events_started_at_once_on_one_port_are_one_server_and_one_error(tmp
     folders = [tmp_path / "one", tmp_path / "other"]
     for folder in folders:
         Evening(folder).create().end()
-    port = free_port("127.0.0.1", 0)
+    port = unused_port()
     words = ["--port", str(port), "--console-port"]
-    starts = [
-        Process([*ARENA, "serve", "--dir", str(folder), *words, str(free_port("127.0.0.1", 0))]) for folder in folders
-    ]
+    starts = [Process([*ARENA, "serve", "--dir", str(folder), *words, str(unused_port())]) for folder in folders]
     try:
         settled = ("Ctrl-C ends it", "choose another with --port")
         assert within(START_WITHIN, lambda: all(any(map(start.said, settled)) for start in starts))
@@ -301,11 +290,11 @@ def test_the_server_of_another_event_on_the_same_port_is_not_taken_for_our_own(s
     assert is_answering(replace(shared.settings, port=shared.port))
     stranger = create_event_folder(tmp_path / "event")
     assert not is_answering(replace(stranger, port=shared.port))
-    assert not is_answering(replace(shared.settings, port=free_port("127.0.0.1", 0)))
+    assert not is_answering(replace(shared.settings, port=unused_port()))
 
 
 def test_a_console_for_other_machines_needs_tls(folder: Path) -> None:
-    process = Process([*ARENA, "serve", "--dir", str(folder), "--port", "0", "--console-remote"])
+    process = Process([*ARENA, "serve", "--dir", str(folder), "--port", str(unused_port()), "--console-remote"])
     try:
         assert process.popen.wait(START_WITHIN) == 1
         assert within(5, lambda: process.said("--public-url https://"))

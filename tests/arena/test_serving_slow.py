@@ -15,9 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from arena.server.network import free_port
 from arena.web.limits import public_limits
-from tests.support.server import Process, Wire, ask, within
+from tests.support.server import Process, Wire, ask, unused_port, within
 
 pytestmark = pytest.mark.slow
 MIB = 2**20
@@ -40,7 +39,7 @@ def server(spool: Path) -> Iterator[Process]:
 @contextmanager
 def small_process(start: str, spool: Path) -> Iterator[Process]:
     """A server of the small application, once it answers."""
-    port = free_port("127.0.0.1", 0)
+    port = unused_port()
     process = Process([sys.executable, "-c", start, str(spool), str(port)])
     process.port = port  # type: ignore[attr-defined]
 

@@ -17,7 +17,7 @@ from tests.support.bundle_parts import edit_claim
 from tests.support.bundles import header_of, verse
 from tests.support.evening import START, Evening
 from tests.support.pages import post, token_of
-from trainer.submission.receipt import verify_receipt
+from trainer.signatures import is_signed_receipt
 from trainer.verse.identity import new_secret
 
 MIB = 2**20
@@ -60,8 +60,8 @@ def test_a_claim_has_a_receipt_that_anybody_can_check(evening: Evening) -> None:
     receipt = dict(claimed["receipt"])
     signature = receipt.pop("signature")
     public = public_key_of(evening.settings.receipt_key)
-    assert receipt["received"] == START and verify_receipt(public, {**receipt, "signature": signature})
-    assert not verify_receipt(public, {**receipt, "received": START + 1, "signature": signature})
+    assert receipt["received"] == START and is_signed_receipt(public, {**receipt, "signature": signature})
+    assert not is_signed_receipt(public, {**receipt, "received": START + 1, "signature": signature})
     assert claimed["link"] == f"{evening.settings.base_url}/mine/{trainer.secret}"
 
 

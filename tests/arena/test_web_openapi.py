@@ -18,7 +18,7 @@ from arena.web.routes import API, EVENT, OPENAPI, ROUTES
 from tests.support.bundles import header_of, verse
 from tests.support.evening import Evening
 from tests.support.server import ask, within
-from trainer.submission.receipt import verify_receipt
+from trainer.signatures import is_signed_receipt
 
 SECRET = "a-secret-of-the-poet-who-asks"
 
@@ -110,7 +110,7 @@ def test_the_event_answers_limits_corpus_and_key(evening: Evening) -> None:
         .json["receipt"]
     )
     signature = receipt.pop("signature")
-    assert verify_receipt(key, {**receipt, "signature": signature})
+    assert is_signed_receipt(key, {**receipt, "signature": signature})
 
 
 def test_the_open_match_and_the_end_are_answered_as_described(evening: Evening) -> None:

@@ -24,13 +24,13 @@ from typing import Any
 
 import psutil
 
-from arena.server.network import free_port, raise_descriptor_limit
+from arena.server.network import raise_descriptor_limit
 from arena.server.server import web_server
 from arena.services import bracket, queries
 from tests.bench.load import Line, Outcome, Planned, as_fast_as_it_goes, by_the_clock, hang_up, lines
 from tests.support.bundles import verses
 from tests.support.evening import Evening
-from tests.support.server import ARENA, Process, ask, within
+from tests.support.server import ARENA, Process, ask, unused_port, within
 
 SECONDS = 3.0  # of each run at full speed
 ROUNDS = 3  # alternating; the median counts
@@ -281,7 +281,7 @@ def main() -> None:
         folder = Path(name) / "event"
         event = prepare(folder)
         disk(folder)
-        empty_port, port = free_port("127.0.0.1", 0), free_port("127.0.0.1", 0)
+        empty_port, port = unused_port(), unused_port()
         with (
             running([sys.executable, "-c", EMPTY, str(empty_port)], empty_port) as empty_meter,
             running([*ARENA, "serve", "--dir", str(folder), "--port", str(port)], port) as meter,

@@ -23,13 +23,13 @@ from pathlib import Path
 
 import psutil
 
-from arena.server.network import free_port, raise_descriptor_limit
+from arena.server.network import raise_descriptor_limit
 from arena.services import bracket, queries
 from arena.web.cookies import serializer
 from tests.bench.serving import Meter, running
 from tests.support.bundles import verses
 from tests.support.evening import Evening, secret_of
-from tests.support.server import ARENA
+from tests.support.server import ARENA, unused_port
 
 PHONES = int(os.environ.get("PHONES", "2000"))
 GIVE_UP = 20.0  # seconds for one change
@@ -147,7 +147,7 @@ def measure_changes(folder: Path, count: int) -> list[float]:
     """Serve an event in a folder, and measure with so many phones."""
     event = Evening(folder, now=None).begin()
     event.drawn(verses(2))
-    port = free_port("127.0.0.1", 0)
+    port = unused_port()
     try:
         with running([*ARENA, "serve", "--dir", str(folder), "--port", str(port)], port) as meter:
             return measure(event, port, count, meter)

@@ -26,11 +26,11 @@ from tests.support.small_models import is_decided, small_checkpoint
 from trainer.checkpoint import write_checkpoint
 from trainer.cli import cli
 from trainer.errors import EventRefused, SubmitError, TicketError, UploadError
+from trainer.signatures import is_signed_receipt
 from trainer.submission.credentials import secret_for
 from trainer.submission.event import fetch_event
 from trainer.submission.http_client import Address, EventClient
-from trainer.submission.receipt import receipt_path, verify_receipt
-from trainer.submission.upload import SubmittedEntry, send_bundle, wait_for_verdict
+from trainer.submission.upload import SubmittedEntry, receipt_path, send_bundle, wait_for_verdict
 from trainer.verse.bundle import read_claim
 
 pytestmark = pytest.mark.slow
@@ -81,7 +81,7 @@ def test_a_verse_enters_is_verified_and_its_receipt_is_signed_by_the_event(serve
     entry = enter(path, served.url + "/enter")
     assert entry.receipt == receipt_path(path) == tmp_path / "1.receipt.json"
     kept = json.loads(entry.receipt.read_text())
-    assert kept["receipt_key"] == public_key_of(served.settings.receipt_key) and verify_receipt(
+    assert kept["receipt_key"] == public_key_of(served.settings.receipt_key) and is_signed_receipt(
         kept["receipt_key"], kept
     )
     secret = kept_secret(served.url)

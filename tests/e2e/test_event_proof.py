@@ -17,9 +17,9 @@ from tests.support.small_models import small_checkpoint
 from trainer.checkpoint import write_checkpoint
 from trainer.cli import cli
 from trainer.errors import UploadError
+from trainer.signatures import is_signed_challenge
 from trainer.submission.event import fetch_event
 from trainer.submission.http_client import Address, EventClient
-from trainer.submission.receipt import verify_proof
 
 pytestmark = pytest.mark.slow
 
@@ -53,7 +53,7 @@ def test_a_server_that_shows_another_events_key_gets_no_secret(served: Evening) 
     assert CliRunner().invoke(cli, submit(served.url)).exit_code == 0  # now a secret is kept for the event
     old = "ab" * 32
     copied = json.loads(ask(served.port, f"GET /api/v1/event?challenge={old}")[2])
-    assert verify_proof(copied["receipt_key"], old, copied["proof"])
+    assert is_signed_challenge(copied["receipt_key"], old, copied["proof"])
     heard: list[str] = []
 
     class Impostor(BaseHTTPRequestHandler):

@@ -50,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def port(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     evening = Evening(tmp_path_factory.mktemp("wheels") / "event", now=None).begin()
-    server = ArenaServer(evening.folder, 0, wheels=folder)
+    server = ArenaServer(evening.folder, wheels=folder)
     yield server.port
     server.end()
     evening.end()

@@ -128,7 +128,7 @@ class Journeys:
         return outcome
 
     def _claim(self, name: str, secret: str, bundle: bytes) -> str:
-        from arena.services.entries import take_claim
+        from arena.services.claims import take_claim
         from arena.services.uploads import take_piece
         from tests.support.bundles import header_of
 

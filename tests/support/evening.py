@@ -265,7 +265,7 @@ class Evening:
 
     def serve(self) -> ArenaServer:
         """Start `arena serve`, at the port it had before if it was started before."""
-        self.server = ArenaServer(self.folder, self.server.port if self.server else 0)
+        self.server = ArenaServer(self.folder, self.server.port if self.server else None)
         return self.server
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -19,8 +20,9 @@ from typing import Any
 import psutil
 from flask import Flask, Response, request
 
+from arena.errors import ArenaError
 from arena.server.gateway import Gateway
-from arena.server.network import raise_descriptor_limit
+from arena.server.network import free_port, raise_descriptor_limit
 from arena.server.server import end_with_main_process, web_server
 from arena.server.snapshot import SnapshotKeeper
 from arena.services.schemas import EntryCounts, MatchCounts, Snapshot
@@ -182,14 +184,34 @@ class Process:
         self.popen.stdout.close()
 
 
+def unused_port() -> int:
+    """The first of two free ports in a row, of those that the system gives to no connection by itself.
+
+    A port that the system chose may be a client's in the moment before somebody listens on it, or while a server that
+    was killed is started again.
+    """
+    while True:
+        with contextlib.suppress(ArenaError):
+            port = 10_000 + 2 * secrets.randbelow(10_000)
+            return free_port("127.0.0.1", free_port("127.0.0.1", port) + 1) - 1
+
+
 class ArenaServer(Process):
     """`arena serve` on an event folder, once it says that it serves."""
 
     def __init__(
-        self, folder: Path, port: int = 0, *, wheels: Path | None = None, log_format: str = "text", **more: Any
+        self,
+        folder: Path,
+        port: int | None = None,
+        *,
+        wheels: Path | None = None,
+        log_format: str = "text",
+        **more: Any,
     ) -> None:
         options = ["--log-format", log_format, *(["--wheels", str(wheels)] if wheels else [])]
-        super().__init__([*ARENA, "serve", "--dir", str(folder), "--port", str(port), *options], **more)
+        super().__init__(
+            [*ARENA, "serve", "--dir", str(folder), "--port", str(port or unused_port()), *options], **more
+        )
         if not within(START_WITHIN, lambda: self.said("Ctrl-C ends it")):
             self.end()
             raise AssertionError(self.lines)

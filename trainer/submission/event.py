@@ -6,8 +6,8 @@ import secrets
 from dataclasses import dataclass, fields
 
 from trainer.errors import UploadError
+from trainer.signatures import is_signed_challenge
 from trainer.submission.http_client import INVALID_RESPONSE, EventClient, number_of, refusal_error, text_of
-from trainer.submission.receipt import verify_proof
 from trainer.verse.recipe import MAX_LINES
 
 CHALLENGE_BYTES = 32  # random ones
@@ -41,24 +41,29 @@ class Event:
     admission: str = "open"  # who may enter and vote: tickets, pin or open
 
 
-def fetch_event(client: EventClient) -> Event:
+def fetch_event(client: EventClient, *, once: bool = False) -> Event:
     """Request the description of an event, and let it prove that it is the event with the public key it shows.
 
     Anybody can show another event's key, and a secret that was kept for that event must not go to them.
+
+    Args:
+        client: Of the event.
+        once: Do not repeat the request if there is no response.
 
     Raises:
         EventRefused: The event refused the request.
         UploadError: The event cannot be reached, or its response is invalid, or has no proof.
     """
     challenge = secrets.token_hex(CHALLENGE_BYTES)
-    response = client.request("GET", f"/api/v1/event?challenge={challenge}")
+    request = client.request_once if once else client.request
+    response = request("GET", f"/api/v1/event?challenge={challenge}")
     if response.status != 200:
         raise refusal_error(response)
     limits, corpus = response.data.get("limits"), response.data.get("corpus")
     if not isinstance(limits, dict) or not isinstance(corpus, dict):
         raise UploadError(INVALID_RESPONSE)
     key = text_of(response.data, "receipt_key")
-    if not verify_proof(key, challenge, response.data.get("proof")):
+    if not is_signed_challenge(key, challenge, response.data.get("proof")):
         raise UploadError(
             f"{client.url} does not prove that it is the event whose key it shows: check the address with the organizer"
         )

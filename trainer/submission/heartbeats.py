@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import secrets
 import threading
 import time
@@ -83,7 +84,7 @@ class Heartbeats:
             folder: The run's.
             checkpoint: The newest checkpoint of the run, written again and again.
         """
-        sender = _Sender(folder / HEARTBEATS, checkpoint, self._target, self._say, self._clock, self._ended)
+        sender = _Sender(folder / HEARTBEATS, checkpoint, self._target, self._say, self._clock)
         self._thread = threading.Thread(target=self._run, args=(sender,), name="heartbeats", daemon=True)
         self._thread.start()
 
@@ -117,19 +118,22 @@ class Heartbeats:
             self._thread.join(LAST_SECONDS if self._target is not None else 1.0)
 
     def _run(self, sender: _Sender) -> None:
-        pause = 0.0
-        while True:
-            if not self._ended.is_set():
-                self._wake.wait(pause or None)
-                self._wake.clear()
-            is_last = self._ended.is_set()
-            while self._waiting:
-                sender.keep(self._waiting.popleft())
-            pause = sender.send()
-            if is_last and (not sender.unsent or pause > PAUSE):
-                return
-            if pause and sender.unsent:
-                (time.sleep if is_last else self._ended.wait)(min(pause, PAUSE) if is_last else pause)
+        next_try = 0.0  # by the monotonic clock
+        while not self._ended.is_set():
+            self._wake.wait(max(0.0, next_try - time.monotonic()) if sender.unsent else None)
+            self._wake.clear()
+            self._keep(sender)
+            if time.monotonic() >= next_try:
+                next_try = time.monotonic() + sender.send()
+        self._keep(sender)
+        deadline = time.monotonic() + LAST_SECONDS
+        while sender.unsent and time.monotonic() < deadline:
+            time.sleep(min(PAUSE, max(0.0, next_try - time.monotonic())))
+            next_try = time.monotonic() + sender.send()
+
+    def _keep(self, sender: _Sender) -> None:
+        while self._waiting:
+            sender.keep(self._waiting.popleft())
 
 
 class _Sender:
@@ -141,7 +145,6 @@ class _Sender:
         target: Where they are sent; None for nowhere.
         say: Called with a line for people.
         clock: Seconds since the epoch.
-        ended: Set when the run ends.
     """
 
     def __init__(
@@ -151,7 +154,6 @@ class _Sender:
         target: Target | None,
         say: Callable[[str], None],
         clock: Callable[[], float],
-        ended: threading.Event,
     ) -> None:
         self.path, self.checkpoint, self.target, self.say, self.clock = path, checkpoint, target, say, clock
         self.unsent: deque[dict[str, Any]] = deque(maxlen=WAITING)
@@ -162,7 +164,7 @@ class _Sender:
         self.digest: tuple[tuple[int, int], str] | None = None
         self.failures = 0
         self.is_proved = False  # the event proves its key before it gets the secret
-        self.client = None if target is None else _client(target, ended)
+        self.client = None if target is None else _client(target)
         self.nickname = ""
         if known is None:
             self._append({"run": self.run, "begun_at": self.begun_at})
@@ -174,7 +176,8 @@ class _Sender:
         self.step = beat["step"]
         beat = beat | {"checkpoint": self._digest()}
         self._append(beat)
-        self.unsent.append(beat)
+        if self.target is not None:
+            self.unsent.append(beat)
 
     def send(self) -> float:
         """Send what waits; return the seconds until the next try, 0 if there is nothing to send."""
@@ -187,15 +190,14 @@ class _Sender:
             batch = [self.unsent[index] for index in range(min(BATCH, len(self.unsent)))]
             response = self.client.request_once("POST", PATH, _body(self.run, self.begun_at, self.clock(), batch))
         except EventRefused:
-            self.target = None  # it is another event: the secret is not for it
-            return 0.0
+            return self._give_up()  # it is another event: the secret is not for it
         except TrainerError:
+            self.is_proved = False  # another computer may answer at this address by then
             return self._postpone()
         if response.status in AGAIN:
             return self._postpone()
         if response.status != 200:
-            self.target = None  # the race is off or over: the run goes on
-            return 0.0
+            return self._give_up()  # the race is off or over: the run goes on
         self.failures = 0
         for _ in batch:
             self.unsent.popleft()
@@ -203,9 +205,13 @@ class _Sender:
         return PAUSE
 
     def _postpone(self) -> float:
-        self.is_proved = False  # another computer may answer at this address by then
         self.failures += 1
-        return min(LONGEST_PAUSE, PAUSE * 2.0**self.failures)
+        return min(LONGEST_PAUSE, PAUSE * 2.0 ** min(self.failures, 16))
+
+    def _give_up(self) -> float:
+        self.target = None
+        self.unsent.clear()
+        return 0.0
 
     def _greet(self, response: Response) -> None:
         nickname = response.data.get("nickname")
@@ -219,7 +225,7 @@ class _Sender:
         """Return the SHA-256 of the newest checkpoint, computed once for each."""
         try:
             with self.checkpoint.open("rb") as file:
-                stat = self.checkpoint.stat()
+                stat = os.fstat(file.fileno())
                 which = (stat.st_mtime_ns, stat.st_size)
                 if self.digest is None or self.digest[0] != which:
                     self.digest = which, hashlib.file_digest(file, "sha256").hexdigest()
@@ -295,11 +301,8 @@ def _body(run: str, begun_at: float, sent_at: float, beats: list[dict[str, Any]]
     return json.dumps({"run": run, "begun_at": begun_at, "sent_at": sent_at, "beats": beats}, allow_nan=False).encode()
 
 
-def _client(target: Target, ended: threading.Event) -> EventClient:
-    def wait(seconds: float) -> None:
-        ended.wait(seconds)
-
-    return EventClient(Address.parse(target.url), target.secret, wait=wait, timeout=TIMEOUT)
+def _client(target: Target) -> EventClient:
+    return EventClient(Address.parse(target.url), target.secret, timeout=TIMEOUT)
 
 
 def _prove(client: EventClient, target: Target) -> None:
@@ -309,6 +312,6 @@ def _prove(client: EventClient, target: Target) -> None:
         EventRefused: It is another one.
         UploadError: It does not answer.
     """
-    with closing(EventClient(Address.parse(target.url), wait=lambda seconds: None, timeout=TIMEOUT)) as asking:
-        if fetch_event(asking).receipt_key != target.receipt_key:
+    with closing(EventClient(Address.parse(target.url), timeout=TIMEOUT)) as asking:
+        if fetch_event(asking, once=True).receipt_key != target.receipt_key:
             raise EventRefused("another-event", "another event answers at this address")

@@ -17,9 +17,9 @@ from urllib.parse import quote
 from tqdm import tqdm
 
 from trainer.errors import EventRefused, UploadError
+from trainer.signatures import is_signed_receipt
 from trainer.submission.event import MAX_PIECE_BYTES, Event
 from trainer.submission.http_client import MAX_MESSAGE, EventClient, number_of, refusal_error, text_of
-from trainer.submission.receipt import receipt_path, verify_receipt
 from trainer.verse import strictjson
 from trainer.verse.bundle import read_claim
 from trainer.verse.files import write_atomically
@@ -39,6 +39,11 @@ class SubmittedEntry:
     id: str
     link: str  # for the owner's phone; it holds the secret
     receipt: Path  # the file
+
+
+def receipt_path(bundle: Path) -> Path:
+    """Return where the receipt of a bundle is kept: beside it."""
+    return bundle.with_name(bundle.stem + ".receipt.json")
 
 
 def send_bundle(
@@ -123,7 +128,7 @@ def _send_claim(
     receipt = response.data.get("receipt")
     if not isinstance(receipt, dict) or receipt.get("claim") != hashlib.sha256(header).hexdigest():
         raise UploadError(f"{event.url} signed another claim than the one it was sent: check the address")
-    if not verify_receipt(event.receipt_key, receipt):
+    if not is_signed_receipt(event.receipt_key, receipt):
         raise UploadError(f"the receipt of {event.url} does not have the event's signature: tell the organizer")
     if response.data.get("size") != size:
         raise UploadError(f"{event.url} expects another size than the bundle has: check the address")
