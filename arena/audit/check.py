@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -176,13 +177,13 @@ def _check_facts(page: Page, facts: Facts, manifest: Mapping[str, Any], records:
 
 def _check_entries(facts: Facts, entries: Sequence[PublishedEntry], salt: str) -> Check:
     differences = []
-    ids = [entry.entry for entry in entries]
-    absent = facts.entries.keys() - ids
+    times = Counter(entry.entry for entry in entries)
+    absent = facts.entries.keys() - times.keys()
     differences += [f"entry {entry} is in the log and not in {contents.ENTRIES}" for entry in sorted(absent)]
     owners: dict[str, str] = {}
     for entry in entries:
         known = facts.entries.get(entry.entry)
-        if known is None or ids.count(entry.entry) > 1:
+        if known is None or times[entry.entry] > 1:
             differences.append(f"entry {entry.entry} is not in the log, or in {contents.ENTRIES} twice")
             continue
         differences += [f"entry {entry.entry}: {what}" for what in _entry_faults(entry, known, salt)]

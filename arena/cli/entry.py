@@ -247,6 +247,7 @@ def verify_again(ctx: EventContext, prefixes: tuple[str, ...], every: bool, prev
       arena entry verify-again 3f9a01c2
       arena entry verify-again --all --preview
     """
+    from arena.errors import QuotaReached
     from arena.services import queries, rechecks
     from arena.services.verification import reason_of_report
     from arena.verification.runner import verify_files
@@ -261,8 +262,12 @@ def verify_again(ctx: EventContext, prefixes: tuple[str, ...], every: bool, prev
         click.echo("no entry was checked yet")
         return
     results = []
-    paths = [ctx.bundles.local_copy(one.bundle) for one in chosen]
-    for one, report in zip(chosen, verify_files(paths, 1), strict=True):
+    whole = [one for one in chosen if ctx.bundles.is_whole(one.bundle)]
+    for one in chosen:
+        if one not in whole:
+            click.echo(f"{short_id(one.entry)}  could not be checked: its file in bundles is missing or damaged")
+    paths = [ctx.bundles.local_copy(one.bundle) for one in whole]
+    for one, report in zip(whole, verify_files(paths, 1), strict=True):
         after = one.state_after(report)
         change = "no change" if after == one.state else f"{one.state} -> {after}: {printable(reason_of_report(report))}"
         if report.verdict == "ERROR":
@@ -275,7 +280,12 @@ def verify_again(ctx: EventContext, prefixes: tuple[str, ...], every: bool, prev
         return
     if changes:
         confirm("Let the new verdicts count?", yes=yes)
-    counted = sum(rechecks.record_recheck(ctx.db, one, report, now=ctx.clock()) for one, report in results)
+    counted = 0
+    for one, report in results:
+        try:
+            counted += rechecks.record_recheck(ctx.db, one, report, now=ctx.clock())
+        except QuotaReached as error:
+            click.echo(f"{short_id(one.entry)} stays {one.state}: {error}")
     click.echo(f"{pluralize(counted, 'verdict is', 'verdicts are')} recorded")
 
 

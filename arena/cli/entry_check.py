@@ -100,12 +100,14 @@ def check_entries(
     with tqdm(total=len(chosen), unit="entry", leave=False, disable=None if len(chosen) > 1 else True) as bar:
         for one in chosen:
             findings = check_one(one, everybody[: everybody.index(one)], texts, nonce)
-            advice.record_advice(ctx.db, one, findings, now=ctx.clock())
+            is_current = advice.record_advice(ctx.db, one, findings, now=ctx.clock())
             views = [advice.advice_view(finding) for finding in findings]
             striking = [view for view in views if view.verdict == "look at it"]
             noticed += bool(striking) or all(view.number is None for view in views)  # such as a check that ended early
-            if reasons := [view.question for view in striking if view.check in refusing]:
-                reason = f"A check of this event did not find that the entry {reasons[0]}."
+            refusals = [view for view in striking if view.check in refusing]
+            if refusals and is_current:
+                found = "; ".join(f"{view.check} is {view.number:.3g}, and may be {view.bound}" for view in refusals)
+                reason = f"This event refuses what its checks notice: {found}."
                 refused += len(disqualification.disqualify_all(ctx.db, [one.entry], reason, now=ctx.clock()))
             with bar.external_write_mode():
                 click.echo(f"entry {short_id(one.entry)}: {printable(first_line(one.poem))}")

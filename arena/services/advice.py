@@ -18,20 +18,27 @@ from trainer.checks.limits import LIMITS, Finding
 
 
 def verified_bundles(db: Database, bundles: BundleStore) -> tuple[list[CheckedBundle], str | None]:
-    """Return the verified entries in the order of their claims, and the event's nonce; None before it has started."""
+    """Return the verified entries in the order of their claims, and the event's nonce; None before it has started.
+
+    Raises:
+        BundlesUnreachable: One is not on this disk, and the object store cannot be asked.
+    """
     with db.reading() as session:
         query = select(Entry).where(Entry.state == "verified", Entry.bundle.is_not(None))
-        found = [
-            CheckedBundle(
-                entry=row.id,
-                owner=row.owner_id,
-                poem=row.prompt + row.text,
-                bundle=row.bundle or "",
-                path=str(bundles.local_copy(row.bundle or "").absolute()),
-            )
-            for row in session.scalars(query.order_by(Entry.claimed_at, Entry.id))
-        ]
-        return found, view_of(the_event(session)).nonce
+        entries = list(session.scalars(query.order_by(Entry.claimed_at, Entry.id)))
+        nonce = view_of(the_event(session)).nonce
+    return [_checked_bundle(entry, bundles) for entry in entries], nonce
+
+
+def _checked_bundle(entry: Entry, bundles: BundleStore) -> CheckedBundle:
+    assert entry.bundle is not None
+    return CheckedBundle(
+        entry=entry.id,
+        owner=entry.owner_id,
+        poem=entry.prompt + entry.text,
+        bundle=entry.bundle,
+        path=str(bundles.local_copy(entry.bundle).absolute()),
+    )
 
 
 def choose(everybody: Sequence[CheckedBundle], entry_ids: Sequence[str]) -> list[CheckedBundle]:

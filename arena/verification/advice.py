@@ -118,7 +118,14 @@ def _make(order: dict[str, Any]) -> list[Finding]:
         held_out=texts["held_out"][0] if texts["held_out"] else None,
         reference=read_bundle(reference) if reference else None,
         others=tuple(
-            OtherEntry(other.entry, other.owner, other.poem, partial(read_bundle, Path(other.path))) for other in others
+            OtherEntry(
+                other.entry,
+                other.owner,
+                other.poem,
+                read_claim=partial(read_claim, Path(other.path)),
+                read=partial(read_bundle, Path(other.path)),
+            )
+            for other in others
         ),
     )
     return check_entry(read_bundle(Path(one.path)), one.owner, evidence)

@@ -47,6 +47,11 @@ def entry_of(evening: Evening, name: str) -> ConsoleEntry:
     return next(entry for entry in list_entries(evening.db) if entry.name == name)
 
 
+def bundle_of(evening: Evening, entry: str) -> str:
+    [bundle] = [one.bundle for one in rechecks.checked_entries(evening.db, [entry])]
+    return bundle
+
+
 def kinds(evening: Evening) -> list[str]:
     return [record["kind"] for record in queries.console_view(evening.db, now=evening.now).recent]
 
@@ -263,5 +268,12 @@ def test_the_terminal_verifies_again_and_shows_what_would_change_first(evening: 
     assert "1 verdict is recorded" in desk.does("entry", "verify-again", entry[:8], "--yes")
     assert entry_of(evening, "Poet 0").state == "verified"
     assert "name entries, or say --all" in desk.refuses("entry", "verify-again")
+    file = evening.bundles.local_copy(bundle_of(evening, entry))
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + b"!")
+    damaged = desk.does("entry", "verify-again", entry[:8], "--yes")
+    assert "could not be checked: its file in bundles is missing or damaged" in damaged
+    assert entry_of(evening, "Poet 0").state == "verified"
+    file.write_bytes(content)
     evening.close_and_draw()
     assert "is not possible while the event is 'drawn'" in desk.refuses("entry", "verify-again", "--all")

@@ -103,7 +103,8 @@ def test_what_a_check_notices_is_disqualified_only_if_the_settings_say_so(tmp_pa
     assert "1 entry disqualified" in desk.does("entry", "check", "--all")
     states = {entry.entry: (entry.state, entry.reason) for entry in queries.list_entries(desk.evening.db)}
     assert states[entries[0]][0] == "verified" and states[entries[1]][0] == "disqualified"
-    assert "did not find that the entry is not another author's model" in states[entries[1]][1]
+    assert states[entries[1]][1].startswith("This event refuses what its checks notice: copy is ")
+    assert "may be at most 0.5 cosine" in states[entries[1]][1]
     desk.evening.end()
 
 

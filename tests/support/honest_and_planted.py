@@ -280,7 +280,13 @@ CHEATS: dict[str, tuple[Callable[[Path], Entry], frozenset[str]]] = {
 def evidence_for(entry: Entry, everybody: Sequence[Entry], texts: Sequence[Text]) -> Evidence:
     """What the organizer knows when this entry is checked."""
     others = [
-        OtherEntry(other.name, other.owner, other.poem, lambda other=other: other.bundle)  # type: ignore[misc]
+        OtherEntry(
+            other.name,
+            other.owner,
+            other.poem,
+            lambda other=other: other.bundle.claim,  # type: ignore[misc]
+            lambda other=other: other.bundle,  # type: ignore[misc]
+        )
         for other in everybody
         if other is not entry
     ]

@@ -77,7 +77,8 @@ def copy_of(train: dict[str, Any] | None) -> Finding:
     weights = {name: weight.copy() for name, weight in poet.weights.items()}
     weights["wte.weight"][5, 5] += 1
     thief = parse_bundle(Poet(weights).pack(provenance=provenance))
-    return find(thief, Evidence(others=(OtherEntry("3" * 64, "2" * 64, "", lambda: victim),)))["copy"]
+    other = OtherEntry("3" * 64, "2" * 64, "", lambda: victim.claim, lambda: victim)
+    return find(thief, Evidence(others=(other,)))["copy"]
 
 
 def test_held_out_text_of_one_letter_measures_nothing() -> None:

@@ -18,6 +18,7 @@ from trainer.checks.weights import pair_cosines, start_cosines
 from trainer.checks.words import foreign_merges
 from trainer.rng import run_key
 from trainer.verse.bundle import Bundle
+from trainer.verse.claim import Claim
 from trainer.verse.model import VerseModel
 from trainer.verse.originality import MAX_SOURCE, Source, fold
 
@@ -62,7 +63,8 @@ class OtherEntry:
     entry: str  # id
     owner: str  # id
     poem: str  # prompt and verse
-    read: Callable[[], Bundle]
+    read_claim: Callable[[], Claim]
+    read: Callable[[], Bundle]  # all of it
 
 
 @dataclass(frozen=True)
@@ -171,17 +173,17 @@ def check_copy(bundle: Bundle, others: Iterable[OtherEntry]) -> Finding:
     start = _start_of(claim.provenance)
     best, where, unclear = 0.0, "no other owner has a model of this shape", ""
     for other in others:
-        theirs = other.read()
-        if theirs.claim.config != claim.config:
+        their_claim = other.read_claim()
+        if their_claim.config != claim.config:
             continue
-        same_file = theirs.claim.tensors_sha256 == claim.tensors_sha256
+        same_file = their_claim.tensors_sha256 == claim.tensors_sha256
         # Only runs without an event can begin alike and be honest: an event's nonce gives each owner other weights.
-        if not same_file and start and start[1] == "" and start == _start_of(theirs.claim.provenance):
+        if not same_file and start and start[1] == "" and start == _start_of(their_claim.provenance):
             unclear = (
                 f"entry {other.entry[:8]} and this one say that both were trained for no event, from the same seed"
             )
             continue
-        alike = 1.0 if same_file else median(pair_cosines(bundle.weights, theirs.weights).values())
+        alike = 1.0 if same_file else median(pair_cosines(bundle.weights, other.read().weights).values())
         if alike >= best:
             best, where = alike, f"closest to entry {other.entry[:8]}" + (", the same bytes" if same_file else "")
     finding = judge("copy", best, where)
