@@ -331,8 +331,9 @@ def _check_started(state: Rebuild, at: float, data: Data) -> None:
     entry = _expect(state, data, "waiting", "verifying")
     if data["attempt"] != entry.attempt + 1:
         raise ValueError(f"is attempt {data['attempt']} after attempt {entry.attempt}")
-    for (name, _), attempt in state.facts.attempts.items():
-        if name == entry.id and attempt.ended_at is None:
+    for number in range(1, entry.attempt + 1):
+        attempt = state.facts.attempts.get((entry.id, number))
+        if attempt is not None and attempt.ended_at is None:
             attempt.ended_at, attempt.verdict = at, "LOST"
     entry.state, entry.attempt = "verifying", data["attempt"]
     state.facts.attempts[entry.id, entry.attempt] = AttemptFacts(entry.bundle, at)

@@ -7,7 +7,7 @@ A new column of a fact gets its value here and in `rules.rebuild`; a column that
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from arena.audit.page import Check, Page
 from arena.errors import TablesDiffer
 from arena.rules.chain import (
+    Record,
     bundle_digest,
     coauthors_digest,
     commitment,
@@ -145,18 +146,26 @@ def audit_tables(db: Database, bundles: BundleStore, *, receipt_key: str | None 
     return page
 
 
-def check_tables(session: Session) -> None:
+def check_tables(session: Session, records: Sequence[Record] | None = None) -> Facts:
     """Check that everything in the tables follows from the log, before the results are published.
+
+    Args:
+        session: any transaction.
+        records: the log, if it was read already.
+
+    Returns:
+        What the log gives.
 
     Raises:
         TablesDiffer: It does not.
     """
     try:
-        facts = rebuild(read_records(session))
+        facts = rebuild(read_records(session) if records is None else records)
     except Impossible as error:
         raise TablesDiffer(str(error)) from None
     for difference in find_differences(session, facts):
         raise TablesDiffer(str(difference))
+    return facts
 
 
 def find_differences(session: Session, facts: Facts) -> Iterator[Difference]:

@@ -14,7 +14,6 @@ from arena.audit.contents import PublishedEntry
 from arena.errors import BundlesMissing, NotPublished
 from arena.rules.chain import Record, entry_key
 from arena.rules.facts import Facts
-from arena.rules.rebuild import rebuild
 from arena.services.audit import check_tables, read_ballots, read_voters
 from arena.services.claims import make_receipt
 from arena.services.events import the_event
@@ -56,8 +55,7 @@ def export_event(
             raise NotPublished(event.state)
         records = list(read_records(session))
         verify_chain(records)
-        check_tables(session)
-        facts = rebuild(records)
+        facts = check_tables(session, records)
         entries = _published_entries(session, facts, event.salt, key)
         ballots = read_ballots(session)
         judgements = read_judgements(session) if event.heats == "closed" else []

@@ -14,8 +14,9 @@ from sqlalchemy.orm import Session
 from arena.errors import ArenaError, BadSide, HeatsNotOpen, JudgedTooSoon, PairGone, TicketTooNewForHeats
 from arena.rules.chain import log_salt
 from arena.rules.draw import left_side
-from arena.rules.heats import LEAST_SECONDS, MAX_JUDGEMENTS, choose_pair, share_of
+from arena.rules.heats import LEAST_SECONDS, choose_pair, share_of
 from arena.rules.lifecycle import Action, allows
+from arena.rules.ranking import Ranking
 from arena.services.events import STATE_CHANGES, require, the_event
 from arena.services.identity import Identity, identify
 from arena.services.judgements import JUDGED, digest_of_judgements, judged_count, read_ranking
@@ -91,7 +92,7 @@ def close_heats(db: Database, *, seen: int | None = None, now: float) -> HeatsVi
         }
         append(session, "heats-closed", data, now=now)
         session.flush()
-        return _view(session, event)
+        return _view(session, event, ranking)
 
 
 def get_heats(db: Database) -> HeatsView:
@@ -255,8 +256,15 @@ def _pair_view(session: Session, identity: Identity, row: Judgement, judged: int
     return PairView(row.id, judged + 1, *sides)
 
 
-def _view(session: Session, event: Event) -> HeatsView:
-    ranking = read_ranking(session)
+def _view(session: Session, event: Event, ranking: Ranking | None = None) -> HeatsView:
+    """Return the state of the heats.
+
+    Args:
+        session: any transaction.
+        event: the event.
+        ranking: as it is now, if it has just been computed.
+    """
+    ranking = ranking or read_ranking(session)
     entries = {entry.id: entry for entry in session.scalars(select(Entry).where(TAKING_PART))}
     counts = [verse.judgements for verse in ranking.ranked]
     return HeatsView(
@@ -266,7 +274,6 @@ def _view(session: Session, event: Event) -> HeatsView:
         voters=session.scalar(select(func.count(Judgement.voter_id.distinct())).where(JUDGED)) or 0,
         least=min(counts, default=0),
         most=max(counts, default=0),
-        most_of_voter=MAX_JUDGEMENTS,
         ranking=[
             RankedView(
                 entry=verse.entry,

@@ -239,7 +239,6 @@ class HeatsView:
     voters: int  # who have judged
     least: int  # judgements of a verse
     most: int
-    most_of_voter: int  # judgements that one voter may give
     ranking: list[RankedView]  # as it is now, the strongest first
     cuts: list[Cut]  # for each number of places that fewer than all have
 

@@ -15,8 +15,6 @@ from arena.services.schemas import EventView
 from arena.store.schema import Judgement, Match, PinVoter, Vote
 from arena.store.unit_of_work import Database
 
-MODES = ADMISSIONS
-
 
 def set_admission(db: Database, mode: str, *, seen: int | None = None, now: float) -> EventView:
     """Choose who may vote, before the first match is opened.
@@ -103,6 +101,9 @@ def admit(db: Database, secret: str, *, now: float) -> None:
         BadSecret: The secret has the wrong form.
     """
     voter = identity_of(secret).voter_id
-    with db.writing() as session:
+
+    def job(session: Session) -> None:
         if session.get(PinVoter, voter) is None:
             session.add(PinVoter(voter_id=voter, admitted_at=now))
+
+    db.submit(job)

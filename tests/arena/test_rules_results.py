@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from arena.rules.bracket import Decision
 from arena.rules.draw import draw_tie
-from arena.rules.results import CastVotes, CountedPoll, Podium, compute_results, count_votes, decide
+from arena.rules.results import Podium, decide
 from arena.rules.tally import Tally
+from tests.support.results import CastVotes, CountedPoll, compute_results, count_votes
 
 SEEDS = ["a", "b", "c", "d"]
 

@@ -30,7 +30,6 @@ from arena.errors import (
     WrongState,
 )
 from arena.rules.draw import draw_digest, draw_seeds, draw_tie, salt_digest
-from arena.rules.results import CastVotes, CountedPoll, compute_results
 from arena.services.bracket import (
     close_due,
     close_match,
@@ -56,6 +55,7 @@ from arena.store.schema import Entry, Match, Owner, Vote
 from arena.verification.check import check_bundle
 from tests.support.bundles import verses
 from tests.support.evening import SALT, WORD, Evening
+from tests.support.results import CastVotes, CountedPoll, compute_results
 
 
 @pytest.fixture
