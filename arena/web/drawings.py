@@ -20,6 +20,7 @@ from markupsafe import Markup
 from arena.services.schemas import MatchView, RankedEntry, Ranking, Side
 from arena.web.filters import first_words, single_line, verse_lines
 from arena.web.modules import STATIC
+from arena.web.translation import get_text
 
 FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # characters that XML cannot hold
 LEADING = 1.4  # of the size: the height of a line
@@ -96,7 +97,7 @@ def _slot(x: float, y: float, match: MatchView, is_last: bool) -> Slot:
 
 def _label(side: Side | None, match: MatchView) -> str:
     if side is None:
-        return "no opponent" if match.decided_by == "bye" else ""
+        return get_text("no opponent") if match.decided_by == "bye" else ""
     own = side.name if side.name is not None else first_words(side.text, side.prompt) if side.text else side.label
     return shorten(text_of(single_line(own)), COLUMN - 60, 17)
 

@@ -1,6 +1,9 @@
 // Draws the race of the trainings, a line for each run, and draws it again when the event says that there is something new.
 (() => {
   "use strict";
+  const WORDS = JSON.parse(document.currentScript.dataset.words || "{}"); // sentences in the page's language
+  const t = (message, values = {}) => (WORDS[message] || message).replace(/\{(\w+)\}/g, (_, name) => values[name]);
+  const number = (value, digits, least = digits) => value.toLocaleString(document.documentElement.lang, { minimumFractionDigits: least, maximumFractionDigits: digits });
   const PAUSE = 10000; // ms between two requests of a phone
   const SAMPLE = 9000; // ms that one sample is shown
   const FIRST = 4; // curves that always have a label on the stage
@@ -66,16 +69,16 @@
       if (Math.abs(y - before) < 1.3 * em) continue;
       before = y;
       make("path", { d: `M${box.left} ${y}H${box.right}`, class: "grid" }, svg);
-      make("text", { x: box.left - 0.5 * em, y: y + 0.3 * em, class: "tick", "text-anchor": "end" }, svg, bits);
+      make("text", { x: box.left - 0.5 * em, y: y + 0.3 * em, class: "tick", "text-anchor": "end" }, svg, number(bits, 2, 0));
     }
     for (let minutes = 0; minutes <= scale.longest * 1.0001; minutes += step) {
       const x = scale.x(minutes);
       if (minutes && x > box.right - 5 * em) continue; // the name of the axis is there
-      make("text", { x, y: box.bottom + 1.5 * em, class: "tick", "text-anchor": "middle" }, svg, Math.round(minutes * 10) / 10);
+      make("text", { x, y: box.bottom + 1.5 * em, class: "tick", "text-anchor": "middle" }, svg, number(minutes, 1, 0));
     }
     make("path", { d: `M${box.left} ${box.bottom}H${box.right}`, class: "axis" }, svg);
-    make("text", { x: box.right, y: box.bottom + 1.5 * em, class: "name", "text-anchor": "end" }, svg, "minutes");
-    make("text", { x: box.left - 2.4 * em, y: box.top - 0.7 * em, class: "name" }, svg, "bits per character");
+    make("text", { x: box.right, y: box.bottom + 1.5 * em, class: "name", "text-anchor": "end" }, svg, t("minutes"));
+    make("text", { x: box.left - 2.4 * em, y: box.top - 0.7 * em, class: "name" }, svg, t("bits per character"));
   }
 
   function line(svg, curve, kind, scale) {
@@ -103,7 +106,7 @@
     svg.setAttribute("role", "img");
     const box = { left: 3.2 * em, right: width - (onStage() ? 11 : 1) * em, top: 2 * em, bottom: height - 2.2 * em };
     if (curves.length && width > 100 && height > 100) {
-      svg.setAttribute("aria-label", `${curves.length} trainings; the lowest loss is ${curves[0].nickname}’s, ${best(curves[0]).toFixed(2)} bits per character`);
+      svg.setAttribute("aria-label", t("Trainings: {count}. The lowest loss is {bits} bits per character, of {name}.", { count: curves.length, bits: number(best(curves[0]), 2), name: curves[0].nickname }));
       const scale = scales(curves, box), labels = [];
       axes(svg, scale, box, em);
       const named = chosen(curves, scale, 1.3 * em);
@@ -117,7 +120,7 @@
       }
       place(labels, 1.25 * em, box.top + em / 2, box.bottom - em / 2);
       for (const label of labels) write(svg, label, box, em);
-      if (onStage() && curves.length > labels.length) make("text", { x: box.right + 1.6 * em, y: box.bottom + 1.5 * em, class: "name" }, svg, `and ${curves.length - labels.length} more`);
+      if (onStage() && curves.length > labels.length) make("text", { x: box.right + 1.6 * em, y: box.bottom + 1.5 * em, class: "name" }, svg, t("and {count} more", { count: curves.length - labels.length }));
     }
     root.replaceChildren(svg);
   }
@@ -160,7 +163,7 @@
       place.append(element);
     }
     const name = document.createElement("cite");
-    name.textContent = `${curve.nickname}, after ${curve.minutes < 10 ? curve.minutes.toFixed(1) : Math.round(curve.minutes)} minutes`;
+    name.textContent = t("{name}, after {minutes} minutes", { name: curve.nickname, minutes: number(curve.minutes, curve.minutes < 10 ? 1 : 0) });
     place.append(name);
   }
 
@@ -174,7 +177,7 @@
       button.dataset.name = curve.nickname;
       button.setAttribute("aria-pressed", String(curve.nickname === mine));
       loss.className = "num";
-      loss.textContent = curve.points.length ? best(curve).toFixed(2) : "–";
+      loss.textContent = curve.points.length ? number(best(curve), 2) : "–";
       item.append(button, loss);
       return item;
     }));
