@@ -24,6 +24,7 @@ from arena.web.context import get_context
 from arena.web.cookies import stage_address
 from arena.web.errors import on_arena_error, status_of
 from arena.web.filters import sentence
+from arena.web.rechecks import Rechecks
 
 console = Blueprint("console", __name__, url_prefix="/console")
 
@@ -296,6 +297,7 @@ def show_page(problem: str | None = None, done: str | None = None) -> str:
         problem=problem,
         warning=sentence(warning) if (warning := ctx.warning()) else "",
         done=done,
+        rechecks=get_rechecks().found(),
         phones=ctx.base_url,
         addresses=list_addresses() if settings.host in ("0.0.0.0", "::") else [],
         clock=ctx.event.clock,
@@ -320,6 +322,13 @@ def _health_watch() -> HealthWatch:
     watch = current_app.extensions.setdefault("health", HealthWatch(settings.dir, settings.min_free_bytes))
     assert isinstance(watch, HealthWatch)
     return watch
+
+
+def get_rechecks() -> Rechecks:
+    """Return the verses that this application verifies again."""
+    found = current_app.extensions.setdefault("rechecks", Rechecks(get_context().bundles))
+    assert isinstance(found, Rechecks)
+    return found
 
 
 def get_heats(view: ConsoleView) -> HeatsView:
