@@ -22,7 +22,7 @@ from arena.rules.lifecycle import ENTRY_STATES, UNDECIDED, Action, allows, has_c
 from arena.rules.names import names_author, skeleton
 from arena.rules.results import Podium, podium_of
 from arena.rules.timetable import PAUSE_SECONDS, Pace, Timetable, list_timetables, propose, round_vote_seconds
-from arena.services.advice import advice_of
+from arena.services.advice import advice_of, retraining_of
 from arena.services.entries import may_reinstate, reason_of
 from arena.services.events import the_event, view_of
 from arena.services.judgements import judged_count
@@ -654,6 +654,7 @@ def _console_entries(session: Session, event: Event) -> list[ConsoleEntry]:
             held=row.held,
             names_author=names_author(row.prompt + row.text, row.name),
             advice=advice_of(row),
+            retraining=retraining_of(row),
         )
         for row in rows
     ]
