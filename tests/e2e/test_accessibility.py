@@ -9,7 +9,6 @@ from random import randrange
 from typing import Any
 
 import pytest
-from flask.testing import FlaskClient
 
 from arena.services import bracket, events, heats, practice, race, rounds, tickets, voters
 from arena.services.publishing import publish
@@ -18,22 +17,13 @@ from arena.services.race import take_heartbeats
 from arena.services.tickets import Card
 from arena.web.folder import write_site
 from arena.web.ticket_sheet import render_sheet
-from tests.support.browser import PHONE, PROJECTOR, needs_chromium
+from tests.support.browser import BASE, LAPTOP, OPEN, PHONE, PROJECTOR, SCREENS, Window, needs_chromium
 from tests.support.evening import Evening
 from tests.support.pages import post
 from tests.support.simulated_trainers import SimulatedTrainer
 from trainer.verse.ticket import new_ticket
 
 pytestmark = [pytest.mark.slow, needs_chromium]
-BASE = "http://verses.test"
-OPEN: list[Any] = []  # contexts of browser windows of the present test
-LAPTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
-SCREENS: dict[str, dict[str, Any]] = {
-    "4:3": {"viewport": {"width": 1024, "height": 768}},
-    "16:9": PROJECTOR,
-    "21:9": {"viewport": {"width": 2560, "height": 1080}},
-    "phone": PHONE,
-}
 OVERFLOW = """() => {
     const out = [];
     if (document.documentElement.scrollWidth > innerWidth + 1) out.push("the page is wider than the screen");
@@ -53,34 +43,6 @@ OVERFLOW = """() => {
     }
     return out;
 }"""
-
-
-class Window:
-    """A browser window on the pages of an event, without a server between them; closed before the event is."""
-
-    def __init__(
-        self, browser: Any, client: FlaskClient, screen: dict[str, Any], scheme: str, motion: str = "reduce"
-    ) -> None:
-        self._client = client
-        self.context = browser.new_context(color_scheme=scheme, reduced_motion=motion, **screen)
-        OPEN.append(self.context)
-        self.context.route("**/*", self._answer)
-        self.page = self.context.new_page()
-
-    def _answer(self, route: Any) -> None:
-        is_race = "/api/v1/race" in route.request.url
-        if route.request.method != "GET" or ("/api/" in route.request.url and not is_race):
-            route.fulfill(status=503)
-            return
-        response = self._client.get(route.request.url.removeprefix(BASE))
-        route.fulfill(status=response.status_code, headers=dict(response.headers), body=response.data)
-
-    def show(self, path: str) -> Any:
-        self.page.goto(BASE + path)
-        if path == "/stage":
-            self.page.evaluate("document.fonts.ready")
-            self.page.wait_for_timeout(50)  # the stage fits its verses when its typefaces are there
-        return self.page
 
 
 def stories(evening: Evening) -> Iterator[tuple[str, list[str]]]:
