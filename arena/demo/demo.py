@@ -9,12 +9,14 @@ import contextlib
 import random
 import shlex
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from arena.audit.check import Known, audit_file
 from arena.bootstrap import Database, EventContext, make_event, open_event
@@ -162,7 +164,7 @@ def _run_event(
         say(f"\nThe demonstration has ended. To serve it again: {shlex.join(['arena', 'serve', '--dir', str(folder)])}")
 
 
-def _address_within(serving: Future[tuple[object, Settings]], seconds: float) -> str | None:
+def _address_within(serving: Future[tuple[subprocess.Popen[Any], Settings]], seconds: float) -> str | None:
     """Return the server's address on this machine; None if it does not answer in time."""
     try:
         return serving.result(seconds)[1].local_url
