@@ -35,7 +35,7 @@ from arena.demo.poets import POETS, known_share
 from arena.demo.serving import SERVER_LOG, start_server
 from arena.demo.simulated_voters import SimulatedVoter
 from arena.rules.lifecycle import UNDECIDED
-from arena.services import bracket, events, publishing, queries
+from arena.services import bracket, drawing, events, publishing, queries
 from arena.services.export import export_event
 from arena.services.log import verify_log
 from arena.services.schemas import READING_SECONDS, EventRules
@@ -137,7 +137,7 @@ def _run_event(
         verses = list(chosen.values())
         say(f"Of their {sum(verse.words for verse in verses)} words, {known_share(verses):.0%} are in the corpus.")
         events.close_submissions(event.db, now=event.clock())
-        bracket.draw_bracket(event.db, word="demonstration", now=event.clock())
+        drawing.draw_bracket(event.db, word="demonstration", now=event.clock())
         say("The bracket is drawn.")
         if options.headless:
             _vote_to_the_end(event, settings.local_url, random.Random(1), say)

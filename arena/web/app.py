@@ -31,6 +31,7 @@ from arena.web import (
     windows,
 )
 from arena.web.assets import compress, read_assets
+from arena.web.compiled_templates import CompiledTemplates
 from arena.web.context import AppContext, get_context, static_address
 from arena.web.cookies import ConsoleSessions
 from arena.web.limits import KIB, console_limits, public_limits
@@ -51,6 +52,7 @@ from arena.web.translation import (
 )
 from trainer.verse.text import pluralize
 
+TEMPLATES = CompiledTemplates()
 FORM_MEMORY = 256 * KIB  # bytes; Werkzeug counts the 64 KiB it reads of a file at a time, and some before them
 COMPRESSED = ("text/html", "application/json")
 MIN_COMPRESSED = 400  # bytes; a smaller body fits one packet anyway
@@ -136,6 +138,7 @@ def _make_app(context: AppContext) -> Flask:
     app.config.update(MAX_FORM_MEMORY_SIZE=FORM_MEMORY)
     app.extensions["arena"] = context
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
+    app.jinja_env.bytecode_cache = TEMPLATES
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.add_extension("jinja2.ext.i18n")
     app.jinja_env.install_gettext_callables(get_text, get_plural, newstyle=True)  # type: ignore[attr-defined]

@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response
 
 from arena.addresses import address_url, list_addresses
 from arena.errors import ArenaError, BadSetting, DatabaseUnusable
-from arena.services import bracket, disqualification, events, heats, publishing, queries, race, timing
+from arena.services import bracket, disqualification, drawing, events, heats, publishing, queries, race, timing
 from arena.services.entry_filter import EntryFilter, parse_moment
 from arena.services.schemas import ConsoleEntry, ConsoleView, HeatsView
 from arena.settings import is_local_url
@@ -107,7 +107,7 @@ def draw() -> Response:
     """Draw the bracket."""
     form = request.form
     chosen, places = read_seeding()
-    bracket.draw_bracket(
+    drawing.draw_bracket(
         get_context().db,
         word=form.get("word"),
         without_missing="without_missing" in form,
@@ -122,7 +122,7 @@ def draw() -> Response:
 @console.post("/draw/undo")
 def undo_draw() -> Response:
     """Take the draw back."""
-    bracket.undo_draw(get_context().db, seen=seen(), now=get_context().now)
+    drawing.undo_draw(get_context().db, seen=seen(), now=get_context().now)
     return back()
 
 
@@ -258,7 +258,7 @@ def publish() -> Response:
     return back()
 
 
-def read_seeding() -> tuple[bracket.Seeding, int | None]:
+def read_seeding() -> tuple[drawing.Seeding, int | None]:
     """Return how the bracket is to be seeded, and how many of the heats go on.
 
     Raises:

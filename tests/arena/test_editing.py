@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 
 from arena.errors import AlreadyDone, BadName, BadSetting, EntryNotFound, QuotaReached, TooFewEntries, WrongState
 from arena.rules.names import names_author
-from arena.services import bracket, editing, entries, events, publishing, queries, rechecks, voters
+from arena.services import bracket, drawing, editing, entries, events, publishing, queries, rechecks, voters
 from arena.services.queries import list_entries
 from arena.services.schemas import ConsoleEntry, EventRules
 from arena.verification.report import Report
@@ -130,9 +130,9 @@ def test_a_verse_that_is_held_back_is_not_drawn_until_it_is_released(evening: Ev
     assert "the organizer holds it back" in status.reason
     evening.close()
     with pytest.raises(TooFewEntries):
-        bracket.draw_bracket(evening.db, word=WORD, now=evening.now)
+        drawing.draw_bracket(evening.db, word=WORD, now=evening.now)
     editing.set_held(evening.db, held[0], False, now=evening.now)
-    bracket.draw_bracket(evening.db, word=WORD, now=evening.now)
+    drawing.draw_bracket(evening.db, word=WORD, now=evening.now)
     assert [entry.name for entry in list_entries(evening.db) if entry.seed is None] == ["Poet 1", "Forger"]
     with pytest.raises(WrongState):
         editing.set_held(evening.db, held[1], False, now=evening.now)

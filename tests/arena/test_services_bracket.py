@@ -30,16 +30,9 @@ from arena.errors import (
     WrongState,
 )
 from arena.rules.draw import draw_digest, draw_seeds, draw_tie, salt_digest
-from arena.services.bracket import (
-    close_due,
-    close_match,
-    draw_bracket,
-    open_match,
-    set_match_time,
-    undo_draw,
-    undo_match,
-)
+from arena.services.bracket import close_due, close_match, open_match, set_match_time, undo_match
 from arena.services.disqualification import disqualify, reinstate
+from arena.services.drawing import draw_bracket, undo_draw
 from arena.services.events import (
     close_submissions,
     create_event,

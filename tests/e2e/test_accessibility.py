@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from arena.services import bracket, events, heats, practice, race, rounds, tickets, voters
+from arena.services import bracket, drawing, events, heats, practice, race, rounds, tickets, voters
 from arena.services.publishing import publish
 from arena.services.queries import get_next_match
 from arena.services.race import take_heartbeats
@@ -56,7 +56,7 @@ def stories(evening: Evening) -> Iterator[tuple[str, list[str]]]:
     evening.verify_all()
     evening.close()
     yield "checked", ["/", "/stage", "console:/console", "console:/console/entries"]
-    bracket.draw_bracket(evening.db, word="thimble", now=evening.now)
+    drawing.draw_bracket(evening.db, word="thimble", now=evening.now)
     yield "drawn", ["/", "/stage", "/results", "console:/console"]
     text_of = {author.entry: author.text for author in authors}
     match = get_next_match(evening.db, now=evening.now)

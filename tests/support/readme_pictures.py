@@ -19,7 +19,7 @@ from playwright.sync_api import sync_playwright
 from arena.demo.entering import FOLIO_MODEL, LENGTH
 from arena.demo.poets import LINES, TEMPERATURES, TOKENS, Poet, Verse, choose_verses
 from arena.processes import python_command
-from arena.services import bracket, events, race
+from arena.services import bracket, drawing, events, race
 from arena.services.queries import get_next_match, get_open_match
 from arena.services.schemas import EventRules
 from tests.support.browser import CHROMIUM, OPEN, PROJECTOR, Window
@@ -101,7 +101,7 @@ def play(evening: Evening, show: Callable[..., None]) -> None:
     race.set_race(evening.db, False, now=evening.now)
     evening.verify_all()
     evening.close()
-    bracket.draw_bracket(evening.db, word=WORD, now=evening.now)
+    drawing.draw_bracket(evening.db, word=WORD, now=evening.now)
     show()
     number = 0
     while (match := get_next_match(evening.db, now=evening.now)) is not None:
