@@ -923,6 +923,27 @@ class BundlesUnreachable(ArenaError):
         )
 
 
+class TrainerMissing(ArenaError):
+    """Training again needs PyTorch."""
+
+    code = "no-trainer"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "training again needs PyTorch, which is not installed here: in a clone, pip install '.[train]'; or copy "
+            "the entry's bundle to a computer that has it, and run trainer retrain FILE there"
+        )
+
+
+class RetrainingFailed(ArenaError):
+    """A model could not be trained again."""
+
+    code = "retraining-failed"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the model could not be trained again: {why}")
+
+
 class NoWriteAheadLog(DatabaseUnusable):
     """The disk of the database cannot keep the log that lets pages read while a vote is written."""
 

@@ -6,7 +6,7 @@ import io
 import re
 import shutil
 import sys
-from contextlib import closing
+from contextlib import closing, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +18,12 @@ from trainer.verse.errors import VerseError
 from trainer.verse.text import sanitize, sanitize_lines
 
 if TYPE_CHECKING:
+    from trainer.checks.retraining import Estimate
     from trainer.verse.vocabulary import Vocabulary
 
 INTERRUPTED = 130  # the exit status of a program that Ctrl-C ended
 NOT_SUBMITTABLE = 3  # the exit status where this verse cannot be submitted, and another seed may give one that can
+TOO_LONG = 4  # the exit status where a training would take long, and nobody could be asked
 OUT_OF_MEMORY = "MemoryError|OutOfMemory|allocate memory|out of memory"  # Python's, and torch's for each device
 CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -286,6 +288,59 @@ def submit(
         enter_event(path, client, event, name, replace=replace, coauthors=coauthors, wait=not no_wait, say=click.echo)
         if carried := carry_heartbeats(ckpt, client):
             click.echo(f"{carried} heartbeats of this training were sent to the event, which did not see it live.")
+
+
+@cli.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option(
+    "--corpus",
+    "files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The text of the training, if it is none that comes along; all of its files, or their folder.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask, however long it takes.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON; messages go to the error stream.")
+def retrain(bundle: Path, files: tuple[Path, ...], yes: bool, as_json: bool) -> None:
+    """Train the model of a bundle again, from the plan in its record, and compare the two.
+
+    Compared are the losses on the way, the loss on held-out text, the surprisal of the verse, and the weights: bit for
+    bit on the same kind of processor with the same versions. The record names seed, nonce, settings and steps. It takes
+    as long as the training took; if that is more than ten minutes here, you are asked first.
+
+    The exit status is 0 if nothing disagrees, 1 if something does or it cannot be trained again, and 4 if it would take
+    long and nobody could be asked.
+
+    \b
+    Examples:
+      trainer retrain submissions/3f9a01c2.verse
+      trainer retrain ada.verse --corpus sonnets.txt
+    """
+    from trainer.device import keep_freed_memory, limit_thread_spinning
+
+    limit_thread_spinning()
+    keep_freed_memory()
+    from trainer.report.retraining import duration, json_report, report_lines
+    from trainer.retrain import ASK_SECONDS, retrain_bundle
+    from trainer.verse.bundle import read_bundle
+
+    def accept(estimate: Estimate) -> bool:
+        click.echo(f"Training it again takes about {duration(estimate.seconds)} here.", err=True)
+        if yes or estimate.seconds <= ASK_SECONDS:
+            return True
+        return sys.stdin.isatty() and click.confirm("Train it?", err=True)
+
+    with redirect_stdout(sys.stderr):
+        estimate, comparisons = retrain_bundle(read_bundle(bundle), files, accept)
+    if as_json:
+        click.echo(json_report(estimate, comparisons))
+    elif comparisons is not None:
+        click.echo(sanitize_lines("\n".join(report_lines(comparisons))))
+    if comparisons is None:
+        fail("nothing was trained: with --yes it is trained without asking", TOO_LONG)
+    elif any(one.verdict == "does not agree" for one in comparisons):
+        sys.exit(1)
 
 
 @cli.command()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+from contextlib import suppress
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.errors import OptionError
@@ -85,6 +87,7 @@ def describe_device(device: str) -> dict[str, Any]:
     return {
         "device": torch.cuda.get_device_name() if device == "cuda" else device,
         "system": f"{platform.system()} {platform.machine()}",
+        "processor": describe_processor(),
         "versions": {
             "verse-arena": version("verse-arena"),
             "python": platform.python_version(),
@@ -92,3 +95,15 @@ def describe_device(device: str) -> dict[str, Any]:
             "numpy": numpy.__version__,
         },
     }
+
+
+def describe_processor() -> str:
+    """Return the kind of processor, and the instructions that torch uses: both decide the order of its sums."""
+    import torch
+
+    facts: dict[str, str] = {}
+    with suppress(OSError):
+        first = Path("/proc/cpuinfo").read_text("utf-8", "replace").split("\n\n")[0]
+        facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in first.split("\n"))}
+    kind = " ".join(facts[name] for name in ("model name", "cpu family", "model") if facts.get(name))
+    return f"{kind or platform.processor() or platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"[:200]

@@ -53,6 +53,10 @@ class CheckpointError(TrainerError):
     """A file that is not a checkpoint, or a damaged one."""
 
 
+class RetrainError(TrainerError):
+    """A bundle whose model cannot be trained again here."""
+
+
 class Diverged(TrainerError):
     """The loss is not a finite number, or the weights are too large to be stored.
 

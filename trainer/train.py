@@ -180,6 +180,7 @@ def run_loop(
     monitor: ThreadMonitor | None,
     clock: RunClock,
     heartbeats: Heartbeats | None = None,
+    until: int | None = None,
 ) -> Run:
     """Train step by step; at planned steps record the loss, evaluate, sample, save and check the clock.
 
@@ -190,6 +191,7 @@ def run_loop(
         monitor: Changes the number of CPU threads; None to follow the plan.
         clock: Measures the run.
         heartbeats: Tell an event how far the run is; None to tell nobody.
+        until: Stop after this update, and save it; None to follow the plan to its end.
 
     Returns:
         The run's folder.
@@ -211,7 +213,7 @@ def run_loop(
         heartbeats.beat(state.step, plan.steps, state.earlier_seconds, None, partial(sample_model, state))
     try:
         with defer_interrupt() as interrupt, progress:
-            while not plan.ends_at(state.step):
+            while not plan.ends_at(state.step) and state.step != until:
                 done, steps = plan.in_round(state.step)  # of this round
                 if done == 0:
                     state.val_losses.clear()  # a round is ended early by its own losses
@@ -236,7 +238,7 @@ def run_loop(
                 now = clock.lap("step")
                 if budget and (slept := clock.take_sleep()):
                     progress.print(heed_sleep(budget, slept, now))
-                progress.update(plan.steps, budget.seconds_left(now) if budget else None)
+                progress.update(until or plan.steps, budget.seconds_left(now) if budget else None)
                 seconds = state.earlier_seconds + now - started
 
                 val_loss = None
@@ -257,7 +259,7 @@ def run_loop(
                     progress.show_sample(now, lambda: sample_model(state, state.step))
 
                 stopping, save_due = ranks.broadcast((interrupt.requested, now - saved > SAVE_SECONDS))
-                if val_loss is not None or stopping or save_due:
+                if val_loss is not None or stopping or save_due or state.step == until:
                     save_checkpoints(state, plan, seconds, val_loss)
                     saved = clock.lap("save" if val_loss is None else "evaluation")
                 if recording and heartbeats and ranks.is_main:
@@ -274,7 +276,7 @@ def run_loop(
                         progress.print(describe_threads(faster, monitor.most))
                 if stopping and not plan.ends_at(state.step):
                     raise Interrupted(f"stopped after step {state.step:,}, and saved. {resume_hint(run)}")
-        if ranks.is_main:
+        if ranks.is_main and until is None:
             progress.print(closing_message(state, plan, progress.columns))
             persist(run, plot_run, run)
     except KeyboardInterrupt:

@@ -49,17 +49,16 @@ def draw(ctx: EventContext, word: str | None, without_missing: bool, seeding: st
       arena bracket draw --word nightingale --seeding heats --places 8
       arena bracket draw --word nightingale --seeding seeds.txt
     """
-    from arena.services import bracket as service
-    from arena.services import queries
+    from arena.services import drawing, queries
 
-    chosen: service.Seeding
+    chosen: drawing.Seeding
     if seeding == "lot":
         chosen = "lot"
     elif seeding == "heats":
         chosen = "heats"
     else:
         chosen = queries.read_seeds(ctx.db, Path(seeding).read_text("utf-8", "replace"))
-    service.draw_bracket(
+    drawing.draw_bracket(
         ctx.db, word=word, without_missing=without_missing, seeding=chosen, places=places, now=ctx.clock()
     )
     echo_lines(bracket_lines(queries.console_view(ctx.db, now=ctx.clock())))
@@ -75,12 +74,11 @@ def undo(ctx: EventContext, yes: bool) -> None:
     Example:
       arena bracket undo
     """
-    from arena.services import bracket as service
-    from arena.services import queries
+    from arena.services import drawing, queries
 
     seen = queries.latest_record(ctx.db)
     confirm("Take the draw back?", yes=yes)
-    echo_lines(state_lines(service.undo_draw(ctx.db, seen=seen, now=ctx.clock())))
+    echo_lines(state_lines(drawing.undo_draw(ctx.db, seen=seen, now=ctx.clock())))
 
 
 @bracket.command()

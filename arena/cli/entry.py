@@ -247,7 +247,6 @@ def verify_again(ctx: EventContext, prefixes: tuple[str, ...], every: bool, prev
       arena entry verify-again 3f9a01c2
       arena entry verify-again --all --preview
     """
-    from arena.errors import QuotaReached
     from arena.services import queries, rechecks
     from arena.services.verification import reason_of_report
     from arena.verification.runner import verify_files
@@ -280,12 +279,8 @@ def verify_again(ctx: EventContext, prefixes: tuple[str, ...], every: bool, prev
         return
     if changes:
         confirm("Let the new verdicts count?", yes=yes)
-    counted = 0
-    for one, report in results:
-        try:
-            counted += rechecks.record_recheck(ctx.db, one, report, now=ctx.clock())
-        except QuotaReached as error:
-            click.echo(f"{short_id(one.entry)} stays {one.state}: {error}")
+    counted, problems = rechecks.record_rechecks(ctx.db, results, now=ctx.clock())
+    echo_lines(problems)
     click.echo(f"{pluralize(counted, 'verdict is', 'verdicts are')} recorded")
 
 

@@ -51,7 +51,7 @@ def plan(
     Example:
       arena plan --entries 40 --voters 60 --minutes 30
     """
-    from arena.services.queries import plan_voting
+    from arena.services.planning import plan_voting
 
     voting = plan_voting(
         entries,

@@ -13,6 +13,7 @@ from trainer.verse.text import pluralize, sanitize
 if TYPE_CHECKING:
     from arena.services.schemas import (
         AdviceView,
+        ComparisonView,
         ConsoleEntry,
         ConsoleView,
         EventView,
@@ -182,6 +183,12 @@ def advice_lines(views: Sequence[AdviceView], *, brief: bool = False) -> Iterato
             yield f"  {view.check:<11} {view.verdict}: {number}: {printable(view.detail)}"
 
 
+def comparison_lines(views: Sequence[ComparisonView]) -> Iterator[str]:
+    """Write what training an entry again gave."""
+    for view in views:
+        yield f"  {view.part:<9} {view.verdict}: {view.question}; {printable(view.detail)}"
+
+
 ADMISSIONS = {
     "tickets": "voting by ticket: one vote a card",
     "pin": "voting by the room's PIN: one vote a browser",
@@ -268,6 +275,11 @@ def plan_lines(plan: VotingPlan, minutes: float | None) -> Iterator[str]:
     yield f"  {int(begin // 60):>3}:{int(begin % 60):02}  end"
     if plan.proposal.heats:
         yield f"then: arena heats open; arena bracket draw --seeding heats --places {plan.proposal.places}"
+
+
+def minutes_text(seconds: float) -> str:
+    """Return a time for people."""
+    return _minutes(seconds) if seconds >= 90 else pluralize(max(1, round(seconds)), "second")
 
 
 def _minutes(seconds: float) -> str:

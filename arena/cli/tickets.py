@@ -209,8 +209,10 @@ def _sheet(ctx: EventContext, cards: Sequence[Card], address: str) -> str:
     """Return the page to print: the cards in a random order, the spare ones on sheets of their own."""
     from arena.services import events
     from arena.web.ticket_sheet import render_sheet
+    from arena.web.translation import event_language
 
     shuffled = [card for card in cards if not card.is_spare]
     secrets.SystemRandom().shuffle(shuffled)
     spare = [card for card in cards if card.is_spare]
-    return render_sheet(shuffled, spare, address.rstrip("/"), events.current_event(ctx.db).name)
+    language = event_language(ctx.settings.language)
+    return render_sheet(shuffled, spare, address.rstrip("/"), events.current_event(ctx.db).name, language)

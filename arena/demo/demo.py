@@ -9,12 +9,14 @@ import contextlib
 import random
 import shlex
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from arena.audit.check import Known, audit_file
 from arena.bootstrap import Database, EventContext, make_event, open_event
@@ -25,6 +27,7 @@ from arena.demo.entering import (
     VERSES_PER_POET,
     find_folio_model,
     hold_auditions,
+    make_tickets,
     submit_all,
     train_models,
 )
@@ -32,11 +35,11 @@ from arena.demo.poets import POETS, known_share
 from arena.demo.serving import SERVER_LOG, start_server
 from arena.demo.simulated_voters import SimulatedVoter
 from arena.rules.lifecycle import UNDECIDED
-from arena.services import bracket, events, publishing, queries
+from arena.services import bracket, drawing, events, publishing, queries
 from arena.services.export import export_event
 from arena.services.log import verify_log
 from arena.services.schemas import READING_SECONDS, EventRules
-from arena.settings import SETTINGS_FILE
+from arena.settings import SETTINGS_FILE, Settings
 from arena.verification.runner import available_cores
 from trainer.verse.text import sanitize
 
@@ -44,6 +47,7 @@ EXPORT_FILE = "event.zip"  # in the event folder
 SUBMISSIONS = Path("submissions")
 VERDICT_SECONDS = 300.0  # until eight small verses have verdicts, on a slow machine
 POLL_SECONDS = 0.1
+RACE_SECONDS = 10.0  # that the training waits for the server, whose race shows it
 N_VOTERS = 6  # an even number: ties happen, so the second vote and the draw are seen
 
 
@@ -107,23 +111,33 @@ def _run_event(
     rules = EventRules(reading_seconds=0 if options.headless else READING_SECONDS)
     settings = make_event(folder, name="A demonstration", rules=rules, now=time.time())
     say(f"The demonstration is in {folder}")
-    if options.train:
-        models = train_models(folder, options.minutes, options.steps, children, say)
-        verses_per_poet = VERSES_PER_POET
-    else:
-        models, verses_per_poet = [find_folio_model()], FOLIO_VERSES_PER_POET
-    say(f"{len(POETS)} poets each choose one of {verses_per_poet} verses that the model writes for them.")
+    make_tickets(folder)
     serving = pool.submit(start_server, settings, options.lan, children)
-    chosen = hold_auditions(models, verses_per_poet, children, pool)
-    server, settings = serving.result()
     with contextlib.closing(open_event(settings)) as event:
         events.open_submissions(event.db, now=event.clock())
+        shows_pages = options.open_pages and not options.headless and can_open_pages(sys.stdout)
+        address = None
+        if options.train:
+            began = time.monotonic()
+            address = _address_within(serving, RACE_SECONDS)
+            if address is not None:
+                say(f"The stage shows the race of the training: {address}/stage")
+                if shows_pages:
+                    open_pages([f"{address}/stage"])
+            waited = (time.monotonic() - began) / 60
+            models = train_models(folder, options.minutes, options.steps, children, say, address, waited)
+            verses_per_poet = VERSES_PER_POET
+        else:
+            models, verses_per_poet = [find_folio_model()], FOLIO_VERSES_PER_POET
+        say(f"{len(POETS)} poets each choose one of {verses_per_poet} verses that the model writes for them.")
+        chosen = hold_auditions(models, verses_per_poet, children, pool)
+        server, settings = serving.result()
         submit_all(folder, settings.local_url, chosen, children, pool, say)
         _wait_for_verdicts(event.db, say)
         verses = list(chosen.values())
         say(f"Of their {sum(verse.words for verse in verses)} words, {known_share(verses):.0%} are in the corpus.")
         events.close_submissions(event.db, now=event.clock())
-        bracket.draw_bracket(event.db, word="demonstration", now=event.clock())
+        drawing.draw_bracket(event.db, word="demonstration", now=event.clock())
         say("The bracket is drawn.")
         if options.headless:
             _vote_to_the_end(event, settings.local_url, random.Random(1), say)
@@ -142,12 +156,20 @@ def _run_event(
         say(f"  {shlex.join(['arena', 'export', str(file), '--dir', str(folder)])}")
         say(f"  {shlex.join(['arena', 'audit', str(file)])}")
         say("Ctrl-C ends it.")
-        if options.open_pages and can_open_pages(sys.stdout):
-            open_pages([stage, phones])
+        if shows_pages:
+            open_pages([phones] if address is not None else [stage, phones])
         with contextlib.suppress(KeyboardInterrupt):
             server.wait()
             raise DemoError(f"the server ended: its messages are in {settings.dir / SERVER_LOG}")
         say(f"\nThe demonstration has ended. To serve it again: {shlex.join(['arena', 'serve', '--dir', str(folder)])}")
+
+
+def _address_within(serving: Future[tuple[subprocess.Popen[Any], Settings]], seconds: float) -> str | None:
+    """Return the server's address on this machine; None if it does not answer in time."""
+    try:
+        return serving.result(seconds)[1].local_url
+    except TimeoutError:
+        return None
 
 
 def new_folder(folder: Path | None) -> Path:

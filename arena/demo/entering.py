@@ -19,7 +19,11 @@ from trainer.verse.text import sanitize
 TRAINER = "trainer.cli:main"
 FOLIO_MODEL = "folio.verse"  # a model that was trained on the folio; data/README.md says how
 ARCHITECTURES = ("modern", "gpt2")
+TICKETS = "tickets"  # in the event folder: the secret of each poet
+BEST = "best.safetensors"  # of a run
 TRAINING_SHARE = 0.75  # of the minutes; the audition takes the rest
+LAST_HEARTBEAT_MINUTES = 2 / 60  # that a training waits at its end, until its last heartbeat is sent
+MIN_MINUTES = 0.1  # of a training
 TWO_MODELS_MINUTES = 4.0  # from which there is time for a second model
 VERSES_PER_POET = 24  # of the audition, after training: more make the choice better, and take longer
 FOLIO_VERSES_PER_POET = 12  # without training: a better model needs fewer, and nobody waits for a minute
@@ -28,8 +32,22 @@ FIRST_LINE_CHARACTERS = 60  # shown of a verse
 LENGTH = ["--lines", str(LINES), "--tokens", str(TOKENS)]  # for audition and submit alike
 
 
+def make_tickets(folder: Path) -> None:
+    """Give each poet a secret of the own, in a file that only the user of this machine can read."""
+    (folder / TICKETS).mkdir(mode=0o700)
+    for poet in POETS:
+        with os.fdopen(os.open(folder / TICKETS / poet.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(new_secret())
+
+
 def train_models(
-    folder: Path, minutes: float, steps: int | None, children: Children, say: Callable[[str], None]
+    folder: Path,
+    minutes: float,
+    steps: int | None,
+    children: Children,
+    say: Callable[[str], None],
+    event: str | None = None,
+    waited: float = 0.0,
 ) -> list[Path]:
     """Train one model, or two if there is time for both. People see the trainer's progress.
 
@@ -39,30 +57,38 @@ def train_models(
         steps: of the training, instead of minutes.
         children: starts the trainer.
         say: prints a line.
+        event: address of the event, whose race shows the training; None to train for none.
+        waited: minutes for it that are over.
 
     Returns:
-        The folder of each run.
+        The best checkpoint of each run: without the folder, no other poet's secret sends its race again.
 
     Raises:
         DemoError: A run failed.
     """
     archs = ARCHITECTURES if steps is None and minutes >= TWO_MODELS_MINUTES else ARCHITECTURES[:1]
-    run_minutes = TRAINING_SHARE * minutes / len(archs)
+    run_minutes = max(MIN_MINUTES, (TRAINING_SHARE * minutes - waited) / len(archs))
+    if event:
+        run_minutes = max(MIN_MINUTES, run_minutes - LAST_HEARTBEAT_MINUTES)
     length = ["--steps", str(steps)] if steps else ["--minutes", f"{run_minutes:.4g}"]
-    runs = []
-    for arch in archs:
+    models = []
+    for number, arch in enumerate(archs):
         run = folder / "runs" / arch
         say(
             f"Training a model of the architecture {arch}: {f'{steps} steps' if steps else f'{60 * run_minutes:.0f} s'}"
         )
         command = python_command(TRAINER, "train", "--arch", arch, *length, "--out", str(run))
-        status = children.start(command, stdin=subprocess.DEVNULL).wait()
+        poet = POETS[number * (len(POETS) // 2)]  # the first of those who choose from this model
+        joining = ["--event", event, "--ticket-file", str(folder / TICKETS / poet.name), "--sample"] if event else []
+        status = children.start([*command, *joining], stdin=subprocess.DEVNULL).wait()
+        if status and joining and not run.exists():  # the event did not answer: the demo does not depend on its race
+            status = children.start(command, stdin=subprocess.DEVNULL).wait()
         if status:
             raise DemoError(
                 f"the training ended with status {status}: its messages are above. arena demo --no-train needs none"
             )
-        runs.append(run)
-    return runs
+        models.append(run / BEST)
+    return models
 
 
 def find_folio_model() -> Path:
@@ -84,7 +110,7 @@ def hold_auditions(
     """Hold two auditions at the same time, each for half of the poets, and let each poet choose a verse.
 
     Args:
-        models: runs or bundles; with two, each half of the poets has its own.
+        models: checkpoints or bundles; with two, each half of the poets has its own.
         verses_per_poet: to choose from.
         children: starts the trainer.
         pool: runs the auditions.
@@ -108,7 +134,7 @@ def _audition(model: Path, poets: tuple[Poet, ...], verses_per_poet: int, seed: 
     """Write many verses for each poet's prompt with `trainer audition`.
 
     Args:
-        model: a run or a bundle.
+        model: a checkpoint or a bundle.
         poets: whose prompts are continued.
         verses_per_poet: to write.
         seed: the first one.
@@ -150,7 +176,7 @@ def submit_all(
     pool: ThreadPoolExecutor,
     say: Callable[[str], None],
 ) -> None:
-    """Submit the verses of all poets, several at the same time, each with a secret of its own.
+    """Submit the verses of all poets, several at the same time, each with the own secret.
 
     Args:
         folder: of the event.
@@ -163,13 +189,9 @@ def submit_all(
     Raises:
         DemoError: A verse could not be submitted.
     """
-    for name in ("tickets", "verses"):
-        (folder / name).mkdir(mode=0o700)
+    (folder / "verses").mkdir(mode=0o700)
 
     def submit(poet: Poet) -> None:
-        ticket = folder / "tickets" / poet.name
-        with os.fdopen(os.open(ticket, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(new_secret())
         verse = chosen[poet]
         options = {
             "--ckpt": str(verse.model),
@@ -179,7 +201,7 @@ def submit_all(
             "--out": str(folder / "verses" / f"{poet.name}.verse"),
             "--to": url,
             "--name": poet.name,
-            "--ticket-file": str(ticket),
+            "--ticket-file": str(folder / TICKETS / poet.name),
         }
         words = [word for option in options.items() for word in option] + LENGTH
         done = children.run(python_command(TRAINER, "submit", *words, "--no-wait"))

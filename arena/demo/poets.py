@@ -39,7 +39,7 @@ POETS = (
 class Verse:
     """A verse of an audition: what `trainer submit` needs to write it again, and what `trainer audition` counted."""
 
-    model: Path  # a run or a bundle
+    model: Path  # a checkpoint or a bundle
     prompt: str
     temperature: str  # as an option's value
     seed: int

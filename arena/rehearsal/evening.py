@@ -19,7 +19,7 @@ from arena.rehearsal.phone import HABITS, POLL_SECONDS, Phone, Room
 from arena.rehearsal.promises import Comparison, Known, compare
 from arena.rehearsal.verses import make_bundle
 from arena.rules.lifecycle import UNDECIDED
-from arena.services import bracket, events, publishing, queries
+from arena.services import bracket, drawing, events, publishing, queries
 from arena.services.schemas import MatchResult
 
 LATE_SHARE = 0.1  # of the phones that come while the room already votes
@@ -87,7 +87,7 @@ class Evening:
             self._link(phones, authors)
             await self._wait_for_verdicts()
             await self._direct(events.close_submissions, now=self._event.clock())
-            await self._direct(bracket.draw_bracket, word=WORD, now=self._event.clock())
+            await self._direct(drawing.draw_bracket, word=WORD, now=self._event.clock())
             await self._vote_to_the_end()
             await self._direct(publishing.publish, now=self._event.clock())
             await asyncio.sleep(POLL_SECONDS + SPREAD)  # all phones see the champion

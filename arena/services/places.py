@@ -7,9 +7,9 @@ from collections import Counter
 from sqlalchemy import select
 
 from arena.rules.places import Played, rank
+from arena.services.bracket_view import BracketView
 from arena.services.events import view_of
 from arena.services.log import head
-from arena.services.queries import BracketView
 from arena.services.schemas import RankedEntry, Ranking
 from arena.store.schema import Entry
 from arena.store.unit_of_work import Database

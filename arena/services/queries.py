@@ -6,27 +6,25 @@ last match.
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import ColumnElement, case, false, func, or_, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from arena.errors import AmbiguousEntry, EntryNotFound
-from arena.rules.bracket import VOTED, Standing, round_title, title_of
+from arena.rules.bracket import VOTED, round_title, title_of
 from arena.rules.heats import share_of
 from arena.rules.lifecycle import ENTRY_STATES, UNDECIDED, Action, allows, has_champion, phase_at
 from arena.rules.names import names_author, skeleton
-from arena.rules.results import Podium, podium_of
-from arena.rules.timetable import PAUSE_SECONDS, Pace, Timetable, list_timetables, propose, round_vote_seconds
-from arena.services.advice import advice_of
+from arena.rules.timetable import round_vote_seconds
+from arena.services.advice import advice_of, retraining_of
+from arena.services.bracket_view import BracketView, count_votes, read_podium
 from arena.services.entries import may_reinstate, reason_of
 from arena.services.events import the_event, view_of
 from arena.services.judgements import judged_count
 from arena.services.log import head
+from arena.services.planning import plan_voting
 from arena.services.race import count_race
 from arena.services.schemas import (
     ConsoleEntry,
@@ -38,16 +36,12 @@ from arena.services.schemas import (
     MatchView,
     OpenMatch,
     OpenRound,
-    PlanOption,
-    PlanPart,
     PracticeCounts,
     RankedView,
     ResultsView,
-    RoundView,
     Side,
     Snapshot,
     StageView,
-    VotingPlan,
 )
 from arena.services.tickets import count_tickets
 from arena.services.verification import queue_places
@@ -67,7 +61,6 @@ from arena.store.unit_of_work import Database
 from trainer.verse import strictjson
 
 RECENT = 30  # records of the log on the console
-_PUBLIC_NAME = case((Entry.masked, "name withheld"), else_=Entry.name).label("name")
 MAX_ALIKE = 3  # names that look the same, shown beside one
 
 
@@ -110,7 +103,7 @@ def snapshot(db: Database, *, now: float) -> Snapshot:
             opens_at=opened.votes_from if (opened.votes_from or 0.0) > (opened.paused_at or now) else None,
             closes_at=opened.closes_at if opened.paused_at is None else None,
             paused=opened.paused_at is not None,
-            votes=_votes(session, opened.id, opened.poll, opened.poll_round),
+            votes=count_votes(session, opened.id, opened.poll, opened.poll_round),
             poll=opened.poll,
         )
         return Snapshot(
@@ -341,177 +334,6 @@ def _unserved_since(session: Session, opened: MatchView | None) -> float | None:
     return strictjson.parse(record.encode()).get("since") if record else None
 
 
-def plan_voting(
-    entries: int,
-    *,
-    voters: int | None = None,
-    match_seconds: float,
-    reading_seconds: float,
-    pause_seconds: float = PAUSE_SECONDS,
-    minutes: float | None = None,
-) -> VotingPlan:
-    """Plan the time of the voting.
-
-    Args:
-        entries: that take part.
-        voters: who judge in heats; None: as many as entries.
-        match_seconds: of a vote.
-        reading_seconds: before each vote.
-        pause_seconds: between two matches.
-        minutes: the time there is; None: unknown.
-    """
-    voters = voters or max(entries, 1)
-    tables = list_timetables(entries, Pace(match_seconds, reading_seconds, pause_seconds), voters)
-    proposal = propose(tables, math.inf if minutes is None else 60 * minutes)
-    return VotingPlan(
-        entries, voters, [_plan_option(table) for table in tables], _plan_option(proposal) if proposal else None
-    )
-
-
-def _plan_option(table: Timetable) -> PlanOption:
-    parts = [PlanPart(part.title, part.matches, part.seconds) for part in table.parts]
-    return PlanOption(table.places, table.heats, table.at_once, table.matches, table.seconds, parts)
-
-
-@dataclass(frozen=True)
-class BracketView:
-    """The bracket with what is public now."""
-
-    event: Event
-    entries: Mapping[str, Any]  # by id: those in the bracket, and all of the heats once there is a champion
-    matches: list[MatchView]  # in the order of play
-    names: Mapping[str, str]  # public ones: of entries whose last match is closed, but for the disqualified
-    podium: Podium
-
-    @classmethod
-    def load(cls, session: Session, now: float) -> BracketView:
-        """Read the matches and the entries in them, at the time `now`."""
-        event = the_event(session)
-        rows = session.scalars(select(Match).order_by(Match.position)).all()
-        entries = {
-            entry.id: entry
-            for entry in session.execute(
-                select(
-                    *(Entry.id, Entry.seed, Entry.heat_place, _PUBLIC_NAME, Entry.text, Entry.prompt, Entry.state)
-                ).where(or_(Entry.seed.is_not(None), _ended_by_heats(event)))
-            )
-        }
-        playing = {side for row in rows if row.state != "closed" for side in (row.upper_id, row.lower_id)}
-        seen = {side for row in rows if row.opened_at is not None for side in (row.upper_id, row.lower_id)}
-        done = frozenset(e.id for e in entries.values() if e.id not in playing and e.state != "disqualified")
-        total = max((row.round for row in rows), default=0)
-        names = _tell_apart([entries[entry_id] for entry_id in done])
-
-        def side(row: Match, entry_id: str | None) -> Side | None:
-            if entry_id is None:
-                return None
-            entry = entries[entry_id]
-            mark: Literal["won", "lost", "out", ""] = ""
-            if row.state == "closed":
-                mark = "won" if row.winner_id == entry_id else "lost"
-            if entry.state == "disqualified" and mark != "won":
-                mark = "out"
-            is_public = entry_id in seen or entry_id in done
-            return Side(
-                entry=entry_id,
-                seed=entry.seed,
-                text=entry.text if is_public else None,
-                prompt=entry.prompt if is_public else "",
-                name=names.get(entry_id),
-                mark=mark,
-            )
-
-        def view(row: Match) -> MatchView:
-            closed = row.state == "closed"
-            return MatchView(
-                id=row.id,
-                title=title_of(row.id, row.round, row.number, total),
-                round=row.round,
-                kind=row.kind,
-                state=row.state,
-                upper=side(row, row.upper_id),
-                lower=side(row, row.lower_id),
-                ready=row.state == "pending" and bool(row.upper_id and row.lower_id),
-                poll_round=row.poll_round,
-                opened_at=row.opened_at,
-                opens_at=row.votes_from
-                if row.state == "open" and (row.votes_from or 0.0) > (row.paused_at or now)
-                else None,
-                closes_at=row.closes_at if row.state == "open" else None,
-                paused=row.state == "open" and row.paused_at is not None,
-                closed_at=row.closed_at if closed else None,
-                votes=_votes(session, row.id, row.poll, row.poll_round) if row.state == "open" else None,
-                tallies=row.tallies if closed and row.decided_by in VOTED else None,
-                decided_by=row.decided_by if closed else None,
-                winner=row.winner_id if closed else None,
-            )
-
-        disqualified = {entry.id for entry in entries.values() if entry.state == "disqualified"}
-        return cls(event, entries, [view(row) for row in rows], names, _podium(rows, disqualified))
-
-    def is_done(self, entry_id: str) -> bool:
-        """Whether everything about this entry is public."""
-        return entry_id in self.names
-
-    def find(self, match_id: str) -> MatchView:
-        """Return the match with this id, which must exist."""
-        return next(match for match in self.matches if match.id == match_id)
-
-    @property
-    def open(self) -> MatchView | None:
-        """The open match: of several, the one with a second vote, else the first."""
-        return min(self.opened, key=lambda match: -match.poll_round, default=None)
-
-    @property
-    def opened(self) -> list[MatchView]:
-        """All open matches."""
-        return [match for match in self.matches if match.state == "open"]
-
-    @property
-    def ready_together(self) -> int:
-        """The number of matches that `rounds.open_round` would open."""
-        ready = [match for match in self.matches if match.ready]
-        return sum((match.round, match.kind) == (ready[0].round, ready[0].kind) for match in ready)
-
-    @property
-    def next(self) -> MatchView | None:
-        """The first match that can be opened."""
-        return next((match for match in self.matches if match.ready), None)
-
-    @property
-    def voted(self) -> list[MatchView]:
-        """The matches that votes decided."""
-        return [match for match in self.matches if match.state == "closed" and match.decided_by in VOTED]
-
-    @property
-    def champion(self) -> Side | None:
-        """The champion."""
-        return self._last_side(self.podium.champion)
-
-    @property
-    def second(self) -> Side | None:
-        """The loser of the final, unless disqualified."""
-        return self._last_side(self.podium.second)
-
-    @property
-    def third(self) -> Side | None:
-        """The winner of the match for the third place."""
-        return self._last_side(self.podium.third)
-
-    def rounds(self) -> list[RoundView]:
-        """Return the bracket, round by round."""
-        total = max((match.round for match in self.matches), default=0)
-        return [
-            RoundView(number, round_title(number, total), [match for match in self.matches if match.round == number])
-            for number in range(1, total + 1)
-        ]
-
-    def _last_side(self, entry_id: str | None) -> Side | None:
-        """Return the side of an entry in its last match."""
-        sides = (side for match in reversed(self.matches) for side in (match.upper, match.lower))
-        return next((side for side in sides if side and side.entry == entry_id), None)
-
-
 def _voters(session: Session, event: Event) -> int | None:
     """Count who may vote; None: everybody."""
     if event.admission == "tickets":
@@ -523,11 +345,6 @@ def _voters(session: Session, event: Event) -> int | None:
 
 def _facts_of(session: Session, side: Side | None) -> dict[str, Any] | None:
     return session.scalar(select(Entry.facts).where(Entry.id == side.entry)) if side is not None else None
-
-
-def _votes(session: Session, match_id: str, poll: int, poll_round: int) -> int:
-    query = select(func.count()).select_from(Vote)
-    return session.scalar(query.where(Vote.match_id == match_id, Vote.poll == poll, Vote.poll_round == poll_round)) or 0
 
 
 def _round_votes(session: Session) -> int:
@@ -549,42 +366,6 @@ def _counts(session: Session) -> dict[str, int]:
     taking_part = ~(Entry.held & (Entry.state == "verified"))
     counts = dict(session.execute(select(Entry.state, func.count()).where(taking_part).group_by(Entry.state)).all())
     return {state: counts.get(state, 0) for state in ENTRY_STATES}
-
-
-def read_podium(session: Session) -> Podium:
-    """Read the first three places."""
-    disqualified = session.scalars(select(Entry.id).where(Entry.seed.is_not(None), Entry.state == "disqualified"))
-    return _podium(session.scalars(select(Match).where(Match.kind.in_(("final", "third")))), set(disqualified))
-
-
-def _podium(matches: Iterable[Match], disqualified: Collection[str]) -> Podium:
-    """Find the first three places in the rows of matches; others than the last two make no difference."""
-    last = {row.kind: Standing(row.upper_id, row.lower_id, row.winner_id, _loser(row)) for row in matches}
-    return podium_of(last.get("final"), last.get("third"), disqualified)
-
-
-def _loser(row: Match) -> str | None:
-    return row.lower_id if row.upper_id == row.winner_id else row.upper_id
-
-
-def _tell_apart(entries: Sequence[Any]) -> dict[str, str]:
-    """Return names by entry id; those that look the same get the number in the draw, or the place in the heats."""
-    looks = Counter(skeleton(entry.name) for entry in entries)
-
-    def apart(entry: Any) -> str:
-        return f"no. {entry.seed}" if entry.seed else f"place {entry.heat_place}"
-
-    return {
-        entry.id: entry.name if looks[skeleton(entry.name)] == 1 else f"{entry.name} ({apart(entry)})"
-        for entry in entries
-    }
-
-
-def _ended_by_heats(event: Event) -> ColumnElement[bool]:
-    """Select the entries that the heats ended, once there is a champion: until then all of them are secret."""
-    if not has_champion(event.state):
-        return false()
-    return Entry.heat_place.is_not(None) & TAKING_PART
 
 
 def _ranking(session: Session, bracket_view: BracketView) -> list[RankedView]:
@@ -654,6 +435,7 @@ def _console_entries(session: Session, event: Event) -> list[ConsoleEntry]:
             held=row.held,
             names_author=names_author(row.prompt + row.text, row.name),
             advice=advice_of(row),
+            retraining=retraining_of(row),
         )
         for row in rows
     ]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from sqlalchemy import select
 
-from arena.errors import EntryNotFound
+from arena.errors import EntryNotFound, QuotaReached
 from arena.rules.lifecycle import Action
 from arena.services.admission import check_place
 from arena.services.events import require, the_event
@@ -121,3 +121,28 @@ def record_recheck(db: Database, checked: CheckedEntry, report: Report, *, now: 
             data = {"entry": entry.id, "attempt": entry.attempt, **report_digest(session, entry.id, report)}
             append(session, "verified-again", data, now=now)
         return True
+
+
+def record_rechecks(
+    db: Database, results: Iterable[tuple[CheckedEntry, Report]], *, now: float
+) -> tuple[int, list[str]]:
+    """Record the results of new checks, each in a transaction of its own.
+
+    Args:
+        db: the event's database.
+        results: entries as they were when their checks began, and what was found.
+        now: seconds since the epoch.
+
+    Returns:
+        How many count, and for those that have no place any more a sentence each.
+
+    Raises:
+        WrongState: The bracket is drawn.
+    """
+    counted, problems = 0, []
+    for checked, report in results:
+        try:
+            counted += record_recheck(db, checked, report, now=now)
+        except QuotaReached as error:
+            problems.append(f"entry {checked.entry[:8]} stays {checked.state}: {error}")
+    return counted, problems

@@ -11,9 +11,9 @@ from arena.errors import AnotherMatchOpen, BadSetting, NoMatchReady, NothingOpen
 from arena.rules.lifecycle import Action
 from arena.rules.timetable import round_vote_seconds
 from arena.services.bracket import MATCH_CHANGES, MAX_SECONDS, start_match, times_of, vote_length
+from arena.services.bracket_view import BracketView
 from arena.services.events import require, the_event
 from arena.services.log import append, require_unchanged
-from arena.services.queries import BracketView
 from arena.services.schemas import MatchView
 from arena.store.schema import LogRecord, Match
 from arena.store.unit_of_work import Database

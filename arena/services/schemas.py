@@ -664,6 +664,16 @@ class AdviceView:
 
 
 @dataclass(frozen=True)
+class ComparisonView:
+    """What comparing one part of an entry with its model trained again gave, which no verdict follows from."""
+
+    part: str
+    question: str  # what was compared
+    verdict: str  # agrees, does not agree, cannot be compared
+    detail: str
+
+
+@dataclass(frozen=True)
 class ConsoleEntry:
     """An entry for the organizer."""
 
@@ -690,6 +700,7 @@ class ConsoleEntry:
     held: bool  # it is not drawn until it is released
     names_author: bool  # the verse contains its author's name
     advice: list[AdviceView] | None = None  # of checks that no verdict follows from; None: not checked
+    retraining: list[ComparisonView] | None = None  # likewise; None: not trained again
 
 
 @dataclass(frozen=True)

@@ -92,12 +92,13 @@ def get_ballot(db: Database, match_id: str, secret: str, *, now: float) -> Ballo
     Raises:
         BadSecret: The secret has the wrong form.
         MatchNotFound: There is no such match.
-        MatchNotOpen: It was not opened yet, and its verses are secret.
+        MatchNotOpen: It was not opened yet, and its verses are secret; or it has no two verses.
     """
     with db.reading() as session:
         identity = identify(session, secret)
         row = _row(session, _SHOW, match_id, identity)
-        if row.state == "pending" or row.opened_at is None:
+        # a match that was opened once may have lost a side since: everybody before it was disqualified
+        if row.state == "pending" or row.opened_at is None or None in (row.upper_text, row.lower_text):
             raise MatchNotOpen(match_id)
         refusal = _refusal(row, identity)
         ballot = _poll_of(row, match_id, _rounds(session), frozenset(), now).ballot(

@@ -14,7 +14,7 @@ from arena.services.schemas import Snapshot
 from arena.web import security
 from arena.web.cookies import ConsoleSessions, read_voter
 from arena.web.errors import status_of
-from arena.web.limits import CONSOLE_LIMITS, LOGIN_LIMITS, RequestLimits, public_limits
+from arena.web.limits import LOGIN_LIMITS, RequestLimits, console_limits, public_limits
 from arena.web.refusal import Refusal
 from trainer.verse.identity import is_secret
 
@@ -126,4 +126,4 @@ class ConsoleAdmission:
             headers: of the request.
         """
         session = self._sessions.read(headers.get("cookie", ""))
-        return Admission(CONSOLE_LIMITS if session is not None and session.inside else LOGIN_LIMITS)
+        return Admission(console_limits(method, path) if session is not None and session.inside else LOGIN_LIMITS)

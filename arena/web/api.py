@@ -20,7 +20,7 @@ from arena.services.schemas import to_json
 from arena.web import openapi, routes, security
 from arena.web.assets import Asset
 from arena.web.context import get_context
-from arena.web.public import link_of
+from arena.web.form_uploads import link_of
 from arena.web.refusal import Refusal
 from arena.web.routes import Route
 from arena.web.schemas import (

@@ -14,6 +14,7 @@ from arena.services.uploads import PIECE_BYTES
 from arena.web import (
     api,
     console_editing,
+    console_entries,
     console_voting,
     downloads,
     errors,
@@ -30,9 +31,10 @@ from arena.web import (
     windows,
 )
 from arena.web.assets import compress, read_assets
+from arena.web.compiled_templates import CompiledTemplates
 from arena.web.context import AppContext, get_context, static_address
 from arena.web.cookies import ConsoleSessions
-from arena.web.limits import KIB, public_limits
+from arena.web.limits import KIB, console_limits, public_limits
 from arena.web.reaction_counts import SIGNS
 from arena.web.theme import THEME, logo_name, theme_assets
 from arena.web.translation import (
@@ -50,8 +52,8 @@ from arena.web.translation import (
 )
 from trainer.verse.text import pluralize
 
-DEFAULT_BODY = 64 * KIB  # bytes of a request to the console
-FORM_MEMORY = 4 * DEFAULT_BODY  # bytes; Werkzeug counts the 64 KiB it reads of a file at a time, and some before them
+TEMPLATES = CompiledTemplates()
+FORM_MEMORY = 256 * KIB  # bytes; Werkzeug counts the 64 KiB it reads of a file at a time, and some before them
 COMPRESSED = ("text/html", "application/json")
 MIN_COMPRESSED = 400  # bytes; a smaller body fits one packet anyway
 SAFE = ("GET", "HEAD", "OPTIONS")
@@ -120,7 +122,11 @@ def create_console(
         warning=warning,
     )
     app = _make_app(context)
-    [blueprint] = {console_editing.console, console_voting.console}  # one, with the routes of both files
+    [blueprint] = {
+        console_editing.console,
+        console_entries.console,
+        console_voting.console,
+    }  # one, with the routes of all files
     app.register_blueprint(blueprint)
     app.add_url_rule("/", "home", lambda: redirect("/console"))
     app.add_url_rule("/metrics", "metrics", _metrics)
@@ -129,9 +135,10 @@ def create_console(
 
 def _make_app(context: AppContext) -> Flask:
     app = Flask(__name__, static_folder=None)
-    app.config.update(MAX_CONTENT_LENGTH=DEFAULT_BODY, MAX_FORM_MEMORY_SIZE=FORM_MEMORY)
+    app.config.update(MAX_FORM_MEMORY_SIZE=FORM_MEMORY)
     app.extensions["arena"] = context
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
+    app.jinja_env.bytecode_cache = TEMPLATES
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.add_extension("jinja2.ext.i18n")
     app.jinja_env.install_gettext_callables(get_text, get_plural, newstyle=True)  # type: ignore[attr-defined]
@@ -202,8 +209,9 @@ def _before() -> Response | None:
     """Check size, access to the console, and the token of every form. The API checks its own callers."""
     if get_context().is_console:
         security.guard_console()
+        request.max_content_length = console_limits(request.method, request.path).max_bytes  # as the gateway
     else:
-        request.max_content_length = public_limits(request.method, request.path).max_bytes  # as the gateway
+        request.max_content_length = public_limits(request.method, request.path).max_bytes
     if request.method not in SAFE and request.url_rule is not None and request.blueprint != "api":
         security.check_form_token(request.form.get(security.TOKEN_FIELD))
     if request.method == "GET" and request.args.get(LANGUAGE_FIELD) in NAMES and not get_context().is_console:

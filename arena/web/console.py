@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response
 
 from arena.addresses import address_url, list_addresses
 from arena.errors import ArenaError, BadSetting, DatabaseUnusable
-from arena.services import bracket, disqualification, events, heats, publishing, queries, race, timing
+from arena.services import bracket, disqualification, drawing, events, heats, publishing, queries, race, timing
 from arena.services.entry_filter import EntryFilter, parse_moment
 from arena.services.schemas import ConsoleEntry, ConsoleView, HeatsView
 from arena.settings import is_local_url
@@ -24,6 +24,7 @@ from arena.web.context import get_context
 from arena.web.cookies import stage_address
 from arena.web.errors import on_arena_error, status_of
 from arena.web.filters import sentence
+from arena.web.rechecks import Rechecks
 
 console = Blueprint("console", __name__, url_prefix="/console")
 
@@ -106,7 +107,7 @@ def draw() -> Response:
     """Draw the bracket."""
     form = request.form
     chosen, places = read_seeding()
-    bracket.draw_bracket(
+    drawing.draw_bracket(
         get_context().db,
         word=form.get("word"),
         without_missing="without_missing" in form,
@@ -121,7 +122,7 @@ def draw() -> Response:
 @console.post("/draw/undo")
 def undo_draw() -> Response:
     """Take the draw back."""
-    bracket.undo_draw(get_context().db, seen=seen(), now=get_context().now)
+    drawing.undo_draw(get_context().db, seen=seen(), now=get_context().now)
     return back()
 
 
@@ -257,7 +258,7 @@ def publish() -> Response:
     return back()
 
 
-def read_seeding() -> tuple[bracket.Seeding, int | None]:
+def read_seeding() -> tuple[drawing.Seeding, int | None]:
     """Return how the bracket is to be seeded, and how many of the heats go on.
 
     Raises:
@@ -297,6 +298,7 @@ def show_page(problem: str | None = None, done: str | None = None) -> str:
         problem=problem,
         warning=sentence(warning) if (warning := ctx.warning()) else "",
         done=done,
+        rechecks=get_rechecks().found(),
         phones=ctx.base_url,
         addresses=list_addresses() if settings.host in ("0.0.0.0", "::") else [],
         clock=ctx.event.clock,
@@ -321,6 +323,13 @@ def _health_watch() -> HealthWatch:
     watch = current_app.extensions.setdefault("health", HealthWatch(settings.dir, settings.min_free_bytes))
     assert isinstance(watch, HealthWatch)
     return watch
+
+
+def get_rechecks() -> Rechecks:
+    """Return the verses that this application verifies again."""
+    found = current_app.extensions.setdefault("rechecks", Rechecks(get_context().bundles))
+    assert isinstance(found, Rechecks)
+    return found
 
 
 def get_heats(view: ConsoleView) -> HeatsView:

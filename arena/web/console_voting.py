@@ -6,7 +6,7 @@ from flask import render_template, request
 from werkzeug.wrappers import Response
 
 from arena.services import heats as service
-from arena.services import practice, queries, race, rounds
+from arena.services import planning, practice, queries, race, rounds
 from arena.web.console import MAX_SECONDS, back, console, number, seen
 from arena.web.context import get_context
 
@@ -102,7 +102,7 @@ def plan() -> str:
     voters = int(number("voters", 0, 100_000, request.args)) or view.voting.voters
     entries = int(number("entries", 0, 1_024, request.args)) or view.voting.entries
     rules = view.event.rules
-    voting = queries.plan_voting(
+    voting = planning.plan_voting(
         entries,
         voters=voters,
         match_seconds=rules.match_seconds,

@@ -168,7 +168,7 @@ def on_http_error(error: HTTPException) -> Response:
             "Something went wrong on the server; nothing that was confirmed is lost. Try again in a moment."
         )
     elif isinstance(error, RequestEntityTooLarge):
-        limit = request.max_content_length or current_app.config["MAX_CONTENT_LENGTH"]
+        limit = request.max_content_length or 0
         message = phrase("That is too large: at most %(limit)s bytes are accepted here.", limit=limit)
     elif status == 404:
         message = phrase("There is no such page. Check the address, or start from the first page.")

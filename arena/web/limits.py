@@ -58,6 +58,9 @@ PUBLIC_LIMITS = (
 )
 LOGIN_LIMITS = RequestLimits("login", "", re.compile(r"(?s).*"), 4 * KIB, 3.0, 0, 64, "login")
 CONSOLE_LIMITS = RequestLimits("console", "", re.compile(r"(?s).*"), 64 * KIB, 10.0, KIB, 64, "console")
+CONSOLE_BUNDLE = RequestLimits(
+    "console bundle", "POST", re.compile(r"/console/entries/add"), 193 * MIB, 10.0, 64 * KIB, 2, "console"
+)
 
 
 def public_limits(method: str, path: str, size: int | None = None) -> RequestLimits:
@@ -70,3 +73,9 @@ def public_limits(method: str, path: str, size: int | None = None) -> RequestLim
     """
     found = next(limits for limits in PUBLIC_LIMITS if limits.method in ("", method) and limits.path.fullmatch(path))
     return found.larger if found.larger is not None and (size is None or size > found.max_bytes) else found
+
+
+def console_limits(method: str, path: str) -> RequestLimits:
+    """Return the limits of a request on the console's port, of somebody who has logged in."""
+    is_bundle = method == CONSOLE_BUNDLE.method and CONSOLE_BUNDLE.path.fullmatch(path)
+    return CONSOLE_BUNDLE if is_bundle else CONSOLE_LIMITS

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from typing import Any
 
 from flask import Blueprint, redirect, render_template, request, send_file, url_for
-from werkzeug.datastructures import FileStorage
 from werkzeug.wrappers import Response
 
 from arena.errors import EntryNotFound, MatchClosed, MatchNotFound, MatchNotOpen
 from arena.phrases import phrase
-from arena.services import ballots, claims, entries, events, places, practice, queries, uploads, voters, voting
+from arena.services import ballots, claims, entries, events, places, practice, queries, voters, voting
 from arena.services.identity import Identity
 from arena.services.receipts import key_fingerprint
 from arena.services.schemas import Ballot, EntryStatus, RoundItem, Snapshot, StageView
 from arena.web import security
 from arena.web.assets import Asset
 from arena.web.context import get_context, static_address
+from arena.web.form_uploads import link_of, take_upload
 from arena.web.refusal import Refusal
 from arena.web.translation import language
 from trainer.verse.ticket import is_ticket
@@ -164,24 +163,10 @@ def enter() -> str | Response:
     ctx = get_context()
     secret = security.voter_secret()
     if request.method == "POST":
-        upload = request.files.get("bundle")
-        if upload is None or not upload.filename:
-            raise Refusal(422, "no-file", phrase("No file was chosen: choose the .verse file that the trainer wrote."))
-        _take_upload(upload, secret, request.form.get("name", ""))
+        take_upload(request.files.get("bundle"), secret, request.form.get("name", ""))
         return _see_other("public.mine")
     event = events.current_event(ctx.db)
     return render_template("enter.html", event=event, now=ctx.now, max_author=claims.MAX_AUTHOR)
-
-
-def _take_upload(upload: FileStorage, secret: str, name: str) -> None:
-    """Save the form's file, give it to the service, and remove it in any case."""
-    ctx = get_context()
-    path = ctx.settings.incoming / f"form-{secrets.token_hex(8)}"
-    try:
-        upload.save(path)
-        uploads.take_file(ctx.db, ctx.bundles, ctx.spool, path, secret, name, key=ctx.settings.receipt_key, now=ctx.now)
-    finally:
-        path.unlink(missing_ok=True)
 
 
 @pages.get("/mine")
@@ -328,11 +313,6 @@ def bundle(entry_id: str) -> Response:
         raise EntryNotFound
     name = f"{view.bundle[:16]}.verse"
     return send_file(path, mimetype="application/octet-stream", as_attachment=True, download_name=name)
-
-
-def link_of(secret: str) -> str:
-    """Return the address that links a phone to the entries of a secret; that of the card, where it is a ticket."""
-    return f"{get_context().base_url}/{'join#' if is_ticket(secret) else 'mine/'}{secret}"
 
 
 def _see_other(endpoint: str) -> Response:

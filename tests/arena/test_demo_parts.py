@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -17,9 +18,11 @@ import pytest
 from arena.demo.browser import can_open_pages, open_pages
 from arena.demo.children import Children, DemoError
 from arena.demo.demo import new_folder
+from arena.demo.entering import make_tickets, train_models
 from arena.demo.poets import POETS, TOKENS, Poet, Verse, choose_verses, known_share
 from arena.settings import create_event_folder
 from tests.support.server import within
+from trainer.checkpoint import read_checkpoint
 from trainer.config import PRESETS
 
 MOON, SEA = Poet("Aurora", "The moon"), Poet("Dilys", "The sea")
@@ -145,3 +148,15 @@ def test_no_child_starts_after_the_end_and_those_that_ran_have_ended() -> None:
     assert [child.returncode for child in running] == [-signal.SIGTERM, 0]
     with pytest.raises(DemoError, match="has ended"):
         children.start(waits)
+
+
+def test_a_training_whose_event_does_not_answer_goes_on_without_its_race(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    make_tickets(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"http://127.0.0.1:{taken.getsockname()[1]}"  # nobody listens there once it is closed
+    [model] = train_models(tmp_path, 0.1, 2, Children(), lambda line: None, address)
+    assert model.is_file() and read_checkpoint(model).provenance["train"]["nonce"] == ""
+    assert address.removeprefix("http://") in capfd.readouterr().err
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "tickets").iterdir()} == {0o600} or os.name != "posix"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +14,7 @@ from werkzeug.test import TestResponse
 
 from arena.errors import AlreadyDone, BadName, BadSetting, EntryNotFound, QuotaReached, TooFewEntries, WrongState
 from arena.rules.names import names_author
-from arena.services import bracket, editing, entries, events, publishing, queries, rechecks, voters
+from arena.services import bracket, drawing, editing, entries, events, publishing, queries, rechecks, voters
 from arena.services.queries import list_entries
 from arena.services.schemas import ConsoleEntry, EventRules
 from arena.verification.report import Report
@@ -20,6 +22,7 @@ from tests.arena.test_serving_commands import Desk
 from tests.support.bundles import forged_verse, verse
 from tests.support.evening import WORD, Evening, secret_of
 from tests.support.pages import hidden, token_of
+from tests.support.server import within
 
 
 @pytest.fixture(scope="module")
@@ -127,9 +130,9 @@ def test_a_verse_that_is_held_back_is_not_drawn_until_it_is_released(evening: Ev
     assert "the organizer holds it back" in status.reason
     evening.close()
     with pytest.raises(TooFewEntries):
-        bracket.draw_bracket(evening.db, word=WORD, now=evening.now)
+        drawing.draw_bracket(evening.db, word=WORD, now=evening.now)
     editing.set_held(evening.db, held[0], False, now=evening.now)
-    bracket.draw_bracket(evening.db, word=WORD, now=evening.now)
+    drawing.draw_bracket(evening.db, word=WORD, now=evening.now)
     assert [entry.name for entry in list_entries(evening.db) if entry.seed is None] == ["Poet 1", "Forger"]
     with pytest.raises(WrongState):
         editing.set_held(evening.db, held[1], False, now=evening.now)
@@ -277,3 +280,55 @@ def test_the_terminal_verifies_again_and_shows_what_would_change_first(evening: 
     file.write_bytes(content)
     evening.close_and_draw()
     assert "is not possible while the event is 'drawn'" in desk.refuses("entry", "verify-again", "--all")
+
+
+@pytest.mark.slow
+def test_the_console_verifies_again_shows_what_would_change_and_lets_it_count(evening: Evening) -> None:
+    with evening.db.writing() as session:
+        session.execute(text("UPDATE entries SET state = 'refused' WHERE name = 'Poet 0'"))
+    entry = entry_of(evening, "Poet 0").entry
+    other = entry_of(evening, "Poet 1").entry
+    console = evening.organizer()
+
+    def page() -> str:
+        return console.get("/console").text
+
+    def press(action: str, **fields: object) -> TestResponse:
+        now = page()
+        return console.post(f"/console/{action}", data={"token": token_of(now), "seen": hidden(now, "seen"), **fields})
+
+    file = evening.bundles.local_copy(bundle_of(evening, other))
+    file.write_bytes(file.read_bytes()[:-1] + b"!")
+    assert press("verify-again").status_code == 303
+    assert within(60, lambda: "Let the new verdicts count" in page())
+    shown = page()
+    assert "PASS: refused → verified" in shown and "its file in bundles is missing or damaged" in shown
+    assert entry_of(evening, "Poet 0").state == "refused", "nothing has changed yet"
+    done = press("verify-again/count", shown=[entry, other])
+    assert "1 new verdict counts." in done.text and entry_of(evening, "Poet 0").state == "verified"
+    assert entry_of(evening, "Poet 1").state == "verified", "a damaged file is no verdict"
+    assert press("verify-again/forget").status_code == 303 and "Verified again" not in page()
+    assert press(f"entries/{entry}/verify-again").status_code == 303
+    assert within(60, lambda: "PASS: no change" in page())
+    assert press("entries/nothing/verify-again").status_code == 404
+
+
+def test_the_console_enters_a_bundle_for_somebody_and_shows_the_authors_link(evening: Evening) -> None:
+    console = evening.organizer()
+    page = console.get("/console/entries/add").text
+    form = {"token": token_of(page), "name": "A <guest>", "ticket": ""}
+
+    def add(**fields: object) -> TestResponse:
+        return console.post("/console/entries/add", data=form | fields, content_type="multipart/form-data")
+
+    assert "No file was chosen" in add().text
+    voters.set_admission(evening.db, "tickets", now=evening.now)
+    wrong = add(ticket="abc", bundle=(io.BytesIO(verse(7)), "guest.verse"))
+    assert wrong.status_code == 422 and "20 letters and digits" in wrong.text
+    entered = add(bundle=(io.BytesIO(verse(7)), "guest.verse"))
+    assert entered.status_code == 200 and "A &lt;guest&gt;" in entered.text and "<svg" in entered.text
+    secret = re.findall(r"/mine/([\w-]+)</code>", entered.text)[0]
+    assert [one.name for one in entries.entries_of(evening.db, secret, now=evening.now)] == ["A <guest>"]
+    assert not list(evening.settings.incoming.glob("form-*"))
+    stranger = evening.visitor()
+    assert stranger.get("/console/entries/add").status_code == 303

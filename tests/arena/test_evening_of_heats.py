@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 
 from arena.rules.timetable import REVEAL_SECONDS
-from arena.services.bracket import close_due, close_match, draw_bracket
+from arena.services.bracket import close_due, close_match
+from arena.services.drawing import draw_bracket
 from arena.services.heats import close_heats, deal, get_heats, get_page, judge, open_heats
 from arena.services.log import verify_log
 from arena.services.publishing import publish

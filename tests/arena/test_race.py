@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 from arena.cli import main
 from arena.errors import CurveNotFound
 from arena.rules.race import FIRST, LINE_CHARACTERS, MAX_BEATS, MAX_POINTS, SECOND, draw_nickname
-from arena.services.bracket import draw_bracket
+from arena.services.drawing import draw_bracket
 from arena.services.identity import identity_of, racer_id_of
 from arena.services.log import read_records
 from arena.services.race import MAX_RUNS, get_race, hide_curve, list_race, set_race, take_heartbeats

@@ -30,16 +30,9 @@ from arena.errors import (
     WrongState,
 )
 from arena.rules.draw import draw_digest, draw_seeds, draw_tie, salt_digest
-from arena.services.bracket import (
-    close_due,
-    close_match,
-    draw_bracket,
-    open_match,
-    set_match_time,
-    undo_draw,
-    undo_match,
-)
+from arena.services.bracket import close_due, close_match, open_match, set_match_time, undo_match
 from arena.services.disqualification import disqualify, reinstate
+from arena.services.drawing import draw_bracket, undo_draw
 from arena.services.events import (
     close_submissions,
     create_event,
@@ -48,13 +41,14 @@ from arena.services.events import (
 )
 from arena.services.log import verify_log
 from arena.services.publishing import publish
-from arena.services.queries import console_view, entry_view, results_view, snapshot, stage_view
+from arena.services.queries import console_view, entry_view, get_next_match, results_view, snapshot, stage_view
 from arena.services.schemas import EventRules, MatchCounts
 from arena.services.verification import record_verdict
+from arena.services.voting import get_ballot
 from arena.store.schema import Entry, Match, Owner, Vote
 from arena.verification.check import check_bundle
 from tests.support.bundles import verses
-from tests.support.evening import SALT, WORD, Evening
+from tests.support.evening import SALT, WORD, Evening, secret_of
 from tests.support.results import CastVotes, CountedPoll, compute_results
 
 
@@ -534,3 +528,25 @@ def test_a_vote_that_somebody_changed_after_the_count_is_found_though_the_winner
         changed.choice = "lower" if changed.choice == "upper" else "upper"
     with pytest.raises(TablesDiffer):
         publish(evening.db, now=evening.now)
+
+
+def test_a_final_that_was_opened_and_lost_a_side_has_no_ballot(evening: Evening) -> None:
+    """As a phone asks whose page is older than the disqualifications."""
+    authors = {author.entry: author.text for author in evening.create().draw(4)}
+    for _ in range(3):
+        match = get_next_match(evening.db, now=evening.now)
+        assert match is not None and match.upper is not None
+        if match.id != "r2m1":
+            evening.decide(match.id, authors[match.upper.entry])
+    open_match(evening.db, "r2m1", seconds=60, now=evening.now)
+    first = next(row for row in console_view(evening.db, now=evening.now).matches if row.id == "r1m1")
+    assert first.upper is not None and first.lower is not None
+    undo_match(evening.db, "r2m1", now=evening.now)
+    undo_match(evening.db, "r1m1", now=evening.now)
+    for side in (first.upper, first.lower):
+        disqualify(evening.db, side.entry, "copied", now=evening.now)
+    final = next(row for row in console_view(evening.db, now=evening.now).matches if row.id == "r2m1")
+    assert (final.state, final.upper, final.opened_at is not None) == ("closed", None, True)
+    with pytest.raises(MatchNotOpen):
+        get_ballot(evening.db, "r2m1", secret_of("one"), now=evening.now)
+    assert evening.phone().get("/").status_code == 200

@@ -28,8 +28,9 @@ from arena.errors import (
     WrongOffset,
     WrongState,
 )
-from arena.services.bracket import close_due, draw_bracket
+from arena.services.bracket import close_due
 from arena.services.claims import take_claim
+from arena.services.drawing import draw_bracket
 from arena.services.entries import entries_of, entry_status, expire_claims, withdraw
 from arena.services.events import close_submissions, create_event, open_submissions, set_closing_time
 from arena.services.identity import identity_of

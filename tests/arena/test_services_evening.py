@@ -8,7 +8,8 @@ import pytest
 
 from arena.errors import EntriesPending, EntryNotFound, TooFewEntries, WrongState
 from arena.services import queries
-from arena.services.bracket import close_match, draw_bracket, open_match
+from arena.services.bracket import close_match, open_match
+from arena.services.drawing import draw_bracket
 from arena.services.entries import entry_status
 from arena.services.events import close_submissions
 from arena.services.log import verify_log

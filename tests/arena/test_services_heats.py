@@ -27,8 +27,8 @@ from arena.errors import (
 from arena.rules.chain import log_salt
 from arena.rules.draw import draw_seeds
 from arena.rules.heats import MAX_JUDGEMENTS, choose_pair
-from arena.services.bracket import draw_bracket, undo_draw
 from arena.services.disqualification import disqualify
+from arena.services.drawing import draw_bracket, undo_draw
 from arena.services.editing import set_held
 from arena.services.entries import entries_of, entry_status, withdraw
 from arena.services.events import the_event

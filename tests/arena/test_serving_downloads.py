@@ -88,13 +88,20 @@ def test_the_slowest_reader_makes_room_once_it_has_had_its_time() -> None:
 def test_a_download_that_made_room_between_two_chunks_ends_at_the_next() -> None:
     async def story() -> None:
         transfers, clock = Transfers(), Clock()
-        sending = [transfers.place(LIMITS, clock).__enter__() for _ in range(MAX_DOWNLOADS)]
+        places = [transfers.place(LIMITS, clock) for _ in range(MAX_DOWNLOADS)]
+        sending = [place.__enter__() for place in places]
         clock.now += GRACE_SECONDS
         for transfer in sending[1:]:
             transfer.sent = 10**9
-        with transfers.place(LIMITS, clock), pytest.raises(TimeoutError):
-            async with sending[0].within(60):
+
+        async def next_chunk() -> None:
+            async with sending[0].within(3_600):
                 await asyncio.Event().wait()
+
+        with transfers.place(LIMITS, clock):
+            chunk = asyncio.create_task(next_chunk())
+            await asyncio.wait([chunk], timeout=30)
+            assert chunk.done() and isinstance(chunk.exception(), TimeoutError)
 
     asyncio.run(story())
 

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from arena.cli import main
-from arena.services import bracket, queries
+from arena.services import bracket, drawing, queries
 from arena.services.schemas import ConsoleView
 from arena.settings import load_settings
 from arena.web.console_health import STUCK_SECONDS, HealthWatch
@@ -41,7 +41,7 @@ def test_each_phase_has_one_large_next_step_but_what_cannot_be_undone(evening: E
     evening.verify_all()
     evening.close()
     assert next_step() == ["Draw the bracket"]
-    bracket.draw_bracket(evening.db, word="thimble", now=evening.now)
+    drawing.draw_bracket(evening.db, word="thimble", now=evening.now)
     assert next_step() == ["Open Final"]
     bracket.open_match(evening.db, "r1m1", seconds=60, now=evening.now)
     assert next_step() == ["Close Final"]

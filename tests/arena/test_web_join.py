@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
-from arena.services import bracket, queries, tickets, voters
+from arena.services import bracket, drawing, queries, tickets, voters
 from arena.services.tickets import Card
 from arena.store.schema import PinVoter, Vote
 from arena.web.cookies import stage_key
@@ -174,7 +174,7 @@ def test_guesses_of_tickets_are_limited_and_the_right_ticket_is_let_in_all_the_s
     assert statuses == [403] * 30 + [429] * 5
     header = {"Authorization": f"Bearer {new_ticket()}"}
     assert join(evening.phone(), cards[0].code).status_code == 303
-    bracket.undo_draw(evening.db, now=evening.now)
+    drawing.undo_draw(evening.db, now=evening.now)
     evening.open()
     guess = evening.phone().post("/api/v1/entries?name=Eve", headers=header, data=b"x")
     assert (guess.status_code, guess.get_json()["error"]) == (429, "attempts")

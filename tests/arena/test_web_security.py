@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from itsdangerous import URLSafeSerializer
 from werkzeug.test import TestResponse
 
-from arena.services import bracket, events
+from arena.services import bracket, drawing, events
 from arena.settings import replace_console_password
 from arena.web.cookies import read_voter
 from tests.support.bundles import header_of, verse
@@ -292,7 +292,7 @@ def test_markup_and_escapes_in_names_and_verses_stay_text(evening: Evening) -> N
     evening.author(EVIL_NAME, 20)
     evening.verify_all()
     events.close_submissions(evening.db, now=evening.now)
-    bracket.draw_bracket(evening.db, word=WORD, now=evening.now)
+    drawing.draw_bracket(evening.db, word=WORD, now=evening.now)
     bracket.open_match(evening.db, "r1m1", seconds=10, now=evening.now)
     vote(evening.phone(), "left")
     bracket.close_match(evening.db, "r1m1", poll_round=0, now=evening.now)

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from arena.services import bracket, disqualification, events, publishing, queries
+from arena.services import bracket, disqualification, drawing, events, publishing, queries
 from arena.services.identity import identity_of
 from arena.services.queries import console_view
 from arena.services.schemas import MatchCounts, OpenMatch, Snapshot
@@ -221,7 +221,7 @@ def test_the_waiting_room_follows_the_evening(evening: Evening) -> None:
     events.close_submissions(evening.db, now=evening.now)
     assert "Every verse is being checked" in phone.get("/").text
     evening.verify_all()
-    bracket.draw_bracket(evening.db, word=WORD, now=evening.now)
+    drawing.draw_bracket(evening.db, word=WORD, now=evening.now)
     assert "The bracket is drawn" in phone.get("/").text
 
 

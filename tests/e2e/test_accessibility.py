@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import randrange
 from typing import Any
 
 import pytest
-from flask.testing import FlaskClient
 
-from arena.services import bracket, events
+from arena.services import bracket, drawing, events, heats, practice, race, rounds, tickets, voters
 from arena.services.publishing import publish
 from arena.services.queries import get_next_match
+from arena.services.race import take_heartbeats
+from arena.services.tickets import Card
 from arena.web.folder import write_site
-from tests.support.browser import PHONE, PROJECTOR, needs_chromium
+from arena.web.ticket_sheet import render_sheet
+from tests.support.browser import BASE, LAPTOP, OPEN, PHONE, PROJECTOR, SCREENS, Window, needs_chromium
 from tests.support.evening import Evening
 from tests.support.pages import post
+from tests.support.simulated_trainers import SimulatedTrainer
+from trainer.verse.ticket import new_ticket
 
 pytestmark = [pytest.mark.slow, needs_chromium]
-BASE = "http://verses.test"
-OPEN: list[Any] = []  # contexts of browser windows of the present test
-LAPTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
-SCREENS: dict[str, dict[str, Any]] = {
-    "4:3": {"viewport": {"width": 1024, "height": 768}},
-    "16:9": PROJECTOR,
-    "21:9": {"viewport": {"width": 2560, "height": 1080}},
-    "phone": PHONE,
-}
 OVERFLOW = """() => {
     const out = [];
     if (document.documentElement.scrollWidth > innerWidth + 1) out.push("the page is wider than the screen");
@@ -48,33 +45,6 @@ OVERFLOW = """() => {
 }"""
 
 
-class Window:
-    """A browser window on the pages of an event, without a server between them; closed before the event is."""
-
-    def __init__(
-        self, browser: Any, client: FlaskClient, screen: dict[str, Any], scheme: str, motion: str = "reduce"
-    ) -> None:
-        self._client = client
-        self.context = browser.new_context(color_scheme=scheme, reduced_motion=motion, **screen)
-        OPEN.append(self.context)
-        self.context.route("**/*", self._answer)
-        self.page = self.context.new_page()
-
-    def _answer(self, route: Any) -> None:
-        if route.request.method != "GET" or "/api/" in route.request.url:
-            route.fulfill(status=503)
-            return
-        response = self._client.get(route.request.url.removeprefix(BASE))
-        route.fulfill(status=response.status_code, headers=dict(response.headers), body=response.data)
-
-    def show(self, path: str) -> Any:
-        self.page.goto(BASE + path)
-        if path == "/stage":
-            self.page.evaluate("document.fonts.ready")
-            self.page.wait_for_timeout(50)  # the stage fits its verses when its typefaces are there
-        return self.page
-
-
 def stories(evening: Evening) -> Iterator[tuple[str, list[str]]]:
     """The states of an evening of four, and the addresses that show something new in each."""
     everywhere = ["/", "/stage", "/results", "/enter", "/mine", "console:/console"]
@@ -86,7 +56,7 @@ def stories(evening: Evening) -> Iterator[tuple[str, list[str]]]:
     evening.verify_all()
     evening.close()
     yield "checked", ["/", "/stage", "console:/console", "console:/console/entries"]
-    bracket.draw_bracket(evening.db, word="thimble", now=evening.now)
+    drawing.draw_bracket(evening.db, word="thimble", now=evening.now)
     yield "drawn", ["/", "/stage", "/results", "console:/console"]
     text_of = {author.entry: author.text for author in authors}
     match = get_next_match(evening.db, now=evening.now)
@@ -109,12 +79,58 @@ def stories(evening: Evening) -> Iterator[tuple[str, list[str]]]:
     yield "published", ["/", "/stage", "/enter", f"/entries/{authors[0].entry}", "console:/console"]
 
 
-def violations(page: Any) -> list[str]:
+def other_stories(evening: Evening) -> Iterator[tuple[str, list[str]]]:
+    """What an evening can have besides: cards, PIN, practice vote, race, heats, a whole round at once."""
+    evening.open()
+    voters.set_admission(evening.db, "tickets", now=evening.now)
+    tickets.issue(evening.db, 3, 1, now=evening.now)
+    yield "cards", ["/", "/join", "console:/console"]
+    voters.set_admission(evening.db, "pin", now=evening.now)
+    yield "PIN", ["/join", "/stage"]
+    voters.set_admission(evening.db, "open", now=evening.now)
+    practice.open_practice(evening.db, seconds=60, now=evening.now)
+    yield "practice", ["/", "/stage", "console:/console"]
+    practice.close_practice(evening.db, now=evening.now)
+    race.set_race(evening.db, True, now=evening.now)
+    for number in range(3):
+        run = SimulatedTrainer(random.Random(number), 10.0, True, begun_at=evening.now)
+        take_heartbeats(evening.db, run.secret, run.body(range(9), evening.now), draw=randrange, now=evening.now)
+    yield "race", ["/race", "/stage", "console:/console"]
+    authors = [evening.author(f"Poet {number}", number) for number in range(4)]
+    evening.verify_all()
+    heats.open_heats(evening.db, now=evening.now)
+    yield "heats", ["/heats", "/stage", "console:/console", "console:/console/entries/add"]
+    heats.close_heats(evening.db, now=evening.now)
+    evening.close_and_draw()
+    yield "plan", ["console:/console/plan"]
+    opened = rounds.open_round(evening.db, seconds=60, now=evening.now)
+    yield "a round at once", ["/", "/stage", "console:/console"]
+    rounds.pause(evening.db, now=evening.now)
+    yield "paused", ["/", "/stage"]
+    rounds.resume(evening.db, now=evening.now)
+    rounds.extend(evening.db, 10, now=evening.now)
+    for match in opened:
+        assert match.upper is not None and match.upper.text is not None
+        evening.vote("one", match.id, match.upper.text)
+    rounds.close_round(evening.db, now=evening.now)
+    evening.now += 60
+    yield "a round closed", ["/", "/stage", "/votes", f"/entries/{authors[0].entry}/check", "/check"]
+
+
+def violations(page: Any, **options: Any) -> list[str]:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
-    found = axe.Axe().run(page).response["violations"]
+    found = axe.Axe().run(page, options={"resultTypes": ["violations"], **options}).response["violations"]
     return [
         f"{one['id']}: {node['html'][:120]} {node['failureSummary'][:300]}" for one in found for node in one["nodes"]
     ]
+
+
+def in_both_themes(page: Any) -> list[str]:
+    """What axe finds in the light theme, and what the colours of the dark one change."""
+    page.emulate_media(color_scheme="light")
+    found = violations(page)
+    page.emulate_media(color_scheme="dark")
+    return found + violations(page, runOnly={"type": "rule", "values": ["color-contrast"]})
 
 
 @pytest.fixture
@@ -126,11 +142,11 @@ def evening(tmp_path: Path) -> Iterator[Evening]:
     evening.end()
 
 
-def each_window(browser: Any, evening: Evening, scheme: str) -> Callable[[str], tuple[Window, str]]:
+def each_window(browser: Any, evening: Evening) -> Callable[[str], tuple[Window, str]]:
     windows = {
-        "stage": Window(browser, evening.phone(), PROJECTOR, scheme),
-        "phone": Window(browser, evening.phone(), PHONE, scheme),
-        "console": Window(browser, evening.organizer(), LAPTOP, scheme),
+        "stage": Window(browser, evening.phone(), PROJECTOR, "light"),
+        "phone": Window(browser, evening.phone(), PHONE, "light"),
+        "console": Window(browser, evening.organizer(), LAPTOP, "light"),
     }
 
     def of(address: str) -> tuple[Window, str]:
@@ -140,39 +156,46 @@ def each_window(browser: Any, evening: Evening, scheme: str) -> Callable[[str], 
     return of
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_violation_on_any_page_in_any_state(browser: Any, evening: Evening, scheme: str) -> None:
-    window_of = each_window(browser, evening, scheme)
+@pytest.mark.parametrize("story", [stories, other_stories], ids=["an evening", "what it can have besides"])
+def test_axe_finds_no_violation_on_any_page_in_any_state_and_theme(
+    browser: Any, evening: Evening, story: Callable[[Evening], Iterator[tuple[str, list[str]]]]
+) -> None:
+    window_of = each_window(browser, evening)
     found: dict[tuple[str, str], list[str]] = {}
-    for state, addresses in stories(evening):
+    for state, addresses in story(evening):
         for address in addresses:
             window, path = window_of(address)
             page = window.show(path)
             page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
-            if wrong := violations(page):
+            if wrong := in_both_themes(page):
                 found[state, address] = wrong
     assert found == {}
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_violation_in_the_published_folder(
-    browser: Any, evening: Evening, tmp_path: Path, scheme: str
+def test_axe_finds_no_violation_in_the_published_folder_and_on_the_sheet_of_cards(
+    browser: Any, evening: Evening, tmp_path: Path
 ) -> None:
     for _ in stories(evening):
         pass
     folder = tmp_path / "site"
     write_site(evening.event, folder, lambda: evening.now)
-    page = browser.new_context(color_scheme=scheme, **PHONE).new_page()
-    for name in ("index.html", "author-1.html"):
+    cards = [Card(number, new_ticket(), number > 2) for number in (1, 2, 3)]
+    (folder / "tickets.html").write_text(render_sheet(cards[:2], cards[2:], "http://verses.test", "Evening"), "utf-8")
+    page = browser.new_context(**PHONE).new_page()
+    for name in ("index.html", "author-1.html", "tickets.html"):
         page.goto((folder / name).as_uri())
-        assert violations(page) == [], name
-        assert page.evaluate(OVERFLOW) == [], name
+        assert in_both_themes(page) == [], name
+        if name != "tickets.html":  # it is printed
+            assert page.evaluate(OVERFLOW) == [], name
     page.context.close()
 
 
-@pytest.mark.parametrize("count", [2, 9, 40])
-def test_no_text_leaves_its_box_at_any_size(browser: Any, evening: Evening, count: int) -> None:
+@pytest.mark.parametrize(("count", "language"), [(2, "de"), (9, "en"), (40, "es")])
+def test_no_text_leaves_its_box_at_any_size_in_any_language(
+    browser: Any, tmp_path: Path, count: int, language: str
+) -> None:
     """Every state that is new with the size, on every screen; in both themes at one size."""
+    evening = Evening(tmp_path / "event", public_url="http://192.168.7.7:8000", language=language).create()
     authors = evening.draw(count)
     windows = {
         (name, scheme): Window(browser, evening.phone(), screen, scheme)
@@ -204,6 +227,9 @@ def test_no_text_leaves_its_box_at_any_size(browser: Any, evening: Evening, coun
         evening.decide(match.id, text_of[match.upper.entry], voters=1)
     evening.now += 60
     look("champion")
+    while OPEN:
+        OPEN.pop().close()
+    evening.end()
     assert found == {}
 
 

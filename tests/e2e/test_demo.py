@@ -17,8 +17,10 @@ from arena.audit.check import Known, audit_file
 from arena.bootstrap import open_event
 from arena.services import queries
 from arena.services.log import verify_log
+from arena.services.race import list_race
 from arena.settings import load_settings
 from tests.support.server import ARENA, ROOT, Process, ask, within
+from trainer.verse.bundle import read_bundle
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")]
 A_WHOLE_DEMO = 180.0  # seconds; what it may take on two cores
@@ -68,8 +70,13 @@ def test_the_demo_plays_to_a_champion_in_three_minutes_and_leaves_no_process(tmp
     assert all(f"    {line}" in demo.lines for line in text.split("\n"))
     assert demo.said(f"The log's {verify_log(event.db)} records are whole.")
     assert all(match.state == "closed" for match in view.matches)
-    event.db.dispose()
     assert demo.said("everything in it was computed again and agrees") and demo.said("arena audit")
+    [curve] = list_race(event.db).curves
+    assert curve.bits is not None and demo.said("The stage shows the race of the training"), "its race was seen"
+    assert demo.said(f"In the race of the event you are “{curve.nickname}”")
+    record = read_bundle(folder / "verses" / "Aurora.verse").claim.provenance["train"]
+    assert record["nonce"] and record["owner"] in {entry.owner for entry in view.entries}
+    event.db.dispose()
     assert audit_file(folder / "event.zip", Known(), jobs=2).agrees
 
 

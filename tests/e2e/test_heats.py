@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import delete, select
 
 from arena.rules.heats import LEAST_SECONDS
-from arena.services import bracket, events, heats, practice, rounds
+from arena.services import bracket, drawing, events, heats, practice, rounds
 from arena.store.schema import Vote
 from tests.support.browser import PHONE, PROJECTOR, needs_chromium
 from tests.support.bundles import verses
@@ -80,7 +80,7 @@ def test_a_phone_practises_then_judges_pairs_without_leaving_the_page(browser: A
 
 def test_a_phone_votes_down_the_list_while_the_stage_shows_the_round(browser: Any, evening: Evening) -> None:
     evening.close()
-    bracket.draw_bracket(evening.db, word=WORD, seeding="heats", now=time.time())
+    drawing.draw_bracket(evening.db, word=WORD, seeding="heats", now=time.time())
     phone, stage = screens(browser, evening)
     rounds.open_round(evening.db, seconds=0, now=time.time())
     heading(stage, "2 matches open")

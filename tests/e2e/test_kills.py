@@ -23,7 +23,7 @@ from sqlalchemy import select
 
 from arena.demo.simulated_voters import Form, SimulatedVoter, VoterError
 from arena.server.network import PortTaken, free_port
-from arena.services import bracket, queries
+from arena.services import bracket, drawing, queries
 from arena.services.entries import entry_status
 from arena.services.identity import identity_of
 from arena.services.log import verify_log
@@ -281,7 +281,7 @@ def play_with_kills(served: Evening, folder: Path, kills: int, seed: int) -> Kil
     for number, entry in enumerate(entries):  # every acknowledged entry is there, and in
         assert entry_status(served.db, entry, secret_of(f"poet{number}"), now=time.time()).state == "verified"
     served.close()
-    bracket.draw_bracket(served.db, word=WORD, now=time.time())
+    drawing.draw_bracket(served.db, word=WORD, now=time.time())
 
     phones = [SimulatedVoter(served.url) for _ in range(VOTERS)]
     confirmed: list[tuple[str, int, str]] = []

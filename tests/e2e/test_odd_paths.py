@@ -15,11 +15,9 @@ from tests.support.training_runs import SMALL, command
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="Windows allows no such names")]
 NAMES = {
-    "an address": "a?b=1#c%20d%&e;f@g:h",
+    "an address in umlauts": "Äpfel Größe é́ 月 👩‍👩‍👧?b=1#c%20d%&e;f@g:h",
     "a command": ' it\'s "so" $HOME `x` *(1) \\ -n',
-    "umlauts": "Äpfel Größe é́ 月 👩‍👩‍👧",
-    "200 characters": "long " * 39 + "named",
-    "an option": "--dir=..",
+    "an option of 200 characters": "--dir=.. " + "long " * 37 + "named",
 }
 
 

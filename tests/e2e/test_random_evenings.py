@@ -28,7 +28,7 @@ from arena.rehearsal.phone import HABITS, Phone, Room
 from arena.rehearsal.promises import Known, compare
 from arena.rules.lifecycle import UNDECIDED
 from arena.server.network import PortTaken, free_port
-from arena.services import bracket, disqualification, events, queries
+from arena.services import bracket, disqualification, drawing, events, queries
 from arena.services.entries import entry_status
 from arena.services.schemas import EventRules
 from arena.store.schema import Entry
@@ -157,7 +157,7 @@ class RandomEvening:
         """Draw, and hold matches as an organizer does who sometimes changes their mind."""
         rng, loop = self.rng, asyncio.get_running_loop()
         try:
-            await self._direct(bracket.draw_bracket, word="random", without_missing=True)
+            await self._direct(drawing.draw_bracket, word="random", without_missing=True)
         except ArenaError as error:
             self.faults.append(f"the bracket was not drawn: {error}")
             return

@@ -15,8 +15,9 @@ from sqlalchemy import select
 from arena.bootstrap import EventContext, open_event
 from arena.clock import EventClock
 from arena.services.audit import audit_tables
-from arena.services.bracket import close_match, draw_bracket, open_match
+from arena.services.bracket import close_match, open_match
 from arena.services.claims import take_claim
+from arena.services.drawing import draw_bracket
 from arena.services.entries import entry_status
 from arena.services.events import close_submissions, create_event, open_submissions
 from arena.services.queries import console_view, get_open_match, list_entries

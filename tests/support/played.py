@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from arena.services.bracket import close_match, draw_bracket, open_match, undo_match
+from arena.services.bracket import close_match, open_match, undo_match
 from arena.services.claims import take_claim
 from arena.services.disqualification import disqualify
+from arena.services.drawing import draw_bracket
 from arena.services.editing import set_held, set_masked, set_name
 from arena.services.events import set_rules
 from arena.services.heats import close_heats, deal, get_page, judge, open_heats
