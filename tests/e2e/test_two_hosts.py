@@ -39,8 +39,8 @@ POETS, PHONES = 4, 6
 AT_LAST = 120.0  # seconds for anything to happen on a busy machine
 
 
-def arena(*words: str, answer: str = "") -> str:
-    result = CliRunner().invoke(main, list(words), input=answer, prog_name="arena")
+def arena(*words: str, answer: str = "", **variables: str) -> str:
+    result = CliRunner(env=variables).invoke(main, list(words), input=answer, prog_name="arena")
     assert result.exit_code == 0, (words, result.output)
     return result.output
 
@@ -52,10 +52,10 @@ class Hosts:
         self.postgres, self.proxy = PostgresServer(), AlternatingProxy()
         self.folders = [folder / "first", folder / "second"]
         self.servers: list[ArenaServer] = []
-        shared = ["--database-url", self.postgres.new_database(), "--bundles-url", (folder / "bundles").as_uri()]
-        shared += ["--public-url", self.proxy.url]
-        arena("init", str(self.folders[0]), "--name", "Poets", "--reading-seconds", "0", *shared)
-        arena("init", str(self.folders[1]), "--join", str(self.folders[0] / "secrets.json"), *shared)
+        shared = {"ARENA_DATABASE_URL": self.postgres.new_database(), "ARENA_BUNDLES": (folder / "bundles").as_uri()}
+        first = ["--name", "Poets", "--public-url", self.proxy.url, "--reading-seconds", "0"]
+        arena("init", str(self.folders[0]), *first, **shared)  # as the services `make` and `join` of compose.yaml do
+        arena("init", str(self.folders[1]), "--join", str(self.folders[0] / "secrets.json"), **shared)
         for each in self.folders:
             path = each / "settings.json"
             path.write_text(json.dumps(json.loads(path.read_text()) | {"min_free_bytes": 0}))
