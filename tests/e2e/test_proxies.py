@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from arena.demo.simulated_voters import SimulatedVoter
 from arena.services.voters import set_admission
 from arena.web.routes import EVENTS
 from tests.support.bundles import verses
@@ -92,10 +93,9 @@ def _listens(port: int) -> bool:
 
 def form(port: int) -> tuple[str, str]:
     """A new phone's cookie, and the token of its form."""
-    status, headers, page = ask(port, "GET /join")
-    assert status == 200
-    cookies = [one for one in re.split(r",\s*|\n", headers["set-cookie"]) if one.startswith("t=")]
-    return cookies[0].partition(";")[0], hidden(page.decode(), "token")
+    phone = SimulatedVoter(f"http://127.0.0.1:{port}")
+    token = hidden(phone.get("/join"), "token")
+    return "; ".join(f"{cookie.name}={cookie.value}" for cookie in phone.cookies), token
 
 
 def test_pages_events_uploads_and_addresses_go_through_it(served: Evening, proxy: int, tmp_path: Path) -> None:
