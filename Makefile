@@ -17,8 +17,9 @@ test: $(SETUP)  # run every test, in two processes
 test-fast: $(SETUP)  # run the tests that start no server, browser or training run
 	$(BIN)/python -m pytest -n 2 -m 'not slow and not campaign'
 
-lint: $(SETUP)  # check style, types and import rules
+lint: $(SETUP)  # check style, types and import rules, and look for secrets and for pins that do not fit
 	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy && $(BIN)/lint-imports
+	$(BIN)/python -m tests.support.secret_scan && $(BIN)/python -m tests.support.dependency_audit
 
 bench: $(SETUP)  # measure; with NANOGPT=DIR (a checkout) and CORPUS=FILE (a text), compare training with nanoGPT
 	$(BIN)/python -m tests.bench

@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from arena.clock import EventClock
+from arena.clock import EventClock, RemoteClock
 from arena.errors import EventExists
 from arena.services import events
 from arena.services.log import verify_log
@@ -21,6 +21,7 @@ from arena.settings import (
     SettingsError,
     create_event_folder,
     load_settings,
+    read_receipt_key,
     sqlite_url,
 )
 from arena.store.backup import (
@@ -79,7 +80,9 @@ def open_event(settings: Settings) -> EventContext:
     bundles, spool = BundleStore(settings.bundles, shared), Spool(settings.incoming, settings.min_free_bytes)
     bundles.prepare()
     spool.prepare()
-    return EventContext(settings, open_database(settings.database_url), bundles, spool, EventClock(settings.clock))
+    db = open_database(settings.database_url)
+    clock = EventClock(wall=RemoteClock(db.time)) if settings.has_many_hosts else EventClock(settings.clock)
+    return EventContext(settings, db, bundles, spool, clock)
 
 
 def open_database(url: str) -> Database:
@@ -119,6 +122,12 @@ def _is_unfinished(folder: Path, database_url: str | None) -> bool:
         return False
     finally:
         db.dispose()
+
+
+def _kept_key(folder: Path) -> str:
+    """Return the public key of what an interrupted `arena init` left in a folder; "" if there is nothing."""
+    path = folder / SECRETS_FILE
+    return public_key_of(read_receipt_key(path)) if path.exists() else ""
 
 
 def restore_event(backup: Path, folder: Path, *, now: float) -> Settings:
@@ -185,7 +194,8 @@ def join_event(
         The settings of the folder.
 
     Raises:
-        SettingsError: The folder holds an event already, a file is damaged, or an option is out of bounds.
+        SettingsError: The folder holds an event already, a file is damaged, an option is out of bounds, or the object
+            store is not that of the event whose secrets these are.
         NoEvent: The database holds no event.
         DatabaseUnusable: The database cannot be opened.
         BundlesUnreachable: The object store does not answer.
@@ -195,8 +205,14 @@ def join_event(
         name = events.current_event(db).name
     finally:
         db.dispose()
-    if bundles_url:
-        ObjectStore(bundles_url).check()
+    if not bundles_url:
+        raise SettingsError(
+            "hosts share their bundles: name the event's object store with --bundles-url, as for its first host"
+        )
+    owner = ObjectStore(bundles_url).owner()
+    if owner != public_key_of(read_receipt_key(secrets_file)):
+        whose = "another event than the secrets are" if owner else "no event"
+        raise SettingsError(f"the bundles in {bundles_url} are of {whose}: name what the first host was given")
     return create_event_folder(
         folder,
         name,
@@ -237,7 +253,8 @@ def make_event(
         The settings of the new event.
 
     Raises:
-        SettingsError: The folder holds an event already, or an option is out of bounds.
+        SettingsError: The folder holds an event already, an option is out of bounds, or the object store has the
+            bundles of another event.
         BadName: The name is empty, too long or has control characters.
         BadSetting: A rule is out of bounds.
         EventExists: The database holds an event.
@@ -245,8 +262,8 @@ def make_event(
         BundlesUnreachable: The object store does not answer.
     """
     events.check_rules(rules)  # before there is a folder
-    if bundles_url:
-        ObjectStore(bundles_url).check()
+    store = ObjectStore(bundles_url) if bundles_url else None
+    others = store.owner() if store is not None else ""
     name = events.clean_name(name, events.MAX_NAME, "an event's name")
     if database_url is not None:
         db = open_database(database_url)
@@ -255,6 +272,8 @@ def make_event(
                 events.check_vacant(session)
         finally:
             db.dispose()
+    if others and others != _kept_key(folder):
+        raise SettingsError(f"{bundles_url} has the bundles of another event: name another folder of the store")
     settings = create_event_folder(
         folder,
         name,
@@ -265,8 +284,10 @@ def make_event(
         public_url=public_url,
         rehearsal=rehearsal,
     )
-    event = open_event(settings)
     receipt_key = public_key_of(settings.receipt_key)
+    if store is not None:
+        store.claim(receipt_key)
+    event = open_event(settings)
     events.create_event(event.db, name=name, rules=rules, receipt_key=receipt_key, now=now)
     event.close()
     return settings

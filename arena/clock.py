@@ -3,21 +3,27 @@
 A match of a minute takes a minute. So the server starts from the computer's clock and from then on counts the seconds
 that the computer is awake, which no user and no time server changes. Where it started is kept in the event's folder,
 since the server, its worker and every command must count alike. It holds until the computer starts again.
+
+An event of several hosts goes by the clock of their database instead, since a match closes once for all of them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from arena.errors import ArenaError
 from trainer.verse import strictjson
 from trainer.verse.files import write_atomically
 
 TOLERANCE = 5.0  # seconds by which the two clocks may differ before anybody is told
+ASK_SECONDS = 10.0  # between two questions for another computer's time
+QUICK_SECONDS = 1.0  # in which an answer must come to be believed: it is exact to half of them
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,49 @@ class EventClock:
                 is_ours = anchor.boot == self._boot and self._boot and 0 <= anchor.awake <= self._awake()
                 self._anchor, self._version = (anchor if is_ours else None), version
         return self._anchor
+
+
+class RemoteClock:
+    """Tells the time of another computer, which it asks now and then; while that does not answer, it counts on."""
+
+    def __init__(self, ask: Callable[[], float], *, awake: Callable[[], float] | None = None) -> None:
+        """Make a clock that has not asked yet.
+
+        Args:
+            ask: returns the other computer's time, in seconds since the epoch.
+            awake: seconds that this computer has been awake since it started; None: by the system.
+        """
+        self._ask, self._awake = ask, awake or awake_seconds
+        self._lock = threading.Lock()
+        self._offset: float | None = None  # from `awake` to the other computer's time
+        self._asked_at = 0.0
+
+    def __call__(self) -> float:
+        """Return the other computer's time, in seconds since the epoch.
+
+        Raises:
+            ArenaError: It has never answered.
+        """
+        is_due = self._offset is None or self._awake() - self._asked_at >= ASK_SECONDS
+        if is_due and self._lock.acquire(blocking=self._offset is None):  # others take the time as it is known
+            try:
+                self._compare()
+            finally:
+                self._lock.release()
+        assert self._offset is not None
+        return self._offset + self._awake()
+
+    def _compare(self) -> None:
+        before = self._asked_at = self._awake()
+        try:
+            answer = self._ask()
+        except ArenaError:
+            if self._offset is None:
+                raise
+            return
+        after = self._awake()
+        if self._offset is None or after - before < QUICK_SECONDS:
+            self._offset = answer - (before + after) / 2
 
 
 def awake_seconds() -> float:

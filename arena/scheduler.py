@@ -7,8 +7,8 @@ import threading
 
 from arena.bootstrap import Database, Spool
 from arena.clock import TOLERANCE, EventClock
-from arena.errors import ArenaError
-from arena.services import bracket, timing, uploads
+from arena.errors import ArenaError, DatabaseUnreachable
+from arena.services import bracket, rounds, timing, uploads
 from trainer.verse.text import pluralize
 
 INTERVAL = 1.0  # seconds between two looks at the clock
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class Scheduler:
-    """Closes what is due, about once a second. Several may run at the same time."""
+    """Closes what is due, about once a second. Several may run at the same time: hosts of one event take turns."""
 
     def __init__(self, db: Database, spool: Spool, *, clock: EventClock) -> None:
         """Create a scheduler; `run` starts it.
@@ -29,6 +29,8 @@ class Scheduler:
         self._db, self._spool, self._clock = db, spool, clock
         self._stopping = threading.Event()
         self._ahead = 0.0  # of the computer's clock, as it was said last
+        self._reached_at: float | None = None  # when the database last answered; None: it never did
+        self._lost = False  # it did not, the last time
 
     def run(self) -> None:
         """Close what is due until `stop` is called."""
@@ -45,9 +47,31 @@ class Scheduler:
 
     def step(self) -> None:
         """Close what is due now, and remove the parts of entries that receive no more."""
+        try:
+            self._step()
+        except DatabaseUnreachable:
+            self._lost = True
+            raise
+
+    def _step(self) -> None:
         self._compare_clocks()
-        bracket.close_due(self._db, now=self._clock())
+        with self._db.turn() as is_mine:
+            now = self._clock()
+            if is_mine:
+                self._pause_unserved(now)
+                bracket.close_due(self._db, now=now)
+        self._reached_at, self._lost = now, False
         uploads.drop_parts(self._db, self._spool)
+
+    def _pause_unserved(self, now: float) -> None:
+        """Stop the clock of matches that would close now, while nobody could vote: the database was away."""
+        if self._lost and self._reached_at is not None:
+            for match in rounds.pause_unserved(self._db, since=self._reached_at, now=now):
+                log.warning(
+                    "%s stands still, since the database was away while it was open: let it go on at the console, or "
+                    "with `arena match resume`",
+                    match.title,
+                )
 
     def _compare_clocks(self) -> None:
         """Say once that the computer's clock was changed, or that the computer slept."""

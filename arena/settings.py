@@ -13,6 +13,7 @@ worker-alive      written every second by the verification process of `arena ser
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import secrets
@@ -74,7 +75,8 @@ class Settings:
     language: str = AUTO  # of pages for guests; "auto": that of each browser, and English on the stage
     refuse_checks: str = ""  # checks of `arena entry check`, with spaces: what they notice is disqualified
     reactions: int = 0  # 1: phones can send three signs that float over a result on the stage
-    bundles_url: str = ""  # an object store that all hosts of the event share; "": the folder
+    bundles_url: str = ""  # an object store that all hosts of the event share; "": the folder, and one host
+    trusted_proxies: str = ""  # addresses or networks, with spaces, whose X-Forwarded-For names the client
     min_free_bytes: int = 2_000_000_000  # of disk, that no upload may use
     wheels: Path | None = None  # a folder of packages for guests, only while it is served; not in settings.json
     check_memory_bytes: int = 0  # that all checks may use together; 0: half of what is free when the server starts
@@ -85,6 +87,11 @@ class Settings:
         """The beginning of links and QR codes, without a slash at its end."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return self.public_url or f"http://{host}:{self.port}"
+
+    @property
+    def has_many_hosts(self) -> bool:
+        """Whether several hosts may serve the event: they share its database and its bundles."""
+        return bool(self.bundles_url)
 
     @property
     def is_local(self) -> bool:
@@ -151,6 +158,7 @@ PUBLIC_FIELDS: dict[str, tuple[type, int, int]] = {
     "refuse_checks": (str, 0, 200),
     "reactions": (int, 0, 1),
     "bundles_url": (str, 0, 1_000),
+    "trusted_proxies": (str, 0, 1_000),
     "min_free_bytes": (int, 0, 2**53),
     "check_memory_bytes": (int, 0, 2**53),
     "rehearsal": (bool, 0, 1),
@@ -262,6 +270,17 @@ def read_console_password(folder: Path) -> str:
     private = _read(path)
     _check_private(path, private)
     return str(private["console_password"])
+
+
+def read_receipt_key(path: Path) -> str:
+    """Return the private key of a secrets.json that signs receipts.
+
+    Raises:
+        SettingsError: The file is missing or damaged.
+    """
+    private = _read(path)
+    _check_private(path, private)
+    return str(private["receipt_key"])
 
 
 def _new_password() -> str:
@@ -382,6 +401,14 @@ def _check_public(path: Path, values: Mapping[str, Any]) -> None:
             f"{path}: refuse_checks must name checks, with spaces between them: {', '.join(sorted(CHECKS))}; "
             f"there is none {sorted(unknown)[0]!r}"
         )
+    if values.get("bundles_url") and values.get("reactions"):
+        raise SettingsError(f"{path}: reactions must be 0, since each host would count only those that it was sent")
+    try:
+        parse_networks(values.get("trusted_proxies", ""))
+    except ValueError as error:
+        raise SettingsError(
+            f"{path}: trusted_proxies must name addresses or networks, as 127.0.0.1 10.0.0.0/8: {error}"
+        ) from None
     check_public_url(values.get("public_url", ""))
     if not re.fullmatch("(#[0-9a-f]{6})?", values.get("accent", "").lower()):
         raise SettingsError(f'{path}: accent must be a colour such as "#005f73", or empty')
@@ -389,6 +416,15 @@ def _check_public(path: Path, values: Mapping[str, Any]) -> None:
         raise SettingsError(f"{path}: language must be {AUTO} or one of {', '.join(LANGUAGES)}")
     if not re.fullmatch(r"(\w[\w.-]*)?", values.get("logo", "")):
         raise SettingsError(f"{path}: logo must be the name of a file in this folder, such as logo.svg")
+
+
+def parse_networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    """Return the networks that a text names, with spaces between them.
+
+    Raises:
+        ValueError: One of them is none.
+    """
+    return tuple(ipaddress.ip_network(word) for word in text.split())
 
 
 def _is_line(value: object, limit: int) -> bool:

@@ -77,7 +77,7 @@ from arena.services.schemas import READING_SECONDS, EventRules
     "--join",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     metavar="FILE",
-    help="Serve an event of another host, too: FILE is its secrets.json. Needs --database-url.",
+    help="Serve an event of another host, too: FILE is its secrets.json. Needs --database-url and --bundles-url.",
 )
 @click.option("--port", type=click.IntRange(1, 65_535), default=8000, show_default=True, help="The server's port.")
 @click.option("--public-url", default="", help="The address that phones use, e.g. https://verses.example.org.")

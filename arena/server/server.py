@@ -90,13 +90,14 @@ def serve(
     ):
         event = open_event(settings)
         settings = replace(settings, name=current_event(event.db).name)  # as it is called now
-        restarted = event.clock.is_of_earlier_start
-        start_clock(event.db, event.clock)
-        if not settings.bundles_url:  # otherwise another host may have served meanwhile
+        if not settings.has_many_hosts:  # otherwise another host may have served meanwhile
+            restarted = event.clock.is_of_earlier_start
+            start_clock(event.db, event.clock)
             for match in pause_unserved(event.db, restarted=restarted, now=event.clock()):
                 say(f"{match.title} stands still, since the server was away while it was open.")
                 say("Let it go on at the console, or with `arena match resume`.")
-        start_address(event.db, settings.base_url)
+        if settings.public_url or not settings.has_many_hosts:  # a host behind a proxy has no address to show
+            start_address(event.db, settings.base_url)
         clear_leftovers(event.db, event.bundles, event.spool)
         for path in settings.incoming.glob("form-*"):  # copies of forms that a crash left behind
             path.unlink(missing_ok=True)

@@ -143,6 +143,7 @@ class SnapshotKeeper:
 
     def _follow(self, source: SnapshotSource) -> None:
         outdated = False  # a change was seen, and the snapshot does not show it yet
+        problem = ""  # that was logged last
         while not self._stop.wait(POLL_SECONDS):
             try:
                 outdated = source.changed() or outdated
@@ -150,8 +151,14 @@ class SnapshotKeeper:
                 if outdated or self.latest.stale(self._clock()):
                     self._build(source)
                     outdated = False
+                if problem:
+                    log.warning("the snapshot is rebuilt again")
+                problem = ""
             except Exception as error:  # the old snapshot stays; the next round tries again
-                log.error("the snapshot could not be rebuilt: %s", error, exc_info=not isinstance(error, ArenaError))
+                if str(error) != problem:  # ten times a second would fill the disk
+                    is_known = isinstance(error, ArenaError)
+                    log.error("the snapshot could not be rebuilt: %s", error, exc_info=not is_known)
+                problem = str(error) or type(error).__name__
 
     def _build(self, source: SnapshotSource) -> None:
         now = self._clock()

@@ -154,22 +154,24 @@ def pause(db: Database, *, seen: int | None = None, now: float) -> list[MatchVie
         return [view.find(match.id) for match in running]
 
 
-def pause_unserved(db: Database, *, restarted: bool, now: float) -> list[MatchView]:
-    """Stop the clock of the open matches when a server starts, if phones could not vote while it was away.
+def pause_unserved(db: Database, *, restarted: bool = False, since: float | None = None, now: float) -> list[MatchView]:
+    """Stop the clock of the open matches when a server or its database is back, if phones could not vote meanwhile.
 
     This holds for a match that would close within seconds, and after a restart of the computer for every one. It stands
-    with the time that it had left at the log's latest record, until the organizer lets it go on.
+    with the time that it had left when phones could vote last, until the organizer lets it go on.
 
     Args:
         db: the event's database.
         restarted: whether the computer has started again since a server counted the event's time.
+        since: when phones could vote last, seconds since the epoch; None: at the log's latest record.
         now: seconds since the epoch.
 
     Returns:
         The matches that stand still.
     """
     with db.writing() as session:
-        since = min(now, session.scalar(select(func.max(LogRecord.at))) or now)
+        latest = session.scalar(select(func.max(LogRecord.at))) or now
+        since = min(now, latest if since is None else max(since, latest))
         unserved = [
             match
             for match in _open_matches(session)

@@ -60,7 +60,7 @@ def take_piece(
         NotReceiving: The entry has all its bytes, or has left the event.
         LittleSpace: The disk is nearly full.
         TensorsDiffer: All bytes are here, and they are not those of the claim.
-        BytesLost: The disk lost the stored bytes.
+        BytesLost: This host does not have the bytes before it: the claim is to be sent again.
     """
     if len(data) > PIECE_BYTES:
         raise PieceTooLarge(len(data), PIECE_BYTES)
@@ -71,6 +71,8 @@ def take_piece(
                 raise WrongOffset(entry.received)
             if offset + len(data) > entry.size:
                 raise PieceTooLarge(len(data), entry.size - offset)
+        if spool.size(entry_id) < offset:  # the bytes before it are on another host, or lost
+            raise BytesLost
         _check_space(spool, len(data))
         try:
             spool.write(entry_id, offset, data)

@@ -48,6 +48,8 @@ def explain(address: URL, context: ExceptionContext) -> None:
     Raises:
         DatabaseUnusable: The database cannot be used.
     """
+    if context.is_pre_ping:  # a connection in the pool that has ended: the pool opens another one
+        return
     error = context.original_exception
     if isinstance(error, sqlite3.Error):
         kind = SQLITE.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)

@@ -21,7 +21,7 @@ CONNECT_SECONDS, ANSWER_SECONDS = 5, 60  # that the store may take
 RETRIES, RETRY_SECONDS = 2, 10  # by the library; after these, the caller tries again
 SCHEMES = ("s3", "gs", "az", "file")
 MAX_REASON = 200  # characters of the library's message
-PROBE = "arena-probe"  # an object that nobody makes
+OWNER = "event"  # the object that says whose bundles these are
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,30 @@ class ObjectStore:
         with self._explained():
             self._store = from_url(url, **options)
 
-    def check(self) -> None:
-        """Ask the store for an object that it does not have.
+    def owner(self) -> str:
+        """Return what names the event whose bundles these are; "" if no event has used the folder.
 
         Raises:
             BundlesUnreachable: It does not answer, or refuses.
         """
-        self.size(PROBE)
+        import obstore
+
+        with self._explained():
+            try:
+                return bytes(obstore.get(self._store, OWNER).bytes())[:MAX_REASON].decode("utf-8", "replace")
+            except (obstore.exceptions.NotFoundError, FileNotFoundError):
+                return ""
+
+    def claim(self, owner: str) -> None:
+        """Write down whose bundles these are.
+
+        Raises:
+            BundlesUnreachable: It does not answer, or refuses.
+        """
+        import obstore
+
+        with self._explained():
+            obstore.put(self._store, OWNER, owner.encode())
 
     def size(self, name: str) -> int | None:
         """Return the bytes of an object; None if there is none."""

@@ -11,7 +11,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, select
+from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session, sessionmaker
@@ -29,6 +29,7 @@ CONNECT_SECONDS = 5  # that a connection to PostgreSQL may take
 CONNECTIONS = 64  # at most, more than the threads of a server
 MAX_GROUP = 64  # jobs in one transaction, at most
 WRITE_LOCK = 0x5645525345  # "VERSE": number of the advisory lock on PostgreSQL
+SCHEDULER_LOCK = WRITE_LOCK + 1  # of the one host that closes what is due
 WRITES = {"writes": True}  # execution options of a connection whose transactions change the database
 
 
@@ -63,6 +64,23 @@ class Database:
         """
         with self._writer, self._begin() as session:
             yield session
+
+    @contextmanager
+    def turn(self) -> Iterator[bool]:
+        """Take the turn to close what is due, if no other host of the event has it; say whether it was taken.
+
+        It ends with the block, or with the connection, so that a host that dies holds up nobody. On SQLite, where an
+        event has one host, it is always free.
+        """
+        with self.reading() as session:
+            yield self.engine.dialect.name == "sqlite" or bool(
+                session.scalar(select(func.pg_try_advisory_xact_lock(SCHEDULER_LOCK)))
+            )
+
+    def time(self) -> float:
+        """Return the time of PostgreSQL's host, in seconds since the epoch."""
+        with self.reading() as session:
+            return float(session.scalars(select(func.extract("epoch", func.clock_timestamp()))).one())
 
     def submit(self, job: Callable[[Session], T]) -> T:
         """Run a job as `enqueue` does, and return its result after the commit."""

@@ -142,7 +142,7 @@ def on_arena_error(error: ArenaError) -> Response:
 def guess_refusal() -> Refusal | None:
     """Count a ticket that was not issued as a guess; return a refusal if there were too many from this address."""
     ctx = get_context()
-    seconds = ctx.guesses.take(request.remote_addr, ctx.now)
+    seconds = ctx.guesses.take(security.sender_address(), ctx.now)
     if not seconds:
         return None
     message = phrase(

@@ -71,14 +71,14 @@ def _take_pin(text: str) -> None:
     secret = security.voter_secret()
     if voters.who_is(ctx.db, secret).refusal is None:
         return
-    if seconds := ctx.guesses.wait(request.remote_addr, ctx.now):
+    if seconds := ctx.guesses.wait(security.sender_address(), ctx.now):
         raise _wait(phrase("there were many wrong PINs from this address"), seconds)
     try:
         voters.check_pin(text, ctx.settings.secret_key, now=ctx.now)
     except PinWrong:
-        ctx.guesses.take(request.remote_addr, ctx.now)
+        ctx.guesses.take(security.sender_address(), ctx.now)
         raise
-    if seconds := ctx.joins.take(request.remote_addr, ctx.now):
+    if seconds := ctx.joins.take(security.sender_address(), ctx.now):
         raise _wait(phrase("many phones have just joined from this address"), seconds)
     voters.admit(ctx.db, secret, now=ctx.now)
 

@@ -16,6 +16,7 @@ from flask import Response, g, request
 from itsdangerous import BadData
 
 from arena.phrases import phrase
+from arena.web.client_address import client_address
 from arena.web.context import get_context
 from arena.web.cookies import (
     CONSOLE_COOKIE,
@@ -109,6 +110,12 @@ def set_cookies(response: Response) -> None:
             samesite="Strict",
             secure=get_context().console_remote,  # on this machine the console is plain http
         )
+
+
+def sender_address() -> str | None:
+    """Return the address that limits of attempts go by."""
+    header = request.headers.get("X-Forwarded-For", "")
+    return client_address(request.remote_addr, header, get_context().settings.trusted_proxies)
 
 
 # Forms

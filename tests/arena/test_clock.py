@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from markupsafe import escape
 
 from arena.cli import main
-from arena.clock import EventClock, awake_seconds, boot_id
-from arena.errors import AlreadyDone, ClocksAgree
+from arena.clock import ASK_SECONDS, QUICK_SECONDS, EventClock, RemoteClock, awake_seconds, boot_id
+from arena.errors import AlreadyDone, ClocksAgree, DatabaseUnreachable
 from arena.scheduler import Scheduler
 from arena.services.events import set_closing_time
 from arena.services.log import verify_log
@@ -296,3 +296,30 @@ def test_a_damaged_or_foreign_file_of_the_clock_is_as_none(tmp_path: Path) -> No
     for text in ("", "{", "[]", '{"time": 1}', foreign, to_come):
         path.write_text(text)
         assert clock() == START
+
+
+def test_a_clock_of_another_computer_is_asked_now_and_then_and_counts_on_while_that_is_away() -> None:
+    awake, away, asked, slow = 100.0, False, 0, 0.0
+
+    def ask() -> float:
+        nonlocal asked, awake
+        asked += 1
+        if away:
+            raise DatabaseUnreachable("", "")
+        awake += slow
+        return START + awake - slow / 2
+
+    clock = RemoteClock(ask, awake=lambda: awake)
+    away = True
+    with pytest.raises(DatabaseUnreachable):
+        clock()
+    away = False
+    assert clock() == START + 100 and asked == 2
+    awake += ASK_SECONDS - 1
+    assert clock() == START + awake and asked == 2
+    away = True
+    awake += 1
+    assert clock() == START + awake and clock() == START + awake and asked == 3
+    away, slow = False, 2 * QUICK_SECONDS
+    awake += ASK_SECONDS
+    assert clock() == START + awake and asked == 4, "an answer that took long is not believed"

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -17,13 +18,17 @@ from prometheus_client.parser import text_string_to_metric_families
 from arena import logs
 from arena.server.health import Health
 from arena.server.snapshot import SnapshotKeeper
+from arena.services.voters import set_admission
 from tests.support.evening import Evening
+from tests.support.pages import hidden
 from tests.support.server import ArenaServer, Notes, ask, within
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evening]:
-    served = Evening(tmp_path_factory.mktemp("operations") / "event", now=None).begin()
+    served = Evening(tmp_path_factory.mktemp("operations") / "event", now=None, trusted_proxies="127.0.0.1").create()
+    set_admission(served.db, "pin", now=served.now)
+    served.open()
     served.server = ArenaServer(served.folder, log_format="json")
     yield served
     served.end()
@@ -90,6 +95,21 @@ def test_no_header_of_a_client_or_proxy_changes_what_the_public_pages_say(served
     plain, forged = (ask(served.port, f"GET /results{more}") for more in ("", f"\n{headers}"))
     assert plain[2] == forged[2] and b"evil" not in forged[2]
     assert "secure" not in ask(served.port, f"GET /\n{headers}")[1].get("set-cookie", "").lower()
+
+
+@pytest.mark.slow
+def test_limits_of_attempts_go_by_the_client_that_a_trusted_proxy_names(served: Evening) -> None:
+    def guess(client: str) -> int:
+        status, headers, page = ask(served.port, "GET /join")
+        assert status == 200
+        cookie = headers["set-cookie"].partition(";")[0]
+        form = urlencode({"token": hidden(page.decode(), "token"), "code": "000000"})
+        lines = ["POST /join", f"Cookie: {cookie}", "Content-Type: application/x-www-form-urlencoded"]
+        return ask(served.port, "\n".join([*lines, f"X-Forwarded-For: {client}"]), form.encode())[0]
+
+    assert [guess("203.0.113.1") for _ in range(31)] == [403] * 30 + [429]
+    assert guess("203.0.113.2") == 403
+    assert guess("203.0.113.3, 203.0.113.1") == 429
 
 
 @pytest.mark.slow

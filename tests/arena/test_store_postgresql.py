@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import threading
-import uuid
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from click.testing import CliRunner, Result
-from sqlalchemy import create_engine, func, insert, select, text
+from sqlalchemy import func, insert, select, text
 from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.orm import Session
 
-from arena.bootstrap import open_database
+from arena.bootstrap import open_database, open_event
 from arena.cli import main
-from arena.errors import DatabaseBusy, DatabaseTooNew, DatabaseUnreachable, QuotaReached
+from arena.errors import BytesLost, DatabaseBusy, DatabaseTooNew, DatabaseUnreachable, QuotaReached
+from arena.scheduler import Scheduler
 from arena.services.bracket import close_due, close_match
 from arena.services.disqualification import disqualify_all
 from arena.services.entries import expire_claims
 from arena.services.log import append, head, verify_log
 from arena.services.practice import PRACTICE_SECONDS, cast_practice, open_practice
 from arena.services.publishing import publish
-from arena.services.queries import results_view, snapshot
+from arena.services.queries import console_view, results_view, snapshot
+from arena.services.rounds import resume
 from arena.services.schemas import EventRules
 from arena.services.verification import claim_next
+from arena.settings import create_event_folder
 from arena.store import unit_of_work
 from arena.store.migrations import upgrade
 from arena.store.schema import Base, Entry, Match, Vote
@@ -40,66 +41,28 @@ from arena.store.unit_of_work import create_database_engine
 from tests.arena.test_evening_of_heats import play_heats
 from tests.support.bundles import verse, verses
 from tests.support.evening import Evening, secret_of
+from tests.support.postgresql import NEEDS_POSTGRESQL, PostgresServer
+from tests.support.server import within
 
 ROOT = Path(__file__).resolve().parents[2]
 
 pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'verse-arena[postgresql]'")
 
 
-def _folder_of_programs() -> Path | None:
-    """Find `initdb`, which Debian keeps out of the PATH."""
-    named = shutil.which("initdb")
-    candidates = [Path(named)] if named else sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    return candidates[-1].parent if candidates else None
-
-
-PROGRAMS = _folder_of_programs()
-pytestmark = [
-    pytest.mark.skipif(os.name != "posix", reason="needs Unix sockets"),
-    pytest.mark.skipif(PROGRAMS is None, reason="PostgreSQL is not installed: apt-get install postgresql"),
-]
+pytestmark = NEEDS_POSTGRESQL
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """The URL of a PostgreSQL server, without the name of a database."""
-    import pwd
-
-    assert PROGRAMS is not None
-    folder = Path(tempfile.mkdtemp(prefix="pg"))  # short: the path of a socket has at most 107 bytes
-    user = None
-    if os.getuid() == 0:  # PostgreSQL refuses to run as root
-        known = {entry.pw_name for entry in pwd.getpwall()}
-        user = "postgres" if "postgres" in known else "nobody"
-        shutil.chown(folder, user)
-
-    def run(program: str, *arguments: str) -> None:
-        line, log = [PROGRAMS / program, "-D", folder / "data", *arguments], folder / "output"
-        with log.open("a") as output:
-            completed = subprocess.run(line, cwd=folder, user=user, stdout=output, stderr=output)
-        assert completed.returncode == 0, log.read_text()
-
-    try:
-        run("initdb", "--username=arena", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
-        run("pg_ctl", "start", "--wait", "-o", f"-k {folder} -c listen_addresses='' -c fsync=off")
-        try:
-            yield f"postgresql://arena@/{{}}?host={folder}"
-        finally:
-            run("pg_ctl", "stop", "--wait", "--mode=immediate")
-    finally:
-        shutil.rmtree(folder)
+def server() -> Iterator[PostgresServer]:
+    server = PostgresServer()
+    yield server
+    server.end()
 
 
 @pytest.fixture
-def url(server: str) -> str:
+def url(server: PostgresServer) -> str:
     """The URL of a new, empty database."""
-    name = f"event_{uuid.uuid4().hex}"
-    address = server.format("postgres").replace("postgresql:", "postgresql+psycopg:")
-    engine = create_engine(address, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    return server.format(name)
+    return server.new_database()
 
 
 @pytest.fixture
@@ -253,9 +216,9 @@ def test_a_database_of_a_newer_version_is_refused(url: str) -> None:
         upgrade(url)
 
 
-def test_a_database_that_postgresql_does_not_have_is_named(server: str) -> None:
+def test_a_database_that_postgresql_does_not_have_is_named(server: PostgresServer) -> None:
     with pytest.raises(DatabaseUnreachable, match='"nowhere" does not exist'):
-        open_database(server.format("nowhere"))
+        open_database(server.url("nowhere"))
 
 
 def test_a_lock_that_another_program_holds_too_long_is_called_so(
@@ -343,18 +306,136 @@ def test_a_host_that_stands_still_in_a_transaction_does_not_stop_the_others(
     stuck.dispose()
 
 
-def test_a_second_host_joins_with_the_secrets_of_the_first(url: str, tmp_path: Path) -> None:
+def test_a_second_host_joins_with_the_secrets_and_the_bundles_of_the_first(url: str, tmp_path: Path) -> None:
     def arena(*words: str) -> Result:
         return CliRunner().invoke(main, list(words), prog_name="arena")
 
-    first, second = tmp_path / "first", tmp_path / "second"
-    made = arena("init", str(first), "--name", "Poets", "--database-url", url)
+    pytest.importorskip("obstore", reason="obstore is not installed: pip install 'verse-arena[cluster]'")
+    first, second, shared = tmp_path / "first", tmp_path / "second", (tmp_path / "bundles").as_uri()
+    made = arena("init", str(first), "--name", "Poets", "--database-url", url, "--bundles-url", shared)
     assert made.exit_code == 0, made.output
-    secrets = str(first / "secrets.json")
-    assert "--database-url" in arena("init", str(second), "--join", secrets).output
-    shared = (tmp_path / "bundles").as_uri()
-    joined = arena("init", str(second), "--join", secrets, "--database-url", url, "--bundles-url", shared)
+    join = ["init", str(second), "--join", str(first / "secrets.json")]
+    assert "--database-url" in arena(*join).output
+    assert "--bundles-url" in arena(*join, "--database-url", url).output
+    elsewhere = (tmp_path / "elsewhere").as_uri()
+    assert "are of no event" in arena(*join, "--database-url", url, "--bundles-url", elsewhere).output
+    assert arena("init", str(tmp_path / "other")).exit_code == 0
+    strange = ["init", str(second), "--join", str(tmp_path / "other" / "secrets.json"), "--database-url", url]
+    assert "of another event" in arena(*strange, "--bundles-url", shared).output
+    assert not second.exists()
+    joined = arena(*join, "--database-url", url, "--bundles-url", shared)
     assert joined.exit_code == 0 and "the event 'Poets'" in joined.output, joined.output
     assert (second / "secrets.json").read_bytes() == (first / "secrets.json").read_bytes()
     assert (second / "secrets.json").stat().st_mode & 0o77 == 0
     assert "Poets: draft" in arena("event", "show", "--dir", str(second)).output
+
+
+def test_no_event_is_made_over_the_bundles_of_another_one(server: PostgresServer, tmp_path: Path) -> None:
+    pytest.importorskip("obstore", reason="obstore is not installed: pip install 'verse-arena[cluster]'")
+    shared = ["--bundles-url", (tmp_path / "bundles").as_uri()]
+    made = [
+        CliRunner().invoke(main, ["init", str(tmp_path / name), "--database-url", server.new_database(), *shared])
+        for name in ("first", "second")
+    ]
+    assert made[0].exit_code == 0, made[0].output
+    assert made[1].exit_code == 1 and "bundles of another event" in made[1].output
+    assert not (tmp_path / "second").exists()
+
+
+@pytest.fixture
+def hosts(url: str, tmp_path: Path) -> Iterator[list[Evening]]:
+    """Two hosts of one event, each with its folder."""
+    pytest.importorskip("obstore", reason="obstore is not installed: pip install 'verse-arena[cluster]'")
+    shared = {"database_url": url, "bundles_url": (tmp_path / "bundles").as_uri()}
+    first = Evening(tmp_path / "first", now=None, **shared).begin()
+    create_event_folder(tmp_path / "second", secrets_of=tmp_path / "first" / "secrets.json", **shared)
+    second = Evening(tmp_path / "second", now=None)
+    yield [first, second]
+    for host in (first, second):
+        host.end()
+
+
+def test_an_upload_that_comes_to_another_host_begins_again_there_and_is_whole(hosts: list[Evening]) -> None:
+    first, second = hosts
+    bundle = verse(1)
+    receipt = first.claim("ann", bundle)
+    half = receipt.offset + (receipt.size - receipt.offset) // 2
+    assert first.piece("ann", receipt.entry, receipt.offset, bundle[receipt.offset : half]).received == half
+    with pytest.raises(BytesLost):
+        second.piece("ann", receipt.entry, half, bundle[half:])
+    again = second.claim("ann", bundle)
+    assert (again.entry, again.offset, again.repeated) == (receipt.entry, receipt.offset, True)
+    assert second.piece("ann", receipt.entry, again.offset, bundle[again.offset :]).state == "waiting"
+    assert first.verify_all() == 1, "checked by the host that it did not arrive at"
+    assert Scheduler(first.db, first.spool, clock=first.clock).step() is None and first.spool.parts() == []
+
+
+def test_hosts_go_by_the_clock_of_the_database_whatever_their_own_says(
+    hosts: list[Evening], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 5.0)
+    times = [open_event(host.settings) for host in hosts]
+    assert abs(times[0].clock() - times[1].clock()) < 5 and times[0].clock() > 10**9
+    assert times[0].clock.ahead == 0 and times[0].db.time() > 10**9
+    for event in times:
+        event.close()
+
+
+def test_one_host_at_a_time_closes_what_is_due_and_a_dead_one_holds_up_nobody(evening: Evening, url: str) -> None:
+    evening.create().voting(seconds=10)
+    scheduler = Scheduler(evening.db, evening.spool, clock=evening.clock)
+    evening.now += 60
+    other = open_database(url)
+    with other.turn() as mine:
+        assert mine
+        scheduler.step()
+        assert the_match(evening).closes_at is not None, "it is the other host's turn"
+        with evening.db.writing() as session:  # as if it died
+            others = "locktype = 'advisory' AND pid <> pg_backend_pid()"
+            session.execute(text(f"SELECT pg_terminate_backend(pid) FROM pg_locks WHERE {others}"))
+        assert within(20, lambda: scheduler.step() or the_match(evening).closes_at is None)
+    other.dispose()
+
+
+def the_match(evening: Evening) -> Match:
+    with evening.db.reading() as session:
+        return session.get_one(Match, "r1m1")
+
+
+def test_a_restart_of_postgresql_costs_only_the_transactions_that_it_interrupts(
+    server: PostgresServer, evening: Evening
+) -> None:
+    evening.begin()
+    with ExitStack() as several:  # connections that wait in the pool afterwards
+        for _ in range(3):
+            head(several.enter_context(evening.db.reading()))
+    server.stop("immediate")
+    with pytest.raises(DatabaseUnreachable):
+        snapshot(evening.db, now=evening.now)
+    server.start()
+    for _ in range(3):
+        assert snapshot(evening.db, now=evening.now).phase == "entering"
+    evening.claim("ann", verse(1))
+
+
+def test_a_match_whose_time_ends_while_the_database_is_away_stands_still(
+    server: PostgresServer, evening: Evening
+) -> None:
+    evening.create().voting(seconds=60)
+    scheduler = Scheduler(evening.db, evening.spool, clock=evening.clock)
+    closes_at = the_match(evening).closes_at
+    assert closes_at is not None
+    evening.now = seen_at = closes_at - 20
+    scheduler.step()
+    server.stop("immediate")
+    with pytest.raises(DatabaseUnreachable):
+        scheduler.step()
+    evening.now += 30
+    server.start()
+    scheduler.step()
+    assert console_view(evening.db, now=evening.now).unserved_since == seen_at
+    evening.now += 30
+    resume(evening.db, now=evening.now)
+    assert the_match(evening).closes_at == evening.now + 20, "as much is left as when the database was there"
+    scheduler.step()
+    assert the_match(evening).paused_at is None
