@@ -251,7 +251,14 @@ def submit(
     from trainer.submission.event import DEFAULT_LIMITS, fetch_event
     from trainer.submission.heartbeats import carry_heartbeats
     from trainer.submission.http_client import Address, EventClient
-    from trainer.submission.submit import corpus_note, enter_event, make_submission, save_bundle, submission_message
+    from trainer.submission.submit import (
+        closed_note,
+        corpus_note,
+        enter_event,
+        make_submission,
+        save_bundle,
+        submission_message,
+    )
     from trainer.verse.recipe import hundredths
 
     if (to is None) != (name is None) or (to is None and (ticket_file or ticket or others or replace or no_wait)):
@@ -278,8 +285,9 @@ def submit(
         client.use_secret(secret)
         check_admission(event.admission, secret)
         limits, lines = event.limits, min(lines, event.limits.lines)
-        if note := corpus_note(checkpoint, event):
-            click.echo(note)
+        for note in (closed_note(event), corpus_note(checkpoint, event)):
+            if note:
+                click.echo(note)
     recipe = make_recipe(checkpoint, prompt, hundredths(temperature), seed, top_k, tokens, lines)
     submission = make_submission(checkpoint, recipe, limits)
     path = save_bundle(submission, out)

@@ -55,7 +55,7 @@ class BracketView:
             for entry in session.execute(
                 select(
                     *(Entry.id, Entry.seed, Entry.heat_place, _PUBLIC_NAME, Entry.text, Entry.prompt, Entry.state)
-                ).where(or_(Entry.seed.is_not(None), _ended_by_heats(event)))
+                ).where(or_(Entry.seed.is_not(None), _ended_without_a_match(event)))
             )
         }
         playing = {side for row in rows if row.state != "closed" for side in (row.upper_id, row.lower_id)}
@@ -109,7 +109,10 @@ class BracketView:
             )
 
         disqualified = {entry.id for entry in entries.values() if entry.state == "disqualified"}
-        return cls(event, entries, [view(row) for row in rows], names, _podium(rows, disqualified))
+        seeds = sum(entry.seed is not None for entry in entries.values())
+        # Of three, one loses a semi-final: that is the third place, and its match has no opponent.
+        shown = [view(row) for row in rows if row.kind != "third" or seeds != 3]
+        return cls(event, entries, shown, names, _podium(rows, disqualified))
 
     def is_done(self, entry_id: str) -> bool:
         """Whether everything about this entry is public."""
@@ -201,7 +204,9 @@ def _tell_apart(entries: Sequence[Any]) -> dict[str, str]:
     looks = Counter(skeleton(entry.name) for entry in entries)
 
     def apart(entry: Any) -> str:
-        return f"no. {entry.seed}" if entry.seed else f"place {entry.heat_place}"
+        if entry.seed:
+            return f"no. {entry.seed}"
+        return f"place {entry.heat_place}" if entry.heat_place else entry.id[:4]
 
     return {
         entry.id: entry.name if looks[skeleton(entry.name)] == 1 else f"{entry.name} ({apart(entry)})"
@@ -209,8 +214,10 @@ def _tell_apart(entries: Sequence[Any]) -> dict[str, str]:
     }
 
 
-def _ended_by_heats(event: Event) -> ColumnElement[bool]:
-    """Select the entries that the heats ended, once there is a champion: until then all of them are secret."""
+def _ended_without_a_match(event: Event) -> ColumnElement[bool]:
+    """Select the entries that took part in no match, once the event is decided: until then all of them are secret."""
     if not has_champion(event.state):
         return false()
+    if event.drawn_at is None:  # published with too few verses for a bracket
+        return TAKING_PART
     return Entry.heat_place.is_not(None) & TAKING_PART

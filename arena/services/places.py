@@ -16,9 +16,10 @@ from arena.store.unit_of_work import Database
 
 
 def read_ranking(db: Database, *, now: float) -> Ranking:
-    """Read the bracket, and the place of each entry that has played its last match.
+    """Read the bracket, and the place of each entry that has played its last match, or that the heats ended.
 
-    A place that depends on matches still to come is left out: places are told when the champion is known.
+    A place that depends on matches still to come is left out: places are told when the champion is known. Where there
+    was no bracket, a verified entry has none.
     """
     with db.reading() as session:
         view = BracketView.load(session, now)
@@ -59,11 +60,27 @@ def read_ranking(db: Database, *, now: float) -> Ranking:
             )
             for row in shown
         ]
+        unplayed = [entry for entry in view.entries.values() if entry.seed is None and entry.id in view.names]
+        entries += [
+            RankedEntry(
+                entry=row.id,
+                seed=0,
+                name=view.names[row.id],
+                first=max(row.heat_place, len(rows) + 1) if row.heat_place else 0,  # after all who played
+                last=max(row.heat_place, len(rows) + 1) if row.heat_place else 0,
+                text=row.text,
+                prompt=row.prompt,
+                votes=0,
+                bundle=row.bundle or "",
+                facts=row.facts or {},
+            )
+            for row in session.scalars(select(Entry).where(Entry.id.in_([entry.id for entry in unplayed])))
+        ]
         return Ranking(
             event=view_of(view.event),
             rounds=view.rounds(),
             matches=view.matches,
-            entries=sorted(entries, key=lambda entry: (entry.first, entry.seed)),
+            entries=sorted(entries, key=lambda entry: (entry.first, entry.seed, entry.entry)),
             disqualified=len(out),
             log_number=number,
             log_hash=digest,

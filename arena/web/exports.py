@@ -27,8 +27,8 @@ def results_json(ranking: Ranking, heats: list[RankedView]) -> bytes:
         "disqualified": ranking.disqualified,
         "ranking": [
             {
-                "place": entry.first,
-                "last_place": entry.last,
+                "place": entry.first or None,
+                "last_place": entry.last or None,
                 "name": entry.name,
                 "entry": entry.entry,
                 "seed": entry.seed,
@@ -66,7 +66,7 @@ def ranking_csv(ranking: Ranking) -> bytes:
 def _ranked(entry: RankedEntry) -> tuple[object, ...]:
     weights = entry.facts.get("n_params", "")
     return (
-        *(entry.first, entry.last, entry.name, entry.votes),
+        *(entry.first or "", entry.last or "", entry.name, entry.votes),
         *(weights if isinstance(weights, int) else "", entry.prompt, entry.text, entry.bundle, entry.entry),
     )
 

@@ -17,6 +17,7 @@ from trainer.verse.text import replace_controls
 SPEAKER = re.compile(r"[A-Z][A-Z .'\-]{1,40}:")  # a line that names the speaker of a play
 
 # The stage: sizes of a verse, 100 for a hundredth of the screen's width, one CSS class each, largest first.
+SHORT = 24  # characters of a first line that is followed by the second
 STAGE_SIZES = (320, 290, 265, 240, 220, 200, 180, 160, 140, 120)
 PAIR = (44.5, 28.0)  # hundredths of the screen's width that one of two verses may be wide, and high, on a 16:9 screen
 ALONE = (84.0, 24.0)  # the same for the champion's verse
@@ -53,9 +54,13 @@ def first_words(text: str, prompt: str = "", length: int = 40) -> str:
 
     >>> first_words("HOBNET:\\nI boiled him. It is the custom", length=20)
     'I boiled him. It is…'
+    >>> first_words("The moon is up,\\nAnd all the house asleep", length=30)
+    'The moon is up, / And all the…'
     """
     spoken = [(given + own).strip() for kind, given, own in verse_lines(text, prompt) if kind == ""] or [text.strip()]
     line = single_line(spoken[0])
+    if len(line) < SHORT and len(spoken) > 1:  # often the prompt alone, which others have, too
+        line = f"{line} / {single_line(spoken[1])}"
     if len(line) <= length:
         return line
     words = cut(line, length - 1).rstrip()

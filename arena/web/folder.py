@@ -46,7 +46,10 @@ def write_site(event: EventContext, folder: Path, clock: Callable[[], float] | N
     clock = clock or event.clock
     ranking = read_ranking(event.db, now=clock())
     if ranking.event.state not in ("champion", "published"):
-        raise NoResults("the champion is not known yet: run this after the last match")
+        raise NoResults(
+            "the champion is not known yet: run this after the last match. An event with fewer than two verses is "
+            "published first: arena event publish"
+        )
     if folder.exists() and any(folder.iterdir()) and not (folder / MARK).is_file():
         raise FolderTaken(f"{folder} holds other files: name a new folder")
     folder.mkdir(parents=True, exist_ok=True)

@@ -41,7 +41,7 @@ def take() -> Response:
     except (ArenaError, Refusal) as error:
         limited = guess_refusal() if isinstance(error, TicketUnknown) else None
         problem = limited or error
-        response = current_app.make_response(_page(sentence(problem)))
+        response = current_app.make_response(_page(sentence(problem), request.form.get("code", "")[:60]))
         response.status_code = problem.status if isinstance(problem, Refusal) else status_of(problem)
         if isinstance(problem, Refusal) and problem.retry_after is not None:
             response.headers["Retry-After"] = str(problem.retry_after)
@@ -49,10 +49,10 @@ def take() -> Response:
     return redirect("/", 303)
 
 
-def _page(problem: str | None = None) -> str:
+def _page(problem: str | None = None, typed: str = "") -> str:
     ctx = get_context()
     identity = voters.who_is(ctx.db, security.voter_secret())
-    return render_template("join.html", identity=identity, problem=problem)
+    return render_template("join.html", identity=identity, problem=problem, typed=typed)
 
 
 def _take_ticket(text: str) -> None:

@@ -67,7 +67,8 @@ def index() -> str:
         if practised is not None:
             return render_template("practice.html", ballot=practised, **_common(state, ctx.now))
     opened = voting.get_round(ctx.db, secret, now=ctx.now) if state.round else []
-    match = _chosen_match(opened) if opened else state.match.id if state.match else None
+    is_read = state.match is not None and state.match.opens_at is not None and ctx.now < state.match.opens_at
+    match = _chosen_match(opened, is_read) if opened else state.match.id if state.match else None
     if opened and match is None:
         return render_template("round.html", opened=opened, **_common(state, ctx.now))
     ballot = _ballot(match, secret, ctx.now) if match is not None else None
@@ -101,15 +102,23 @@ def index_page(
     return render_template("wait.html", shown=shown, refusal=refusal, is_replacement=is_replacement, **common)
 
 
-def _chosen_match(opened: list[RoundItem]) -> str | None:
+def _chosen_match(opened: list[RoundItem], is_read: bool) -> str | None:
     """Return the match to show of those that are open: the one asked for, or the first that waits for a vote.
 
-    None: the list of all is shown.
+    Args:
+        opened: the open matches.
+        is_read: whether their verses are still read before the vote.
+
+    Returns:
+        None: the list of all is shown.
     """
     wanted = request.args.get("match", "")
     if any(item.match == wanted for item in opened):
         return wanted
-    return next((item.match for item in opened if item.open and not item.mine and item.choice is None), None)
+    if wanted == "all":
+        return None
+    waiting = (item for item in opened if (item.open or is_read) and not item.mine and item.choice is None)
+    return next((item.match for item in waiting), None)
 
 
 def _common(state: Snapshot, now: float) -> dict[str, Any]:

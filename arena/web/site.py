@@ -14,7 +14,8 @@ from arena.web import drawings, exports
 from arena.web.modules import STATIC
 
 MARK = "results.json"  # a folder with this file may be written again
-STYLE = ("arena.css", "site.css", "garamond-regular.woff2", "garamond-italic.woff2", "garamond-OFL.txt")
+FONTS = ("garamond-regular.woff2", "garamond-italic.woff2", "garamond-OFL.txt")
+STYLE = ("arena.css", "site.css", *FONTS)
 
 
 def site_files(ranking: Ranking, results: ResultsView, event: str) -> Iterator[tuple[str, bytes]]:
@@ -33,20 +34,22 @@ def site_files(ranking: Ranking, results: ResultsView, event: str) -> Iterator[t
     yield "matches.csv", exports.matches_csv(ranking)
     for name in STYLE:
         yield name, (STATIC / name).read_bytes()
+    yield "fonts.css", render_template("site/fonts.css").encode()
     yield "bracket.svg", drawings.bracket_svg(ranking, event).encode()
     champion = champion_of(ranking)
     if champion is not None:
         yield "champion.svg", drawings.card_svg(champion, event).encode()
-    for entry in ranking.entries:
-        yield certificate_name(entry), certificate(entry, event).encode()
-        page = render_template("site/author.html", entry=entry, ranking=ranking, place=place_of(entry))
-        yield page_name(entry), page.encode()
+    page_of = {entry.entry: f"author-{number}.html" for number, entry in enumerate(ranking.entries, 1)}
+    for number, entry in enumerate(ranking.entries, 1):  # by place: who prints the first one has the champion's
+        yield f"certificate-{number}.svg", certificate(entry, event).encode()
+        page = render_template("site/author.html", entry=entry, ranking=ranking, place=place_of(entry), number=number)
+        yield page_of[entry.entry], page.encode()
     page = render_template(
         "site/index.html",
         ranking=ranking,
         champion=champion,
         results=results,
-        page_of={entry.entry: page_name(entry) for entry in ranking.entries},
+        page_of=page_of,
     )
     yield "index.html", page.encode()
 
@@ -69,13 +72,3 @@ def certificate(entry: RankedEntry, event: str) -> str:
 def place_of(entry: RankedEntry) -> str:
     """Return the place of an entry as a sentence."""
     return render_template("site/place.txt", entry=entry).strip()
-
-
-def page_name(entry: RankedEntry) -> str:
-    """Return the name of the file with the page of an author."""
-    return f"author-{entry.seed}.html"
-
-
-def certificate_name(entry: RankedEntry) -> str:
-    """Return the name of the file with the certificate of an author."""
-    return f"certificate-{entry.seed}.svg"

@@ -160,6 +160,7 @@ def test_a_phone_without_a_ticket_reads_along_and_is_told_what_to_do(evening: Ev
     for code, (status, sentence) in faults.items():
         answer = join(reader, code)
         assert answer.status_code == status and sentence in answer.text, code
+        assert f'value="{code}"' in answer.text, "what was typed stays, to be compared with the card"
     tickets.void(evening.db, [2], now=evening.now)
     assert "is void" in join(reader, cards[1].code).text
     phone = evening.phone()

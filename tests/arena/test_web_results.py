@@ -109,7 +109,11 @@ def test_the_folder_opens_from_a_disk_and_links_to_nothing_outside(evening: Even
         links = re.findall(r'(?:href|src)="([^"#]+)"', page.read_text(encoding="utf-8"))
         assert links and all((folder / link).is_file() for link in links), (page, links)
         assert "<script" not in page.read_text(encoding="utf-8")
-    assert {f"certificate-{seed}.svg" for seed in (1, 2, 3)} <= {path.name for path in files}
+    assert {f"certificate-{place}.svg" for place in (1, 2, 3)} <= {path.name for path in files}
+    assert "The champion." in (folder / "author-1.html").read_text(encoding="utf-8"), "numbered by place"
+    assert "third" not in (folder / "results.json").read_text(encoding="utf-8"), (
+        "of three, one is third without a match"
+    )
     for picture in folder.glob("*.svg"):
         text = picture.read_text(encoding="utf-8")
         ElementTree.fromstring(text)
@@ -178,3 +182,24 @@ def test_any_verse_fits_its_box_on_a_card(text: str) -> None:
         assert left >= 9.9 and right <= 810 + fitted.size
     whole = "".join(line.given + line.own for line in fitted.lines)
     assert whole.replace(" ", "") == ("The" + text).replace(" ", "").replace("\n", "")
+
+
+def test_a_single_verse_is_in_the_results_although_there_was_no_match(evening: Evening, tmp_path: Path) -> None:
+    evening.open()
+    author = evening.author("Ada", 1)
+    evening.verify_all()
+    evening.close()
+    with pytest.raises(NoResults, match="arena event publish"):
+        write_site(evening.event, tmp_path / "site", lambda: evening.now)
+    assert evening.phone().get(f"/entries/{author.entry}").status_code == 404, "secret until then"
+    publishing.publish(evening.db, now=evening.now)
+    write_site(evening.event, tmp_path / "site", lambda: evening.now)
+    index = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+    assert "without a champion" in index and "Ada" in index and "author-1.html" in index
+    page = (tmp_path / "site" / "author-1.html").read_text(encoding="utf-8")
+    assert "Verified, and in no match." in page and author.text[:20] in page
+    assert (tmp_path / "site" / "certificate-1.svg").is_file()
+    assert "Ada" in evening.phone().get("/results").text
+    assert evening.phone().get(f"/entries/{author.entry}").status_code == 200
+    [line] = csv.DictReader(io.StringIO((tmp_path / "site" / "ranking.csv").read_text(encoding="utf-8-sig")))
+    assert (line["name"], line["place"]) == ("Ada", "")

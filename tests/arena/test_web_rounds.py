@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from arena.cli import main
 from arena.rules.timetable import REVEAL_SECONDS
 from arena.services.bracket import close_due, open_match
+from arena.services.events import set_rules
 from arena.services.practice import open_practice
 from arena.services.queries import snapshot, stage_view
 from arena.services.rounds import open_round, pause
@@ -162,3 +163,17 @@ def test_the_console_proposes_what_fits_into_the_time(drawn: Evening) -> None:
     assert "Nothing of this fits into 3 minutes" in organizer.get("/console/plan?entries=40&minutes=3").text
     assert organizer.get("/console/plan?minutes=nan").status_code == 422
     assert drawn.visitor().get("/console/plan").status_code == 303, "only inside"
+
+
+def test_while_a_round_is_read_a_phone_shows_two_verses_and_the_way_to_the_others(drawn: Evening) -> None:
+    set_rules(drawn.db, reading_seconds=30, now=drawn.now)
+    open_round(drawn.db, seconds=100, now=drawn.now)
+    phone = drawn.phone()
+    page = phone.get("/").text
+    assert page.count('class="verse"') == 2 and "4 matches begin together." in page and "<button" not in page
+    assert 'href="/?match=r1m2">Read the next two verses' in page
+    assert 'href="/?match=r1m1">Read the next two verses' in phone.get("/?match=r1m4").text
+    listed = phone.get("/?match=all").text
+    assert listed.count("two verses to read") == 4
+    drawn.now += 30
+    assert "you have voted on 0." in phone.get("/").text and vote(phone, "left").status_code == 303

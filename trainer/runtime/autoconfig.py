@@ -197,7 +197,8 @@ def choose_preset(settings: Mapping[str, Any], seconds: float | None, clock: Clo
     step_seconds = measure_step_seconds(config, clock)
     steps, tokens = seconds / step_seconds, config.batch_size * config.block_size
     choice = [preset for preset in AUTO_PRESETS if preset.min_steps * PROBE_TOKENS <= steps * tokens][-1]
-    reason = f"a step of a small model takes {1000 * step_seconds:.3g} ms here, so the time is enough for {steps:,.0f}"
+    shown = f"{step_seconds:,.1f} s" if step_seconds >= 1 else f"{1000 * step_seconds:.3g} ms"
+    reason = f"a step of a small model takes {shown} here, so the time is enough for {steps:,.0f}"
     return choice, reason
 
 

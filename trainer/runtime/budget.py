@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -88,9 +89,10 @@ class Budget:
             OptionError: The time is too short.
         """
         if seconds_left < -MAX_OVERRUN:
+            minutes = math.ceil(10 * (self.seconds - seconds_left) / 60) / 10
             raise OptionError(
-                f"the time is too short for this model on this machine: a step and an evaluation would end "
-                f"{-seconds_left:,.0f} seconds after it. Give more --minutes, or a smaller --preset"
+                f"the time is too short on this machine now: a step and an evaluation would end {-seconds_left:,.0f} "
+                f"seconds after it. Give --minutes {minutes:,g} or more, or a smaller --preset, or end other programs"
             )
 
     @property

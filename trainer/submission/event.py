@@ -39,6 +39,7 @@ class Event:
     receipt_key: str  # Ed25519 public key, hexadecimal
     nonce: str | None  # keys the trainings for it, 64 hexadecimal digits; None: it has not started
     admission: str = "open"  # who may enter and vote: tickets, pin or open
+    state: str = "open"  # draft, open, closed, drawn, champion, published
 
 
 def fetch_event(client: EventClient, *, once: bool = False) -> Event:
@@ -76,4 +77,5 @@ def fetch_event(client: EventClient, *, once: bool = False) -> Event:
         receipt_key=key,
         nonce=None if response.data.get("nonce") is None else text_of(response.data, "nonce"),
         admission=text_of(response.data, "admission"),
+        state=text_of(response.data, "state"),
     )

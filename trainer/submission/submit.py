@@ -150,6 +150,15 @@ def enter_event(
         say(wait_for_verdict(entry.id, client, say=say))
 
 
+def closed_note(event: Event) -> str | None:
+    """Return a note if an event takes no new verse now; None if it does. What is begun may still arrive."""
+    if event.state == "open":
+        return None
+    if event.state == "draft":
+        return "Note: submissions are not open yet; the bundle is written, and can be sent when they are."
+    return "Note: submissions are closed; a verse is taken only if its upload began before."
+
+
 def corpus_note(checkpoint: Checkpoint, event: Event) -> str | None:
     """Return a note if the model was trained on another text than the event's; None if on the same."""
     if checkpoint.corpus["sha256"] == event.corpus_sha256:

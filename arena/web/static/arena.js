@@ -9,7 +9,11 @@
   const { state: STATE, events: EVENTS, words } = document.currentScript.dataset;
   const WORDS = JSON.parse(words || "{}"); // sentences in the page's language, by the English ones
   const t = (message) => WORDS[message] || message;
+  const is = (name) => document.body.classList.contains(name);
   const ROOM = location.protocol.slice(0, -1) === "http" ? " " + t("Is this phone still in the room’s Wi-Fi? Stay in it, even if it has no internet.") : "";
+  const AWAY = is("console") ? "The server does not respond, so what you see here is old. Look at the terminal with `arena serve`: if it has ended, start it again. Votes that were confirmed are safe, and this page goes on by itself."
+    : is("stage") ? t("The server does not respond. This page keeps trying.")
+    : t("The server does not respond. This page keeps trying; a vote that was confirmed is safe.") + ROOM;
   const net = document.getElementById("net");
   let main = document.querySelector("main");
   let etag = "";
@@ -171,7 +175,7 @@
       wait = Math.min(LONGEST, EVERY * 2 ** Math.min(failures, 4));
       const after = error.headers && Number(error.headers.get("Retry-After"));
       if (after > 0) wait = Math.max(wait, after * 1000);
-      if (failures > 1) say(t("The server does not respond. This page keeps trying; a vote that was confirmed is safe.") + ROOM);
+      if (failures > 1) say(AWAY);
     }
     clearTimeout(timer); // one may have been set meanwhile, when the page came to the front
     timer = setTimeout(poll, jitter(wait));
