@@ -46,7 +46,6 @@ ASK_SECONDS = 600.0  # a training that takes longer is asked about
 MAX_REVISIONS = 1_000  # of a plan; honest runs have tens
 MAX_EVALUATIONS = 10_000  # likewise
 LATER_SETTINGS = ("encoding", "strip_gutenberg", "nonce", "owner")  # that the first records do not have
-THREADS_PER_CORE = 2  # more of them than this are not started
 PROBE_SECONDS = 2.0  # of measuring, after the first step
 EVALUATION_SHARE = 0.35  # of the time of a step with as many tokens
 MEMORY_BASE = 700 * 2**20  # bytes: Python, torch and a corpus
@@ -174,12 +173,16 @@ def adapt(config: TrainConfig, plan: Plan, corpus: Corpus) -> tuple[TrainConfig,
     except TrainerError:
         device = "cpu"
         why.append(f"this computer has no {config.device}")
+    if config.device != "cpu":
+        why.append("on a graphics card, sums are not the same each time")
+    if config.compile:
+        why.append("it was trained compiled, and compilers round sums in different ways")
     if config.processes > 1:
         why.append(f"it was trained by {config.processes} processes, and again by one")
-    most = THREADS_PER_CORE * (os.cpu_count() or 1)
+    most = os.cpu_count() or 1
     threads = max(config.threads, *(revision.threads for revision in plan.revisions))
     if threads > most:
-        why.append(f"it was trained with {pluralize(threads, 'thread')}, more than this computer has use for")
+        why.append(f"it was trained with {pluralize(threads, 'thread')}, and this computer has {most}")
     revisions = tuple(replace(revision, threads=min(revision.threads, most)) for revision in plan.revisions)
     adapted = replace(
         config,
@@ -189,8 +192,7 @@ def adapt(config: TrainConfig, plan: Plan, corpus: Corpus) -> tuple[TrainConfig,
         threads=min(config.threads, most),
         early_stop=False,  # the plan says when it ended
     )
-    if config.compile and (obstacle := compile_obstacle(adapted)):
-        why.append(f"it was trained compiled, and here {obstacle}")
+    if config.compile and compile_obstacle(adapted):
         adapted = replace(adapted, compile=False)
     return adapted, Plan(revisions), "; ".join(why)
 

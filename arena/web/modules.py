@@ -11,10 +11,11 @@ from pathlib import Path
 STATIC = Path(__file__).parent / "static"
 JOINED = {  # by the name under which it is served: its first module
     "check.js": STATIC / "check" / "page.js",
+    "audit.js": STATIC / "audit" / "page.js",
     "champion.js": STATIC / "check" / "champion.js",
     "verse-worker.js": STATIC / "verse" / "worker.js",
 }
-IMPORT = re.compile(r'^import \{ (\w+(?:, \w+)*) \} from "(\./[\w-]+\.js)";\n', re.MULTILINE)
+IMPORT = re.compile(r'^import \{ (\w+(?:, \w+)*) \} from "(\.\.?/[\w/-]+\.js)";\n', re.MULTILINE)
 EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const)\b)", re.MULTILINE)
 DECLARED = re.compile(r"^(?:export )?(?:async )?(?:function\*?|class|const|let) (\w+)", re.MULTILINE)
 
@@ -22,7 +23,7 @@ DECLARED = re.compile(r"^(?:export )?(?:async )?(?:function\*?|class|const|let) 
 def join_modules(first: Path) -> str:
     """Return a module and all that it imports as one script, each after those that it needs.
 
-    The modules keep to a part of the language: imports of one line and of files beside them, without other names, and
+    The modules keep to a part of the language: imports of one line and of files by their path, without other names, and
     no name that two of them declare.
 
     Raises:

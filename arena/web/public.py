@@ -285,6 +285,12 @@ def check() -> str:
     return render_template("check.html", worker=static_address("verse-worker.js"))
 
 
+@pages.get("/audit")
+def audit() -> str:
+    """Show the page that computes tallies, ties and champion again from the file of a published event."""
+    return render_template("audit.html")
+
+
 @pages.get("/entries/<entry_id>/check")
 def check_entry(entry_id: str) -> str:
     """Show the page that writes the verse of an entry again, in the browser, after its last match."""

@@ -36,6 +36,7 @@ CHECK = ("check/page.js", "check/download.js", "check/result.js", "check/writing
 SCRIPTS = {
     "check.js": CHECK,
     "champion.js": ("check/champion.js",),
+    "audit.js": ("audit/page.js",),
 }  # the modules of joined scripts that have sentences
 
 

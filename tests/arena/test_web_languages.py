@@ -146,10 +146,10 @@ def test_the_first_load_of_the_vote_fits_the_first_round_trip_in_every_language(
 
 def test_the_sentences_of_each_script_come_with_its_page(tmp_path: Path) -> None:
     evening = Evening(tmp_path / "event", language="de").create()
-    for address in ("/check", "/enter"):
+    for address in ("/check", "/enter", "/audit"):
         for name, words in re.findall(
             r'/static/([\w.]+\.js)\?[^>]* data-words="([^"]*)"', evening.phone().get(address).text
         ):
             assert words.startswith("{") and len(words) > 20, name
-    assert set(SCRIPTS) == {"check.js", "champion.js"}
+    assert set(SCRIPTS) == {"audit.js", "check.js", "champion.js"}
     evening.end()

@@ -114,7 +114,7 @@ def other_stories(evening: Evening) -> Iterator[tuple[str, list[str]]]:
         evening.vote("one", match.id, match.upper.text)
     rounds.close_round(evening.db, now=evening.now)
     evening.now += 60
-    yield "a round closed", ["/", "/stage", "/votes", f"/entries/{authors[0].entry}/check", "/check"]
+    yield "a round closed", ["/", "/stage", "/votes", f"/entries/{authors[0].entry}/check", "/check", "/audit"]
 
 
 def violations(page: Any, **options: Any) -> list[str]:

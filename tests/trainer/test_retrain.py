@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -295,6 +296,26 @@ def test_what_differs_from_the_machine_of_the_record_is_said() -> None:
     )
     assert "torch" in unlike({**here, "versions": {"verse-arena": "1"}}, here)
     assert "version" in unlike({**here, "versions": 3}, here)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"threads": 1000}, "1,000 threads"),
+        ({"device": "cuda"}, "graphics card"),
+        ({"compile": True}, "compilers"),
+        ({"processes": 2}, "by 2 processes"),
+    ],
+)
+def test_what_this_computer_cannot_do_in_the_same_way_is_done_in_another_and_said(
+    honest: tuple[Path, Run, Bundle], changes: dict[str, Any], why: str
+) -> None:
+    text, _, bundle = honest
+    record = read_record(with_record(bundle, train=train_settings(bundle, **changes)))
+    config, plan, obstacle = module.adapt(record.config, record.plan, module.find_text(record, [text]))
+    assert why in obstacle
+    assert config.processes == 1 and config.threads <= (os.cpu_count() or 1) and config.corpus == str(text)
+    assert max(revision.threads for revision in plan.revisions) <= (os.cpu_count() or 1)
 
 
 def test_who_it_was_trained_for_is_compared_with_the_event_and_the_author() -> None:

@@ -1,5 +1,6 @@
 // Holds the verse engine in JavaScript against golden.json and whole bundles, in Node and in a browser alike.
 
+import { auditParts } from "../../../arena/web/static/audit/audit.js";
 import { readBundle } from "../../../arena/web/static/verse/bundle.js";
 import { idsDigest } from "../../../arena/web/static/verse/claim.js";
 import { sizeOf, withShapes } from "../../../arena/web/static/verse/config.js";
@@ -124,6 +125,7 @@ const CHECKS = {
 
 /** Carry out a task: {golden, bundle} gives the vectors that differ, {bundles} what there is to say of each. */
 export function run(task) {
+  if (task.audit) return auditParts(Object.fromEntries(Object.entries(task.audit).map(([name, text]) => [name, fromBase64(text)])));
   if (task.bundles) return task.bundles.map((text) => examine(fromBase64(text)));
   const bytes = fromBase64(task.bundle);
   return Object.entries(CHECKS).flatMap(([name, check]) => [...check(task.golden, bytes)].map((about) => `${name}: ${about}`));
