@@ -30,7 +30,7 @@ class Scheduler:
         self._stopping = threading.Event()
         self._ahead = 0.0  # of the computer's clock, as it was said last
         self._reached_at: float | None = None  # when the database last answered; None: it never did
-        self._lost = False  # it did not, the last time
+        self._lost_at: float | None = None  # when it did not, after that; None: it did
 
     def run(self) -> None:
         """Close what is due until `stop` is called."""
@@ -50,7 +50,8 @@ class Scheduler:
         try:
             self._step()
         except DatabaseUnreachable:
-            self._lost = True
+            if self._lost_at is None:
+                self._lost_at = self._clock()
             raise
 
     def _step(self) -> None:
@@ -60,13 +61,13 @@ class Scheduler:
             if is_mine:
                 self._pause_unserved(now)
                 bracket.close_due(self._db, now=now)
-        self._reached_at, self._lost = now, False
+        self._reached_at, self._lost_at = now, None
         uploads.drop_parts(self._db, self._spool)
 
     def _pause_unserved(self, now: float) -> None:
         """Stop the clock of matches that would close now, while nobody could vote: the database was away."""
-        if self._lost and self._reached_at is not None:
-            for match in rounds.pause_unserved(self._db, since=self._reached_at, now=now):
+        if self._lost_at is not None and self._reached_at is not None:
+            for match in rounds.pause_unserved(self._db, away=(self._reached_at, self._lost_at), now=now):
                 log.warning(
                     "%s stands still, since the database was away while it was open: let it go on at the console, or "
                     "with `arena match resume`",

@@ -154,7 +154,9 @@ def pause(db: Database, *, seen: int | None = None, now: float) -> list[MatchVie
         return [view.find(match.id) for match in running]
 
 
-def pause_unserved(db: Database, *, restarted: bool = False, since: float | None = None, now: float) -> list[MatchView]:
+def pause_unserved(
+    db: Database, *, restarted: bool = False, away: tuple[float, float] | None = None, now: float
+) -> list[MatchView]:
     """Stop the clock of the open matches when a server or its database is back, if phones could not vote meanwhile.
 
     This holds for a match that would close within seconds, and after a restart of the computer for every one. It stands
@@ -163,15 +165,22 @@ def pause_unserved(db: Database, *, restarted: bool = False, since: float | None
     Args:
         db: the event's database.
         restarted: whether the computer has started again since a server counted the event's time.
-        since: when phones could vote last, seconds since the epoch; None: at the log's latest record.
+        away: when the database was seen last and when it was missed, seconds since the epoch; None: the server was
+            away, since the log's latest record. A match that was changed after that is served again.
         now: seconds since the epoch.
 
     Returns:
         The matches that stand still.
     """
     with db.writing() as session:
-        latest = session.scalar(select(func.max(LogRecord.at))) or now
-        since = min(now, latest if since is None else max(since, latest))
+        records = select(func.max(LogRecord.at))
+        if away is None:
+            since = min(now, session.scalar(records) or now)
+        else:
+            changed_at = session.scalar(records.where(LogRecord.kind.in_(MATCH_CHANGES))) or 0.0
+            since = max(away[0], changed_at)
+            if changed_at > away[1]:
+                return []
         unserved = [
             match
             for match in _open_matches(session)

@@ -66,4 +66,5 @@ def name_of(address: URL) -> str:
     """Return how messages name a database: without user and password."""
     if address.get_backend_name() == "sqlite":
         return str(address.database)
-    return address.set(username=None, password=None, query={}).render_as_string()
+    name, host, port, database = address.get_backend_name(), address.host, address.port, address.database
+    return URL.create(name, host=host, port=port, database=database).render_as_string()

@@ -23,7 +23,7 @@ from arena.bootstrap import open_database, open_event
 from arena.cli import main
 from arena.errors import BytesLost, DatabaseBusy, DatabaseTooNew, DatabaseUnreachable, QuotaReached
 from arena.scheduler import Scheduler
-from arena.services.bracket import close_due, close_match
+from arena.services.bracket import close_due, close_match, set_match_time
 from arena.services.disqualification import disqualify_all
 from arena.services.entries import expire_claims
 from arena.services.log import append, head, verify_log
@@ -439,3 +439,11 @@ def test_a_match_whose_time_ends_while_the_database_is_away_stands_still(
     assert the_match(evening).closes_at == evening.now + 20, "as much is left as when the database was there"
     scheduler.step()
     assert the_match(evening).paused_at is None
+    server.stop("fast")
+    with pytest.raises(DatabaseUnreachable):
+        scheduler.step()
+    server.start()
+    evening.now += 1
+    set_match_time(evening.db, "r1m1", poll_round=0, closes_at=evening.now + 5, now=evening.now)
+    scheduler.step()
+    assert the_match(evening).paused_at is None, "the organizer has changed it since: the clock runs"
