@@ -33,10 +33,10 @@ PARTS: dict[str, str] = {
     "weights": "the weights, bit for bit",
 }
 ROUNDING = 2e-4  # nats: losses of a record have four digits, and weights in float16 move them as much
-CURVE_DRIFT = 0.03  # nats, of a point of the curve on other kernels
+CURVE_DRIFT = 0.05  # nats, of a point of the curve on other kernels
 LOSS_DRIFT = 0.01  # nats, of the held-out loss on other kernels
-VERSE_DRIFT = 0.05  # of the verse's surprisal
-LEAST_COSINE = 0.9  # of the median matrix, on other kernels
+VERSE_DRIFT = 0.15  # of the verse's surprisal
+LEAST_COSINE = 0.3  # of the median matrix: it falls with the length of a run in bf16; of another seed it is 0
 SAME_KIND = ("device", "system", "processor")  # of a record: what decides the order of sums, with the versions below
 SAME_VERSIONS = ("verse-arena", "torch")
 MAX_DETAIL = 300  # characters
