@@ -111,6 +111,8 @@ STATUSES: dict[type[ArenaError], int] = {
     errors.DatabaseFull: 507,
     errors.NoWriteAheadLog: 507,
     errors.DatabaseDamaged: 500,
+    errors.TrainerMissing: 500,
+    errors.RetrainingFailed: 500,
     errors.DatabaseTooNew: 500,
 }
 

@@ -236,6 +236,7 @@ def test_a_vote_made_while_the_server_is_away_is_sent_when_it_is_back(browser: A
     context = browser.new_context(**PHONE)
     page = context.new_page()
     page.goto(f"{served.url}/")
+    page.locator("#vote-left").wait_for()  # the page may be a moment older than the match
     assert served.server is not None
     served.server.end()
     page.locator("#vote-left").tap()

@@ -1,4 +1,4 @@
-"""The scenes of the stage as one picture for the README: `python -m tests.support.readme_pictures`.
+"""Pictures of stage and phone for the README: `python -m tests.support.readme_pictures`.
 
 An evening of forty verses, which the model that comes along writes, is played in a folder that is removed at the end.
 """
@@ -22,7 +22,7 @@ from arena.processes import python_command
 from arena.services import bracket, drawing, events, race
 from arena.services.queries import get_next_match, get_open_match
 from arena.services.schemas import EventRules
-from tests.support.browser import CHROMIUM, OPEN, PROJECTOR, Window
+from tests.support.browser import CHROMIUM, OPEN, PHONE, PROJECTOR, Window
 from tests.support.evening import WORD, Evening
 from tests.support.simulated_trainers import SimulatedTrainer
 from trainer.checkpoint import read_checkpoint
@@ -30,8 +30,9 @@ from trainer.sampling import make_recipe
 from trainer.submission.submit import make_submission
 
 ROOT = Path(__file__).parents[2]
-PICTURE = ROOT / ".github" / "readme" / "stage-scenes.png"
-WIDTH, GAP, COLUMNS = 720, 12, 2  # of one scene, and between two, in pixels; scenes in a row
+PICTURES = ROOT / ".github" / "readme"
+WIDTH, GAP = 720, 12  # of one scene, and between two, in pixels
+VOTE = 4  # number of the scene that stands alone
 READING = 15.0  # seconds
 MATCH = 60.0  # seconds
 VOTERS = 37
@@ -77,12 +78,13 @@ def verses(names: list[str]) -> dict[str, bytes]:
     return bundles
 
 
-def play(evening: Evening, show: Callable[..., None]) -> None:
-    """Play the evening, and show the stage in each scene.
+def play(evening: Evening, show: Callable[..., None], phone: Callable[[], None]) -> None:
+    """Play the evening, and show each scene.
 
     Args:
         evening: one with a folder, whose event is not made yet.
         show: takes a picture of the stage.
+        phone: takes one of a phone.
     """
     rng = random.Random(1)
     evening.create(EventRules(reading_seconds=READING, match_seconds=MATCH))
@@ -110,6 +112,7 @@ def play(evening: Evening, show: Callable[..., None]) -> None:
         if number == 0:
             evening.now += 0.3 * READING
             show(wait=1_000, motion=True)
+            phone()
             evening.now += 0.7 * READING
         else:
             evening.now += READING
@@ -129,12 +132,14 @@ def play(evening: Evening, show: Callable[..., None]) -> None:
             for voter in range(VOTERS):
                 evening.vote(f"voter {voter}", match.id, texts[int(rng.random() < 0.45)])
         if number == 1:
+            phone()
             evening.now += MATCH - 5
             show()
         bracket.close_match(evening.db, match.id, poll_round=int(tied), now=evening.now)
         evening.now += 5
         if number == 1:
             show()
+            phone()
         following = get_next_match(evening.db, now=evening.now)
         if following is not None and following.id == "r4m1":
             evening.now += 60
@@ -143,44 +148,54 @@ def play(evening: Evening, show: Callable[..., None]) -> None:
     show()
     evening.now += 60
     show(wait=4_000, motion=True)
+    phone()
     show(scheme="dark", wait=300)
     assert len(entries) == len(NAMES)
 
 
-def join(pictures: list[Image.Image]) -> Image.Image:
-    """Put pictures of one size beside and below each other."""
+def save(name: str, pictures: list[Image.Image], columns: int) -> None:
+    """Put pictures of one size beside and below each other, with few colours."""
     width, height = pictures[0].size
-    rows = -(-len(pictures) // COLUMNS)
-    size = COLUMNS * (width + GAP) - GAP, rows * (height + GAP) - GAP
+    rows = -(-len(pictures) // columns)
+    size = columns * (width + GAP) - GAP, rows * (height + GAP) - GAP
     whole = Image.new("RGB", size, "#8a8275")
     for number, picture in enumerate(pictures):
-        whole.paste(picture, ((width + GAP) * (number % COLUMNS), (height + GAP) * (number // COLUMNS)))
-    return whole
+        whole.paste(picture, ((width + GAP) * (number % columns), (height + GAP) * (number // columns)))
+    few = whole.quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)
+    few.save(PICTURES / name, optimize=True)
 
 
 def main() -> None:
-    """Write the picture."""
+    """Write the pictures."""
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        pictures: list[Image.Image] = []
-        stage = Evening(Path(folder) / "event", public_url="http://192.168.7.7:8000")
+        evening = Evening(Path(folder) / "event", public_url="http://192.168.7.7:8000")
+        scenes: list[Image.Image] = []
+        pages: list[Image.Image] = []
+
+        def take(screen: dict[str, Any], path: str, scheme: str, wait: int, motion: bool) -> Image.Image:
+            window = Window(browser, evening.phone(), screen, scheme, motion="no-preference" if motion else "reduce")
+            page: Any = window.show(path)
+            page.wait_for_timeout(wait)
+            file = Path(folder) / "picture.png"
+            page.screenshot(path=str(file))
+            OPEN.pop().close()
+            with Image.open(file) as picture:
+                return picture.convert("RGB")
 
         def show(scheme: str = "light", wait: int = 300, motion: bool = False) -> None:
-            window = Window(browser, stage.phone(), PROJECTOR, scheme, motion="no-preference" if motion else "reduce")
-            page: Any = window.show("/stage")
-            page.wait_for_timeout(wait)
-            file = Path(folder) / f"{len(pictures)}.png"
-            page.screenshot(path=str(file))
-            with Image.open(file) as picture:
-                pictures.append(picture.convert("RGB").resize((WIDTH, WIDTH * 9 // 16), Image.Resampling.LANCZOS))
-            OPEN.pop().close()
+            scenes.append(take(PROJECTOR, "/stage", scheme, wait, motion))
 
-        play(stage, show)
-        stage.end()
+        def phone() -> None:
+            pages.append(take(PHONE, "/", "light", 300, False))
+
+        play(evening, show, phone)
+        evening.end()
         browser.close()
-    join(pictures).quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE).save(
-        PICTURE, optimize=True
-    )
+    half = [scene.resize((WIDTH, WIDTH * 9 // 16), Image.Resampling.LANCZOS) for scene in scenes]
+    save("stage-scenes.png", half, 2)
+    save("stage.png", [scenes[VOTE].resize((2 * WIDTH, 2 * WIDTH * 9 // 16), Image.Resampling.LANCZOS)], 1)
+    save("phone-pages.png", pages, 4)
 
 
 if __name__ == "__main__":

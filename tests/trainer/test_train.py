@@ -362,7 +362,7 @@ def test_a_run_by_minutes_killed_and_resumed_follows_its_written_plan(tmp_path: 
 
 def test_a_time_that_cannot_be_kept_is_refused_before_a_folder_is_made(tmp_path: Path) -> None:
     for seconds in (2.0, 30.0):  # a look, while steps are measured and after
-        with pytest.raises(OptionError, match="Give more --minutes, or a smaller --preset"):
+        with pytest.raises(OptionError, match=r"Give --minutes [\d.,]+ or more, or a smaller --preset"):
             train(tiny(tmp_path), tmp_path / "run", minutes=0.1, clock=Clock(seconds=seconds))
     assert not (tmp_path / "run").exists()
 
