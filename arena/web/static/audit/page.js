@@ -98,4 +98,6 @@ async function examine(file) {
 }
 
 for (const part of document.querySelectorAll("[data-script]")) part.hidden = false;
-find("file").addEventListener("change", () => { if (find("file").files.length) examine(find("file").files[0]); });
+const take = () => { if (find("file").files.length) examine(find("file").files[0]); };
+find("file").addEventListener("change", take);
+take(); // a file that was chosen before this script came

@@ -152,6 +152,7 @@ find("start")?.addEventListener("click", fetchBundle);
 if (find("file")) {
   find("file").addEventListener("click", () => { find("file").value = ""; }); // the same file can be chosen again
   find("file").addEventListener("change", () => open(find("file").files[0]));
+  if (find("file").files.length) open(find("file").files[0]); // chosen before this script came
   addEventListener("dragover", (event) => event.preventDefault());
   addEventListener("drop", (event) => {
     event.preventDefault();
