@@ -266,7 +266,7 @@ def submit(
             "--to and --name go together; the options about tickets, --replace and --no-wait need them"
         )
     if ticket is not None and ticket_file is not None:
-        raise click.UsageError("say either --ticket or --ticket-file")
+        raise click.UsageError("say either --ticket, your card's code, or --ticket-file, where your secret is kept")
     coauthors = [typed_ticket(code) for code in others]
     address = Address.parse(to) if to is not None else None
     checkpoint = read_checkpoint(ckpt)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
@@ -81,5 +82,11 @@ def with_event(command: Callable[Concatenate[EventContext, P], R]) -> Callable[.
 
 def confirm(question: str, *, yes: bool) -> None:
     """Ask for confirmation, unless `yes` is given, and abort the command without it."""
-    if not yes:
+    if yes:
+        return
+    try:
         click.confirm(question, abort=True)
+    except click.Abort:
+        if not sys.stdin.isatty():
+            click.echo("Nobody agreed. Without a terminal, --yes agrees.", err=True)
+        raise

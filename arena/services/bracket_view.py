@@ -60,6 +60,7 @@ class BracketView:
         }
         playing = {side for row in rows if row.state != "closed" for side in (row.upper_id, row.lower_id)}
         seen = {side for row in rows if row.opened_at is not None for side in (row.upper_id, row.lower_id)}
+        votes = _open_votes(session)
         done = frozenset(e.id for e in entries.values() if e.id not in playing and e.state != "disqualified")
         total = max((row.round for row in rows), default=0)
         names = _tell_apart([entries[entry_id] for entry_id in done])
@@ -102,7 +103,7 @@ class BracketView:
                 closes_at=row.closes_at if row.state == "open" else None,
                 paused=row.state == "open" and row.paused_at is not None,
                 closed_at=row.closed_at if closed else None,
-                votes=count_votes(session, row.id, row.poll, row.poll_round) if row.state == "open" else None,
+                votes=votes.get(row.id, 0) if row.state == "open" else None,
                 tallies=row.tallies if closed and row.decided_by in VOTED else None,
                 decided_by=row.decided_by if closed else None,
                 winner=row.winner_id if closed else None,
@@ -175,6 +176,13 @@ class BracketView:
         """Return the side of an entry in its last match."""
         sides = (side for match in reversed(self.matches) for side in (match.upper, match.lower))
         return next((side for side in sides if side and side.entry == entry_id), None)
+
+
+def _open_votes(session: Session) -> dict[str, int]:
+    """Count the votes of all open matches, by match id."""
+    of_round = (Match.id == Vote.match_id) & (Match.poll == Vote.poll) & (Match.poll_round == Vote.poll_round)
+    query = select(Vote.match_id, func.count()).join(Match, of_round).where(Match.state == "open")
+    return dict(session.execute(query.group_by(Vote.match_id)).all())
 
 
 def count_votes(session: Session, match_id: str, poll: int, poll_round: int) -> int:

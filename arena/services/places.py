@@ -45,37 +45,26 @@ def read_ranking(db: Database, *, now: float) -> Ranking:
                     if side is not None:
                         votes[side.entry] += count
         shown = [row for row in rows if row.id in view.names and row.id in places and places[row.id].first]
-        entries = [
-            RankedEntry(
+
+        def ranked(row: Entry, first: int, last: int) -> RankedEntry:
+            return RankedEntry(
                 entry=row.id,
                 seed=row.seed or 0,
                 name=view.names[row.id],
-                first=places[row.id].first or 0,
-                last=places[row.id].last or 0,
+                first=first,
+                last=last,
                 text=row.text,
                 prompt=row.prompt,
                 votes=votes[row.id],
                 bundle=row.bundle or "",
                 facts=row.facts or {},
             )
-            for row in shown
-        ]
-        unplayed = [entry for entry in view.entries.values() if entry.seed is None and entry.id in view.names]
-        entries += [
-            RankedEntry(
-                entry=row.id,
-                seed=0,
-                name=view.names[row.id],
-                first=max(row.heat_place, len(rows) + 1) if row.heat_place else 0,  # after all who played
-                last=max(row.heat_place, len(rows) + 1) if row.heat_place else 0,
-                text=row.text,
-                prompt=row.prompt,
-                votes=0,
-                bundle=row.bundle or "",
-                facts=row.facts or {},
-            )
-            for row in session.scalars(select(Entry).where(Entry.id.in_([entry.id for entry in unplayed])))
-        ]
+
+        entries = [ranked(row, places[row.id].first or 0, places[row.id].last or 0) for row in shown]
+        unplayed = [entry.id for entry in view.entries.values() if entry.seed is None and entry.id in view.names]
+        for row in session.scalars(select(Entry).where(Entry.id.in_(unplayed))):
+            place = max(row.heat_place, len(rows) + 1) if row.heat_place else 0  # after all who played
+            entries.append(ranked(row, place, place))
         return Ranking(
             event=view_of(view.event),
             rounds=view.rounds(),

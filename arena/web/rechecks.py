@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from arena.services.verification import reason_of_report
 from arena.verification.report import Report
 from arena.verification.runner import verify_files
 
+log = logging.getLogger(__name__)
 UNREADABLE = "could not be checked: its file in bundles is missing or damaged"
 
 
@@ -100,4 +102,7 @@ class Rechecks:
             [report] = verify_files([self._bundles.local_copy(digest)], 1)
         except (ArenaError, OSError) as error:
             return replace(job, problem=f"could not be checked: {error}")
+        except Exception as error:  # the others still wait for this thread
+            log.exception("entry %s could not be verified again", job.entry.entry[:8])
+            return replace(job, problem=f"could not be checked ({type(error).__name__}): arena serve says more")
         return replace(job, report=report)

@@ -18,6 +18,7 @@ from arena.services import bracket, drawing, editing, entries, events, publishin
 from arena.services.queries import list_entries
 from arena.services.schemas import ConsoleEntry, EventRules
 from arena.verification.report import Report
+from arena.web.rechecks import Rechecks
 from tests.arena.test_serving_commands import Desk
 from tests.support.bundles import forged_verse, verse
 from tests.support.evening import WORD, Evening, secret_of
@@ -332,3 +333,31 @@ def test_the_console_enters_a_bundle_for_somebody_and_shows_the_authors_link(eve
     assert not list(evening.settings.incoming.glob("form-*"))
     stranger = evening.visitor()
     assert stranger.get("/console/entries/add").status_code == 303
+
+
+def test_a_check_that_breaks_is_said_and_the_others_go_on(
+    evening: Evening, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def verify_files(paths: list[Path], jobs: int) -> list[Report]:
+        tried.append(paths)
+        if len(tried) == 1:
+            raise RuntimeError("broken")
+        return [Report("PASS", text=chosen[1].text)]
+
+    tried: list[list[Path]] = []
+    chosen = rechecks.checked_entries(evening.db)[:2]
+    monkeypatch.setattr("arena.web.rechecks.verify_files", verify_files)
+    again = Rechecks(evening.bundles)
+    again.add(chosen)
+    assert within(30, lambda: all(one.is_done for one in again.found()))
+    assert [one.says for one in again.found()] == [
+        "could not be checked (RuntimeError): arena serve says more",
+        "PASS: no change",
+    ]
+    assert "could not be verified again" in caplog.text
+
+
+def test_a_question_that_nobody_can_answer_says_what_agrees(evening: Evening) -> None:
+    refused = Desk(evening.folder).run("event", "set", "--name", "New", answer="")
+    assert refused.exit_code == 1 and "Without a terminal, --yes agrees." in refused.output
+    assert events.current_event(evening.db).name == "Evening <of> verses"
