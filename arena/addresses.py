@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from arena.settings import SettingsError, check_public_url, is_local_url
+from trainer.verse.event_path import event_path
 
 LOCAL, VPN, VIRTUAL = "local network", "VPN", "virtual machines"
 VPN_NAMES = re.compile(r"tun|tap|utun|wg|ppp|ipsec|tailscale|zt|nordlynx|proton|vpn|gpd", re.IGNORECASE)
@@ -76,11 +77,12 @@ def address_url(address: str, current: str, port: int | None = None) -> str:
 
     Args:
         address: a whole address with http, or a name or number, which gets the port of the server.
-        current: the beginning of links so far.
+        current: the beginning of links so far; the path of the event stays.
         port: of the server; None: that of the current address.
 
     Raises:
-        SettingsError: It is no such address, or the server listens on this computer only.
+        SettingsError: It is no such address, or has the path of another event, or the server listens on this computer
+            only.
     """
     address = address.strip().rstrip("/")
     if "://" not in address:
@@ -93,6 +95,12 @@ def address_url(address: str, current: str, port: int | None = None) -> str:
         has_port = re.search(r":\d+$", address.rpartition("]")[2])
         address = f"http://{address}" if has_port else f"http://{address}:{port}"
     check_public_url(address)
+    path = event_path(current)
+    if event_path(address) not in ("", path):
+        raise SettingsError(
+            f"the addresses of this event end with {path}" if path else "the addresses of this event have no path"
+        )
+    address = address.removesuffix(path) + path
     if is_local_url(current) and address.startswith("http://") and not is_local_url(address):
         raise SettingsError("only this computer reaches the server: start it with `arena serve --lan`")
     return address

@@ -31,6 +31,7 @@ from trainer.checks.limits import LIMITS
 from trainer.verse import strictjson
 from trainer.verse.characters import clean_line, encoding_of_mark
 from trainer.verse.errors import LineError
+from trainer.verse.event_path import event_path
 from trainer.verse.files import temporary, write_atomically, write_new
 
 SETTINGS_FILE = "settings.json"
@@ -89,6 +90,11 @@ class Settings:
         return self.public_url or f"http://{host}:{self.port}"
 
     @property
+    def path(self) -> str:
+        """What each address on this server begins with: /e/NAME where a proxy has several events, else ""."""
+        return event_path(self.base_url)
+
+    @property
     def has_many_hosts(self) -> bool:
         """Whether several hosts may serve the event: they share its database and its bundles."""
         return bool(self.bundles_url)
@@ -100,8 +106,8 @@ class Settings:
 
     @property
     def local_url(self) -> str:
-        """The server's address on this machine, without a slash at its end."""
-        return f"http://127.0.0.1:{self.port}"
+        """The beginning of the event's addresses on this machine, without a slash at its end."""
+        return f"http://127.0.0.1:{self.port}{self.path}"
 
     @property
     def console_url(self) -> str:
@@ -355,8 +361,11 @@ def check_public_url(url: str) -> None:
         _ = parts.port  # raises ValueError when it is no number
     except ValueError:
         valid = False
-    if url and (not valid or parts.path.strip("/")):
-        raise SettingsError(f"the outside address must look like https://verses.example.org, not {url!r}")
+    if url and (not valid or parts.path.rstrip("/") != event_path(url)):
+        raise SettingsError(
+            "the outside address must look like https://verses.example.org, or https://verses.example.org/e/spring "
+            f"where several events share a server, not {url!r}"
+        )
 
 
 def _build(folder: Path, public: Mapping[str, Any], private: Mapping[str, Any]) -> Settings:

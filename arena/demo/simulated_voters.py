@@ -11,6 +11,7 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 
 from arena.errors import ArenaError
+from trainer.verse.event_path import event_path
 
 TIMEOUT = 20.0  # seconds without a byte from the server
 POLL_OPEN_SECONDS = 30.0  # until the page shows the poll that was opened
@@ -59,7 +60,7 @@ class SimulatedVoter:
     """One voter's browser."""
 
     def __init__(self, url: str) -> None:
-        """Create a browser without cookies for the server at `url`."""
+        """Create a browser without cookies for the event at `url`."""
         self._url = url
         self.cookies = http.cookiejar.CookieJar()
         self._browser = urllib.request.build_opener(
@@ -97,7 +98,7 @@ class SimulatedVoter:
         """
         waited = 0.0
         while True:
-            form = Form(self.get("/"), "/vote")
+            form = Form(self.get("/"), f"{event_path(self._url)}/vote")
             if (form.fields.get("match"), form.fields.get("poll_round")) == (match, str(poll_round)) and form.buttons:
                 break
             if waited > POLL_OPEN_SECONDS:

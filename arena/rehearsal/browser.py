@@ -19,13 +19,14 @@ from arena.services.identity import Identity, identity_of
 from arena.web.cookies import VOTER_COOKIE
 from arena.web.public import phase_key
 from trainer.verse import strictjson
+from trainer.verse.event_path import EVENT_PATH
 
 FORM_TYPE = {"Content-Type": "application/x-www-form-urlencoded"}
 _FIELD = re.compile(r'<input type="hidden" name="(\w+)" value="([^"]*)"')
 _BUTTON = re.compile(r'<button[^>]*\bname="side" value="(left|right)"[^>]*>[^<]*?\b([AB])\b')
 _VOTED = re.compile(r'class="voted">[^<]*\b([AB])\s*<')
 _DATA = re.compile(r'\bdata-(key|ballot|spread|epoch)="([^"]*)"')
-_ASSET = re.compile(r'(?:href|src)="(/static/[^"]+)"')
+_ASSET = re.compile(rf'(?:href|src)="(?:{EVENT_PATH.pattern})?(/static/[^"]+)"')
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from trainer.verse.event_path import event_path
+
 TIMEOUT = 20.0  # seconds for a connection, and for an answer
 MAX_ANSWER = 64 * 2**20  # bytes
 
@@ -28,19 +30,21 @@ class Address:
     host: str
     port: int
     tls: bool = False
+    path: str = ""  # of the event, where several share a server
 
     @classmethod
     def parse(cls, url: str) -> Address:
-        """Read http://HOST:PORT or https://HOST.
+        """Read http://HOST:PORT or https://HOST, or one of them with the path of an event.
 
         Raises:
             ValueError: It is no such address.
         """
         parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
+        path = event_path(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.rstrip("/") != path or parts.query:
             raise ValueError(f"{url!r} is no address like http://192.168.1.5:8000")
         tls = parts.scheme == "https"
-        return cls(parts.hostname, parts.port or (443 if tls else 80), tls)
+        return cls(parts.hostname, parts.port or (443 if tls else 80), tls, path)
 
     @property
     def netloc(self) -> str:
@@ -208,7 +212,11 @@ class Connection:
         return self._protocol
 
     def _head(self, method: str, path: str, headers: Mapping[str, str] | None, size: int) -> bytes:
-        lines = [f"{method} {path} HTTP/1.1", f"Host: {self.address.netloc}", "Accept-Encoding: gzip"]
+        lines = [
+            f"{method} {self.address.path}{path} HTTP/1.1",
+            f"Host: {self.address.netloc}",
+            "Accept-Encoding: gzip",
+        ]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         if size or method != "GET":
             lines.append(f"Content-Length: {size}")

@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import quote, quote_from_bytes
 
 from arena.phrases import phrase
 from arena.server.health import Health
@@ -25,7 +26,7 @@ from arena.server.request_body import BodyReader, Receive
 from arena.server.snapshot import SnapshotKeeper
 from arena.server.streams import Streams
 from arena.server.transfers import Transfers
-from arena.server.wsgi import AppResponse, BoundedExecutor, WSGIApp, build_wsgi_environ, send_response
+from arena.server.wsgi import ASCII, AppResponse, BoundedExecutor, WSGIApp, build_wsgi_environ, send_response
 from arena.services.schemas import to_json
 from arena.settings import AUTO
 from arena.web.admission import Admission, Admit
@@ -84,6 +85,7 @@ class Gateway:
         metrics: Metrics | None = None,
         language: str = AUTO,
         is_console: bool = False,
+        root: str = "",
     ) -> None:
         """Make a gateway; the server starts it.
 
@@ -99,11 +101,12 @@ class Gateway:
             metrics: counts requests; None: nobody does.
             language: of refusals, as the event's settings have it.
             is_console: whether this is the console's, which no phone reaches.
+            root: the path that each address of the event begins with, as /e/NAME; "": none. Other addresses lead there.
         """
         self._app, self._keeper, self._spool, self._admit = app, keeper, spool, admit
         self._sizes, self._companion, self._streams = executors, companion, streams
         self._health, self._metrics, self._language = health, metrics, language
-        self._is_console = is_console
+        self._is_console, self._root = is_console, root
         self._executors: dict[str, BoundedExecutor] = {}
         self._bodies: BodyReader | None = None
         self._transfers = Transfers()
@@ -112,6 +115,11 @@ class Gateway:
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one connection, as ASGI defines it."""
         if scope["type"] == "http":
+            if self._root and scope["path"] not in (LIVE, READY):
+                if not scope["path"].startswith(f"{self._root}/"):
+                    await self._lead_to_root(scope, send)
+                    return
+                scope = {**scope, "path": scope["path"].removeprefix(self._root), "root_path": self._root}
             if scope["path"] == STATE.path and scope["method"] == STATE.method:
                 if self._streams is not None:
                     self._streams.note_poll()
@@ -164,6 +172,15 @@ class Gateway:
         await asyncio.to_thread(self._keeper.stop)
         self.stop()
         await send({"type": "lifespan.shutdown.complete"})
+
+    async def _lead_to_root(self, scope: Mapping[str, Any], send: Send) -> None:
+        """Lead a request for an address without the path of the event to the one with it."""
+        path = "" if scope["path"] == self._root else scope["path"].lstrip("/")
+        query = quote_from_bytes(scope["query_string"], safe=ASCII)
+        location = f"{self._root}/{quote(path)}" + (f"?{query}" if query else "")
+        headers = [(b"location", location.encode()), (b"content-length", b"0"), *COMMON_HEADERS]
+        await send({"type": "http.response.start", "status": 308, "headers": headers})
+        await send(NO_BODY)
 
     async def _answer_health(self, path: str, send: Send) -> None:
         assert self._health is not None

@@ -63,7 +63,7 @@ def with_address(
     settings = replace(settings, port=free_port(settings.host, settings.port if port is None else port))
     if lan is not None and (lan != "auto" or not settings.public_url):
         shown = f"[{address}]" if ":" in address else address
-        settings = replace(settings, public_url=f"http://{shown}:{settings.port}")
+        settings = replace(settings, public_url=f"http://{shown}:{settings.port}{settings.path}")
     if public_url:
         settings = replace(settings, public_url=public_url.rstrip("/"))
     check_public_url(settings.public_url)

@@ -169,6 +169,7 @@ def load_gateway(settings: Settings, console_remote: bool = False, stopping: Con
         streams=streams,
         language=SOURCE,
         is_console=True,
+        root=settings.path if console_remote else "",
     )
     return Gateway(
         app,
@@ -180,6 +181,7 @@ def load_gateway(settings: Settings, console_remote: bool = False, stopping: Con
         metrics=metrics,
         streams=streams,
         language=settings.language,
+        root=settings.path,
     )
 
 
@@ -260,7 +262,7 @@ def _announce(settings: Settings, connections: int, say: Callable[[str], None], 
         if time.monotonic() > late:
             say("the server does not answer yet: this computer is busy, or something is wrong; see the messages above")
             late = math.inf
-    local = f"http://127.0.0.1:{settings.port}"
+    local = settings.local_url
     kept = runner.unenforced_rights()
     for line in (
         f"{settings.name}",
@@ -300,7 +302,7 @@ def is_answering(settings: Settings) -> bool:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
     connection = http.client.HTTPConnection(host, settings.port, timeout=ANSWER_SECONDS)
     try:
-        connection.request(EVENT.method, EVENT.path)
+        connection.request(EVENT.method, settings.path + EVENT.path)
         answer = strictjson.parse(connection.getresponse().read(MAX_ANSWER_BYTES))
     except (OSError, http.client.HTTPException, ValueError):
         return False

@@ -32,7 +32,7 @@ from arena.web import (
 )
 from arena.web.assets import compress, read_assets
 from arena.web.compiled_templates import CompiledTemplates
-from arena.web.context import AppContext, get_context, static_address
+from arena.web.context import AppContext, get_context, root, static_address
 from arena.web.cookies import ConsoleSessions
 from arena.web.limits import KIB, console_limits, public_limits
 from arena.web.reaction_counts import SIGNS
@@ -128,7 +128,7 @@ def create_console(
         console_voting.console,
     }  # one, with the routes of all files
     app.register_blueprint(blueprint)
-    app.add_url_rule("/", "home", lambda: redirect("/console"))
+    app.add_url_rule("/", "home", lambda: redirect(errors.home()))
     app.add_url_rule("/metrics", "metrics", _metrics)
     return app
 
@@ -162,7 +162,9 @@ def _make_app(context: AppContext) -> Flask:
         qr=filters.qr,
         static=static_address,
         form_token=security.form_token,
+        root=root,
         home=errors.home,
+        is_console=lambda: get_context().is_console,
         state_address=routes.STATE.path,
         events_address=routes.EVENTS.path,
         entries_address=routes.ENTRIES,
@@ -227,10 +229,12 @@ def _choose_language(code: str) -> Response:
     """
     use_language(code)
     rest = [(name, value) for name, value in request.args.items(multi=True) if name != LANGUAGE_FIELD]
-    path = "/" + quote(request.path.lstrip("/"))  # of this server: two slashes would name another one
+    path = f"{root()}/" + quote(request.path.lstrip("/"))  # of this server: two slashes would name another one
     response = current_app.make_response(redirect(path + ("?" + urlencode(rest) if rest else ""), 303))
     secure = get_context().base_url.startswith("https:")
-    response.set_cookie(LANGUAGE_COOKIE, code, max_age=security.YEAR, httponly=True, samesite="Lax", secure=secure)
+    response.set_cookie(
+        LANGUAGE_COOKIE, code, path=root() or "/", max_age=security.YEAR, httponly=True, samesite="Lax", secure=secure
+    )
     return response
 
 

@@ -22,7 +22,7 @@ from arena.web import security
 from arena.web.console_health import HealthWatch
 from arena.web.context import get_context
 from arena.web.cookies import stage_address
-from arena.web.errors import on_arena_error, status_of
+from arena.web.errors import home, on_arena_error, status_of
 from arena.web.filters import sentence
 from arena.web.rechecks import Rechecks
 
@@ -39,7 +39,7 @@ def _require_login() -> Response | str | None:
     """Lead to the login when the password was not entered; then a form does nothing."""
     if request.endpoint in LOGIN_PAGES or security.console_session().inside:
         return None
-    return redirect("/console/login", 303)
+    return redirect(f"{home()}/login", 303)
 
 
 @console.errorhandler(ArenaError)
@@ -68,7 +68,7 @@ def login() -> str | Response:
 def logout() -> Response:
     """Log out, in every browser."""
     security.log_out()
-    return redirect("/console/login", 303)
+    return redirect(f"{home()}/login", 303)
 
 
 @console.get("")
@@ -307,7 +307,7 @@ def show_page(problem: str | None = None, done: str | None = None) -> str:
         now=ctx.now,
         key=f"{view.log_number}",
         every=REFRESH_SECONDS,
-        page=f"/console?{urlencode({'find': sought})}" if sought else "/console",  # to ask again, also after a POST
+        page=f"{home()}?{urlencode({'find': sought})}" if sought else home(),  # to ask again, also after a POST
     )
 
 
@@ -386,4 +386,4 @@ def number(name: str, least: int, most: int, fields: Mapping[str, str] | None = 
 
 def back() -> Response:
     """Lead back to the page."""
-    return redirect("/console", 303)
+    return redirect(home(), 303)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from flask import current_app
+from flask import current_app, request
 
 from arena.bootstrap import BundleStore, Database, EventContext, Spool
 from arena.services.schemas import Snapshot
@@ -113,6 +113,11 @@ def get_context() -> AppContext:
     return context
 
 
+def root() -> str:
+    """Return what each address on this server begins with: the path of the event, as /e/NAME, or nothing."""
+    return request.script_root
+
+
 def static_address(name: str) -> str:
     """Return the address of a static file, with its digest."""
-    return f"/static/{name}?v={get_context().static[name].digest}"
+    return f"{root()}/static/{name}?v={get_context().static[name].digest}"

@@ -14,7 +14,7 @@ from arena.errors import ArenaError, DatabaseUnusable, TicketUnknown
 from arena.phrases import phrase
 from arena.settings import SettingsError
 from arena.web import security
-from arena.web.context import get_context
+from arena.web.context import get_context, root
 from arena.web.filters import sentence
 from arena.web.refusal import Refusal
 from arena.web.schemas import ErrorResponse
@@ -222,4 +222,4 @@ def wants_json() -> bool:
 
 def home() -> str:
     """Return the address that the header and the error page lead to."""
-    return "/console" if get_context().is_console else "/"
+    return f"{root()}/console" if get_context().is_console else f"{root()}/"

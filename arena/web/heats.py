@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 from arena.errors import PairGone
 from arena.services import heats as service
 from arena.web import security
-from arena.web.context import get_context
+from arena.web.context import get_context, root
 from arena.web.public import SPREAD_MS, phase_key
 
 heats = Blueprint("heats", __name__, url_prefix="/heats")
@@ -30,7 +30,7 @@ def begin() -> Response:
     """Deal the first pair, or another one in place of a verse that has left."""
     ctx = get_context()
     service.deal(ctx.db, security.voter_secret(), now=ctx.now)
-    return redirect("/heats", 303)
+    return redirect(f"{root()}/heats", 303)
 
 
 @heats.post("/judge")
@@ -41,4 +41,4 @@ def judge() -> Response:
     if not (pair.isascii() and pair.isdigit() and len(pair) <= 9):
         raise PairGone
     service.judge(ctx.db, int(pair), security.voter_secret(), side, now=ctx.now)
-    return redirect("/heats", 303)
+    return redirect(f"{root()}/heats", 303)

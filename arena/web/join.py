@@ -14,7 +14,7 @@ from arena.phrases import Phrase, phrase
 from arena.services import voters
 from arena.web import security
 from arena.web.context import get_context
-from arena.web.errors import guess_refusal, status_of
+from arena.web.errors import guess_refusal, home, status_of
 from arena.web.filters import sentence
 from arena.web.refusal import Refusal
 from trainer.verse.ticket import CHECK_SYMBOLS, RANDOM_SYMBOLS, TicketFault, read_ticket
@@ -46,7 +46,7 @@ def take() -> Response:
         if isinstance(problem, Refusal) and problem.retry_after is not None:
             response.headers["Retry-After"] = str(problem.retry_after)
         return response
-    return redirect("/", 303)
+    return redirect(home(), 303)
 
 
 def _page(problem: str | None = None, typed: str = "") -> str:

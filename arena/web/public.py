@@ -16,7 +16,7 @@ from arena.services.receipts import key_fingerprint
 from arena.services.schemas import Ballot, EntryStatus, RoundItem, Snapshot, StageView
 from arena.web import security
 from arena.web.assets import Asset
-from arena.web.context import get_context, static_address
+from arena.web.context import get_context, root, static_address
 from arena.web.form_uploads import link_of, take_upload
 from arena.web.refusal import Refusal
 from arena.web.translation import language
@@ -250,7 +250,7 @@ def results() -> Response:
             fingerprint=key_fingerprint(ctx.settings.receipt_key),
             ranking=shown,
             coming=state.next,
-            page_of={entry: f"/entries/{entry}" for entry in linked},
+            page_of={entry: f"{root()}/entries/{entry}" for entry in linked},
             now=ctx.now,
             key=key,
             follow=True,

@@ -96,7 +96,7 @@ class PushedPages:
         snapshot, now = state.snapshot, self._now()
         if snapshot.round is not None or snapshot.practice is not None:
             return None
-        with self._app.test_request_context("/"):
+        with self._app.test_request_context("/", base_url=self._settings.base_url):
             g.form_token = ""
             match = snapshot.match
             poll = voting.open_poll(get_context().db, match.id, now=now) if match is not None else None

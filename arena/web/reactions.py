@@ -8,6 +8,7 @@ from werkzeug.wrappers import Response
 from arena.services.schemas import Snapshot
 from arena.web import security
 from arena.web.context import get_context
+from arena.web.errors import home
 
 reactions = Blueprint("reactions", __name__)
 
@@ -25,7 +26,7 @@ def react() -> Response:
         abort(404)
     if are_taken(ctx.snapshot()):
         ctx.reactions.add(request.form.get("sign", "")[:10], security.voter_secret(), ctx.now)
-    return redirect("/", 303)
+    return redirect(home(), 303)
 
 
 @reactions.get("/reactions")

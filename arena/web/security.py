@@ -17,7 +17,7 @@ from itsdangerous import BadData
 
 from arena.phrases import phrase
 from arena.web.client_address import client_address
-from arena.web.context import get_context
+from arena.web.context import get_context, root
 from arena.web.cookies import (
     CONSOLE_COOKIE,
     CONSOLE_SECONDS,
@@ -95,6 +95,7 @@ def set_cookies(response: Response) -> None:
         response.set_cookie(
             VOTER_COOKIE,
             serializer(settings, "voter").dumps(g.voter),
+            path=root() or "/",
             max_age=YEAR,
             httponly=True,
             samesite="Lax",
@@ -104,7 +105,7 @@ def set_cookies(response: Response) -> None:
         response.set_cookie(
             CONSOLE_COOKIE,
             console_sessions().dump(g.console),
-            path="/console",
+            path=f"{root()}/console",
             max_age=CONSOLE_SECONDS,
             httponly=True,
             samesite="Strict",

@@ -17,7 +17,7 @@ from arena.services.receipts import key_fingerprint
 from arena.services.schemas import MatchView, RoundView, StageView
 from arena.settings import is_local_url
 from arena.web import filters
-from arena.web.context import get_context, static_address
+from arena.web.context import get_context, root, static_address
 from arena.web.cookies import STAGE_COOKIE, serializer, stage_key
 from arena.web.public import bundle_size, phase_key, stage_of
 from arena.web.translation import format_number, translate
@@ -78,11 +78,11 @@ def page() -> str | Response:
 def _with_key(key: str) -> Response:
     """Lead to the stage without the key, which the room should not read; a cookie keeps it."""
     ctx = get_context()
-    response = redirect("/stage", 303)
+    response = redirect(f"{root()}/stage", 303)
     if hmac.compare_digest(key.encode(), stage_key(ctx.settings).encode()):
         value = serializer(ctx.settings, "stage").dumps(STAGE_COOKIE)
         secure = ctx.base_url.startswith("https:")
-        response.set_cookie(STAGE_COOKIE, value, path="/stage", httponly=True, samesite="Lax", secure=secure)
+        response.set_cookie(STAGE_COOKIE, value, path=f"{root()}/stage", httponly=True, samesite="Lax", secure=secure)
     return response
 
 

@@ -71,6 +71,8 @@ def test_a_computer_in_no_network_is_told_what_to_do(tmp_path: Path, monkeypatch
         ("fe80::1", "http://10.8.0.2:8000", "http://[fe80::1]:8000"),
         ("laptop.local", "http://10.8.0.2:8000", "http://laptop.local:8000"),
         ("https://verses.example.org/", "http://127.0.0.1:8000", "https://verses.example.org"),
+        ("192.168.1.5", "http://10.8.0.2:8000/e/spring", "http://192.168.1.5:8000/e/spring"),
+        ("https://x.example/e/spring/", "https://verses.example.org/e/spring", "https://x.example/e/spring"),
     ],
 )
 def test_an_address_is_taken_as_people_type_it(typed: str, current: str, url: str) -> None:
@@ -86,6 +88,8 @@ def test_an_address_is_taken_as_people_type_it(typed: str, current: str, url: st
         ("javascript://x", "http://10.8.0.2:8000", "must look like"),
         ("https://x/?a=1", "http://10.8.0.2:8000", "must look like"),
         ("", "http://10.8.0.2:8000", "must look like"),
+        ("https://x.example/e/summer", "https://x.example/e/spring", "end with /e/spring"),
+        ("https://x.example/e/summer", "https://x.example", "have no path"),
     ],
 )
 def test_an_address_that_no_phone_reaches_is_refused(typed: str, current: str, says: str) -> None:

@@ -51,9 +51,10 @@ def test_a_whole_evening_is_rehearsed_and_reported(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.slow
-def test_a_rehearsal_event_is_played_at_its_address_once(tmp_path: Path) -> None:
+def test_a_rehearsal_event_is_played_once_at_its_address_which_may_have_a_path(tmp_path: Path) -> None:
     folder = tmp_path / "event"
     made = ["init", "--dir", str(folder), "--rehearsal", "--reading-seconds", "0"]
+    made += ["--public-url", "https://verses.example.org/e/rehearsal"]
     assert CliRunner().invoke(main, made).exit_code == 0
     served = Evening(folder, now=None)
     served.serve()

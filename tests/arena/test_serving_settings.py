@@ -101,6 +101,9 @@ def test_a_missing_file_of_secrets_refuses_to_start(tmp_path: Path) -> None:
         ("public_url", "verses.example.org"),
         ("public_url", "ftp://verses.example.org"),
         ("public_url", "https://verses.example.org/path"),
+        ("public_url", "https://verses.example.org/e/"),
+        ("public_url", "https://verses.example.org/e/Spring"),
+        ("public_url", "https://verses.example.org/e/spring/results"),
         ("public_url", "https://verses.example.org:port"),
         ("min_free_bytes", 1.5),
         ("colour", "blue"),
@@ -124,6 +127,13 @@ def test_links_begin_with_the_outside_address(tmp_path: Path) -> None:
     made = create_event_folder(tmp_path / "event", public_url="https://verses.example.org/")
     assert made.base_url == "https://verses.example.org"
     assert made.console_url == "http://127.0.0.1:8001/console"
+
+
+def test_an_event_that_shares_a_server_has_a_path(tmp_path: Path) -> None:
+    made = create_event_folder(tmp_path / "event", public_url="https://verses.example.org/e/spring-2027/")
+    assert made.base_url == "https://verses.example.org/e/spring-2027"
+    assert (made.path, made.local_url) == ("/e/spring-2027", "http://127.0.0.1:8000/e/spring-2027")
+    assert create_event_folder(tmp_path / "other").path == ""
 
 
 def test_a_moved_folder_finds_its_own_database(tmp_path: Path) -> None:

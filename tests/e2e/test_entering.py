@@ -262,7 +262,7 @@ def test_an_address_that_has_moved_is_named() -> None:
         pytest.raises(UploadError, match=r"use that address with --to") as moved,
     ):
         EventClient(Address.parse(url), "s" * 22).request("GET", "/api/v1/state")
-    assert "https://verses.example.org/" in str(moved.value)
+    assert "redirects to https://verses.example.org:" in str(moved.value)
 
 
 def test_a_busy_server_is_asked_again_when_it_says(tmp_path: Path) -> None:

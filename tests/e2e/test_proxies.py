@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import socket
@@ -13,6 +14,7 @@ from urllib.parse import urlencode
 import pytest
 
 from arena.demo.simulated_voters import SimulatedVoter
+from arena.services.receipts import public_key_of
 from arena.services.voters import set_admission
 from arena.web.routes import EVENTS
 from tests.support.bundles import verses
@@ -38,10 +40,15 @@ CADDY = "{{\n admin off\n auto_https off\n storage file_system {folder}\n}}\n{si
 pytestmark = pytest.mark.slow
 
 
-def site(language: str, hosts: list[int], port: int) -> str:
-    """The example of the README, with addresses of this machine."""
-    (text,) = re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    for name, host in zip(("10.0.0.11:8000", "10.0.0.12:8000"), hosts, strict=True):
+ONE_EVENT = ("10.0.0.11:8000", "10.0.0.12:8000")  # its hosts, in the examples
+SEVERAL_EVENTS = ("127.0.0.1:8000", "127.0.0.1:8100")
+
+
+def site(language: str, names: tuple[str, ...], hosts: list[int], port: int) -> str:
+    """The example of the README with these hosts, with addresses of this machine."""
+    examples = re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    (text,) = [example for example in examples if names[0] in example]
+    for name, host in zip(names, hosts, strict=True):
         assert name in text
         text = text.replace(name, f"127.0.0.1:{host}")
     text = text.replace("listen 443 ssl;", f"listen 127.0.0.1:{port};")
@@ -61,13 +68,20 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evening]:
 @pytest.fixture(params=["nginx", "caddy"])
 def proxy(request: pytest.FixtureRequest, served: Evening, tmp_path: Path) -> Iterator[int]:
     """The port of a proxy whose second host has died."""
-    program = shutil.which(request.param, path="/usr/sbin:/usr/bin") or shutil.which(request.param)
+    with running(request.param, ONE_EVENT, [served.port, unused_port()], tmp_path) as port:
+        yield port
+
+
+@contextlib.contextmanager
+def running(name: str, names: tuple[str, ...], hosts: list[int], tmp_path: Path) -> Iterator[int]:
+    """Run a proxy with an example of the README; its port."""
+    program = shutil.which(name, path="/usr/sbin:/usr/bin") or shutil.which(name)
     if program is None:
-        pytest.skip(f"{request.param} is not installed: apt-get install {request.param}")
+        pytest.skip(f"{name} is not installed: apt-get install {name}")
     port, config = unused_port(), tmp_path / "config"
-    template, language = (NGINX, "nginx") if request.param == "nginx" else (CADDY, "caddyfile")
-    config.write_text(template.format(folder=tmp_path, site=site(language, [served.port, unused_port()], port)))
-    if request.param == "nginx":
+    template, language = (NGINX, "nginx") if name == "nginx" else (CADDY, "caddyfile")
+    config.write_text(template.format(folder=tmp_path, site=site(language, names, hosts, port)))
+    if name == "nginx":
         test = [program, "-t", "-p", str(tmp_path), "-c", str(config), "-e", str(tmp_path / "errors")]
         line = [word for word in test if word != "-t"]
     else:
@@ -134,3 +148,25 @@ def _reached(served: Evening) -> bool:
     assert served.server is not None
     metrics = ask(served.server.console_port, "GET /metrics")[2].decode()
     return 'kind="bundle",status="403"' in metrics or 'kind="refused",status="403"' in metrics
+
+
+def test_two_events_are_served_under_their_paths(tmp_path: Path) -> None:
+    events = []
+    try:
+        for name in ("spring", "summer"):
+            event = Evening(tmp_path / name, now=None, public_url=f"https://verses.example.org/e/{name}").begin()
+            event.serve()
+            events.append(event)
+        with running("caddy", SEVERAL_EVENTS, [event.port for event in events], tmp_path) as port:
+            for event in events:
+                path = event.settings.path
+                client = EventClient(Address.parse(f"http://127.0.0.1:{port}{path}/join"))
+                assert fetch_event(client).receipt_key == public_key_of(event.key)
+                client.close()
+                status, headers, page = ask(port, f"GET {path}/")
+                assert status == 200 and f"; Path={path}" in headers["set-cookie"]
+                style = re.search(rb'href="(/e/\w+/static/[^"]+)"', page)
+                assert style and ask(port, f"GET {style[1].decode()}")[0] == 200
+    finally:
+        for event in events:
+            event.end()

@@ -276,7 +276,7 @@ class Evening:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://127.0.0.1:{self.port}{self.settings.path}"
 
     @property
     def console_url(self) -> str:

@@ -97,6 +97,10 @@ def written_in(cell: Cell, folder: Path, first: int, count: int) -> dict[str, An
 def main(folder: str, first: str, count: str) -> None:
     cell: Cell = json.loads(os.environ["PAIRWISE"])
     BlasThreads.adapt = lambda threads, rows: threads.use(all_threads=True)
+    if cell["product"] == "torch float64":
+        import torch
+
+        torch.set_num_threads(int(cell["threads"]))
     kept = Checkpoint.load(Path(folder))
     model = PRODUCTS[cell["product"]](kept.config, kept.weights)
     recipes = recipes_of(kept, int(first), int(count))

@@ -16,6 +16,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 from flask import Flask, Response, request
@@ -217,7 +218,7 @@ class ArenaServer(Process):
             raise AssertionError(self.lines)
         stage, console = self.said("stage "), self.said("console ")
         assert stage is not None and console is not None
-        self.port = int(stage.removesuffix("/stage").rpartition(":")[2])
+        self.port = urlsplit(stage.split()[-1]).port or 0
         self.console_port = int(console.removesuffix("/console").rpartition(":")[2])
 
     @property

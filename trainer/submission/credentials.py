@@ -18,6 +18,7 @@ import platformdirs
 
 from trainer.errors import TicketError
 from trainer.verse.characters import encoding_of_mark, is_invisible
+from trainer.verse.event_path import EVENT_PATH
 from trainer.verse.files import write_atomically, write_new
 from trainer.verse.identity import is_secret, new_secret
 from trainer.verse.text import sanitize
@@ -26,7 +27,9 @@ from trainer.verse.ticket import TicketFault, is_ticket, read_ticket
 MAX_ADDRESSES = 20  # of one event that are remembered
 MAX_TICKET_BYTES = 1_000  # a secret or a link, and white space around it
 SECRET_CHARACTER = re.compile("[A-Za-z0-9_-]")
-LINK = re.compile(r"https?://[^\s/]+/(?:mine/|join#)([^\s/?#]+)/?")  # a receipt's, or a ticket's
+LINK = re.compile(
+    rf"https?://[^\s/]+(?:{EVENT_PATH.pattern})?/(?:mine/|join#)([^\s/?#]+)/?"
+)  # a receipt's, or a ticket's
 QUOTES = [*zip("\"'`“„‘«<", "\"'`”“’»>", strict=True)]
 
 

@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import urllib3
 from urllib3.exceptions import HTTPError, InvalidHeader, NameResolutionError, NewConnectionError, ProxyError, SSLError
@@ -17,6 +17,7 @@ from urllib3.exceptions import TimeoutError as NoResponse
 
 from trainer.errors import EventRefused, UploadError
 from trainer.verse import strictjson
+from trainer.verse.event_path import event_path
 from trainer.verse.text import sanitize
 
 TIMEOUT = 30.0  # seconds without a byte from the network
@@ -38,10 +39,11 @@ class Address:
     is_secure: bool
     host: str
     port: int
+    path: str = ""  # of the event, where several share a server
 
     @classmethod
     def parse(cls, url: str) -> Address:
-        """Read an address as people paste it; the path of a page is ignored.
+        """Read an address as people paste it; the path of a page is ignored, but for that of the event.
 
         Raises:
             UploadError: It is not an address.
@@ -51,7 +53,7 @@ class Address:
             if parts.scheme in ("http", "https") and parts.hostname and url.isprintable() and " " not in parts.netloc:
                 is_secure = parts.scheme == "https"
                 parts.hostname.encode("idna")  # as a connection will: a UnicodeError is a ValueError
-                return cls(is_secure, parts.hostname, parts.port or (443 if is_secure else 80))
+                return cls(is_secure, parts.hostname, parts.port or (443 if is_secure else 80), event_path(url.strip()))
         except ValueError:
             pass
         shown = sanitize(url, MAX_MESSAGE)
@@ -62,7 +64,7 @@ class Address:
         """The address in its normal form."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         port = "" if self.port == (443 if self.is_secure else 80) else f":{self.port}"
-        return f"{'https' if self.is_secure else 'http'}://{host}{port}"
+        return f"{'https' if self.is_secure else 'http'}://{host}{port}{self.path}"
 
 
 @dataclass(frozen=True)
@@ -210,8 +212,8 @@ class EventClient:
         if len(data) > MAX_RESPONSE_BYTES:
             response.close()
         if response.status in REDIRECT_STATUSES:
-            location = sanitize(response.headers.get("Location") or "another address", MAX_MESSAGE)
-            raise UploadError(f"{self._address.url} redirects to {location}: use that address with --to")
+            where = self._redirection(response.headers.get("Location") or "")
+            raise UploadError(f"{self._address.url} redirects to {where}: use that address with --to")
         try:
             content = strictjson.parse(data)
         except ValueError:
@@ -221,6 +223,13 @@ class EventClient:
                 raise UploadError(f"{self._address.url} is not a verse arena: check the address")
             content = {}
         return Response(response.status, content, _retry_after(response))
+
+    def _redirection(self, location: str) -> str:
+        """Return the address of the event that a redirection leads to."""
+        try:
+            return Address.parse(urljoin(self._address.url, location)).url
+        except (UploadError, ValueError):
+            return sanitize(location, MAX_MESSAGE) or "another address"
 
     def _explain(self, error: HTTPError) -> str:
         """Return why a try failed, or raise if another try can only fail in the same way."""

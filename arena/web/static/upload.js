@@ -1,7 +1,7 @@
 // Sends a bundle in pieces: the header first, then the tensors, each from the offset that the server names.
 (() => {
   "use strict";
-  const ENTRIES = document.currentScript.dataset.entries;
+  const { entries: ENTRIES, mine: MINE } = document.currentScript.dataset;
   const WORDS = JSON.parse(document.currentScript.dataset.words || "{}"); // sentences in the page's language
   const t = (message, values = {}) => (WORDS[message] || message).replace(/\{(\w+)\}/g, (_, name) => values[name]);
   const PIECE = Number(document.currentScript.dataset.piece); // bytes
@@ -65,7 +65,7 @@
       }
       bar.value = file.size;
       say(t("The server has received everything."));
-      location.assign("/mine");
+      location.assign(MINE);
     } catch (error) {
       say(error instanceof Refused ? error.message : t("This browser could not read the file: {reason}", { reason: error.message }), true);
       button.disabled = false;
