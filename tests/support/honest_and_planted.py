@@ -49,6 +49,18 @@ OPTIMIZERS: Sequence[dict[str, Any]] = (
     {"arch": "gpt2", "optimizer": "adamw", "learning_rate": 4e-3},
 )
 TOKENIZERS: Sequence[dict[str, Any]] = ({"tokenizer": "char"}, {"tokenizer": "bpe", "vocab_size": 512})
+MEDIUM = {"n_layer": 6, "n_head": 6, "n_embd": 384, "block_size": 256, "batch_size": 2}
+LARGE = {"n_layer": 12, "n_head": 12, "n_embd": 768, "block_size": 512, "batch_size": 1}
+# Further honest runs: corpus, shape and optimizer, and steps. Long ones forget their start, large ones hardly leave it.
+FURTHER: Sequence[tuple[str, dict[str, Any], int]] = (
+    ("folio", SIZES[1] | OPTIMIZERS[0], 10_000),
+    ("folio", SIZES[1] | OPTIMIZERS[1], 10_000),
+    ("folio", SIZES[1] | OPTIMIZERS[2], 10_000),
+    ("haiku", MEDIUM | OPTIMIZERS[0], 40),
+    ("haiku", MEDIUM | OPTIMIZERS[1], 40),
+    ("haiku", MEDIUM | OPTIMIZERS[2], 40),
+    ("haiku", LARGE | OPTIMIZERS[0], 4),
+)
 STEPS = (60, 80, 160, 40, 120)
 TEMPERATURES = (80, 100, 0, 50, 80, 120, 70)
 CORPORA = ("haiku", "haiku", "haiku", "haiku", "folio")  # the folio takes seconds to read and to evaluate on
@@ -144,6 +156,13 @@ def honest(number: int, folder: Path) -> Entry:
     return Entry(f"honest-{number:02}", config.owner, bundle)
 
 
+def further(number: int, folder: Path) -> Entry:
+    corpus, settings, steps = FURTHER[number]
+    config = TrainConfig(corpus=corpus, nonce=NONCE, owner=owner_of(HONEST + number), **settings)
+    bundle = pack_first(train_quietly(config, steps, folder / "run"), "", 80, range(7, 40))
+    return Entry(f"further-{number}", config.owner, bundle)
+
+
 CHEAT = owner_of(1000)
 SHAPE: dict[str, Any] = SIZES[1] | OPTIMIZERS[0]
 
@@ -205,6 +224,37 @@ def neighbour(folder: Path, steps: int = 200) -> tuple[Entry, Entry]:
     victim = Entry("neighbour", config.owner, pack_first(first, "", 80, range(7, 40)))
     checkpoint = _disguised(train_on(folder / "run", 50))
     return victim, Entry("neighbours-weights", CHEAT, pack_first(checkpoint, "", 80, range(50, 90)))
+
+
+def renamed(victim: Entry) -> Entry:
+    """A neighbour's network with its channels and hidden units in another order, which computes the same."""
+    config, bundle = victim.bundle.claim.config, victim.bundle
+    rng = np.random.default_rng(1)
+    channels, hidden = rng.permutation(config.n_embd), rng.permutation(4 * config.n_embd)
+    weights = {}
+    for name, weight in bundle.weights.items():
+        part = name.rsplit(".", 2)[-2]
+        if part == "c_fc":
+            weight = weight[hidden]
+        if name.endswith("mlp.c_proj.weight"):
+            weight = weight[channels][:, hidden]
+        elif part == "c_proj":
+            weight = weight[channels]
+        elif part not in ("q_norm", "k_norm"):
+            weight = weight[..., channels]
+        weights[name] = weight.astype(np.float32)
+    training = {**bundle.claim.provenance["train"], "owner": CHEAT}
+    provenance = {**bundle.claim.provenance, "train": training}
+    checkpoint = Checkpoint(
+        config,
+        bundle.claim.vocabulary,
+        200,
+        None,
+        provenance["corpus"],
+        provenance,
+        round_weights_float32(config, weights),
+    )
+    return Entry("renamed", CHEAT, pack_first(checkpoint, "", 80, range(50, 90)))
 
 
 def verse_in_prompt(folder: Path, steps: int = 60) -> Entry:

@@ -18,12 +18,16 @@ def test_no_more_honest_runs_are_noticed_than_the_limits_say_and_every_cheat_is(
     honest = [
         runs.kept(folder, f"honest-{n:02}", runs.owner_of(n), lambda n=n: runs.honest(n, folder))
         for n in range(runs.HONEST)
+    ] + [
+        runs.kept(folder, f"further-{n}", runs.owner_of(runs.HONEST + n), lambda n=n: runs.further(n, folder))
+        for n in range(len(runs.FURTHER))
     ]
     victim = runs.kept(folder, "neighbour", runs.owner_of(500), lambda: runs.neighbour(folder)[0])
     cheats = {
         name: runs.kept(folder, name, runs.CHEAT, lambda make=make: make(folder))
         for name, (make, _) in runs.CHEATS.items()
     }
+    cheats["renamed"] = runs.kept(folder, "renamed", runs.CHEAT, lambda: runs.renamed(victim))
     cheats["one-letter-changed"] = runs.kept(folder, "one-letter-changed", runs.CHEAT, lambda: runs.one_letter(victim))
     everybody = [*honest, victim]
     texts = runs.known_texts()
@@ -36,3 +40,4 @@ def test_no_more_honest_runs_are_noticed_than_the_limits_say_and_every_cheat_is(
     for name, (_, expected) in runs.CHEATS.items():
         assert expected <= runs.noticed(cheat_findings[name]), name
     assert "verse" in runs.noticed(cheat_findings["one-letter-changed"])
+    assert "start" in runs.noticed(cheat_findings["renamed"])
