@@ -1,6 +1,5 @@
 # One image for every host of an event: pages, console, checks. compose.yaml shows it with PostgreSQL.
-# It was not built where it was written, since no container engine was there; tests/e2e/test_containers.py checks what can
-# be checked without one.
+# tests/e2e/test_containers.py checks what can be checked without a container engine; NOTES.md says where it was built.
 FROM python:3.11-slim-bookworm AS build
 WORKDIR /source
 COPY pyproject.toml README.md LICENSE constraints.txt ./

@@ -1,4 +1,4 @@
-"""The files for containers, as far as they can be checked without an engine: no image was built, nothing was run."""
+"""The files for containers, as far as they can be checked without an engine: tests build no image, and run none."""
 
 from __future__ import annotations
 
