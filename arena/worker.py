@@ -1,7 +1,7 @@
 """Checks waiting bundles, each in a watched child process.
 
-The entry's row names the worker that has it. A worker that dies costs one lease; then another worker takes the entry.
-When a check cannot be done, the entry waits again.
+The entry's row names the worker that has it. If that dies, the next worker on its host takes its entries at once, and
+workers on other hosts when the lease has ended. When a check cannot be done, the entry waits again.
 
 All checks under way on one host, of all workers of an event, share one memory budget. A worker of several checks keeps
 one place free for quick ones, so that a few dear bundles delay nobody else.
@@ -18,6 +18,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from arena import logs
 from arena.bootstrap import BundleStore, Database, open_event
@@ -226,11 +228,12 @@ def run_worker(
         DatabaseUnusable: The database cannot be opened.
     """
     event = open_event(settings)
-    name = f"{socket.gethostname()[:40]}-{os.getpid()}"
+    host = socket.gethostname()[:40]
+    verification.end_dead_leases(event.db, host=host, is_alive=psutil.pid_exists, now=event.clock())
     worker = Worker(
         event.db,
         event.bundles,
-        name=name,
+        name=f"{host}-{os.getpid()}",
         jobs=jobs or max(2, available_cores() - 1),
         memory=settings.check_memory_bytes or half_of_free_memory(),
         clock=event.clock,

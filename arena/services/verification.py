@@ -9,6 +9,7 @@ is fixed when the entry begins to wait, so nobody is overtaken for ever.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, cast
 
@@ -89,6 +90,31 @@ def claim_next(
         )
         append(session, "check-started", {"entry": job.entry, "attempt": job.attempt}, now=now)
         return job
+
+
+def end_dead_leases(db: Database, *, host: str, is_alive: Callable[[int], bool], now: float) -> int:
+    """End the leases of this host's workers whose process has ended, so that their entries are taken at once.
+
+    Should a worker be alive after all, as where two hosts have one name, the entry is checked twice: the first verdict
+    does not count then.
+
+    Args:
+        db: the event's database.
+        host: the host's name, as workers have it before the hyphen and the number of their process.
+        is_alive: returns whether a process of this number runs.
+        now: seconds since the epoch.
+
+    Returns:
+        The number of leases.
+    """
+    with db.writing() as session:
+        held = (Entry.state == "verifying") & (Entry.lease_until >= now)
+        ended = 0
+        for entry in session.scalars(select(Entry).where(held)).all():
+            name, _, number = (entry.worker or "").rpartition("-")
+            if name == host and number.isascii() and number.isdigit() and not is_alive(int(number)):
+                entry.lease_until, ended = 0.0, ended + 1
+        return ended
 
 
 def renew(db: Database, job: Job, *, lease_seconds: float, now: float) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
+from sqlalchemy import select
 
 from arena.clock import EventClock
 from arena.processes import python_command
@@ -20,6 +21,8 @@ from arena.scheduler import Scheduler
 from arena.server.supervisor import WORKER
 from arena.services import entries, events, queries
 from arena.services.schemas import ConsoleEntry
+from arena.services.verification import end_dead_leases
+from arena.store.schema import Entry, Verification
 from arena.verification.report import Report
 from arena.verification.runner import Cancelled, verify_file
 from arena.worker import LEASE_SECONDS, RENEW_EVERY, Worker, run_worker
@@ -88,6 +91,47 @@ def test_a_killed_worker_costs_one_lease_and_no_entry(evening: Evening) -> None:
     evening.now += 2
     work_until(evening, next_one, entry, "verified")
     assert entry_of(evening, entry).attempt == 2
+
+
+def test_the_next_worker_of_a_host_takes_what_a_dead_one_had_at_once_and_of_other_hosts_nothing(
+    evening: Evening,
+) -> None:
+    names = {"here-11": "taken", "here-12": "alive", "there-13": "another host's", "here": "no number", "here-x": "too"}
+    held = {}
+    for number, name in enumerate(names):
+        held[name] = evening.enter(f"poet{number}", verse(number))
+        job = evening.lease(name)
+        assert job is not None and job.entry == held[name]
+    alive = {12, 13}
+    assert end_dead_leases(evening.db, host="here", is_alive=alive.__contains__, now=evening.now) == 1
+    job = evening.lease("here-14")
+    assert job is not None and (job.entry, job.attempt) == (held["here-11"], 2)
+    assert evening.lease("here-14") is None
+
+
+@pytest.mark.slow
+def test_what_a_killed_process_was_checking_is_verified_without_waiting_for_its_lease(tmp_path: Path) -> None:
+    evening = Evening(tmp_path / "event", now=None).begin()
+    name = "socket.gethostname()[:40] + '-' + str(os.getpid())"
+    stalled = STALLED_WORKER.replace('"stalled"', name).replace("lambda: now", "time.time")
+    entry = evening.enter("ann", verse(7))
+    process = Process([sys.executable, "-c", f"import os, socket\n{stalled}", str(evening.folder), "0"])
+    assert within(60, lambda: entry_of(evening, entry).state == "verifying"), process.lines
+    process.kill()
+    process.end()
+    with evening.db.reading() as session:
+        lease_until = session.scalars(select(Entry.lease_until)).one()
+    started: list[Worker] = []
+    thread = threading.Thread(target=run_worker, args=(evening.settings, 1, started.append))
+    thread.start()
+    assert within(60, lambda: entry_of(evening, entry).state == "verified")
+    started[0].stop()
+    thread.join()
+    assert entry_of(evening, entry).attempt == 2
+    with evening.db.reading() as session:
+        first, second = session.scalars(select(Verification).order_by(Verification.attempt)).all()
+    assert first.verdict == "LOST" and lease_until is not None and second.started_at < lease_until
+    evening.end()
 
 
 def test_a_worker_that_is_told_to_end_gives_its_entry_back_at_once(evening: Evening) -> None:
