@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import re
+import shutil
+import tempfile
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +16,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
-from arena.bootstrap import EventContext, open_event
+from arena.bootstrap import EventContext, open_database, open_event
 from arena.clock import EventClock
 from arena.services.audit import audit_tables
 from arena.services.bracket import close_match, open_match
@@ -26,7 +30,7 @@ from arena.services.schemas import EntryStatus, EventRules, Job, MatchResult, Re
 from arena.services.uploads import PIECE_BYTES, take_piece
 from arena.services.verification import claim_next, record_verdict
 from arena.services.voting import cast_vote, get_ballot
-from arena.settings import SETTINGS_FILE, create_event_folder, load_settings
+from arena.settings import DATABASE_FILE, SETTINGS_FILE, create_event_folder, load_settings, sqlite_url
 from arena.store.schema import Event
 from arena.verification.check import check_bundle
 from tests.support.bundles import header_of, verse
@@ -41,6 +45,15 @@ VERIFIED_WITHIN = 60.0  # seconds, by a worker on a machine with every core busy
 def secret_of(name: str) -> str:
     """A secret for a person of this name, fit for a cookie and an address."""
     return ("secret-of-" + re.sub(r"[^A-Za-z0-9]", "-", name)).ljust(22, "-")
+
+
+@functools.cache
+def empty_database() -> Path:
+    """A database with all tables and nothing in them, made once in each process."""
+    folder = Path(tempfile.mkdtemp(prefix="arena-tests-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    open_database(sqlite_url(folder / DATABASE_FILE)).dispose()
+    return folder / DATABASE_FILE
 
 
 @dataclass(frozen=True)
@@ -69,6 +82,8 @@ class Evening:
             self.settings = load_settings(folder)
         else:
             self.settings = create_event_folder(folder, name="Evening <of> verses", **usual | settings)
+            if self.settings.database_url == sqlite_url(folder / DATABASE_FILE):
+                shutil.copyfile(empty_database(), folder / DATABASE_FILE)
         event = open_event(replace(self.settings, **usual | settings))
         self.db, self.bundles, self.spool = event.db, event.bundles, event.spool
         self.server: ArenaServer | None = None
