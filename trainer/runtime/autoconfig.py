@@ -92,17 +92,17 @@ def autoconfigure(
     requested = {"optimizer": TrainConfig.optimizer, "arch": TrainConfig.arch, **requested}
     if "precision" not in requested:
         requested["precision"] = best_precision(device, clock)
-    thread_note = ""
+    thread_note, step_seconds = "", None
     if "threads" not in requested:
         requested["threads"] = max_threads
         if device == "cpu" and processes == 1 and max_threads > 1:
-            requested["threads"] = choose_threads(requested, clock)
+            requested["threads"], step_seconds = choose_threads(requested, clock)
             if requested["threads"] < max_threads:
                 thread_note = describe_threads(requested["threads"], max_threads)
     name, reason = requested.pop("preset", "auto"), ""
     preset_settings: dict[str, Any] = {}
     if name == "auto":
-        choice, reason = choose_preset(requested, seconds, clock)
+        choice, reason = choose_preset(requested, seconds, clock, step_seconds)
         name, preset_settings = choice.preset, dict(choice.settings)
         dropped = []  # settings that depend on a choice which was not made
         if "block_size" in requested or requested["arch"] == "gpt2":  # a gpt2's verses are limited by its context
@@ -182,19 +182,22 @@ def best_precision(device: str, clock: Clock) -> str:
     return "bf16" if fastest(torch.bfloat16) < MAX_BF16_TIME * fastest(torch.float32) else "float32"
 
 
-def choose_preset(settings: Mapping[str, Any], seconds: float | None, clock: Clock) -> tuple[AutoPreset, str]:
+def choose_preset(
+    settings: Mapping[str, Any], seconds: float | None, clock: Clock, step_seconds: float | None = None
+) -> tuple[AutoPreset, str]:
     """Return the model for this device and time, and the reason.
 
     Args:
         settings: Fields of `TrainConfig` by name, the device among them.
         seconds: The time; None if the run is given in steps.
         clock: Times the steps.
+        step_seconds: Time of a step of the small model; None if it was not measured yet.
     """
     if seconds is None:
         choice = SMALL if settings["device"] == "cpu" else AUTO_PRESETS[-1]
         return choice, f"the default for {settings['device']}"
     config = probe_config(settings)
-    step_seconds = measure_step_seconds(config, clock)
+    step_seconds = step_seconds or measure_step_seconds(config, clock)
     steps, tokens = seconds / step_seconds, config.batch_size * config.block_size
     choice = [preset for preset in AUTO_PRESETS if preset.min_steps * PROBE_TOKENS <= steps * tokens][-1]
     shown = f"{step_seconds:,.1f} s" if step_seconds >= 1 else f"{1000 * step_seconds:.3g} ms"
@@ -212,15 +215,16 @@ def probe_config(settings: Mapping[str, Any]) -> TrainConfig:
     )
 
 
-def choose_threads(settings: Mapping[str, Any], clock: Clock) -> int:
-    """Return one thread or all of them, whichever makes the steps of a small model faster now.
+def choose_threads(settings: Mapping[str, Any], clock: Clock) -> tuple[int, float]:
+    """Return one thread or all of them, whichever makes the steps of a small model faster now, and a step's seconds.
 
     Args:
         settings: Fields of `TrainConfig` by name; `threads` is the number of all.
         clock: Times the steps.
     """
     seconds = time_threads(make_probe(probe_config(settings)), {1, settings["threads"]}, clock)
-    return faster_threads(seconds, settings["threads"])
+    threads = faster_threads(seconds, settings["threads"])
+    return threads, seconds[threads]
 
 
 def measure_step_seconds(config: TrainConfig, clock: Clock) -> float:

@@ -23,7 +23,7 @@ from trainer.schedule import remaining_work
 from trainer.verse.text import sanitize
 
 MEASURING_SHARE = 0.01  # of the budget, spent on measuring steps of each context length, and a part of an evaluation
-MEASURING_SECONDS = 0.2  # the most of it: whoever watches waits for the first step, and the plan is revised later
+MEASURING_SECONDS = 0.1  # the most of it: whoever watches waits for the first step, and the plan is revised later
 COMPARED_STEPS = 9  # of each form of a model
 WARM_UP = 2  # steps that load kernels and fill caches
 MEASURED_WINDOWS = 64  # sequences of the first measured part of an evaluation
