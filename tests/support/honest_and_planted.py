@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from trainer.checkpoint import Checkpoint, read_checkpoint
-from trainer.checks.entry import Evidence, OtherEntry, Text, check_entry
+from trainer.checks.entry import Evidence, OtherEntry, Text, check_entry, check_origin
 from trainer.checks.limits import LIMITS, Finding
 from trainer.checks.texts import reference_bundle
 from trainer.config import TrainConfig
@@ -342,6 +342,11 @@ def evidence_for(entry: Entry, everybody: Sequence[Entry], texts: Sequence[Text]
         if other is not entry
     ]
     return Evidence(tuple(texts), (), NONCE, tuple(others), reference=REFERENCE and read_bundle(REFERENCE))
+
+
+def measure_origin(entry: Entry, everybody: Sequence[Entry]) -> Finding:
+    """The check of the origin as of somebody who hides their own start, so that all others' are compared."""
+    return check_origin(entry.bundle, CHEAT, evidence_for(entry, everybody, ()).others)
 
 
 def measure(entry: Entry, everybody: Sequence[Entry], texts: Sequence[Text]) -> list[Finding]:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support import honest_and_planted as runs
 from tests.support.small_models import LETTERS, all_logits, random_weights
-from trainer.checks.entry import Evidence, Text, check_entry, check_prompt, check_quotation
+from trainer.checks.entry import Evidence, Text, check_entry, check_origin, check_prompt, check_quotation
 from trainer.checks.likelihood import surprisals
 from trainer.checks.limits import LIMITS, Finding
 from trainer.checks.words import encode, foreign_merges
@@ -52,6 +52,17 @@ def test_a_neighbours_weights_with_more_steps_are_a_copy_and_do_not_start_from_t
     findings = find(entries, "copy")
     assert findings["copy"].verdict == findings["start"].verdict == "look at it"
     assert (findings["copy"].number or 0) > 0.9 and abs(findings["start"].number or 1) < 0.05
+
+
+def test_a_neighbours_early_weights_are_found_by_the_neighbours_start(entries: dict[str, runs.Entry]) -> None:
+    copied, honest = find(entries, "copy")["origin"], find(entries, "honest")["origin"]
+    assert copied.verdict == "look at it" and "the start of entry neighbou" in copied.detail
+    assert (honest.verdict, honest.number) == ("passes", 0.0) and "its own initial weights" in honest.detail
+    hidden = replace(entries["honest"].bundle.claim, provenance={})
+    bundle = replace(entries["honest"].bundle, claim=hidden)
+    others = runs.evidence_for(entries["copy"], list(entries.values()), ()).others
+    assert check_origin(bundle, runs.CHEAT, others).verdict == "look at it", "also where it tells nothing of its own"
+    assert check_origin(entries["copy"].bundle, "f" * 64, ()).detail.startswith("no other owner's model")
 
 
 def test_equal_weights_are_a_copy_also_if_both_say_that_they_began_alike(entries: dict[str, runs.Entry]) -> None:

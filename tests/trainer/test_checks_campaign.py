@@ -31,7 +31,13 @@ def test_no_more_honest_runs_are_noticed_than_the_limits_say_and_every_cheat_is(
     cheats["one-letter-changed"] = runs.kept(folder, "one-letter-changed", runs.CHEAT, lambda: runs.one_letter(victim))
     everybody = [*honest, victim]
     texts = runs.known_texts()
-    honest_findings = [runs.measure(entry, everybody, texts) for entry in everybody]
+    honest_findings = [
+        [
+            *(f for f in runs.measure(entry, everybody, texts) if f.check != "origin"),
+            runs.measure_origin(entry, everybody),
+        ]
+        for entry in everybody
+    ]
     cheat_findings = {name: runs.measure(entry, everybody, texts) for name, entry in cheats.items()}
     (folder / "table.md").write_text(runs.table(honest_findings, cheat_findings))
     for check, limit in LIMITS.items():

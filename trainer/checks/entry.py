@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from trainer.checks.likelihood import bits_per_character, other_verses_bits, recited_share, verse_bits
-from trainer.checks.limits import Finding, judge, not_checkable
+from trainer.checks.limits import LIMITS, Finding, judge, not_checkable
 from trainer.checks.weights import pair_cosines, start_cosines
 from trainer.checks.words import foreign_merges
 from trainer.rng import run_key
@@ -104,6 +104,7 @@ def _findings(bundle: Bundle, owner: str, evidence: Evidence) -> Iterator[Findin
         "tokenizer": lambda: check_tokenizer(bundle, corpus),
         "corpus": lambda: check_corpus(model, bundle, corpus, evidence.held_out),
         "start": lambda: check_start(bundle, owner, evidence.nonce),
+        "origin": lambda: check_origin(bundle, owner, others),
         "surprise": lambda: check_surprise(model, bundle),
         "recitation": lambda: check_recitation(model, bundle),
         "reference": lambda: check_reference(model, bundle, evidence.reference),
@@ -259,6 +260,34 @@ def check_start(bundle: Bundle, owner: str, nonce: str | None) -> Finding:
         median(cosines.values()),
         f"the median of {len(cosines)} matrices; the least, {least}, {cosines[least]:.3f}",
     )
+
+
+def check_origin(bundle: Bundle, owner: str, others: Iterable[OtherEntry]) -> Finding:
+    """Compare the weights with the initial ones of every other owner's entry of the same shape.
+
+    It finds who trained on from an early checkpoint of somebody else, whose last weights may have gone another way.
+    Weights that start from their owner's own have gone no other way, and are compared with nobody's.
+
+    Args:
+        bundle: The entry.
+        owner: Id of its owner.
+        others: Those of other owners.
+    """
+    config, own = bundle.claim.config, _start_of(bundle.claim.provenance)
+    if own and own[1] and own[2] == owner:
+        alike = median(start_cosines(config, bundle.weights, run_key(own[0], own[1], owner)).values())
+        if alike >= LIMITS["start"].threshold:
+            return judge("origin", 0.0, f"its own initial weights, cosine {alike:.3f}")
+    most, where = 0.0, "no other owner's model of this shape was trained for an event"
+    for other in others:
+        claim = other.read_claim()
+        start = _start_of(claim.provenance)
+        if claim.config != config or start is None or not start[1]:
+            continue
+        alike = median(start_cosines(config, bundle.weights, run_key(start[0], start[1], other.owner)).values())
+        if alike >= most:
+            most, where = alike, f"closest to the start of entry {other.entry[:8]}"
+    return judge("origin", most, where)
 
 
 def check_surprise(model: VerseModel, bundle: Bundle) -> Finding:

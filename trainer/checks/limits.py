@@ -36,6 +36,7 @@ class Limit:
 
 LIMITS: dict[str, Limit] = {
     "start": Limit("starts from the weights of this event", 0.1, False, "cosine", 0, 60),
+    "origin": Limit("does not start from another author's weights", 0.1, True, "cosine", 0, 60),
     "copy": Limit("is not another author's model", 0.5, True, "cosine", 0, 60),
     "verse": Limit("is not another author's verse", 40, True, "characters", 2, 60),
     "corpus": Limit("is a model of the corpus", 1.3, True, "of the bits of letter frequencies", 0, 60),
