@@ -11,8 +11,8 @@ help:  # list the targets
 
 setup: $(SETUP)  # make a virtual environment in .venv
 
-test: $(SETUP)  # run every test, in two processes
-	$(BIN)/python -m pytest -n 2
+test: $(SETUP)  # run every test, in three processes, since many wait
+	$(BIN)/python -m pytest -n 3
 
 test-fast: $(SETUP)  # run the tests that start no server, browser or training run
 	$(BIN)/python -m pytest -n 2 -m 'not slow and not campaign'

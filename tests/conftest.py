@@ -13,7 +13,7 @@ from tests.support.browser import browser
 
 __all__ = ["browser"]
 
-# Two workers on two cores: each process of numpy or torch takes one thread. Before any of them is imported.
+# Three workers on two cores: each process of numpy or torch takes one thread. Before any of them is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as for the command: tests with two threads would wait for each other
 
