@@ -163,10 +163,10 @@ def test_two_events_are_served_under_their_paths(tmp_path: Path) -> None:
                 client = EventClient(Address.parse(f"http://127.0.0.1:{port}{path}/join"))
                 assert fetch_event(client).receipt_key == public_key_of(event.key)
                 client.close()
-                status, headers, page = ask(port, f"GET {path}/")
-                assert status == 200 and f"; Path={path}" in headers["set-cookie"]
-                style = re.search(rb'href="(/e/\w+/static/[^"]+)"', page)
-                assert style and ask(port, f"GET {style[1].decode()}")[0] == 200
+                phone = SimulatedVoter(f"http://127.0.0.1:{port}{path}")
+                style = re.search(rf'href="{path}(/static/arena.css[^"]+)"', phone.get("/"))
+                assert style and "{" in phone.get(style[1])
+                assert {cookie.path for cookie in phone.cookies} == {path}
     finally:
         for event in events:
             event.end()

@@ -61,6 +61,7 @@ FURTHER: Sequence[tuple[str, dict[str, Any], int]] = (
     ("haiku", MEDIUM | OPTIMIZERS[2], 40),
     ("haiku", LARGE | OPTIMIZERS[0], 4),
     ("folio", SIZES[1] | OPTIMIZERS[0], 40_000),  # more than an hour of the preset small has on two cores
+    ("folio", SIZES[1] | OPTIMIZERS[2], 40_000),
 )
 STEPS = (60, 80, 160, 40, 120)
 TEMPERATURES = (80, 100, 0, 50, 80, 120, 70)

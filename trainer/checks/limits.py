@@ -35,7 +35,7 @@ class Limit:
 
 
 LIMITS: dict[str, Limit] = {
-    "start": Limit("starts from the weights of this event", 0.1, False, "cosine", 0, 60),
+    "start": Limit("starts from the weights of this event", 0.05, False, "cosine", 0, 60),
     "origin": Limit("does not start from another author's weights", 0.1, True, "cosine", 0, 60),
     "copy": Limit("is not another author's model", 0.5, True, "cosine", 0, 60),
     "verse": Limit("is not another author's verse", 40, True, "characters", 2, 60),
