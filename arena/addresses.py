@@ -72,12 +72,13 @@ def lan_address() -> str:
     return found[0].address
 
 
-def address_url(address: str, current: str, port: int | None = None) -> str:
+def address_url(address: str, current: str, *, path: str = "", port: int | None = None) -> str:
     """Return the beginning of links for an address that the organizer chose while the event is served.
 
     Args:
         address: a whole address with http, or a name or number, which gets the port of the server.
-        current: the beginning of links so far; the path of the event stays.
+        current: the beginning of links so far.
+        path: of the event, which stays; "": it has none.
         port: of the server; None: that of the current address.
 
     Raises:
@@ -88,14 +89,13 @@ def address_url(address: str, current: str, port: int | None = None) -> str:
     if "://" not in address:
         parts = urlsplit(current)
         port = port or (parts.port if parts.scheme == "http" else None)
-        if not port:
-            raise SettingsError("the port is not known: give the whole address, such as http://192.168.1.5:8000")
         if address.count(":") > 1 and not address.startswith("["):
             address = f"[{address}]"  # IPv6
         has_port = re.search(r":\d+$", address.rpartition("]")[2])
+        if not has_port and not port:
+            raise SettingsError("the port is not known: give the whole address, such as http://192.168.1.5:8000")
         address = f"http://{address}" if has_port else f"http://{address}:{port}"
     check_public_url(address)
-    path = event_path(current)
     if event_path(address) not in ("", path):
         raise SettingsError(
             f"the addresses of this event end with {path}" if path else "the addresses of this event have no path"

@@ -113,7 +113,9 @@ class TicketNeeded(ArenaError):
     code = "ticket-needed"
 
     def __init__(self) -> None:
-        super().__init__(phrase("this event takes tickets: scan the code on your card, or type it on the page /join"))
+        super().__init__(
+            phrase("this event takes tickets: scan the code on your card, or type it on the event’s first page")
+        )
 
 
 class TicketFaulty(ArenaError):
@@ -208,7 +210,7 @@ class PinNeeded(ArenaError):
     code = "pin-needed"
 
     def __init__(self) -> None:
-        super().__init__(phrase("to vote, type the PIN that the stage shows on the page /join"))
+        super().__init__(phrase("to vote, type the PIN that the stage shows into the event’s first page"))
 
 
 class PinWrong(ArenaError):

@@ -356,7 +356,7 @@ def check_public_url(url: str) -> None:
     """
     try:
         parts = urlsplit(url)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and not parts.fragment
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and not set(url) & set("?#")
         valid = valid and url.isprintable() and not set(url) & set(" \"'<>\\")
         _ = parts.port  # raises ValueError when it is no number
     except ValueError:
@@ -364,7 +364,8 @@ def check_public_url(url: str) -> None:
     if url and (not valid or parts.path.rstrip("/") != event_path(url)):
         raise SettingsError(
             "the outside address must look like https://verses.example.org, or https://verses.example.org/e/spring "
-            f"where several events share a server, not {url!r}"
+            "where several events share a server, with at most 40 letters from a to z, digits and hyphens after /e/, "
+            f"not {url!r}"
         )
 
 

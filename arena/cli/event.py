@@ -214,7 +214,7 @@ def set_address(ctx: EventContext, address: str | None) -> None:
 
     current = events.current_address(ctx.db) or ctx.settings.base_url
     if address is not None:
-        url = address_url(address, current)
+        url = address_url(address, current, path=ctx.settings.path)
         events.set_address(ctx.db, url, seen=queries.latest_record(ctx.db), now=ctx.clock())
         current = url
     click.echo(f"phones use {sanitize(current)}/")

@@ -175,7 +175,10 @@ class Gateway:
 
     async def _lead_to_root(self, scope: Mapping[str, Any], send: Send) -> None:
         """Lead a request for an address without the path of the event to the one with it."""
-        path = "" if scope["path"] == self._root else scope["path"].lstrip("/")
+        path = scope["path"]
+        if f"{path}/".lower().startswith(f"{self._root}/"):  # capitals, or no slash at the end
+            path = path[len(self._root) :]
+        path = path.lstrip("/")
         query = quote_from_bytes(scope["query_string"], safe=ASCII)
         location = f"{self._root}/{quote(path)}" + (f"?{query}" if query else "")
         headers = [(b"location", location.encode()), (b"content-length", b"0"), *COMMON_HEADERS]
@@ -270,7 +273,10 @@ class Gateway:
         else:
             headers.append((b"content-type", b"text/html; charset=utf-8"))
             texts = [html.escape(translate(text, code)) for text in (phrase("Not now"), phrase("Try again"))]
-            body = PAGE.format(language=code, title=texts[0], message=html.escape(message), again=texts[1]).encode()
+            page = PAGE.format(
+                language=code, title=texts[0], message=html.escape(message), home=f"{self._root}/", again=texts[1]
+            )
+            body = page.encode()
         await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
@@ -341,5 +347,5 @@ def _content_length(headers: Mapping[str, str]) -> int | None:
 BROKEN = phrase("Something went wrong on the server: try again.")
 PAGE = """<!doctype html>
 <html lang="{language}"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{title}</title><p>{message}</p><p><a href="/">{again}</a></p></html>
+<title>{title}</title><p>{message}</p><p><a href="{home}">{again}</a></p></html>
 """

@@ -12,6 +12,7 @@ from dataclasses import replace
 from arena.addresses import lan_address
 from arena.errors import ArenaError
 from arena.settings import Settings, check_public_url
+from trainer.verse.event_path import event_path
 
 RESERVED = 256  # descriptors for databases, bundles, libraries and a body each of uploads on their way to disk
 WITHOUT_LIMIT = 16_384  # connections where the system names no limit
@@ -47,7 +48,7 @@ def with_address(
         lan: the address that phones in the local network use. "auto": the one that is set, else this machine's
             address in the network. None: listen on this machine only.
         port: the port to listen on. None: the one that is set. 0: any free port.
-        public_url: the outside address, of a tunnel or a proxy.
+        public_url: the outside address, of a tunnel or a proxy; without a path, it gets that of the event.
         console_host: the address that the console listens on. None: the one that is set.
         console_port: the console's port. None: the one that is set, else the one after `port`. 0: any free port, as
             after a `port` of 0.
@@ -65,7 +66,8 @@ def with_address(
         shown = f"[{address}]" if ":" in address else address
         settings = replace(settings, public_url=f"http://{shown}:{settings.port}{settings.path}")
     if public_url:
-        settings = replace(settings, public_url=public_url.rstrip("/"))
+        public_url = public_url.rstrip("/")
+        settings = replace(settings, public_url=public_url if event_path(public_url) else public_url + settings.path)
     check_public_url(settings.public_url)
     return _with_console(settings, console_host, 0 if port == 0 and console_port is None else console_port)
 

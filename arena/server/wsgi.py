@@ -124,12 +124,13 @@ def build_wsgi_environ(scope: Mapping[str, Any], body: IO[bytes], size: int) -> 
     Returns:
         The environment.
     """
-    checked = dict(scope)
+    checked = {**scope, "root_path": ""}  # the path is already without it
     checked["headers"] = [(name, value) for name, value in scope["headers"] if b"_" not in name]
     checked["query_string"] = quote_from_bytes(scope["query_string"], safe=ASCII).encode()
     environ = dict(build_environ(cast(Any, checked), cast(Any, body)))
     environ.pop("HTTP_TRANSFER_ENCODING", None)
     environ["CONTENT_LENGTH"] = str(size)
+    environ["SCRIPT_NAME"] = scope.get("root_path", "")
     environ["wsgi.errors"] = sys.stderr
     return environ
 

@@ -237,7 +237,9 @@ def reinstate(entry_id: str) -> Response:
 def set_address() -> Response:
     """Set the address of the QR codes and links."""
     ctx = get_context()
-    url = address_url(request.form.get("address", "")[:200], ctx.base_url, ctx.settings.port)
+    url = address_url(
+        request.form.get("address", "")[:200], ctx.base_url, path=ctx.settings.path, port=ctx.settings.port
+    )
     events.set_address(ctx.db, url, seen=seen(), now=ctx.now)
     return back()
 

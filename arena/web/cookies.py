@@ -15,7 +15,6 @@ from arena.settings import SECRETS_FILE, Settings, SettingsError, read_console_p
 from trainer.verse.files import write_atomically
 
 VOTER_COOKIE = "t"
-CONSOLE_COOKIE = "console"
 STAGE_COOKIE = "stage"
 CONSOLE_SECONDS = 12 * 3_600  # a login lasts an evening
 _SIGNER = {"digest_method": hashlib.sha256, "key_derivation": "hmac"}
@@ -24,6 +23,13 @@ _SIGNER = {"digest_method": hashlib.sha256, "key_derivation": "hmac"}
 def serializer(settings: Settings, purpose: str) -> URLSafeSerializer:
     """Return what signs values for one purpose."""
     return URLSafeSerializer(settings.secret_key, salt=f"verse-{purpose}-1", signer_kwargs=_SIGNER)
+
+
+def console_cookie(settings: Settings) -> str:
+    """Return the name of the console's cookie, each event's own: browsers do not tell the ports of a computer apart."""
+    return (
+        "console-" + hmac.new(settings.secret_key.encode(), b"verse-console-cookie-1", hashlib.sha256).hexdigest()[:8]
+    )
 
 
 def stage_key(settings: Settings) -> str:
@@ -97,7 +103,9 @@ class ConsoleSessions:
     def read(self, header: str) -> ConsoleSession | None:
         """Return the session in the header Cookie, if it is genuine and has not ended."""
         try:
-            value = self._serializer().loads(parse_cookie(header).get(CONSOLE_COOKIE, ""), max_age=CONSOLE_SECONDS)
+            value = self._serializer().loads(
+                parse_cookie(header).get(console_cookie(self.settings), ""), max_age=CONSOLE_SECONDS
+            )
             session_id, inside = value
         except (BadData, ValueError, TypeError):
             return None

@@ -19,11 +19,11 @@ from arena.phrases import phrase
 from arena.web.client_address import client_address
 from arena.web.context import get_context, root
 from arena.web.cookies import (
-    CONSOLE_COOKIE,
     CONSOLE_SECONDS,
     VOTER_COOKIE,
     ConsoleSession,
     ConsoleSessions,
+    console_cookie,
     read_voter,
     serializer,
 )
@@ -103,7 +103,7 @@ def set_cookies(response: Response) -> None:
         )
     if "console" in g and g.get("set_console"):
         response.set_cookie(
-            CONSOLE_COOKIE,
+            console_cookie(settings),
             console_sessions().dump(g.console),
             path=f"{root()}/console",
             max_age=CONSOLE_SECONDS,

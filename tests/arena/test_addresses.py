@@ -19,6 +19,7 @@ from arena.settings import SettingsError
 from tests.support.evening import Evening
 from tests.support.pages import post
 from tests.support.server import ask, within
+from trainer.verse.event_path import event_path
 
 
 def cards(**addresses: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -66,6 +67,7 @@ def test_a_computer_in_no_network_is_told_what_to_do(tmp_path: Path, monkeypatch
 @pytest.mark.parametrize(
     ("typed", "current", "url"),
     [
+        ("verses.example.org:443", "https://verses.example.org", "http://verses.example.org:443"),
         ("192.168.1.5", "http://10.8.0.2:8000", "http://192.168.1.5:8000"),
         (" 192.168.1.5:9000/", "http://10.8.0.2:8000", "http://192.168.1.5:9000"),
         ("fe80::1", "http://10.8.0.2:8000", "http://[fe80::1]:8000"),
@@ -76,7 +78,7 @@ def test_a_computer_in_no_network_is_told_what_to_do(tmp_path: Path, monkeypatch
     ],
 )
 def test_an_address_is_taken_as_people_type_it(typed: str, current: str, url: str) -> None:
-    assert address_url(typed, current) == url
+    assert address_url(typed, current, path=event_path(current)) == url
 
 
 @pytest.mark.parametrize(
@@ -87,6 +89,8 @@ def test_an_address_is_taken_as_people_type_it(typed: str, current: str, url: st
         ("http://a b", "http://10.8.0.2:8000", "must look like"),
         ("javascript://x", "http://10.8.0.2:8000", "must look like"),
         ("https://x/?a=1", "http://10.8.0.2:8000", "must look like"),
+        ("https://x/e/spring?", "http://10.8.0.2:8000/e/spring", "must look like"),
+        ("https://x#", "http://10.8.0.2:8000", "must look like"),
         ("", "http://10.8.0.2:8000", "must look like"),
         ("https://x.example/e/summer", "https://x.example/e/spring", "end with /e/spring"),
         ("https://x.example/e/summer", "https://x.example", "have no path"),
@@ -94,7 +98,7 @@ def test_an_address_is_taken_as_people_type_it(typed: str, current: str, url: st
 )
 def test_an_address_that_no_phone_reaches_is_refused(typed: str, current: str, says: str) -> None:
     with pytest.raises(SettingsError, match=says):
-        address_url(typed, current)
+        address_url(typed, current, path=event_path(current))
 
 
 def test_the_console_offers_this_computer_s_addresses_and_the_stage_follows(tmp_path: Path) -> None:

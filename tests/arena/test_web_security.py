@@ -13,7 +13,7 @@ from werkzeug.test import TestResponse
 
 from arena.services import bracket, drawing, events
 from arena.settings import replace_console_password
-from arena.web.cookies import read_voter
+from arena.web.cookies import console_cookie, read_voter
 from tests.support.bundles import header_of, verse
 from tests.support.evening import WORD, Evening
 from tests.support.pages import Tags, post, token_of, vote
@@ -173,7 +173,7 @@ def test_the_public_port_never_serves_the_console_whatever_host_is_asked_for(eve
             for method in ("GET", "POST"):
                 answer = evening.phone().open(path, method=method, headers={"Host": host})
                 assert answer.status_code in (404, 405), (host, path)
-                assert "Password" not in answer.text and "console=" not in str(answer.headers), (host, path)
+                assert "Password" not in answer.text and "console-" not in str(answer.headers), (host, path)
         shown = evening.phone().get("/console", headers={"Host": host})
         assert (shown.status_code, "http://127.0.0.1:8001/console" in shown.text) == (404, True)
     endpoints = {rule.endpoint.partition(".")[0] for rule in evening.app.url_map.iter_rules()}
@@ -252,7 +252,7 @@ def test_no_number_of_wrong_passwords_keeps_the_right_one_out(evening: Evening) 
 
 def test_a_cookie_from_before_the_logout_never_opens_the_console_again(evening: Evening) -> None:
     client, other = evening.organizer(), evening.organizer()
-    before = client.get_cookie("console", path="/console")
+    before = client.get_cookie(console_cookie(evening.settings), path="/console")
     assert before and other.get("/console").status_code == 200
     post(client, "/console", "/console/logout")
     assert client.get("/console").status_code == 303
@@ -260,28 +260,45 @@ def test_a_cookie_from_before_the_logout_never_opens_the_console_again(evening: 
 
     def opens(value: str) -> bool:
         thief = evening.visitor()
-        thief.set_cookie("console", value, path="/console")
+        thief.set_cookie(console_cookie(evening.settings), value, path="/console")
         return bool(thief.get("/console").status_code == 200)
 
     assert not opens(before.value)
-    inside = evening.organizer().get_cookie("console", path="/console")
+    inside = evening.organizer().get_cookie(console_cookie(evening.settings), path="/console")
     evening.console = evening.make_console()  # as after a restart of the server
     assert inside and opens(inside.value), "a restart ends no session"
     assert not opens(before.value), "and revives none"
 
 
+def test_the_consoles_of_two_events_at_two_ports_of_a_computer_share_no_cookie(
+    evening: Evening, tmp_path: Path
+) -> None:
+    other = Evening(tmp_path / "other").create()
+    organizer = evening.organizer()
+    mine = organizer.get_cookie(console_cookie(evening.settings), path="/console")
+    browser = other.visitor()
+    assert mine is not None
+    browser.set_cookie(console_cookie(evening.settings), mine.value, path="/console")  # it sends both to both
+    assert (
+        post(browser, "/console/login", "/console/login", password=other.settings.console_password).status_code == 303
+    )
+    kept = browser.get_cookie(console_cookie(evening.settings), path="/console")
+    assert kept is not None and kept.value == mine.value, "the other event's login stays"
+    other.end()
+
+
 def test_a_login_begins_a_session_of_its_own(evening: Evening) -> None:
     client = evening.visitor()
     client.get("/console/login")
-    before = client.get_cookie("console", path="/console")
+    before = client.get_cookie(console_cookie(evening.settings), path="/console")
     post(client, "/console/login", "/console/login", password=evening.settings.console_password)
-    inside = client.get_cookie("console", path="/console")
+    inside = client.get_cookie(console_cookie(evening.settings), path="/console")
     assert before and inside and before.value != inside.value
 
 
 def test_a_changed_password_logs_everybody_out(evening: Evening) -> None:
     client = evening.organizer()
-    cookie = client.get_cookie("console", path="/console")
+    cookie = client.get_cookie(console_cookie(evening.settings), path="/console")
     assert cookie
     replace_console_password(evening.folder)
     assert client.get("/console").status_code == 303

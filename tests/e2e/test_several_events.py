@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from flask.testing import FlaskClient
 
 from arena.demo.simulated_voters import SimulatedVoter
+from arena.server.network import with_address
 from arena.services.bracket import close_match, open_match
 from arena.services.queries import list_entries, snapshot, stage_view
 from arena.services.voters import set_admission
@@ -25,6 +26,8 @@ from tests.support.server import ArenaServer, ask, unused_port, within
 from tests.support.small_models import small_checkpoint
 from trainer.checkpoint import write_checkpoint
 from trainer.cli import cli as trainer
+from trainer.errors import UploadError
+from trainer.submission.http_client import Address
 
 ROOT = "/e/spring"
 AT_LAST = 60.0  # seconds
@@ -127,6 +130,34 @@ def playable(evening: Evening) -> list[str]:
     return [match.id for column in view.rounds for match in column.matches if match.ready and match.state == "pending"]
 
 
+@pytest.mark.parametrize(
+    ("given", "public_url"),
+    [
+        ("", f"https://verses.example.org{ROOT}"),
+        ("https://other.example/", f"https://other.example{ROOT}"),
+        ("https://other.example/e/summer/", "https://other.example/e/summer"),
+    ],
+)
+def test_an_address_without_a_path_at_the_start_of_the_server_gets_that_of_the_event(
+    evening: Evening, given: str, public_url: str
+) -> None:
+    assert with_address(evening.settings, port=0, public_url=given).public_url == public_url
+
+
+def test_the_language_links_of_a_page_that_answers_a_form_lead_to_one_that_can_be_asked_for(evening: Evening) -> None:
+    evening.open()
+    answer = evening.phone().post("/vote", data={}, base_url=f"http://localhost{ROOT}")
+    assert answer.status_code == 403 and f'href="{ROOT}/?lang=de"' in answer.text
+    assert 'href="?lang=de"' in evening.phone().get("/results", base_url=f"http://localhost{ROOT}").text
+
+
+@pytest.mark.parametrize("typed", ["/E/Spring/join", "/e/spring", "/e/spring/"])
+def test_the_trainer_takes_capitals_of_a_path_and_refuses_one_that_is_none(typed: str) -> None:
+    assert Address.parse(f"https://verses.example.org{typed}").url == f"https://verses.example.org{ROOT}"
+    with pytest.raises(UploadError, match="is not an address"):
+        Address.parse("https://verses.example.org/e/spring_2")
+
+
 # Servers
 
 
@@ -150,6 +181,8 @@ def test_other_addresses_lead_to_the_path_of_the_event(season: tuple[Evening, Ev
     for asked, led in (
         ("/results?lang=de", f"{ROOT}/results?lang=de"),
         (ROOT, f"{ROOT}/"),
+        ("/E/Spring/Results", f"{ROOT}/Results"),
+        ("/E/SPRING", f"{ROOT}/"),
         ("/e/springtime/results", f"{ROOT}/e/springtime/results"),
         ("//evil.example/%0d%0aX:1", f"{ROOT}/evil.example/%0D%0AX%3A1"),
     ):
@@ -157,6 +190,10 @@ def test_other_addresses_lead_to_the_path_of_the_event(season: tuple[Evening, Ev
         assert (status, headers["location"]) == (308, led)
     assert ask(port, "GET /healthz")[0] == ask(port, f"GET {ROOT}/api/v1/state")[0] == 200
     assert ask(port, f"GET {ROOT}/console")[0] == 404
+    for twice in (f"{ROOT}{ROOT}/", f"{ROOT}{ROOT}/results", f"{ROOT}{ROOT}"):
+        assert ask(port, f"GET {twice}")[0] == 404
+    refused = ask(port, f"POST {ROOT}/vote", b"x=1")
+    assert refused[0] == 403 and f'href="{ROOT}/"'.encode() in refused[2]
 
 
 @pytest.mark.slow

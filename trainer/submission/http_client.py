@@ -53,7 +53,10 @@ class Address:
             if parts.scheme in ("http", "https") and parts.hostname and url.isprintable() and " " not in parts.netloc:
                 is_secure = parts.scheme == "https"
                 parts.hostname.encode("idna")  # as a connection will: a UnicodeError is a ValueError
-                return cls(is_secure, parts.hostname, parts.port or (443 if is_secure else 80), event_path(url.strip()))
+                path = event_path(url.strip().lower())  # phones and people write capitals
+                if parts.path.lower().startswith("/e/") and not path:
+                    raise ValueError
+                return cls(is_secure, parts.hostname, parts.port or (443 if is_secure else 80), path)
         except ValueError:
             pass
         shown = sanitize(url, MAX_MESSAGE)
