@@ -49,7 +49,7 @@ def factors(numpys: Sequence[str]) -> dict[str, list[str]]:
         "kernel": usable_kernels(),
         "threads": ["1", "2"],
         "batch": ["alone", "together"],
-        "tokens": ["cached", "replayed"],  # one after the other, or checked many at once
+        "tokens": ["cached", "replayed"],  # written one after the other and checked by fours, or checked many at once
         "product": [*PRODUCTS, *OTHER_ENGINES],
         "numpy": ["", *numpys],
     }
@@ -106,7 +106,7 @@ def main(folder: str, first: str, count: str) -> None:
     recipes = recipes_of(kept, int(first), int(count))
     if cell["tokens"] == "cached":
         trainer.verse.generate.PREFILL = 16
-        trainer.verse.replay.CHUNK = 1
+        trainer.verse.replay.CHUNK = 4
     if cell["batch"] == "together":
         verses = regenerate(model, kept.vocabulary, recipes)
     else:

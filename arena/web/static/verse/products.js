@@ -14,10 +14,24 @@ export function multiply(x, w, y, rows, nIn, nOut) {
     for (let o = many; o < nOut; o += 1) for (let r = row; r < row + 3; r += 1) one(x, w, y, r, o, nIn, nOut);
   }
   for (; row < rows; row += 1) {
-    const eights = nOut - (nOut % 8);
-    for (let o = 0; o < eights; o += 8) oneByEight(x, w, y, row, o, nIn, nOut);
+    const eights = nOut - (nOut % 8), count = findNonZero(x, row * nIn, nIn);
+    if (count < SPARSE * nIn) for (let o = 0; o < eights; o += 8) sparseByEight(x, w, y, row, o, nIn, nOut, count);
+    else for (let o = 0; o < eights; o += 8) oneByEight(x, w, y, row, o, nIn, nOut);
     for (let o = eights; o < nOut; o += 1) one(x, w, y, row, o, nIn, nOut);
   }
+}
+
+const SPARSE = 0.75; // share of numbers that are not zero, below which zeros are left out: after a ReLU, half and more are
+let nonZero = new Int32Array(0); // where the numbers of one row are that are not zero
+
+function findNonZero(x, from, n) {
+  if (nonZero.length < n) nonZero = new Int32Array(n);
+  let count = 0;
+  for (let i = 0; i < n; i += 1) {
+    nonZero[count] = i;
+    if (x[from + i] !== 0) count += 1;
+  }
+  return count;
 }
 
 function one(x, w, y, row, o, nIn, nOut) {
@@ -30,6 +44,19 @@ function oneByEight(x, w, y, row, o, nIn, nOut) {
   let a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0;
   for (let i = 0; i < nIn; i += 1) {
     const v = x[from + i];
+    a += v * w[w0 + i]; b += v * w[w1 + i]; c += v * w[w2 + i]; d += v * w[w3 + i];
+    e += v * w[w4 + i]; f += v * w[w5 + i]; g += v * w[w6 + i]; h += v * w[w7 + i];
+  }
+  const to = row * nOut + o;
+  y[to] = a; y[to + 1] = b; y[to + 2] = c; y[to + 3] = d; y[to + 4] = e; y[to + 5] = f; y[to + 6] = g; y[to + 7] = h;
+}
+
+function sparseByEight(x, w, y, row, o, nIn, nOut, count) {
+  const from = row * nIn, places = nonZero;
+  const w0 = o * nIn, w1 = w0 + nIn, w2 = w1 + nIn, w3 = w2 + nIn, w4 = w3 + nIn, w5 = w4 + nIn, w6 = w5 + nIn, w7 = w6 + nIn;
+  let a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0;
+  for (let k = 0; k < count; k += 1) {
+    const i = places[k], v = x[from + i];
     a += v * w[w0 + i]; b += v * w[w1 + i]; c += v * w[w2 + i]; d += v * w[w3 + i];
     e += v * w[w4 + i]; f += v * w[w5 + i]; g += v * w[w6 + i]; h += v * w[w7 + i];
   }
