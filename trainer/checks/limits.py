@@ -35,17 +35,17 @@ class Limit:
 
 
 LIMITS: dict[str, Limit] = {
-    "start": Limit("starts from the weights of this event", 0.05, False, "cosine", 0, 60),
-    "origin": Limit("does not start from another author's weights", 0.1, True, "cosine", 0, 60),
-    "copy": Limit("is not another author's model", 0.5, True, "cosine", 0, 60),
-    "verse": Limit("is not another author's verse", 40, True, "characters", 2, 60),
-    "corpus": Limit("is a model of the corpus", 1.3, True, "of the bits of letter frequencies", 0, 60),
-    "surprise": Limit("did not learn this verse by heart: surprisal", 0.15, False, "of other seeds' bits", 0, 60),
-    "recitation": Limit("did not learn this verse by heart: recitation", 0.5, True, "of the verse", 0, 53),
-    "reference": Limit("did not learn this verse by heart: reference", 0.1, False, "of another model's bits", 0, 57),
-    "quotation": Limit("does not quote", 50, True, "characters", 0, 60),
-    "prompt": Limit("the prompt is not the poem", 0.5, True, "of the poem", 0, 60),
-    "tokenizer": Limit("the tokenizer is made from the corpus", 0, True, "foreign tokens", 0, 60),
+    "start": Limit("starts from the weights of this event", 0.05, False, "cosine", 0, 74),
+    "origin": Limit("does not start from another author's weights", 0.1, True, "cosine", 0, 74),
+    "copy": Limit("is not another author's model", 0.5, True, "cosine", 0, 74),
+    "verse": Limit("is not another author's verse", 40, True, "characters", 2, 74),
+    "corpus": Limit("is a model of the corpus", 1.3, True, "of the bits of letter frequencies", 0, 74),
+    "surprise": Limit("did not learn this verse by heart: surprisal", 0.15, False, "of other seeds' bits", 0, 74),
+    "recitation": Limit("did not learn this verse by heart: recitation", 0.5, True, "of the verse", 0, 67),
+    "reference": Limit("did not learn this verse by heart: reference", 0.1, False, "of another model's bits", 0, 70),
+    "quotation": Limit("does not quote", 50, True, "characters", 0, 74),
+    "prompt": Limit("the prompt is not the poem", 0.5, True, "of the poem", 0, 74),
+    "tokenizer": Limit("the tokenizer is made from the corpus", 0, True, "foreign tokens", 0, 74),
 }
 
 
