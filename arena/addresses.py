@@ -13,8 +13,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from arena.settings import SettingsError, check_public_url, is_local_url
-from trainer.verse.event_path import event_path
+from arena.settings import SettingsError, check_public_url, is_local_url, with_event_path
 
 LOCAL, VPN, VIRTUAL = "local network", "VPN", "virtual machines"
 VPN_NAMES = re.compile(r"tun|tap|utun|wg|ppp|ipsec|tailscale|zt|nordlynx|proton|vpn|gpd", re.IGNORECASE)
@@ -96,11 +95,7 @@ def address_url(address: str, current: str, *, path: str = "", port: int | None 
             raise SettingsError("the port is not known: give the whole address, such as http://192.168.1.5:8000")
         address = f"http://{address}" if has_port else f"http://{address}:{port}"
     check_public_url(address)
-    if event_path(address) not in ("", path):
-        raise SettingsError(
-            f"the addresses of this event end with {path}" if path else "the addresses of this event have no path"
-        )
-    address = address.removesuffix(path) + path
+    address = with_event_path(address, path)
     if is_local_url(current) and address.startswith("http://") and not is_local_url(address):
         raise SettingsError("only this computer reaches the server: start it with `arena serve --lan`")
     return address

@@ -369,6 +369,23 @@ def check_public_url(url: str) -> None:
         )
 
 
+def with_event_path(url: str, path: str) -> str:
+    """Return the beginning of links of an event, for an address with its path or without one.
+
+    Args:
+        url: what `check_public_url` let pass, with or without a slash at its end.
+        path: of the event; "": it has none.
+
+    Raises:
+        SettingsError: The address has the path of another event.
+    """
+    if event_path(url) not in ("", path):
+        raise SettingsError(
+            f"the addresses of this event end with {path}" if path else "the addresses of this event have no path"
+        )
+    return url.rstrip("/").removesuffix(path) + path
+
+
 def _build(folder: Path, public: Mapping[str, Any], private: Mapping[str, Any]) -> Settings:
     """Check the contents of both files and join them.
 

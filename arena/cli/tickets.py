@@ -72,15 +72,15 @@ def issue(ctx: EventContext, count: int, spare: int, address: str, output: Path 
     from arena.addresses import lan_address
     from arena.services import queries
     from arena.services import tickets as service
-    from arena.settings import check_public_url
+    from arena.settings import check_public_url, with_event_path
     from trainer.verse.files import write_new
 
     base = address or queries.snapshot(ctx.db, now=ctx.clock()).address or ctx.settings.public_url
     if not base:
-        base = f"http://{lan_address()}:{ctx.settings.port}{ctx.settings.path}"
+        base = with_event_path(f"http://{lan_address()}:{ctx.settings.port}", ctx.settings.path)
         click.echo(f"the cards lead to {base}, this machine's address now: name another with --address")
     check_public_url(base)
-    base = base.rstrip("/").removesuffix(ctx.settings.path) + ctx.settings.path
+    base = with_event_path(base, ctx.settings.path)
     path = output or _free_name(ctx.settings.dir)
     if path.exists():
         raise click.ClickException(f"{path} exists, and may hold the codes of cards: name another file")

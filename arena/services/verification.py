@@ -107,14 +107,21 @@ def end_dead_leases(db: Database, *, host: str, is_alive: Callable[[int], bool],
     Returns:
         The number of leases.
     """
+
+    def is_dead(worker: str) -> bool:
+        name, _, number = worker.rpartition("-")
+        return name == host and number.isascii() and number.isdigit() and not is_alive(int(number))
+
+    held = (Entry.state == "verifying") & (Entry.lease_until >= now)
+    with db.reading() as session:
+        dead = [
+            worker for worker in session.scalars(select(Entry.worker).where(held).distinct()) if is_dead(worker or "")
+        ]
+    if not dead:
+        return 0  # without a write, for which a worker would have to wait while it starts
     with db.writing() as session:
-        held = (Entry.state == "verifying") & (Entry.lease_until >= now)
-        ended = 0
-        for entry in session.scalars(select(Entry).where(held)).all():
-            name, _, number = (entry.worker or "").rpartition("-")
-            if name == host and number.isascii() and number.isdigit() and not is_alive(int(number)):
-                entry.lease_until, ended = 0.0, ended + 1
-        return ended
+        ended = update(Entry).where(held, Entry.worker.in_(dead)).values(lease_until=0.0)
+        return cast("CursorResult[Any]", session.execute(ended)).rowcount
 
 
 def renew(db: Database, job: Job, *, lease_seconds: float, now: float) -> bool:

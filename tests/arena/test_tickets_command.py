@@ -45,6 +45,16 @@ def test_a_sheet_has_a_card_for_each_guest_and_is_the_only_place_with_the_codes(
     assert "30 valid cards" not in desk.does("tickets", "list"), "the refused command made none"
 
 
+def test_cards_lead_to_the_path_of_their_event_and_to_no_other(tmp_path: Path) -> None:
+    Evening(tmp_path / "event", public_url="https://verses.example.org/e/spring").create().end()
+    desk = Desk(tmp_path / "event")
+    for number, address in enumerate(["http://x.example/", "http://x.example/e/spring"], 1):
+        desk.does("tickets", "1", "--address", address)
+        page = (desk.folder / f"tickets-{number}.html").read_text(encoding="utf-8")
+        assert "x.example/e/spring/join" in page and "spring/e/spring" not in page
+    assert "end with /e/spring" in desk.refuses("tickets", "1", "--address", "http://x.example/e/summer")
+
+
 def test_cards_are_replaced_activated_and_voided_by_number_or_by_code(desk: Desk) -> None:
     desk.does("tickets", "3", "--spare", "2", "--address", "http://verses.test")
     page = (desk.folder / "tickets-1.html").read_text(encoding="utf-8")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from http.cookiejar import CookieJar
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.request import HTTPCookieProcessor, ProxyHandler, build_opener
 
 import pytest
 from click.testing import CliRunner
 from flask.testing import FlaskClient
 
-from arena.demo.simulated_voters import SimulatedVoter
 from arena.server.network import with_address
 from arena.services.bracket import close_match, open_match
 from arena.services.queries import list_entries, snapshot, stage_view
@@ -22,7 +23,7 @@ from tests.support.browser import PHONE, needs_chromium
 from tests.support.bundles import verses
 from tests.support.evening import Evening
 from tests.support.pages import Tags
-from tests.support.server import ArenaServer, ask, unused_port, within
+from tests.support.server import ask, within
 from tests.support.small_models import small_checkpoint
 from trainer.checkpoint import write_checkpoint
 from trainer.cli import cli as trainer
@@ -168,7 +169,7 @@ def season(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Evening, 
     events = []
     for name in ("spring", "summer"):
         event = Evening(folder / name, now=None, public_url=f"http://verses.example.org/e/{name}").begin()
-        event.server = ArenaServer(event.folder, unused_port())
+        event.serve()
         events.append(event)
     yield events[0], events[1]
     for event in events:
@@ -199,16 +200,17 @@ def test_other_addresses_lead_to_the_path_of_the_event(season: tuple[Evening, Ev
 @pytest.mark.slow
 def test_a_browser_has_a_voter_of_its_own_in_each_event(season: tuple[Evening, Evening]) -> None:
     spring, summer = season
-    voter = SimulatedVoter(spring.url)
-    other = SimulatedVoter(summer.url)
-    other._browser, other.cookies = voter._browser, voter.cookies
-    for browser in (voter, other, voter, other):
-        browser.get("/")
-    assert sorted(cookie.path for cookie in voter.cookies if cookie.name == "t") == ["/e/spring", "/e/summer"]
-    values = {cookie.path: cookie.value for cookie in voter.cookies if cookie.name == "t"}
-    voter.get("/mine")
-    other.get("/mine")
-    assert values == {cookie.path: cookie.value for cookie in voter.cookies if cookie.name == "t"}, "none replaced"
+    jar = CookieJar()
+    browser = build_opener(HTTPCookieProcessor(jar), ProxyHandler({}))
+
+    def voters_after(page: str) -> dict[str, str | None]:
+        for event in (spring, summer, spring, summer):
+            browser.open(event.url + page).close()
+        return {cookie.path: cookie.value for cookie in jar if cookie.name == "t"}
+
+    before = voters_after("/")
+    assert before.keys() == {"/e/spring", "/e/summer"}
+    assert voters_after("/mine") == before, "none replaced"
 
 
 @pytest.mark.slow

@@ -201,6 +201,12 @@ def _start_of(provenance: Mapping[str, Any]) -> tuple[int, str, str] | None:
     return None
 
 
+def _start_cosines(bundle: Bundle, start: tuple[int, str, str], owner: str) -> dict[str, float]:
+    """Return how alike each matrix is to the initial one of an owner, by what their entry says of its start."""
+    seed, nonce, _ = start
+    return start_cosines(bundle.claim.config, bundle.weights, run_key(seed, nonce, owner))
+
+
 def check_tokenizer(bundle: Bundle, corpus: Text | None) -> Finding:
     """Count the tokens that training on the corpus would not have made."""
     if corpus is None:
@@ -253,7 +259,7 @@ def check_start(bundle: Bundle, owner: str, nonce: str | None) -> Finding:
     start = _start_of(bundle.claim.provenance)
     if nonce is None or start is None or start[1] != nonce:
         return not_checkable("start", "it does not say that it was trained for this event, with its nonce")
-    cosines = start_cosines(bundle.claim.config, bundle.weights, run_key(start[0], nonce, owner))
+    cosines = _start_cosines(bundle, start, owner)
     least = min(cosines, key=lambda name: cosines[name])
     return judge(
         "start",
@@ -273,18 +279,18 @@ def check_origin(bundle: Bundle, owner: str, others: Iterable[OtherEntry]) -> Fi
         owner: Id of its owner.
         others: Those of other owners.
     """
-    config, own = bundle.claim.config, _start_of(bundle.claim.provenance)
+    own = _start_of(bundle.claim.provenance)
     if own and own[1] and own[2] == owner:
-        alike = median(start_cosines(config, bundle.weights, run_key(own[0], own[1], owner)).values())
+        alike = median(_start_cosines(bundle, own, owner).values())
         if alike >= LIMITS["start"].threshold:
             return judge("origin", 0.0, f"its own initial weights, cosine {alike:.3f}")
     most, where = 0.0, "no other owner's model of this shape was trained for an event"
     for other in others:
         claim = other.read_claim()
         start = _start_of(claim.provenance)
-        if claim.config != config or start is None or not start[1]:
+        if claim.config != bundle.claim.config or start is None or not start[1]:
             continue
-        alike = median(start_cosines(config, bundle.weights, run_key(start[0], start[1], other.owner)).values())
+        alike = median(_start_cosines(bundle, start, other.owner).values())
         if alike >= most:
             most, where = alike, f"closest to the start of entry {other.entry[:8]}"
     return judge("origin", most, where)
