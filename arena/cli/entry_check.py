@@ -57,6 +57,7 @@ def check_entries(
 
     \b
     start       cosine of the weights with the initial ones of this event and author
+    origin      cosine of the weights with the initial ones of other authors' earlier entries
     copy        cosine with the weights of other authors' earlier entries
     verse       longest passage that is also in another author's earlier verse
     corpus      bits a character on text that training does not read

@@ -80,7 +80,12 @@ from arena.services.schemas import READING_SECONDS, EventRules
     help="Serve an event of another host, too: FILE is its secrets.json. Needs --database-url and --bundles-url.",
 )
 @click.option("--port", type=click.IntRange(1, 65_535), default=8000, show_default=True, help="The server's port.")
-@click.option("--public-url", default="", help="The address that phones use, e.g. https://verses.example.org.")
+@click.option(
+    "--public-url",
+    default="",
+    help="The address that phones use, e.g. https://verses.example.org, or https://verses.example.org/e/spring where "
+    "several events share a server.",
+)
 @click.option("--rehearsal", is_flag=True, help="Make an event that `arena rehearse` may use up: no real event.")
 @folder_option
 @handle_errors

@@ -53,6 +53,12 @@ def test_a_copied_model_is_named_with_number_bound_and_false_alarms_and_nothing_
     assert "to look at" in page and "cosine" in page and "the same bytes" in page
 
 
+def test_the_help_explains_every_check(desk: Desk) -> None:
+    lines = desk.does("entry", "check", "--help").splitlines()
+    explained = [line.split()[0] for line in lines if line.strip() and line.split()[0] in LIMITS]
+    assert explained == list(LIMITS)
+
+
 def test_held_out_text_that_the_organizer_kept_is_measured_without_the_corpus(desk: Desk, tmp_path: Path) -> None:
     kept = tmp_path / "kept.txt"
     kept.write_text("the moon is on the sea\n" * 20, encoding="utf-8")
