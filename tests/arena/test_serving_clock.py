@@ -53,8 +53,8 @@ def shifted(tmp_path: Path) -> Iterator[Shifted]:
 def test_a_match_of_a_real_server_takes_its_time_when_the_clock_is_changed(shifted: Shifted, seconds: float) -> None:
     server = shifted.server
     assert server is not None
-    open_match(shifted.db, "r1m1", seconds=6, now=shifted.now)
     began = time.monotonic()
+    open_match(shifted.db, "r1m1", seconds=6, now=shifted.now)
     shifted.vote("early", "r1m1", shifted.poets[0].text)
     shifted.shift(seconds)
     assert within(20, lambda: server.said("the event's: it was changed, or the computer slept")), server.lines

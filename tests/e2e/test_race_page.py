@@ -46,7 +46,7 @@ class Racing:
         page = context.new_page()
         page.set_default_timeout(PATIENCE)
         page.goto(f"http://verses.test{path}", timeout=PATIENCE)
-        page.wait_for_function("document.querySelectorAll('.race .curve').length === 40")
+        page.locator(".race .curve").nth(39).wait_for(state="attached")
         return page
 
 

@@ -81,7 +81,7 @@ def test_a_scanned_card_lets_the_phone_vote_and_its_code_stays_in_no_history(bro
     page.go_back()
     assert page.url in (f"{evening.url}/join", f"{evening.url}/results")
     page.goto(f"{evening.url}/join#{cards[3].code}")
-    page.wait_for_function("document.querySelector('#other').open")
+    page.locator("#other[open]").wait_for()
     assert page.url == f"{evening.url}/join", "another card is not taken without asking"
     assert page.locator("h1").inner_text() == "This phone votes with card 3"
     page.get_by_role("button", name="Use this card").click()
