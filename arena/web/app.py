@@ -35,6 +35,7 @@ from arena.web.compiled_templates import CompiledTemplates
 from arena.web.context import AppContext, get_context, root, static_address
 from arena.web.cookies import ConsoleSessions
 from arena.web.limits import KIB, console_limits, public_limits
+from arena.web.modules import ENGINE
 from arena.web.reaction_counts import SIGNS
 from arena.web.theme import THEME, logo_name, theme_assets
 from arena.web.translation import (
@@ -203,6 +204,8 @@ def _static(name: str) -> Response:
     response.set_etag(asset.digest, weak=True)
     immutable = request.args.get("v") == asset.digest
     response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if immutable else "no-cache"
+    if name == ENGINE:
+        response.headers["Content-Security-Policy"] = security.ENGINE_POLICY
     response.make_conditional(request)
     return response
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 from markupsafe import Markup
 
-from arena.web.modules import JOINED, STATIC, join_modules
+from arena.web.modules import ENGINE, JOINED, STATIC, join_modules
 
 TEMPLATES = STATIC.parent / "templates"
 STYLES = ("arena.css", "check.css")
@@ -20,7 +20,7 @@ def saved_page() -> str:
     return environment.get_template("check_saved.html").render(
         css=_within("style", css),
         script=_within("script", join_modules(JOINED["check.js"])),
-        engine=_within("script", join_modules(JOINED["verse-worker.js"])),
+        engine=_within("script", join_modules(JOINED[ENGINE])),
     )
 
 

@@ -9,11 +9,12 @@ import re
 from pathlib import Path
 
 STATIC = Path(__file__).parent / "static"
+ENGINE = "verse-worker.js"  # the worker that writes and checks verses
 JOINED = {  # by the name under which it is served: its first module
     "check.js": STATIC / "check" / "page.js",
     "audit.js": STATIC / "audit" / "page.js",
     "champion.js": STATIC / "check" / "champion.js",
-    "verse-worker.js": STATIC / "verse" / "worker.js",
+    ENGINE: STATIC / "verse" / "worker.js",
 }
 IMPORT = re.compile(r'^import \{ (\w+(?:, \w+)*) \} from "(\.\.?/[\w/-]+\.js)";\n', re.MULTILINE)
 EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const)\b)", re.MULTILINE)

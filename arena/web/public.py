@@ -18,6 +18,7 @@ from arena.web import security
 from arena.web.assets import Asset
 from arena.web.context import get_context, root, static_address
 from arena.web.form_uploads import link_of, take_upload
+from arena.web.modules import ENGINE
 from arena.web.refusal import Refusal
 from arena.web.translation import language
 from trainer.verse.ticket import is_ticket
@@ -282,7 +283,7 @@ def entry(entry_id: str) -> str:
 @pages.get("/check")
 def check() -> str:
     """Show the page that writes the verse of a file again, in the browser."""
-    return render_template("check.html", worker=static_address("verse-worker.js"))
+    return render_template("check.html", worker=static_address(ENGINE))
 
 
 @pages.get("/audit")
@@ -298,7 +299,7 @@ def check_entry(entry_id: str) -> str:
     size = bundle_size(view.bundle)
     if size is None:
         raise EntryNotFound
-    address, worker = url_for("public.bundle", entry_id=entry_id), static_address("verse-worker.js")
+    address, worker = url_for("public.bundle", entry_id=entry_id), static_address(ENGINE)
     return render_template("check.html", entry=view, size=size, bundle=address, worker=worker)
 
 

@@ -19,6 +19,7 @@ from arena.settings import is_local_url
 from arena.web import filters
 from arena.web.context import get_context, root, static_address
 from arena.web.cookies import STAGE_COOKIE, serializer, stage_key
+from arena.web.modules import ENGINE
 from arena.web.public import bundle_size, phase_key, stage_of
 from arena.web.translation import format_number, translate
 
@@ -65,7 +66,7 @@ def page() -> str | Response:
         reachable=not is_local_url(address),
         spoken=address.removeprefix("http://").removeprefix("https://"),
         fingerprint=key_fingerprint(ctx.settings.receipt_key),
-        worker=static_address("verse-worker.js"),
+        worker=static_address(ENGINE),
         live_bytes=LIVE_BYTES,
         champion_bytes=_champion_bytes(view) if scene == "champion" else None,
         state=state,

@@ -193,6 +193,24 @@ def test_the_check_page_of_the_event_takes_a_dropped_file(
     page.context.close()
 
 
+def test_the_engine_of_a_served_page_may_use_webassembly_and_the_page_itself_may_not(
+    browser: Any, over: tuple[Evening, str]
+) -> None:
+    page, _ = visit(browser, over[0], "/check", PHONE)
+    with page.expect_event("worker") as started:
+        page.evaluate("window.engine = new Worker(document.querySelector('#check').dataset.worker)")
+    compile_empty = """() => {
+      try {
+        return new WebAssembly.Module(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0)) instanceof WebAssembly.Module;
+      } catch (error) {
+        return error.name;
+      }
+    }"""
+    assert started.value.evaluate(compile_empty) is True
+    assert page.evaluate(compile_empty) == "CompileError"
+    page.context.close()
+
+
 def test_the_stage_writes_its_champion_live_and_says_that_it_is_the_same(
     browser: Any, over: tuple[Evening, str]
 ) -> None:

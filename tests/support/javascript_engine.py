@@ -38,9 +38,9 @@ def why_no_node() -> str | None:
 needs_node = pytest.mark.skipif(why_no_node() is not None, reason=why_no_node() or "")
 
 
-def in_node(task: dict[str, Any]) -> Any:
+def in_node(task: dict[str, Any], *options: str) -> Any:
     """Carry out a task of checks.js in Node."""
-    command = [str(NODE), "--no-warnings", str(ROOT / "tests/support/javascript/node.js")]
+    command = [str(NODE), "--no-warnings", *options, str(ROOT / "tests/support/javascript/node.js")]
     completed = subprocess.run(command, input=json.dumps(task), capture_output=True, text=True, check=False)
     assert completed.returncode == 0, completed.stderr
     return json.loads(completed.stdout)

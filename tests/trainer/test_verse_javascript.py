@@ -26,12 +26,18 @@ Run = Callable[[dict[str, Any]], Any]
 
 
 @pytest.fixture(
-    params=[pytest.param("node", marks=needs_node), pytest.param("chromium", marks=[pytest.mark.slow, needs_chromium])]
+    params=[
+        pytest.param("node", marks=needs_node),
+        pytest.param("node without WebAssembly", marks=needs_node),
+        pytest.param("chromium", marks=[pytest.mark.slow, needs_chromium]),
+    ]
 )
 def run(request: pytest.FixtureRequest) -> Run:
-    """The engine in Node, and in Chromium."""
+    """The engine in Node, there without WebAssembly, and in Chromium."""
     if request.param == "node":
         return in_node
+    if request.param == "node without WebAssembly":
+        return lambda task: in_node(task, "--no-expose-wasm")
     browser = request.getfixturevalue("browser")
     return lambda task: in_chromium(browser, task)
 
@@ -64,6 +70,12 @@ def differences(cases: Iterable[Case], found: Iterable[dict[str, Any]]) -> list[
 
 def test_the_engine_in_javascript_reproduces_every_golden_vector(run: Run) -> None:
     assert run({"golden": GOLDEN, "bundle": bundles_task([golden_bundle()])["bundles"][0]}) == []
+
+
+@needs_node
+def test_products_are_computed_in_webassembly_where_there_is_any() -> None:
+    assert in_node({"kernels": True}) is True
+    assert in_node({"kernels": True}, "--no-expose-wasm") is False
 
 
 def test_the_engine_in_javascript_answers_every_attack_as_its_index_says(run: Run) -> None:

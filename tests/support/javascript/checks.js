@@ -6,6 +6,7 @@ import { idsDigest } from "../../../arena/web/static/verse/claim.js";
 import { sizeOf, withShapes } from "../../../arena/web/static/verse/config.js";
 import { boundOf, Decision } from "../../../arena/web/static/verse/decision.js";
 import { gumbel, noiseInteger } from "../../../arena/web/static/verse/noise.js";
+import { dot, Products } from "../../../arena/web/static/verse/products.js";
 import { replay } from "../../../arena/web/static/verse/replay.js";
 import { sha256Hex } from "../../../arena/web/static/verse/sha256.js";
 import { parseJson } from "../../../arena/web/static/verse/strictjson.js";
@@ -44,18 +45,34 @@ function examine(bytes) {
 
 /** The weights of SPEC.md, section 8. */
 function goldenWeights(config, number) {
-  const weights = new Map();
+  const products = new Products([...config.shapes.values()]);
+  const weights = Object.assign(new Map(), { products });
   [...config.shapes].forEach(([name, shape], t) => {
     const isGain = name.endsWith(".weight") && shape.length === 1;
-    weights.set(name, Float32Array.from({ length: sizeOf(shape) }, (_, i) => {
+    const tensor = products.newTensor(sizeOf(shape));
+    for (let i = 0; i < tensor.length; i += 1) {
       const b = 2 * Math.floor(noiseInteger(number, t, i) / 2 ** 44) - 255;
-      return isGain ? 1 + b / 1024 : b / 256;
-    }));
+      tensor[i] = isGain ? 1 + b / 1024 : b / 256;
+    }
+    weights.set(name, tensor);
   });
   return weights;
 }
 
 const CHECKS = {
+  *products() {
+    for (const [rows, nIn, nOut] of [[1, 8, 2], [1, 128, 65], [2, 8, 9], [3, 24, 4], [5, 16, 7], [96, 8, 11]]) {
+      const products = new Products([[3, 8], [nOut, nIn], [1]]);
+      const [, w, after] = [24, nOut * nIn, 1].map((size) => products.newTensor(size));
+      after.fill(NaN); // what lies beyond the matrix gets into no product
+      const [x, y] = [nIn, nOut].map((n) => new Float64Array(rows * n));
+      for (let i = 0; i < w.length; i += 1) w[i] = Math.fround(Math.sin(i));
+      for (let i = 0; i < x.length; i += 1) x[i] = Math.cos(i * i);
+      products.multiply(x, w, y, rows, nIn, nOut);
+      const isRight = (number, at) => near(number, dot(x, Math.floor(at / nOut) * nIn, w, (at % nOut) * nIn, nIn));
+      if (!y.every(isRight)) yield `${rows} rows of ${nIn} and ${nOut}`;
+    }
+  },
   *noise(golden) {
     for (const [seed, position, id, n, g] of golden.noise) {
       if (noiseInteger(seed, position, id) !== n || !near(gumbel(n), g)) yield `${seed}, ${position}, ${id}`;
@@ -123,8 +140,9 @@ const CHECKS = {
   },
 };
 
-/** Carry out a task: {golden, bundle} gives the vectors that differ, {bundles} what there is to say of each. */
+/** Carry out a task: {golden, bundle} gives the vectors that differ, {bundles} what there is to say of each, {kernels} whether there are any. */
 export function run(task) {
+  if (task.kernels) return new Products([[8, 8]]).kernels !== null;
   if (task.audit) return auditParts(Object.fromEntries(Object.entries(task.audit).map(([name, text]) => [name, fromBase64(text)])));
   if (task.bundles) return task.bundles.map((text) => examine(fromBase64(text)));
   const bytes = fromBase64(task.bundle);

@@ -1,6 +1,6 @@
 // What it costs to write a verse and to check it, computed from its claim, and measured on this device.
 
-import { multiply } from "./products.js";
+import { Products } from "./products.js";
 import { COPIES } from "./rounding.js";
 
 const WIDTH = 256; // of the matrix that is multiplied to measure
@@ -18,8 +18,9 @@ export function costOf(claim) {
 
 /** Seconds of one multiplication on this device now. */
 export function secondsOfProduct(clock = () => performance.now() / 1000) {
-  const x = new Float64Array(WIDTH).fill(0.5), w = new Float32Array(WIDTH * WIDTH).fill(0.5), y = new Float64Array(WIDTH);
-  const run = () => multiply(x, w, y, 1, WIDTH, WIDTH);
+  const products = new Products([[WIDTH, WIDTH]]);
+  const x = new Float64Array(WIDTH).fill(0.5), w = products.newTensor(WIDTH * WIDTH).fill(0.5), y = new Float64Array(WIDTH);
+  const run = () => products.multiply(x, w, y, 1, WIDTH, WIDTH);
   for (let i = 0; i < 20; i += 1) run(); // until it is compiled
   let best = Infinity;
   for (let slice = 0; slice < SLICES; slice += 1) {

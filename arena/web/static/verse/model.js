@@ -4,7 +4,7 @@
 // position. This model has one copy; `rounding.js` computes three. Each operation that rounds is a method of its own, so
 // that they can move its result.
 
-import { dot, dots, multiply, sumRows } from "./products.js";
+import { dot, dots, sumRows } from "./products.js";
 import { rotationAt } from "./rotary.js";
 
 const EPSILON = 1e-6; // inside every norm's square root
@@ -34,7 +34,7 @@ export class Cache {
 }
 
 export class VerseModel {
-  /** config: as `readConfig` returns it. weights: by name, with `get` and `has`. */
+  /** config: as `readConfig` returns it. weights: by name, with `get` and `has`, and their `products`. */
   constructor(config, weights, copies = 1) {
     this.config = config;
     this.weights = weights;
@@ -159,7 +159,7 @@ export class VerseModel {
   linear(x, name, nIn, nOut) {
     const rows = x.length / nIn;
     const y = this.results(kindOf(name), rows * nOut);
-    multiply(x, this.weights.get(name + ".weight"), y, rows, nIn, nOut);
+    this.weights.products.multiply(x, this.weights.get(name + ".weight"), y, rows, nIn, nOut);
     const bias = this.biasOf(name);
     if (bias) for (let at = 0; at < y.length; at += nOut) for (let o = 0; o < nOut; o += 1) y[at + o] += bias[o];
     return y;

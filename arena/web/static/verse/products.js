@@ -1,90 +1,48 @@
-// Matrix products, where nearly all of the time goes. Several numbers are summed at once, so that each that is read from
-// memory is used several times; the order of summation may be any (SPEC.md asks for the real numbers).
+// Matrix products, where nearly all of the time goes: in WebAssembly where the browser has it, else in JavaScript. The
+// order of summation may be any (SPEC.md asks for the real numbers).
 
-/**
- * y = x Wᵀ.
- *
- * x: rows of nIn numbers. w: nOut rows of nIn numbers. y: rows of nOut numbers, written.
- */
-export function multiply(x, w, y, rows, nIn, nOut) {
-  const many = nOut - (nOut % 4);
-  let row = 0;
-  for (; row + 3 <= rows; row += 3) {
-    for (let o = 0; o < many; o += 4) threeByFour(x, w, y, row, o, nIn, nOut);
-    for (let o = many; o < nOut; o += 1) for (let r = row; r < row + 3; r += 1) one(x, w, y, r, o, nIn, nOut);
+import { sizeOf } from "./config.js";
+import { MOST_ROWS, newKernels, OUTPUTS } from "./webassembly.js";
+
+/** Room for the weights of a model, and the products with them. */
+export class Products {
+  /** shapes: those of all tensors. */
+  constructor(shapes) {
+    const widest = Math.max(...shapes.flat());
+    const inputs = MOST_ROWS * widest, outputs = MOST_ROWS * (widest + OUTPUTS); // float64; the last block may be cut
+    const weights = shapes.reduce((sum, shape) => sum + sizeOf(shape), 0) + OUTPUTS * widest; // float32, as above
+    this.kernels = newKernels(8 * (inputs + outputs) + 4 * weights);
+    this.buffer = this.kernels?.buffer ?? new ArrayBuffer(8 * (inputs + outputs) + 4 * weights);
+    this.x = new Float64Array(this.buffer, 0, inputs);
+    this.y = new Float64Array(this.buffer, 8 * inputs, outputs);
+    this.free = 8 * (inputs + outputs); // where the next tensor comes to lie
   }
-  for (; row < rows; row += 1) {
-    const eights = nOut - (nOut % 8), count = findNonZero(x, row * nIn, nIn);
-    if (count < SPARSE * nIn) for (let o = 0; o < eights; o += 8) sparseByEight(x, w, y, row, o, nIn, nOut, count);
-    else for (let o = 0; o < eights; o += 8) oneByEight(x, w, y, row, o, nIn, nOut);
-    for (let o = eights; o < nOut; o += 1) one(x, w, y, row, o, nIn, nOut);
+
+  /** An array for the next tensor, which `multiply` can take. */
+  newTensor(size) {
+    const tensor = new Float32Array(this.buffer, this.free, size);
+    this.free += 4 * size;
+    return tensor;
   }
-}
 
-const SPARSE = 0.75; // share of numbers that are not zero, below which zeros are left out: after a ReLU, half and more are
-let nonZero = new Int32Array(0); // where the numbers of one row are that are not zero
-
-function findNonZero(x, from, n) {
-  if (nonZero.length < n) nonZero = new Int32Array(n);
-  let count = 0;
-  for (let i = 0; i < n; i += 1) {
-    nonZero[count] = i;
-    if (x[from + i] !== 0) count += 1;
+  /**
+   * y = x Wᵀ.
+   *
+   * x: rows of nIn numbers, an even number. w: nOut rows of nIn numbers, made by `newTensor`. y: rows of nOut numbers, written.
+   */
+  multiply(x, w, y, rows, nIn, nOut) {
+    if (this.kernels === null) {
+      for (let row = 0; row < rows; row += 1) dots(x, row * nIn, w, 0, nIn, nOut, nIn, y, row * nOut);
+      return;
+    }
+    const blocks = Math.ceil(nOut / OUTPUTS), width = blocks * OUTPUTS;
+    for (let row = 0, count = 0; row < rows; row += count) {
+      count = row + MOST_ROWS <= rows ? MOST_ROWS : 1;
+      this.x.set(x.subarray(row * nIn, (row + count) * nIn));
+      this.kernels.multiply[count](this.x.byteOffset, w.byteOffset, this.y.byteOffset, nIn, width, blocks);
+      for (let r = 0; r < count; r += 1) y.set(this.y.subarray(r * width, r * width + nOut), (row + r) * nOut);
+    }
   }
-  return count;
-}
-
-function one(x, w, y, row, o, nIn, nOut) {
-  y[row * nOut + o] = dot(x, row * nIn, w, o * nIn, nIn);
-}
-
-function oneByEight(x, w, y, row, o, nIn, nOut) {
-  const from = row * nIn;
-  const w0 = o * nIn, w1 = w0 + nIn, w2 = w1 + nIn, w3 = w2 + nIn, w4 = w3 + nIn, w5 = w4 + nIn, w6 = w5 + nIn, w7 = w6 + nIn;
-  let a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0;
-  for (let i = 0; i < nIn; i += 1) {
-    const v = x[from + i];
-    a += v * w[w0 + i]; b += v * w[w1 + i]; c += v * w[w2 + i]; d += v * w[w3 + i];
-    e += v * w[w4 + i]; f += v * w[w5 + i]; g += v * w[w6 + i]; h += v * w[w7 + i];
-  }
-  const to = row * nOut + o;
-  y[to] = a; y[to + 1] = b; y[to + 2] = c; y[to + 3] = d; y[to + 4] = e; y[to + 5] = f; y[to + 6] = g; y[to + 7] = h;
-}
-
-function sparseByEight(x, w, y, row, o, nIn, nOut, count) {
-  const from = row * nIn, places = nonZero;
-  const w0 = o * nIn, w1 = w0 + nIn, w2 = w1 + nIn, w3 = w2 + nIn, w4 = w3 + nIn, w5 = w4 + nIn, w6 = w5 + nIn, w7 = w6 + nIn;
-  let a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0;
-  for (let k = 0; k < count; k += 1) {
-    const i = places[k], v = x[from + i];
-    a += v * w[w0 + i]; b += v * w[w1 + i]; c += v * w[w2 + i]; d += v * w[w3 + i];
-    e += v * w[w4 + i]; f += v * w[w5 + i]; g += v * w[w6 + i]; h += v * w[w7 + i];
-  }
-  const to = row * nOut + o;
-  y[to] = a; y[to + 1] = b; y[to + 2] = c; y[to + 3] = d; y[to + 4] = e; y[to + 5] = f; y[to + 6] = g; y[to + 7] = h;
-}
-
-function threeByFour(x, w, y, row, o, nIn, nOut) {
-  const x0 = row * nIn, x1 = x0 + nIn, x2 = x1 + nIn;
-  const w0 = o * nIn, w1 = w0 + nIn, w2 = w1 + nIn, w3 = w2 + nIn;
-  let a0 = 0, b0 = 0, c0 = 0, d0 = 0, a1 = 0, b1 = 0, c1 = 0, d1 = 0, a2 = 0, b2 = 0, c2 = 0, d2 = 0;
-  for (let i = 0; i < nIn; i += 1) {
-    const u = x[x0 + i], v = x[x1 + i], z = x[x2 + i];
-    let k = w[w0 + i];
-    a0 += u * k; a1 += v * k; a2 += z * k;
-    k = w[w1 + i];
-    b0 += u * k; b1 += v * k; b2 += z * k;
-    k = w[w2 + i];
-    c0 += u * k; c1 += v * k; c2 += z * k;
-    k = w[w3 + i];
-    d0 += u * k; d1 += v * k; d2 += z * k;
-  }
-  let to = row * nOut + o;
-  y[to] = a0; y[to + 1] = b0; y[to + 2] = c0; y[to + 3] = d0;
-  to += nOut;
-  y[to] = a1; y[to + 1] = b1; y[to + 2] = c1; y[to + 3] = d1;
-  to += nOut;
-  y[to] = a2; y[to + 1] = b2; y[to + 2] = c2; y[to + 3] = d2;
 }
 
 /** The sum of n products, of numbers from a[i] and b[j] on. */

@@ -3,6 +3,7 @@
 
 import { sizeOf } from "./config.js";
 import { need } from "./errors.js";
+import { Products } from "./products.js";
 
 const LARGEST = 0x63d0; // the bits of 1,000 in float16; without the sign, bits are in the order of the numbers
 
@@ -13,6 +14,7 @@ export class Weights {
     this.places = new Map();
     this.bytes = bytes;
     this.decoded = new Map();
+    this.products = new Products([...shapes.values()]);
     let at = 0;
     for (const [name, shape] of shapes) {
       const size = sizeOf(shape);
@@ -33,7 +35,7 @@ export class Weights {
     let numbers = this.decoded.get(name);
     if (numbers === undefined) {
       const [start, size] = this.places.get(name);
-      numbers = new Float32Array(size);
+      numbers = this.products.newTensor(size);
       for (let i = 0, at = start; i < size; i += 1, at += 2) numbers[i] = FLOAT16[this.bytes[at] | (this.bytes[at + 1] << 8)];
       this.decoded.set(name, numbers);
       if (this.decoded.size === this.places.size) this.bytes = null; // nothing is left to decode
