@@ -956,6 +956,16 @@ class NoWriteAheadLog(DatabaseUnusable):
     )
 
 
+class DatabaseEncoding(DatabaseUnusable):
+    """The database stores text in another encoding than UTF-8."""
+
+    code = "database-encoding"
+    sentence = (
+        "the database {database} stores text in the encoding {reason}, which lacks characters that verses may have: "
+        "make another one, as by createdb --template=template0 --encoding=UTF8, and name it in `database_url`"
+    )
+
+
 class DatabaseTooNew(ArenaError):
     """A later version of the arena wrote the database."""
 

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from arena.errors import ArenaError, DatabaseUnusable, NoWriteAheadLog
 from arena.settings import SettingsError
+from arena.store.connecting import ENCODING, ConnectionGate, check_encoding
 from arena.store.failures import explain
 from arena.store.schema import Version
 
@@ -221,12 +222,15 @@ def create_database_engine(url: str) -> Engine:
         limits = f"-c lock_timeout={int(BUSY_SECONDS * 1000)}"
         limits += f" -c idle_in_transaction_session_timeout={int(IDLE_SECONDS * 1000)}"
         options = {"options": limits, "connect_timeout": CONNECT_SECONDS, "tcp_user_timeout": int(IDLE_SECONDS * 1000)}
+        options["client_encoding"] = ENCODING  # whatever the database's own is: SQLAlchemy could not read its answers
         try:
             engine = _create_engine(address, connect_args=options, pool_pre_ping=True)
         except ImportError:
             raise SettingsError(
                 "an event in PostgreSQL needs psycopg: in a clone of the project, pip install '.[postgresql]'"
             ) from None
+        event.listen(engine, "do_connect", ConnectionGate().connect)
+        event.listen(engine, "connect", lambda connection, _record: check_encoding(address, connection))
         event.listen(engine, "begin", _begin_postgresql)
         event.listen(engine, "commit", _commit_postgresql)
     event.listen(engine, "handle_error", partial(explain, address))

@@ -110,6 +110,7 @@ STATUSES: dict[type[ArenaError], int] = {
     errors.DatabaseReadOnly: 500,
     errors.DatabaseFull: 507,
     errors.NoWriteAheadLog: 507,
+    errors.DatabaseEncoding: 507,
     errors.DatabaseDamaged: 500,
     errors.TrainerMissing: 500,
     errors.RetrainingFailed: 500,

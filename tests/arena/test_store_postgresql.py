@@ -221,6 +221,16 @@ def test_a_database_that_postgresql_does_not_have_is_named(server: PostgresServe
         open_database(server.url("nowhere"))
 
 
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_that_lacks_characters_is_refused_before_anything_is_in_it(
+    server: PostgresServer, encoding: str, tmp_path: Path
+) -> None:
+    url = server.new_database(encoding)
+    made = CliRunner().invoke(main, ["init", str(tmp_path / "event"), "--database-url", url])
+    assert made.exit_code == 1 and encoding in made.output and "--encoding=UTF8" in made.output, made.output
+    assert not (tmp_path / "event").exists()
+
+
 def test_a_lock_that_another_program_holds_too_long_is_called_so(
     evening: Evening, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

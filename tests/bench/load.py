@@ -38,12 +38,18 @@ class Line:
     """One connection, with at most one request under way."""
 
     def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=30)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket.setblocking(False)
+        self.port = port
+        self.connect()
         self.sent = 0.0  # seconds; when the request under way was sent
         self.busy = False
         self.data = b""
+
+    def connect(self) -> None:
+        """Connect, perhaps again: a server closes a connection that is silent for long, and browsers know that."""
+        self.is_open = True
+        self.socket = socket.create_connection(("127.0.0.1", self.port), timeout=30)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket.setblocking(False)
 
     def send(self, request: bytes) -> None:
         """Send it whole: requests here are smaller than a socket's buffer."""
@@ -55,6 +61,9 @@ class Line:
         """The answer, when it is whole: its status, and all of it."""
         chunk = self.socket.recv(262_144)
         if not chunk:
+            self.is_open = False
+            if not self.busy:
+                return None
             raise ConnectionError("closed before its answer was whole")
         self.data += chunk
         head = self.data.find(b"\r\n\r\n")
@@ -148,6 +157,15 @@ def by_the_clock(plan: list[Planned]) -> dict[str, Outcome]:
     under_way: dict[Line, Planned] = {}
     end = max(one.at for one in plan) + GIVE_UP
     with contextlib.closing(selectors.DefaultSelector()) as selector:
+
+        def send(planned: Planned) -> None:
+            line = planned.line
+            if not line.is_open:
+                line.connect()
+                selector.register(line.socket, selectors.EVENT_READ, line)
+            line.send(planned.request)
+            under_way[line] = planned
+
         for line in {planned.line for planned in plan}:
             selector.register(line.socket, selectors.EVENT_READ, line)
         while (plan or under_way) and time.perf_counter() - start < end:
@@ -157,19 +175,20 @@ def by_the_clock(plan: list[Planned]) -> dict[str, Outcome]:
                 if planned.line.busy:
                     queued.setdefault(planned.line, []).append(planned)
                 else:
-                    planned.line.send(planned.request)
-                    under_way[planned.line] = planned
+                    send(planned)
             pause = max(0.0, min(plan[0].at - now, 0.5)) if plan else 0.5
             for key, _ in selector.select(pause):
                 answer = key.data.receive()
                 if answer is None:
+                    if not key.data.is_open:
+                        selector.unregister(key.fileobj)
+                        key.data.socket.close()
                     continue
                 planned = under_way.pop(key.data)
                 outcomes[planned.kind].latencies.append(time.perf_counter() - start - planned.at)
                 outcomes[planned.kind].statuses[answer[0]] += 1
                 if following := queued.get(key.data):
-                    under_way[key.data] = following.pop(0)
-                    key.data.send(under_way[key.data].request)
+                    send(following.pop(0))
         for outcome in outcomes.values():
             outcome.seconds = time.perf_counter() - start
         for planned in (*under_way.values(), *plan, *(late for more in queued.values() for late in more)):

@@ -58,13 +58,13 @@ class PostgresServer:
     def url(self, database: str) -> str:
         return f"postgresql://arena@/{database}?host={self.folder}"
 
-    def new_database(self) -> str:
+    def new_database(self, encoding: str = "UTF8") -> str:
         """Make an empty database, and return its URL."""
         name = f"event_{uuid.uuid4().hex}"
         address = self.url("postgres").replace("postgresql:", "postgresql+psycopg:")
         engine = create_engine(address, isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name}"))
+            connection.execute(text(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}'"))
         engine.dispose()
         return self.url(name)
 
