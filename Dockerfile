@@ -1,5 +1,5 @@
 # One image for every host of an event: pages, console, checks. compose.yaml shows it with PostgreSQL.
-# tests/e2e/test_containers.py checks what can be checked without a container engine; NOTES.md says where it was built.
+# tests/e2e/test_containers.py checks what can be checked without a container engine; NOTES.md says how it was built and run.
 FROM python:3.11-slim-bookworm AS build
 WORKDIR /source
 COPY pyproject.toml README.md LICENSE constraints.txt ./

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,6 +78,22 @@ def configure_device(device: str, threads: int) -> torch.device:
     if device == "cuda":
         torch.set_float32_matmul_precision("high")
     return torch.device(device)
+
+
+@contextmanager
+def denormals_as_zero() -> Iterator[None]:
+    """Let this thread, and those that torch starts meanwhile, take denormal numbers for zero, where the processor can.
+
+    Products of denormal numbers take many times as long. A strong weight decay makes weights so small that the squares
+    of what they give are denormal: an evaluation then took 7.6 times as long.
+    """
+    import torch
+
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def describe_device(device: str) -> dict[str, Any]:

@@ -237,7 +237,7 @@ def start_training(options: Mapping[str, Any], clock: RunClock) -> Run:
     from tqdm import tqdm
 
     from trainer.corpus import DEFAULT_CORPUS
-    from trainer.device import count_threads, find_device
+    from trainer.device import count_threads, denormals_as_zero, find_device
     from trainer.plan import plan_for_steps, read_plan
     from trainer.runtime.autoconfig import autoconfigure
     from trainer.runtime.distributed import process_group
@@ -267,7 +267,7 @@ def start_training(options: Mapping[str, Any], clock: RunClock) -> Run:
             )
         device = find_device(read_config(Run(folder))[0].device)
         kept = Heartbeats(None) if (folder / HEARTBEATS).exists() else None
-        with process_group(device) as ranks:
+        with denormals_as_zero(), process_group(device) as ranks:
             return resume(folder, corpus, plan, minutes, clock, ranks, count_threads(), kept)
     event, ticket, ticket_file = (settings.pop(name, None) for name in ("event", "ticket", "ticket_file"))
     race, sample = settings.pop("race", None), settings.pop("sample", False)
@@ -291,7 +291,7 @@ def start_training(options: Mapping[str, Any], clock: RunClock) -> Run:
     settings = {"corpus": DEFAULT_CORPUS, "early_stop": plan_from is None, **settings}
     device = find_device(settings.pop("device", "auto"))
     seconds = None if minutes is None else 60 * minutes
-    with process_group(device) as ranks:
+    with denormals_as_zero(), process_group(device) as ranks:
         threads = count_threads()
         config, choice = ranks.broadcast(autoconfigure(settings, device, seconds, clock.read, threads, ranks.size))
         if choice and ranks.is_main:

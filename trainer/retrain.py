@@ -23,7 +23,7 @@ from trainer.checks.retraining import Comparison, Estimate, Point, Retrained, co
 from trainer.config import TrainConfig
 from trainer.corpus import KNOWN_CORPORA, Corpus, is_available, load_corpus
 from trainer.dataset import Dataset, load_dataset
-from trainer.device import describe_device, find_device
+from trainer.device import denormals_as_zero, describe_device, find_device
 from trainer.errors import Diverged, Interrupted, RetrainError, TrainerError
 from trainer.loss import get_batch, validation_loss
 from trainer.model import load_weights, new_model
@@ -330,6 +330,7 @@ def measure_loss(prepared: Prepared, weights: Mapping[str, Any]) -> float:
     return validation_loss(model, dataset.val, config.block_size, config.vocab_size)
 
 
+@denormals_as_zero()
 def retrain_bundle(
     bundle: Bundle, files: Sequence[Path], accept: Callable[[Estimate], bool]
 ) -> tuple[Estimate | None, list[Comparison] | None]:

@@ -24,6 +24,7 @@ from trainer.errors import CheckpointError, CorpusError, Diverged, Interrupted, 
 from trainer.loss import validation_loss
 from trainer.metrics import Baselines
 from trainer.model import load_weights, new_model
+from trainer.options import start_training
 from trainer.plan import Plan, Revision, read_plan
 from trainer.runtime import state as progress
 from trainer.runtime.budget import CLOSING_SECONDS
@@ -490,3 +491,16 @@ def test_baselines_are_kept_with_the_run(whole: Run) -> None:
     ids = CharTokenizer.of(text.text).encode(text.text)
     baselines = Baselines.of(ids[: text.split], ids[text.split :], len(set(text.text)))
     assert corpus["baselines"] == asdict(baselines)
+
+
+def test_a_run_takes_denormal_numbers_for_zero_and_leaves_the_process_as_it_was(whole: Run, tmp_path: Path) -> None:
+    def denormal() -> float:
+        return float(torch.tensor(1e-39) * 0.5)
+
+    if not torch.set_flush_denormal(False):
+        pytest.skip("this processor has no such switch")
+    seen: list[float] = []
+    clock = Clock({look: lambda _: seen.append(denormal()) for look in range(1, LOOKS)})
+    start_training({"plan": whole.path, "out": tmp_path / "run", "device": "cpu"}, clock)
+    assert len(seen) > 10 and set(seen[1:]) == {0.0}
+    assert denormal() > 0
