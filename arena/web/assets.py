@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ class Asset:
         return response
 
 
+@functools.cache  # pages and console have the same
 def read_assets() -> dict[str, Asset]:
     """Read all static files, by name, and join the scripts that are made of modules."""
     files = (path for path in sorted(STATIC.iterdir()) if path.suffix in STATIC_TYPES)
