@@ -17,6 +17,10 @@ __all__ = ["browser"]
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as for the command: tests with two threads would wait for each other
 
+# Tests start hundreds of processes of this code: what one has compiled the others read, wherever that is switched off.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 MEMORY_DISK = Path("/dev/shm")
 MEMORY_DISK_BYTES = 4 * 2**30  # free at least; the tests need a quarter of it at once
 

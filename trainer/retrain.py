@@ -19,7 +19,8 @@ import numpy as np
 import torch
 
 from trainer.checkpoint import read_checkpoint, training_record
-from trainer.checks.retraining import Comparison, Estimate, Point, Retrained, compare, not_comparable, unlike
+from trainer.checks.comparison import Comparison
+from trainer.checks.retraining import Estimate, Point, Retrained, compare, not_comparable, unlike
 from trainer.config import TrainConfig
 from trainer.corpus import KNOWN_CORPORA, Corpus, is_available, load_corpus
 from trainer.dataset import Dataset, load_dataset

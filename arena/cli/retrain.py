@@ -45,7 +45,7 @@ def retrain(ctx: EventContext, prefix: str, texts: tuple[Path, ...], yes: bool) 
     from arena.services import advice, queries
     from arena.verification.retraining import retrain as train_again
     from trainer.checks.retraining import compare_event
-    from trainer.verse.bundle import read_claim
+    from trainer.verse.bundle_file import read_claim
 
     everybody, nonce = advice.verified_bundles(ctx.db, ctx.bundles)
     [one] = advice.choose(everybody, [queries.find_entry(ctx.db, prefix)])

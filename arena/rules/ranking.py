@@ -11,11 +11,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from arena.rules.heats import Cut, share_of
+
+if TYPE_CHECKING:  # most events have no heats, and NumPy is loaded by the first ranking
+    import numpy as np
+    import numpy.typing as npt
+
+    Vector = npt.NDArray[np.float64]
 
 PRIOR_SD = 1.0  # of strengths: of two verses in a room the better one is seldom preferred by more than four in five
 Z_INTERVAL = 1.96  # standard deviations: 95 %
@@ -23,8 +27,6 @@ Z_CLEAR = 1.645  # standard deviations by which the cut must differ to be clear:
 EQUAL = 1e-6  # strengths that differ by less are equal: the fit stops far below
 MAX_STEPS = 100  # of Newton's method, which needs some ten
 MOST_NEEDED = 20  # times the judgements there are: beyond, two verses are called equal
-
-Vector = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ def rank(entries: Sequence[str], judgements: Judgements, places: Sequence[int] =
     Returns:
         The ranking; verses of equal strength in the order of their ids.
     """
+    import numpy as np
+
     ids = sorted(entries)
     index = {entry: number for number, entry in enumerate(ids)}
     wins = np.zeros((len(ids), len(ids)))
@@ -97,6 +101,8 @@ def fit(wins: Vector) -> tuple[Vector, Vector]:
     Returns:
         The strengths (n,), and their covariance (n, n): the inverse of the observed information with the prior's.
     """
+    import numpy as np
+
     n = len(wins)
     strengths, prior = np.zeros(n), np.eye(n) / PRIOR_SD**2
     both, won = wins + wins.T, wins.sum(axis=1)

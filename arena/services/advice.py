@@ -15,8 +15,8 @@ from arena.store.bundles import BundleStore
 from arena.store.schema import Entry
 from arena.store.unit_of_work import Database
 from arena.verification.advice import CheckedBundle
+from trainer.checks.comparison import PARTS, Comparison
 from trainer.checks.limits import LIMITS, Finding
-from trainer.checks.retraining import PARTS, Comparison
 
 
 def verified_bundles(db: Database, bundles: BundleStore) -> tuple[list[CheckedBundle], str | None]:

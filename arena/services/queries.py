@@ -27,6 +27,7 @@ from arena.services.log import head
 from arena.services.planning import plan_voting
 from arena.services.race import count_race
 from arena.services.schemas import (
+    Announced,
     ConsoleEntry,
     ConsoleView,
     EntryCounts,
@@ -62,6 +63,13 @@ from trainer.verse import strictjson
 
 RECENT = 30  # records of the log on the console
 MAX_ALIKE = 3  # names that look the same, shown beside one
+
+
+def announced(db: Database) -> Announced:
+    """Return what every page says of the event."""
+    with db.reading() as session:
+        event = the_event(session)
+        return Announced(event.name, event.address)
 
 
 def snapshot(db: Database, *, now: float) -> Snapshot:

@@ -424,6 +424,14 @@ class MatchCounts:
 
 
 @dataclass(frozen=True)
+class Announced:
+    """What every page says of the event: two fields of the snapshot, for pages that need no more of it."""
+
+    event: str  # name
+    address: str  # the beginning of links and QR codes; "": as the settings say
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """The state of the event for everybody: the same for all, and nothing secret."""
 

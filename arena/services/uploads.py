@@ -20,7 +20,7 @@ from arena.store.bundles import BundleStore
 from arena.store.schema import Entry
 from arena.store.spool import Spool
 from arena.store.unit_of_work import Database
-from trainer.verse.bundle import read_claim
+from trainer.verse.bundle_file import read_claim
 from trainer.verse.errors import BundleError
 
 PIECE_BYTES = 2**20  # of one piece, at most: what a server holds in memory for each upload under way

@@ -16,7 +16,7 @@ from arena.verification.report import failed
 from arena.verification.runner import CHILD_FLAGS, claim_limits, report_of
 from arena.verification.sandbox import Limits, run_watched
 from trainer.checks.limits import LIMITS, Finding, not_checkable
-from trainer.verse.bundle import read_claim
+from trainer.verse.bundle_file import read_claim
 from trainer.verse.errors import BundleError
 
 CHILD = "arena.verification.advice:main"

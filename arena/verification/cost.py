@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trainer.verse.claim import Claim
-from trainer.verse.replay import CHUNK, MAX_LOGITS
-from trainer.verse.rounding import COPIES
+from trainer.verse.passes import CHUNK, COPIES, MAX_LOGITS
 
 MIB = 2**20
 BASE_MEMORY = 128 * MIB  # bytes: Python and NumPy take 60 MB, a header with 65,536 tokens 30 MB

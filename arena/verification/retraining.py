@@ -21,7 +21,7 @@ from typing import IO
 from arena.errors import RetrainingFailed, TrainerMissing
 from arena.processes import end_with_parent, python_command
 from arena.verification.runner import half_of_free_memory
-from trainer.checks.retraining import Comparison
+from trainer.checks.comparison import Comparison
 
 CHILD = "arena.verification.retraining:main"
 TOO_LONG = 4  # the exit status of `trainer retrain` that wants to be asked

@@ -19,7 +19,7 @@ from arena.verification.child import PRECISE, SIZE_BYTES
 from arena.verification.cost import MIN_MEMORY, estimate_cost
 from arena.verification.report import Report, failed, malformed, unreadable
 from arena.verification.sandbox import Ending, Limits, Readable, run_watched
-from trainer.verse.bundle import open_bundle, read_claim_from
+from trainer.verse.bundle_file import open_bundle, read_claim_from
 from trainer.verse.claim import LENGTH_BYTES, Claim, header_length, parse_claim
 from trainer.verse.errors import BundleError
 

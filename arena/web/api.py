@@ -37,7 +37,7 @@ from arena.web.schemas import (
     PieceResponse,
     SignedReceipt,
 )
-from trainer.verse.bundle import MAX_BUNDLE_BYTES
+from trainer.verse.bundle_file import MAX_BUNDLE_BYTES
 
 api = Blueprint("api", __name__)
 CHALLENGE = re.compile("[0-9a-f]{32,128}")

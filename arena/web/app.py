@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from urllib.parse import quote, urlencode
 
 from flask import Flask, Response, abort, current_app, redirect, request
@@ -77,8 +78,9 @@ def create_app(
         The application.
     """
     clock = clock or event.clock
+    announced = snapshot or partial(queries.announced, event.db)
     snapshot = snapshot or (lambda: queries.snapshot(event.db, now=clock()))
-    app = _make_app(AppContext(event, clock, snapshot, read_assets() | theme_assets(event.settings)))
+    app = _make_app(AppContext(event, clock, snapshot, announced, read_assets() | theme_assets(event.settings)))
     blueprints = (public.pages, downloads.downloads, heats.heats, race.race, join.join, api.api, stage.stage)
     for blueprint in (*blueprints, wheels.wheels, reactions.reactions):
         app.register_blueprint(blueprint)
@@ -115,6 +117,7 @@ def create_console(
         event,
         clock,
         lambda: queries.snapshot(event.db, now=clock()),
+        partial(queries.announced, event.db),
         read_assets() | theme_assets(event.settings),
         sessions,
         remote,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
 from dataclasses import dataclass
-
-from flask import Request, Response, current_app
+from typing import TYPE_CHECKING
 
 from arena.web.modules import JOINED, STATIC, join_modules
+
+if TYPE_CHECKING:
+    from flask import Request, Response
 
 STATIC_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".woff2": "font/woff2"}
 
@@ -29,6 +32,8 @@ class Asset:
 
     def response(self, request: Request) -> Response:
         """Return the response in the form that the browser takes."""
+        from flask import current_app  # the main process of a server looks at the theme, and has no Flask
+
         compressed = request.accept_encodings.quality("gzip") > 0
         response = current_app.response_class(self.compressed if compressed else self.data, mimetype=self.mimetype)
         if compressed:
@@ -37,6 +42,7 @@ class Asset:
         return response
 
 
+@functools.cache  # pages and console have the same
 def read_assets() -> dict[str, Asset]:
     """Read all static files, by name, and join the scripts that are made of modules."""
     files = (path for path in sorted(STATIC.iterdir()) if path.suffix in STATIC_TYPES)

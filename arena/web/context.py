@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from flask import current_app, request
 
 from arena.bootstrap import BundleStore, Database, EventContext, Spool
-from arena.services.schemas import Snapshot
+from arena.services.schemas import Announced, Snapshot
 from arena.settings import Settings
 from arena.web.assets import Asset
 from arena.web.attempts import Attempts
@@ -28,6 +28,7 @@ class AppContext:
     event: EventContext
     clock: Callable[[], float]  # seconds since the epoch
     snapshot: Callable[[], Snapshot]  # returns the same for all phones
+    announced: Callable[[], Announced | Snapshot]  # returns what every page says of the event
     static: dict[str, Asset]  # by file name
     sessions: ConsoleSessions | None = None  # of the console; None: the application for everybody
     console_remote: bool = False  # the console answers through a proxy
@@ -61,9 +62,9 @@ class AppContext:
         return self._announced("event") or self.settings.name
 
     def _announced(self, field_name: str) -> str:
-        """Return a text of the snapshot; "" where there is none, since the page may be the one that says so."""
+        """Return a text that is announced; "" where there is none, since the page may be the one that says so."""
         try:
-            return str(getattr(self.snapshot(), field_name))
+            return str(getattr(self.announced(), field_name))
         except Exception:
             return ""
 

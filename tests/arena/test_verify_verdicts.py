@@ -17,7 +17,7 @@ from arena.verification.runner import Cancelled, check_in_child, claim_limits, r
 from arena.verification.sandbox import Ending, Limits
 from tests.support.bundle_parts import edit_claim
 from tests.support.bundles import CONFIG, RECIPE, VOCABULARY, Poet, torn_poet
-from trainer.verse.bundle import read_claim
+from trainer.verse.bundle_file import read_claim
 from trainer.verse.config import ModelConfig
 from trainer.verse.generate import Written
 

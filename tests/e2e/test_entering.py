@@ -31,7 +31,7 @@ from trainer.submission.credentials import secret_for
 from trainer.submission.event import fetch_event
 from trainer.submission.http_client import Address, EventClient
 from trainer.submission.upload import SubmittedEntry, receipt_path, send_bundle, wait_for_verdict
-from trainer.verse.bundle import read_claim
+from trainer.verse.bundle_file import read_claim
 
 pytestmark = pytest.mark.slow
 

@@ -33,22 +33,13 @@ def imports(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-EDGES = [
-    (name, target)
-    for package in ("trainer", "arena")
-    for name, path in modules(package).items()
-    for target in imports(path)
-]
-
-
 def within(name: str, package: str) -> bool:
     return name == package or name.startswith(package + ".")
 
 
 def test_the_verse_needs_numpy_and_itself_only() -> None:
-    outside = {
-        target for name, target in EDGES if within(name, "trainer.verse") and not within(target, "trainer.verse")
-    }
+    found = {target for path in modules("trainer/verse").values() for target in imports(path)}
+    outside = {target for target in found if not within(target, "trainer.verse")}
     assert {target.split(".")[0] for target in outside} - sys.stdlib_module_names <= VERSE_NEEDS
 
 
@@ -91,3 +82,9 @@ helps(group, [])
 print(sorted({{"numpy", "torch", "matplotlib", "tokenizers"}} & set(sys.modules)))
 """
     assert run(code) == "[]"
+
+
+@pytest.mark.parametrize("module", ["arena.bootstrap", "arena.worker", "arena.web.app", "arena.server.server"])
+def test_no_process_of_a_server_starts_with_what_few_events_need(module: str) -> None:
+    slow = {"numpy", "alembic", "matplotlib", "torch"}
+    assert run(f"import sys, {module}; print(sorted({slow} & set(sys.modules)))") == "[]"

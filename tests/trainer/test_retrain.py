@@ -16,7 +16,8 @@ from tests.support.training_runs import PLAN, RunCommand, tiny
 from trainer import retrain as module
 from trainer.checkpoint import Checkpoint, read_checkpoint
 from trainer.checks import retraining
-from trainer.checks.retraining import PARTS, Comparison, compare_event, unlike
+from trainer.checks.comparison import PARTS, Comparison
+from trainer.checks.retraining import compare_event, unlike
 from trainer.errors import RetrainError
 from trainer.plan import Plan, Revision, write_plan
 from trainer.retrain import RecordError, needed_memory, prepare, read_record, retrain_bundle

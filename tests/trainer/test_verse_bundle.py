@@ -18,10 +18,12 @@ import pytest
 import safetensors.numpy
 
 import trainer.verse.bundle
+import trainer.verse.bundle_file
 import trainer.verse.claim
 from tests.support.bundle_parts import CONFIG, PROVENANCE, RECIPE, WEIGHTS, Parts, bundle, verse
 from tests.support.small_models import LETTERS, LINEAR_A, is_decided, make_recipe, random_weights
-from trainer.verse.bundle import MAX_BUNDLE_BYTES, Bundle, pack, parse_bundle, read_bundle, read_claim
+from trainer.verse.bundle import Bundle, pack, parse_bundle, read_bundle
+from trainer.verse.bundle_file import MAX_BUNDLE_BYTES, read_claim
 from trainer.verse.certificate import ids_digest
 from trainer.verse.claim import MAX_HEADER_BYTES, parse_claim
 from trainer.verse.config import ModelConfig
@@ -606,7 +608,8 @@ def test_a_bundle_cut_off_anywhere_is_refused(tmp_path: Path) -> None:
 
 def test_every_code_that_the_reader_knows_is_provoked_here() -> None:
     source = "".join(
-        Path(str(module.__file__)).read_text("utf-8") for module in (trainer.verse.bundle, trainer.verse.claim)
+        Path(str(module.__file__)).read_text("utf-8")
+        for module in (trainer.verse.bundle, trainer.verse.bundle_file, trainer.verse.claim)
     )
     known = set(re.findall(r"""(?:BundleError|refuse_as)\(\s*"([a-z-]+)\"""", source))
     provoked = {code for code, _, _ in BREAKINGS} | {"empty", "too-short", "too-large"}

@@ -17,7 +17,8 @@ import pytest
 
 from tests.support.bundle_parts import bundle
 from trainer.verse import files
-from trainer.verse.bundle import read_bundle, read_claim
+from trainer.verse.bundle import read_bundle
+from trainer.verse.bundle_file import read_claim
 from trainer.verse.files import write_atomically, write_new
 
 ROOT = Path(__file__).parents[2]
@@ -67,7 +68,7 @@ def test_a_file_without_permission_is_refused_with_that_reason(tmp_path: Path) -
     path.chmod(0)
     tmp_path.chmod(0o755)
     code = (
-        "import os, sys; from pathlib import Path; from trainer.verse.bundle import read_claim\n"
+        "import os, sys; from pathlib import Path; from trainer.verse.bundle_file import read_claim\n"
         "os.chdir(sys.argv[1])\n"
         "if os.geteuid() == 0: os.seteuid(65534)  # root may read everything, nobody may not\n"
         "try: read_claim(Path('secret.verse'))\n"
@@ -81,7 +82,7 @@ def test_a_pipe_that_never_ends_is_refused_and_not_waited_for(tmp_path: Path) ->
     os.mkfifo(tmp_path / "pipe.verse")
     for path in (tmp_path / "pipe.verse", Path(os.devnull), Path("/dev/zero")):
         completed = python(
-            "import sys; from pathlib import Path; from trainer.verse.bundle import read_claim\n"
+            "import sys; from pathlib import Path; from trainer.verse.bundle_file import read_claim\n"
             "try: read_claim(Path(sys.argv[1]))\n"
             "except OSError as error: print(error.strerror)",
             str(path),

@@ -10,28 +10,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.checks.comparison import MAX_DETAIL, PARTS, Comparison
 from trainer.checks.likelihood import verse_bits
 from trainer.checks.weights import pair_cosines
 from trainer.verse.bundle import Bundle
 from trainer.verse.model import VerseModel
 
-Agreement = Literal["agrees", "does not agree", "cannot be compared"]
 Point = tuple[int, float, float]  # step, training loss, validation loss in nats per token
 
-PARTS: dict[str, str] = {
-    "event": "it was trained for this event, by this author",
-    "record": "the written plan, the curve and the model fit together",
-    "curve": "the losses on the way",
-    "loss": "the loss on held-out text",
-    "verse": "the surprisal of the verse",
-    "likeness": "the direction of the weights",
-    "weights": "the weights, bit for bit",
-}
 ROUNDING = 2e-4  # nats: losses of a record have four digits, and weights in float16 move them as much
 CURVE_DRIFT = 0.05  # nats, of a point of the curve on other kernels
 LOSS_DRIFT = 0.01  # nats, of the held-out loss on other kernels
@@ -39,7 +30,6 @@ VERSE_DRIFT = 0.15  # of the verse's surprisal
 LEAST_COSINE = 0.3  # of the median matrix: it falls with the length of a run in bf16; of another seed it is 0
 SAME_KIND = ("device", "system", "processor")  # of a record: what decides the order of sums, with the versions below
 SAME_VERSIONS = ("verse-arena", "torch")
-MAX_DETAIL = 300  # characters
 
 
 @dataclass(frozen=True)
@@ -48,28 +38,6 @@ class Estimate:
 
     seconds: float
     memory: int  # bytes
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What comparing one part gave. It is advice: no verdict follows from it."""
-
-    part: str  # a key of `PARTS`
-    verdict: Agreement
-    detail: str  # a sentence; may hold untrusted text
-
-    @classmethod
-    def from_dict(cls, data: object) -> Comparison:
-        """Read what another process wrote.
-
-        Raises:
-            ValueError: It is anything else.
-        """
-        match data:
-            case {"part": str(part), "verdict": verdict, "detail": str(detail), **rest} if not rest:
-                if part in PARTS and verdict in get_args(Agreement):
-                    return cls(part, verdict, detail[:MAX_DETAIL])
-        raise ValueError("not a comparison")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from trainer.plan import Plan, read_plan
 from trainer.runtime.run import Run, read_config, read_metrics
 from trainer.sampling import max_verse_tokens
 from trainer.text import pluralize, shell_join
-from trainer.verse.bundle import read_claim
+from trainer.verse.bundle_file import read_claim
 from trainer.verse.claim import Claim
 from trainer.verse.config import ModelConfig
 from trainer.verse.errors import VerseError

@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from trainer.checks.retraining import PARTS, Comparison, Estimate
+from trainer.checks.comparison import PARTS, Comparison
+from trainer.checks.retraining import Estimate
 from trainer.text import pluralize
 
 WIDTH = max(map(len, PARTS.values()))

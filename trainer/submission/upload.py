@@ -21,7 +21,7 @@ from trainer.signatures import is_signed_receipt
 from trainer.submission.event import MAX_PIECE_BYTES, Event
 from trainer.submission.http_client import MAX_MESSAGE, EventClient, number_of, refusal_error, text_of
 from trainer.verse import strictjson
-from trainer.verse.bundle import read_claim
+from trainer.verse.bundle_file import read_claim
 from trainer.verse.files import write_atomically
 from trainer.verse.text import sanitize
 

@@ -6,20 +6,18 @@ or unpickles anything.
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from trainer.verse import strictjson
+from trainer.verse.bundle_file import check_complete, check_size, open_bundle, read_claim_from
 from trainer.verse.claim import FORMAT, LENGTH_BYTES, METADATA_KEY, Claim, header_length, parse_claim, refuse_as
 from trainer.verse.config import ModelConfig
 from trainer.verse.errors import BundleError
@@ -27,8 +25,6 @@ from trainer.verse.generate import Written
 from trainer.verse.model import check_weights
 from trainer.verse.text import verse_text
 from trainer.verse.vocabulary import Vocabulary
-
-MAX_BUNDLE_BYTES = 192 * 2**20  # the large preset in float16, 170 MB, and its header
 
 
 @dataclass(frozen=True)
@@ -84,32 +80,6 @@ def pack(
     return data
 
 
-def read_claim(path: Path) -> Claim:
-    """Read and check the header alone, and the size of the file.
-
-    Raises:
-        BundleError: The file breaks the format.
-        OSError: It cannot be read, or is not a regular file.
-    """
-    with open_bundle(path) as file:
-        return read_claim_from(file)
-
-
-def read_claim_from(file: BinaryIO) -> Claim:
-    """Read and check the header at the start of an open file, and the file's size.
-
-    Raises:
-        BundleError: The file breaks the format.
-        OSError: It cannot be read.
-    """
-    start = file.read(LENGTH_BYTES)  # before the size: a file that cannot be read is not an empty one
-    size = os.fstat(file.fileno()).st_size
-    _check_size(size)
-    claim = parse_claim(start + file.read(header_length(start) - LENGTH_BYTES))
-    _check_complete(claim, size)
-    return claim
-
-
 def read_bundle(path: Path) -> Bundle:
     """Read and check everything.
 
@@ -128,25 +98,15 @@ def parse_bundle(data: bytes) -> Bundle:
     Raises:
         BundleError: The bytes break the format.
     """
-    _check_size(len(data))
+    check_size(len(data))
     claim = parse_claim(data[: header_length(data[:LENGTH_BYTES])])
-    _check_complete(claim, len(data))
+    check_complete(claim, len(data))
     return _with_weights(claim, memoryview(data)[claim.header_bytes :])
-
-
-def open_bundle(path: Path) -> BinaryIO:
-    """Open a regular file; anything else (a folder, a pipe that never ends) is an `OSError`."""
-    mode = path.stat().st_mode
-    if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, "is a folder, not a bundle", str(path))
-    if not stat.S_ISREG(mode):
-        raise OSError(errno.EINVAL, "is not a regular file", str(path))
-    return path.open("rb")
 
 
 def _with_weights(claim: Claim, data: bytes | memoryview) -> Bundle:
     """Check the bytes after the header."""
-    _check_complete(claim, claim.header_bytes + len(data))
+    check_complete(claim, claim.header_bytes + len(data))
     digest = hashlib.sha256(data).hexdigest()
     if digest != claim.tensors_sha256:
         raise BundleError(
@@ -160,19 +120,3 @@ def _with_weights(claim: Claim, data: bytes | memoryview) -> Bundle:
         offset += 2 * count
     refuse_as("weights", lambda tensors: check_weights(claim.config, tensors), weights)
     return Bundle(claim, weights)
-
-
-def _check_size(size: int) -> None:
-    if size == 0:
-        raise BundleError("empty", "the file is empty")
-    if size > MAX_BUNDLE_BYTES:
-        raise BundleError("too-large", f"the file has {size:,} bytes; a bundle has at most {MAX_BUNDLE_BYTES:,}")
-
-
-def _check_complete(claim: Claim, size: int) -> None:
-    if size < claim.size:
-        raise BundleError("truncated", f"the file is cut off: it has {size:,} of {claim.size:,} bytes")
-    if size > claim.size:
-        raise BundleError(
-            "trailing-bytes", f"the file has {size - claim.size:,} bytes more than the {claim.size:,} of its claim"
-        )

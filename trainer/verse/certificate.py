@@ -6,12 +6,13 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from trainer.verse.errors import VerseError, short
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 ENGINE = "verse-1"  # changes when the same bundle could give another verse
 GAP_TOLERANCE = 1e-9  # two honest machines compute the smallest gap this closely
@@ -79,4 +80,4 @@ def ids_digest(ids: Sequence[int]) -> str:
     >>> ids_digest([1])[:16]
     'b40711a88c703975'
     """
-    return hashlib.sha256(np.array(ids, dtype=">u4").tobytes()).hexdigest()
+    return hashlib.sha256(b"".join(token.to_bytes(4) for token in ids)).hexdigest()

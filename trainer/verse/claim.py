@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
-
-import numpy as np
 
 from trainer.verse import strictjson
 from trainer.verse.certificate import Certificate, ids_digest
@@ -152,7 +151,7 @@ def _check_layout(config: ModelConfig, entries: Mapping[str, Any]) -> None:
             raise BundleError(
                 "tensor-shape", f"{name} must have shape {list(shapes[name])}, not {short(entry['shape'])}"
             )
-        end = offset + 2 * int(np.prod(shapes[name]))
+        end = offset + 2 * math.prod(shapes[name])
         if entry["data_offsets"] != [offset, end] or not all(type(at) is int for at in entry["data_offsets"]):
             raise BundleError(
                 "tensor-layout",

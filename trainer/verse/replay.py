@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 from trainer.verse.certificate import Certificate
 from trainer.verse.decision import StepVerdict, bound_of, judge
 from trainer.verse.model import VerseModel
+from trainer.verse.passes import CHUNK, COPIES, MAX_LOGITS
 from trainer.verse.recipe import Recipe
-from trainer.verse.rounding import COPIES, MovedModel
+from trainer.verse.rounding import MovedModel
 from trainer.verse.threads import BlasThreads
-
-CHUNK = 96  # positions of one pass, of each copy: bounds the attention matrix
-MAX_LOGITS = 2**22  # numbers of one block of logits, 32 MiB: a vocabulary may be large
 
 
 @dataclass(frozen=True)

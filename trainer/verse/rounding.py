@@ -27,7 +27,6 @@ from numpy.typing import NDArray
 
 from trainer.verse.model import Array, Cache, VerseModel
 
-COPIES = 3  # as it is, moved up, moved down
 MOVE = 2.0**15 * 2.0**-53  # of a result, relative to the largest it could be: 2^15 half last bits
 VISIBLE = 1e-3  # a move of a normed vector, whose numbers are about 1, that makes the estimate infinite
 GELU_END = 8.0  # below -8, 1 + tanh is 0 in float64, and no error is left
