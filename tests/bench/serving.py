@@ -1,7 +1,7 @@
 """Polls, pages and durable votes of the real server, beside an empty application under the same granian.
 
     python -m tests.bench serving
-    PHONES=10000 STALLED=2000 python -m tests.bench serving
+    PHONES=10000 VOTES=6 STALLED=2000 python -m tests.bench serving
 
 One server with its worker, SQLite in WAL mode with synchronous=FULL, one load generator, all on one machine's loopback:
 the generator takes about a core, which on two cores is half of what there is.
@@ -23,10 +23,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from sqlalchemy import case, func, select
 
 from arena.server.network import raise_descriptor_limit
 from arena.server.server import web_server
 from arena.services import bracket, queries
+from arena.store.schema import Vote
 from tests.bench.load import Line, Outcome, Planned, as_fast_as_it_goes, by_the_clock, hang_up, lines
 from tests.support.bundles import verses
 from tests.support.evening import Evening
@@ -34,8 +36,9 @@ from tests.support.server import ARENA, Process, ask, unused_port, within
 
 SECONDS = 3.0  # of each run at full speed
 ROUNDS = 3  # alternating; the median counts
-VOTERS = 4_000
 PHONES = int(os.environ.get("PHONES", "2000"))
+VOTES = int(os.environ.get("VOTES", "2"))  # of the whole room, one after the other
+VOTERS = max(4_000, PHONES)
 STALLED = int(os.environ.get("STALLED", "2000"))
 POLL_EVERY = 4.0  # seconds, as arena.js does
 VOTE_WITHIN = 30.0  # seconds
@@ -70,7 +73,7 @@ def empty_server(port: int) -> None:
 
 
 class Meter:
-    """Processor time of a server and its children: beside other programs, it says more than the clock on the wall."""
+    """Processor time and memory of a server and its children: beside other programs, more telling than the clock."""
 
     def __init__(self, pid: int) -> None:
         server = psutil.Process(pid)
@@ -79,6 +82,10 @@ class Meter:
 
     def _total(self) -> float:
         return sum(sum(one.cpu_times()[:2]) for one in self._all)
+
+    def memory(self) -> int:
+        """Return the bytes of memory that they hold."""
+        return sum(one.memory_info().rss for one in self._all if one.is_running())
 
     def each(self, count: int) -> float:
         """Milliseconds for each of so many requests since the last call."""
@@ -159,7 +166,7 @@ class Voters:
     """Phones that have opened the page: each has its cookie and its form."""
 
     def __init__(self, port: int, count: int, meter: Meter) -> None:
-        self.ready: list[bytes] = []
+        self.ready: list[tuple[bytes, bytes]] = []  # the votes of one phone: for either side
         connected, left = lines(port, 32), iter(range(count))
         meter.each(1)
         outcome = as_fast_as_it_goes(
@@ -177,23 +184,22 @@ class Voters:
         fields = dict(re.findall(r'name="(token|match|poll_round)" value="([^"]*)"', text))
         if cookie is None or len(fields) != 3:
             raise RuntimeError("the page of a vote looks different from what the bench knows")
-        form = "&".join(f"{name}={value}" for name, value in fields.items()) + f"&side={random.choice(SIDES)}"
-        self.ready.append(
-            (
-                "POST /vote HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/x-www-form-urlencoded\r\n"
-                f"Cookie: {cookie[1]}\r\nContent-Length: {len(form)}\r\n\r\n{form}"
-            ).encode()
-        )
+        form = "&".join(f"{name}={value}" for name, value in fields.items())
+        self.ready.append((_vote(cookie[1], f"{form}&side=left"), _vote(cookie[1], f"{form}&side=right")))
 
 
-SIDES = ("left", "right")
+def _vote(cookie: str, form: str) -> bytes:
+    return (
+        "POST /vote HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+        f"Cookie: {cookie}\r\nContent-Length: {len(form)}\r\n\r\n{form}"
+    ).encode()
 
 
-def votes(port: int, event: Evening, meter: Meter) -> list[bytes]:
+def votes(port: int, event: Evening, meter: Meter) -> list[tuple[bytes, bytes]]:
     """Durable votes a second through the whole application."""
     forms = Voters(port, VOTERS, meter).ready
     for count, first, last in ((1, 0, 300), (32, 300, 2_000), (256, 2_000, VOTERS)):
-        connected, left = lines(port, count), iter(forms[first:last])
+        connected, left = lines(port, count), (random.choice(form) for form in forms[first:last])
         before = counted(event)
         meter.each(1)
         outcome = as_fast_as_it_goes(connected, lambda left=left: next(left, None), 600.0)
@@ -216,7 +222,15 @@ def counted(event: Evening) -> int:
     return match.votes or 0 if match else 0
 
 
-def room(port: int, forms: list[bytes], count: int) -> None:
+def tallies(event: Evening) -> list[int]:
+    """Votes for the left and the right verse, as the database has them: one for each voter."""
+    side = case((Vote.choice == Vote.shown_left, "left"), else_="right")  # as its voter saw them
+    with event.db.reading() as session:
+        counts = dict(session.execute(select(side, func.count()).group_by(side)).all())
+    return [counts.get("left", 0), counts.get("right", 0)]
+
+
+def room(port: int, forms: list[tuple[bytes, bytes]], count: int, side: int) -> None:
     """Phones that poll every 4 seconds and all vote within 30; latencies from when each request was due."""
     time.sleep(0.5)  # until the snapshot shows the latest votes
     etag = ask(port, "GET /api/v1/state")[1]["etag"]
@@ -227,7 +241,7 @@ def room(port: int, forms: list[bytes], count: int) -> None:
         while at < VOTE_WITHIN:
             plan.append(Planned(at, number, line, poll, "polls"))
             number, at = number + 1, at + POLL_EVERY * chance.uniform(0.8, 1.2)
-        plan.append(Planned(chance.uniform(0, VOTE_WITHIN), number, line, forms[phone % len(forms)], "votes"))
+        plan.append(Planned(chance.uniform(0, VOTE_WITHIN), number, line, forms[phone][side], "votes"))
         number += 1
     outcomes = by_the_clock(plan)
     hang_up(connected)
@@ -239,10 +253,10 @@ def room(port: int, forms: list[bytes], count: int) -> None:
         )
 
 
-def stalled(port: int, forms: list[bytes], count: int) -> None:
+def stalled(port: int, forms: list[tuple[bytes, bytes]], count: int) -> None:
     """Polls beside connections that send no more: nothing at all, half a head, or a vote without its last byte."""
     print(f"polls beside {count:,} stalled connections:")
-    votes = [forms[number % len(forms)][:-1] for number in range(count)]
+    votes = [forms[number % len(forms)][0][:-1] for number in range(count)]
     kinds = {"none": [], "silent": [b""] * count, "heads": [b"GET / HTTP/1.1\r\n"] * count, "votes": votes}
     for name, begin in kinds.items():
         holding = []
@@ -289,6 +303,11 @@ def main() -> None:
             polls(empty_port, port, {empty_port: empty_meter, port: meter})
             page_size(port)
             forms = votes(port, event, meter)
-            room(port, forms, PHONES)
+            for number in range(VOTES):
+                room(port, forms, PHONES, number % 2)
+                sides = tallies(event)
+                print(f"the votes count as {sides}; the server and its processes hold {meter.memory() / 1e6:.0f} MB")
+                if sides[number % 2] < PHONES or sum(sides) != VOTERS:
+                    raise RuntimeError("not every vote counts where it was given last")
             stalled(port, forms, STALLED)
         event.end()
