@@ -364,7 +364,8 @@ def result_lines(result: MatchResult) -> Iterator[str]:
     tallies = _tallies(result.tallies)
     if result.state == "open":
         until = f" until {_clock(result.closes_at)}" if result.closes_at else ""
-        yield f"{result.title} ({result.match}) is a tie ({tallies}): the second vote is open{until}; close it by --revote"
+        tie = f"{result.title} ({result.match}) is a tie ({tallies})"
+        yield f"{tie}: the second vote is open{until}; close it by --revote"
     else:
         winner = f"“{printable(result.winner_label or '')}” ({short_id(result.winner or '?')})"
         yield f"{result.title} ({result.match}) is closed ({tallies}): {winner} wins, by {_decided(result.decided_by)}"
