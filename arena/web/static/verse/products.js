@@ -11,8 +11,9 @@ export class Products {
     const widest = Math.max(...shapes.flat());
     const inputs = MOST_ROWS * widest, outputs = MOST_ROWS * (widest + OUTPUTS); // float64; the last block may be cut
     const weights = shapes.reduce((sum, shape) => sum + sizeOf(shape), 0) + OUTPUTS * widest; // float32, as above
-    this.kernels = newKernels(8 * (inputs + outputs) + 4 * weights);
-    this.buffer = this.kernels?.buffer ?? new ArrayBuffer(8 * (inputs + outputs) + 4 * weights);
+    const bytes = 8 * (inputs + outputs) + 4 * weights;
+    this.kernels = newKernels(bytes);
+    this.buffer = this.kernels?.buffer ?? new ArrayBuffer(bytes);
     this.x = new Float64Array(this.buffer, 0, inputs);
     this.y = new Float64Array(this.buffer, 8 * inputs, outputs);
     this.free = 8 * (inputs + outputs); // where the next tensor comes to lie

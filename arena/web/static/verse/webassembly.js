@@ -4,6 +4,7 @@
 export const OUTPUTS = 4; // that a kernel sums at once, so that each number that is read is used several times
 export const MOST_ROWS = 3; // the same, of the other side
 const PAGE_BYTES = 65536;
+let compiled = null; // the module: once, so that the browser keeps what it has optimized
 
 const I32 = 0x7f, V128 = 0x7b;
 const LOOP = [0x03, 0x40], END = [0x0b], REPEAT_IF = [0x0d, 0];
@@ -27,7 +28,8 @@ const ADD_TWO = vector(0xf0), MULTIPLY_TWO = vector(0xf2), lane = (n) => [...vec
 export function newKernels(bytes) {
   try {
     const memory = new WebAssembly.Memory({ initial: Math.ceil(bytes / PAGE_BYTES) });
-    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(kernels([1, MOST_ROWS])), { "": { memory } });
+    compiled ??= new WebAssembly.Module(kernels([1, MOST_ROWS]));
+    const { exports } = new WebAssembly.Instance(compiled, { "": { memory } });
     return { buffer: memory.buffer, multiply: exports };
   } catch {
     return null;
