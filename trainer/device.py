@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
@@ -68,15 +69,20 @@ def count_threads() -> int:
 
 
 def configure_device(device: str, threads: int) -> torch.device:
-    """Set the number of threads and, on CUDA, allow TF32 products.
+    """Set the number of threads and, on CUDA, allow TF32 products, and prefer the same order of sums each time.
 
-    The number of threads is part of a run, since it decides the order in which numbers are added up.
+    The number of threads is part of a run, since it decides the order in which numbers are added up. On a card, torch's
+    attention has no fixed order in float32.
     """
     import torch
 
     torch.set_num_threads(threads)
     if device == "cuda":
         torch.set_float32_matmul_precision("high")
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when the first product is computed
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        warnings.filterwarnings("ignore", message=".* defaults to a non-deterministic algorithm")
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # which would only find mistakes
     return torch.device(device)
 
 

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
 
 from trainer import rng
 
@@ -43,8 +44,8 @@ def get_batch(
         offset, order = window_order(key, number, n_windows, len(ids) - n_windows * block_size)
         in_pass = passes == number
         starts[in_pass] = offset + block_size * order[positions[in_pass]]
-    index = torch.from_numpy(starts)[:, None] + torch.arange(block_size + 1)  # (B, T + 1)
-    rows = ids[index.to(ids.device)].long()
+    index = torch.from_numpy(starts).to(ids.device)[:, None] + torch.arange(block_size + 1, device=ids.device)
+    rows = ids[index].long()  # (B, T + 1)
     width = context or block_size
     return rows[:, :-1].reshape(-1, width), rows[:, 1:].reshape(-1, width)
 
@@ -75,6 +76,22 @@ def mean_loss(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         y: Targets, (B, T).
     """
     return F.cross_entropy(model(x).flatten(0, 1), y.flatten())
+
+
+def compute_gradients(model: nn.Module, x: Tensor, y: Tensor, max_norm: float) -> Tensor:
+    """Set the gradients of the mean loss of a batch, clipped, and return the loss, detached: ().
+
+    Args:
+        model: Maps (B, T) token ids to (B, T, vocab_size) logits.
+        x: Inputs, (B, T).
+        y: Targets, (B, T).
+        max_norm: Largest norm of the gradient over all weights.
+    """
+    model.zero_grad(set_to_none=True)
+    loss = mean_loss(model, x, y)  # forward
+    loss.backward()  # type: ignore[no-untyped-call]
+    clip_grad_norm_(model.parameters(), max_norm)
+    return loss.detach()
 
 
 @torch.no_grad()

@@ -34,6 +34,7 @@ from trainer.runtime.budget import rehearse_step
 from trainer.runtime.clock import RunClock
 from trainer.runtime.compilation import compile_obstacle
 from trainer.runtime.distributed import SINGLE_PROCESS
+from trainer.runtime.gradients import gradient_function
 from trainer.runtime.run import Run, read_config, read_metrics, write_config
 from trainer.runtime.state import start_state
 from trainer.text import pluralize
@@ -225,14 +226,18 @@ def estimate(config: TrainConfig, plan: Plan, steps: int, dataset: Dataset, cloc
     optimizers = make_optimizers(model, config)
     torch.set_num_threads(config.threads)
 
+    compute_gradients = gradient_function(model, config)
+
     def seconds_of(rows: int) -> float:
         x, y = get_batch(dataset.train, dataset.key, 0, rows, config.block_size)
-        start = clock()
-        rehearse_step(model, optimizers, x, y, config.grad_clip, 1).item()
-        return clock() - start
+        times = []
+        for _ in range(2):  # the first loads kernels, and on a card records them
+            start = clock()
+            rehearse_step(compute_gradients, optimizers, x, y, 1).item()
+            times.append(clock() - start)
+        return min(times)
 
-    rows = 1
-    seconds = min(seconds_of(1), seconds_of(1))  # the first loads kernels
+    rows, seconds = 1, seconds_of(1)
     while rows < config.batch_size and 4 * seconds < PROBE_SECONDS:
         rows = min(config.batch_size, 4 * rows)
         seconds = seconds_of(rows)

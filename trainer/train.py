@@ -8,12 +8,11 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torch.nn.utils import clip_grad_norm_
 
 from trainer.config import DEFAULT_MINUTES, TrainConfig
 from trainer.dataset import load_dataset
 from trainer.errors import Interrupted, WriteError
-from trainer.loss import get_batch, mean_loss
+from trainer.loss import get_batch
 from trainer.plan import Plan, read_plan, write_plan
 from trainer.report.plot import plot_run
 from trainer.report.progress_bar import ProgressBar
@@ -29,6 +28,7 @@ from trainer.runtime.budget import Budget, measure_timing
 from trainer.runtime.clock import RunClock
 from trainer.runtime.compilation import can_compile, compile_again
 from trainer.runtime.distributed import SINGLE_PROCESS, Ranks
+from trainer.runtime.gradients import gradient_function
 from trainer.runtime.run import (
     Run,
     append_metrics,
@@ -206,6 +206,7 @@ def run_loop(
         print(opening_message(state, plan), flush=True)
     if config.compile and not plan.ends_at(state.step):
         model = compile_again(state.model, config, dataset)  # takes time in a resumed run only
+    compute_gradients = gradient_function(model, config)
     progress = ProgressBar(plan.steps, state.step, clock.read, silent=not ranks.is_main)
     started = saved = clock.read()
     if heartbeats and ranks.is_main:
@@ -226,14 +227,11 @@ def run_loop(
                 x, y = ranks.shard(x), ranks.shard(y)  # (B, T): tokens, and the token after each
                 seed_dropout(state)
 
-                model.zero_grad(set_to_none=True)
-                loss = mean_loss(model, x, y)  # forward
-                loss.backward()  # type: ignore[no-untyped-call]
-                clip_grad_norm_(model.parameters(), config.grad_clip)
+                loss = compute_gradients(x, y)  # forward and backward
                 state.step += 1
                 for optimizer in state.optimizers:
                     optimizer.step(rate, state.step)
-                state.recent_losses.append(loss.detach())
+                state.recent_losses.append(loss)
 
                 now = clock.lap("step")
                 if budget and (slept := clock.take_sleep()):

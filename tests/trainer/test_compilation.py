@@ -85,7 +85,7 @@ def test_a_run_with_enough_minutes_takes_the_faster_one_of_both_models(
 
 def test_a_run_with_few_minutes_is_not_compiled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tiny(tmp_path)
-    budget = Budget(MIN_SECONDS / 60, Clock())  # a second of which is for the end
+    budget = Budget(MIN_SECONDS["cpu"] / 60, Clock())  # a second of which is for the end
     timing = measure_timing(config, load_dataset(config), budget, SINGLE_PROCESS, may_compile=True)
     assert not timing.compiled
     assert not capsys.readouterr().out
@@ -130,6 +130,6 @@ def test_a_compiled_run_resumed_without_a_compiler_says_what_that_means(
     assert read_resume(run.last)[0].step == PLAN.steps
 
 
-@pytest.mark.parametrize("changes", [{"device": "cuda"}, {"processes": 2}])
-def test_only_one_process_on_a_cpu_is_compiled(changes: dict[str, object]) -> None:
+@pytest.mark.parametrize("changes", [{"device": "mps"}, {"device": "cuda", "processes": 2}, {"processes": 2}])
+def test_what_several_processes_train_is_not_compiled_nor_anything_on_mps(changes: dict[str, object]) -> None:
     assert compile_obstacle(TrainConfig(**changes)) != ""

@@ -25,6 +25,7 @@ from trainer.model import new_model
 from trainer.optim import make_optimizers
 from trainer.runtime.budget import rehearse_step
 from trainer.runtime.clock import Clock
+from trainer.runtime.gradients import gradient_function
 from trainer.runtime.threads import describe_threads, faster_threads, time_threads
 from trainer.text import pluralize
 from trainer.verse.config import HEAD_WIDTHS
@@ -245,4 +246,5 @@ def make_probe(config: TrainConfig) -> Callable[[], float]:
     optimizers = make_optimizers(model, config)
     shape = (config.batch_size, config.block_size + 1)
     tokens = torch.from_numpy(rng.below(key, "probe", 0, symbols, shape[0] * shape[1]).reshape(shape)).to(config.device)
-    return lambda: rehearse_step(model, optimizers, tokens[:, :-1], tokens[:, 1:], config.grad_clip, 1).item()
+    compute_gradients = gradient_function(model, config)
+    return lambda: rehearse_step(compute_gradients, optimizers, tokens[:, :-1], tokens[:, 1:], 1).item()

@@ -6,19 +6,19 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainer.config import TrainConfig
 from trainer.dataset import Dataset
 from trainer.errors import OptionError
-from trainer.loss import get_batch, mean_loss, validation_loss
+from trainer.loss import get_batch, validation_loss
 from trainer.model import new_model
 from trainer.optim import Optimizer, make_optimizers
 from trainer.plan import Plan, plan_for_seconds, replan
 from trainer.runtime.clock import Clock, RunClock
 from trainer.runtime.compilation import MIN_SECONDS, CompileError, compilation_line, compile_model
 from trainer.runtime.distributed import SINGLE_PROCESS, Ranks
+from trainer.runtime.gradients import GradientFunction, gradient_function
 from trainer.schedule import remaining_work
 from trainer.verse.text import sanitize
 
@@ -147,28 +147,24 @@ class Budget:
 
 
 def rehearse_step(
-    model: nn.Module, optimizers: Sequence[Optimizer], x: Tensor, y: Tensor, max_norm: float, count: int
+    compute_gradients: GradientFunction, optimizers: Sequence[Optimizer], x: Tensor, y: Tensor, count: int
 ) -> Tensor:
     """Run the step of `trainer.train` at learning rate 0, to measure its time.
 
     Args:
-        model: The model, wrapped if several processes train it.
+        compute_gradients: Of the model.
         optimizers: Its optimizers.
         x: Inputs, (B, T).
         y: Targets, (B, T).
-        max_norm: Largest norm of the gradient.
         count: Updates, this one included.
 
     Returns:
         The loss, detached.
     """
-    model.zero_grad(set_to_none=True)
-    loss = mean_loss(model, x, y)
-    loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm)
+    loss = compute_gradients(x, y)
     for optimizer in optimizers:
         optimizer.step(0.0, count)
-    return loss.detach()
+    return loss
 
 
 def measure_timing(
@@ -188,21 +184,22 @@ def measure_timing(
     """
     model = new_model(dataset.model_config, dataset.key, config.dropout, config.precision).to(dataset.device)
     optimizers = make_optimizers(model, config)
-    parallel_model, compiled = ranks.wrap(model), False
-    if config.compile or (may_compile and budget.seconds_left(budget.clock.read()) >= MIN_SECONDS):
+    compute_gradients, compiled = gradient_function(ranks.wrap(model), config), False
+    if config.compile or (may_compile and budget.seconds_left(budget.clock.read()) >= MIN_SECONDS[config.device]):
         start = budget.clock.read()
         try:
-            compiled_model = compile_model(model, config, dataset)
+            compute_compiled = gradient_function(compile_model(model, config, dataset), config)
         except CompileError as error:
             if config.compile:
                 print(f"not compiled: {sanitize(str(error))}", flush=True)
         else:
             seconds = budget.clock.read() - start
-            eager, faster = compare_steps((model, compiled_model), optimizers, config, dataset, budget.clock.read)
+            both = compute_gradients, compute_compiled
+            eager, faster = compare_steps(both, optimizers, config, dataset, budget.clock.read)
             compiled = config.compile or faster < eager
-            parallel_model = compiled_model if compiled else model
+            compute_gradients = both[compiled]
             print(compilation_line(compiled, faster, eager, seconds), flush=True)
-    step_seconds, short_seconds = measure_steps(parallel_model, optimizers, config, dataset, budget, ranks)
+    step_seconds, short_seconds = measure_steps(compute_gradients, optimizers, config, dataset, budget, ranks)
 
     tokens = len(dataset.val)
     part = min(tokens, MEASURED_WINDOWS * config.block_size + 1)
@@ -217,29 +214,33 @@ def measure_timing(
 
 
 def compare_steps(
-    models: Sequence[nn.Module], optimizers: Sequence[Optimizer], config: TrainConfig, dataset: Dataset, clock: Clock
+    forms: Sequence[GradientFunction],
+    optimizers: Sequence[Optimizer],
+    config: TrainConfig,
+    dataset: Dataset,
+    clock: Clock,
 ) -> list[float]:
-    """Return the seconds of the fastest step of each model; they take turns, so that other programs slow down all.
+    """Return the seconds of the fastest step of each form; they take turns, so that other programs slow down all.
 
     Args:
-        models: Forms of one model.
+        forms: Of one model.
         optimizers: Its optimizers.
         config: What to train.
         dataset: Its data.
         clock: Seconds from any fixed moment.
     """
-    times: list[list[float]] = [[] for _ in models]
+    times: list[list[float]] = [[] for _ in forms]
     x, y = get_batch(dataset.train, dataset.key, 0, config.batch_size, config.block_size)
     for number in range(1, COMPARED_STEPS + 1):
-        for model, seconds in zip(models, times, strict=True):
+        for compute_gradients, seconds in zip(forms, times, strict=True):
             start = clock()
-            rehearse_step(model, optimizers, x, y, config.grad_clip, number).item()
+            rehearse_step(compute_gradients, optimizers, x, y, number).item()
             seconds.append(clock() - start)
     return [min(seconds[1:]) for seconds in times]  # the first loads kernels
 
 
 def measure_steps(
-    model: nn.Module,
+    compute_gradients: GradientFunction,
     optimizers: Sequence[Optimizer],
     config: TrainConfig,
     dataset: Dataset,
@@ -249,7 +250,7 @@ def measure_steps(
     """Return the seconds of a step with the full context and of one with the short context.
 
     Args:
-        model: The model, wrapped if several processes train it, or compiled.
+        compute_gradients: Of the model.
         optimizers: Its optimizers.
         config: What to train.
         dataset: Its data.
@@ -264,7 +265,7 @@ def measure_steps(
         start = budget.clock.read()
         for number in range(1, count + 1):
             x, y = get_batch(dataset.train, dataset.key, number, config.batch_size, config.block_size, context)
-            loss = rehearse_step(model, optimizers, ranks.shard(x), ranks.shard(y), config.grad_clip, number)
+            loss = rehearse_step(compute_gradients, optimizers, ranks.shard(x), ranks.shard(y), number)
         loss.item()  # waits until the device has finished
         now = budget.clock.read()
         seconds, seconds_left = ranks.broadcast((now - start, budget.seconds_left(now)))
