@@ -4,13 +4,16 @@ python -m tests.bench                    everything
 python -m tests.bench training           losses after a given time; CORPUS=FILE trains on that, SEEDS=1 is quicker
 NANOGPT=/path/to/checkout python -m tests.bench training
                                          besides, nanoGPT's recipe for a CPU, alternating with ours
+DEVICE=cuda python -m tests.bench training
+                                         on a card, beside nanoGPT's recipe for a card
 BUSY=1 python -m tests.bench training    beside a process that keeps one core busy
 python -m tests.bench verse              writing and verifying verses
 python -m tests.bench javascript         the verse engine in JavaScript (Node) beside the one in Python, in turn
 python -m tests.bench serving            polls, votes, phones and stalled uploads, over loopback
+python -m tests.bench uploads            200 bundles of 21 MB, one in ten cut off, beside phones that poll
 python -m tests.bench streams            how soon a change is on every page; PHONES=10000 for more of them
 python -m tests.bench checks             what checks of dear bundles cost, and the memory of seven at once
-python -m tests.bench audit               the audit of a published event of 64 verses
+python -m tests.bench audit              the audit of a published event of 64 verses
 python -m tests.bench help               how long `--help` takes
 PEER=/path/to/python python -m tests.bench verse
                                          besides, transformers in that Python, alternating with ours
@@ -22,13 +25,14 @@ import os
 import platform
 import sys
 
-from tests.bench import audit, checks, javascript, serving, startup, streams, training, verse
+from tests.bench import audit, checks, javascript, serving, startup, streams, training, uploads, verse
 
 BENCHES = {
     "training": training.main,
     "verse": verse.main,
     "javascript": javascript.main,
     "serving": serving.main,
+    "uploads": uploads.main,
     "streams": streams.main,
     "checks": checks.main,
     "audit": audit.main,
