@@ -23,7 +23,7 @@ from trainer.verse import strictjson
 from trainer.verse.files import write_atomically
 
 FORMAT = 1
-EVALUATION_SHARE = 0.1  # of the time, at most
+EVALUATION_SHARE = 0.06  # of the time, at most
 MAX_EVALUATIONS = 20  # enough points for a curve
 RECORDS = 100  # of the training loss in a run; the clock is read as often
 MIN_INTERVAL = 50  # updates between two evaluations of a run given in steps

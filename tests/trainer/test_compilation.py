@@ -78,7 +78,7 @@ def test_a_run_with_enough_minutes_takes_the_faster_one_of_both_models(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tiny(tmp_path)
-    budget = Budget(10, RunClock())
+    budget = Budget(30, RunClock())
     timing = measure_timing(config, load_dataset(config), budget, SINGLE_PROCESS, may_compile=True)
     assert capsys.readouterr().out.startswith("compiled: " if timing.compiled else "not compiled: a step would take")
 
