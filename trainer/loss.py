@@ -79,7 +79,7 @@ def mean_loss(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
 
 
 def compute_gradients(model: nn.Module, x: Tensor, y: Tensor, max_norm: float) -> Tensor:
-    """Set the gradients of the mean loss of a batch, clipped, and return the loss, detached: ().
+    """Set the gradients of the mean loss of a batch, clipped, as a step of `trainer.train` does; return the loss: ().
 
     Args:
         model: Maps (B, T) token ids to (B, T, vocab_size) logits.

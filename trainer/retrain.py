@@ -176,7 +176,7 @@ def adapt(config: TrainConfig, plan: Plan, corpus: Corpus) -> tuple[TrainConfig,
         device = "cpu"
         why.append(f"this computer has no {config.device}")
     if config.device != "cpu":
-        why.append("on a graphics card, sums are not the same each time")
+        why.append("on a graphics card, sums are not always the same")
     if config.compile:
         why.append("it was trained compiled, and compilers round sums in different ways")
     if config.processes > 1:

@@ -8,11 +8,13 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
 
 from trainer.config import DEFAULT_MINUTES, TrainConfig
 from trainer.dataset import load_dataset
 from trainer.errors import Interrupted, WriteError
-from trainer.loss import get_batch
+from trainer.loss import get_batch, mean_loss
 from trainer.plan import Plan, read_plan, write_plan
 from trainer.report.plot import plot_run
 from trainer.report.progress_bar import ProgressBar
@@ -28,7 +30,7 @@ from trainer.runtime.budget import Budget, measure_timing
 from trainer.runtime.clock import RunClock
 from trainer.runtime.compilation import can_compile, compile_again
 from trainer.runtime.distributed import SINGLE_PROCESS, Ranks
-from trainer.runtime.gradients import gradient_function
+from trainer.runtime.gradients import record_kernels
 from trainer.runtime.run import (
     Run,
     append_metrics,
@@ -206,7 +208,15 @@ def run_loop(
         print(opening_message(state, plan), flush=True)
     if config.compile and not plan.ends_at(state.step):
         model = compile_again(state.model, config, dataset)  # takes time in a resumed run only
-    compute_gradients = gradient_function(model, config)
+
+    def forward_backward(x: Tensor, y: Tensor) -> Tensor:
+        model.zero_grad(set_to_none=True)
+        loss = mean_loss(model, x, y)  # forward
+        loss.backward()  # type: ignore[no-untyped-call]
+        clip_grad_norm_(model.parameters(), config.grad_clip)
+        return loss.detach()
+
+    compute_gradients = record_kernels(forward_backward, model, config)
     progress = ProgressBar(plan.steps, state.step, clock.read, silent=not ranks.is_main)
     started = saved = clock.read()
     if heartbeats and ranks.is_main:
@@ -227,7 +237,7 @@ def run_loop(
                 x, y = ranks.shard(x), ranks.shard(y)  # (B, T): tokens, and the token after each
                 seed_dropout(state)
 
-                loss = compute_gradients(x, y)  # forward and backward
+                loss = compute_gradients(x, y)
                 state.step += 1
                 for optimizer in state.optimizers:
                     optimizer.step(rate, state.step)

@@ -78,7 +78,7 @@ def test_where_kernels_cannot_be_recorded_they_are_started_one_by_one(
     config = tiny(tmp_path)
     dataset = load_dataset(config)
     model = new_model(dataset.model_config, dataset.key)
-    recorded = RecordedGradients(model, config.grad_clip)
+    recorded = RecordedGradients(lambda x, y: compute_gradients(model, x, y, config.grad_clip), model)
     x, y = get_batch(dataset.train, dataset.key, 0, config.batch_size, config.block_size)
     loss, ours = recorded(x, y), gradients(model)
     assert torch.equal(loss, compute_gradients(model, x, y, config.grad_clip))

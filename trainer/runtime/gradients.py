@@ -18,15 +18,26 @@ GradientFunction = Callable[[Tensor, Tensor], Tensor]  # of inputs and targets, 
 
 
 def gradient_function(model: nn.Module, config: TrainConfig) -> GradientFunction:
-    """Return what sets the gradients of a batch's loss, as `compute_gradients` does, the fastest way on this device.
+    """Return what sets the gradients of a batch's loss, as a training step does on this device.
 
     Args:
         model: The model, wrapped if several processes train it, or compiled.
         config: What to train.
     """
+    return record_kernels(lambda x, y: compute_gradients(model, x, y, config.grad_clip), model, config)
+
+
+def record_kernels(compute: GradientFunction, model: nn.Module, config: TrainConfig) -> GradientFunction:
+    """Return the same function, with its kernels recorded where that makes it faster.
+
+    Args:
+        compute: Sets the model's gradients.
+        model: The model, wrapped if several processes train it, or compiled.
+        config: What to train.
+    """
     if config.device == "cuda" and config.processes == 1:
-        return RecordedGradients(model, config.grad_clip)
-    return lambda x, y: compute_gradients(model, x, y, config.grad_clip)
+        return RecordedGradients(compute, model)
+    return compute
 
 
 @dataclass(frozen=True)
@@ -41,19 +52,19 @@ class Recording:
 
 
 class RecordedGradients:
-    """`compute_gradients` as CUDA graphs, one for each shape of a batch.
+    """A function that sets a model's gradients, as CUDA graphs, one for each shape of a batch.
 
     A small kernel takes the card less time than the processor needs to start it. Recorded once, all of them are started
     together: a step of a small model takes a quarter of the time, see NOTES.md. Where that is not possible, they are
     started one by one.
 
     Args:
+        compute: The function.
         model: The model, maybe compiled.
-        max_norm: Largest norm of the gradient.
     """
 
-    def __init__(self, model: nn.Module, max_norm: float) -> None:
-        self.model, self.max_norm = model, max_norm
+    def __init__(self, compute: GradientFunction, model: nn.Module) -> None:
+        self.compute, self.model = compute, model
         self.parameters = list(model.parameters())
         self.recordings: dict[torch.Size, Recording] = {}
         self.is_possible = True
@@ -67,7 +78,7 @@ class RecordedGradients:
                 self.is_possible = False
                 print(f"kernels are started one by one: {sanitize(str(error).splitlines()[0])}", flush=True)
         if not self.is_possible:
-            return compute_gradients(self.model, x, y, self.max_norm)
+            return self.compute(x, y)
         recording = self.recordings[x.shape]
         recording.x.copy_(x)
         recording.y.copy_(y)
@@ -87,11 +98,11 @@ class RecordedGradients:
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(WARM_UP):
-                compute_gradients(self.model, x, y, self.max_norm)
+                self.compute(x, y)
         torch.cuda.current_stream().wait_stream(stream)
         self.model.zero_grad(set_to_none=True)
         graph = torch.cuda.CUDAGraph()
         pool = next((recording.graph.pool() for recording in self.recordings.values()), None)
         with torch.cuda.graph(graph, pool=pool):
-            loss = compute_gradients(self.model, x, y, self.max_norm)
+            loss = self.compute(x, y)
         return Recording(graph, x, y, loss, [parameter.grad for parameter in self.parameters])
