@@ -10,6 +10,8 @@ BUSY=1 python -m tests.bench training    beside a process that keeps one core bu
 python -m tests.bench verse              writing and verifying verses
 python -m tests.bench javascript         the verse engine in JavaScript (Node) beside the one in Python, in turn
 python -m tests.bench serving            polls, votes, phones and stalled uploads, over loopback
+DATABASE=postgresql python -m tests.bench serving
+                                         the same with PostgreSQL in place of SQLite
 python -m tests.bench uploads            200 bundles of 21 MB, one in ten cut off, beside phones that poll
 python -m tests.bench streams            how soon a change is on every page; PHONES=10000 for more of them
 python -m tests.bench checks             what checks of dear bundles cost, and the memory of seven at once

@@ -2,9 +2,10 @@
 
     python -m tests.bench serving
     PHONES=10000 VOTES=6 STALLED=2000 python -m tests.bench serving
+    DATABASE=postgresql python -m tests.bench serving
 
-One server with its worker, SQLite in WAL mode with synchronous=FULL, one load generator, all on one machine's loopback:
-the generator takes about a core, which on two cores is half of what there is.
+One server with its worker, SQLite in WAL mode with synchronous=FULL or PostgreSQL with its defaults, one load generator,
+all on one machine's loopback: the generator takes about a core, which on two cores is half of what there is.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from arena.store.schema import Vote
 from tests.bench.load import Line, Outcome, Planned, as_fast_as_it_goes, by_the_clock, hang_up, lines
 from tests.support.bundles import verses
 from tests.support.evening import Evening
+from tests.support.postgresql import PostgresServer
 from tests.support.server import ARENA, Process, ask, unused_port, within
 
 SECONDS = 3.0  # of each run at full speed
@@ -112,9 +114,22 @@ def running(command: list[str], port: int) -> Iterator[Meter]:
         process.end()
 
 
-def prepare(folder: Path) -> Evening:
+@contextmanager
+def database() -> Iterator[dict[str, str]]:
+    """The settings of the database that DATABASE names: none for SQLite's file."""
+    if os.environ.get("DATABASE") != "postgresql":
+        yield {}
+        return
+    server = PostgresServer(durable=True)
+    try:
+        yield {"database_url": server.new_database()}
+    finally:
+        server.end()
+
+
+def prepare(folder: Path, settings: dict[str, str]) -> Evening:
     """An event with two verses and their match open until it is closed by hand."""
-    evening = Evening(folder, now=None).begin()
+    evening = Evening(folder, now=None, **settings).begin()
     evening.drawn(verses(2))
     bracket.open_match(evening.db, "r1m1", seconds=0, now=evening.now)
     return evening
@@ -291,9 +306,9 @@ def disk(folder: Path) -> None:
 def main() -> None:
     """Run it all: some two minutes."""
     raise_descriptor_limit()
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, database() as settings:
         folder = Path(name) / "event"
-        event = prepare(folder)
+        event = prepare(folder, settings)
         disk(folder)
         empty_port, port = unused_port(), unused_port()
         with (

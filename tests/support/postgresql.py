@@ -28,11 +28,16 @@ NEEDS_POSTGRESQL = [
 
 
 class PostgresServer:
-    """A server that tests start, stop and kill."""
+    """A server that tests start, stop and kill.
 
-    def __init__(self) -> None:
+    Args:
+        durable: whether each commit waits for the disk, as by default anywhere else.
+    """
+
+    def __init__(self, *, durable: bool = False) -> None:
         import pwd
 
+        self.durable = durable
         self.folder = Path(tempfile.mkdtemp(prefix="pg"))  # short: the path of a socket has at most 107 bytes
         self._user = None
         if os.getuid() == 0:  # PostgreSQL refuses to run as root
@@ -43,7 +48,9 @@ class PostgresServer:
         self.start()
 
     def start(self) -> None:
-        self._run("pg_ctl", "start", "--wait", "-o", f"-k {self.folder} -c listen_addresses='' -c fsync=off")
+        fsync = "on" if self.durable else "off"
+        options = f"-k {self.folder} -c listen_addresses='' -c max_connections=200 -c fsync={fsync}"
+        self._run("pg_ctl", "start", "--wait", "-o", options)
 
     def stop(self, mode: str = "immediate") -> None:
         """Stop it: "fast" as an operator does, "immediate" as a crash does."""
