@@ -4,8 +4,8 @@
     PHONES=10000 VOTES=6 STALLED=2000 python -m tests.bench serving
     DATABASE=postgresql python -m tests.bench serving
 
-One server with its worker, SQLite in WAL mode with synchronous=FULL or PostgreSQL with its defaults, one load generator,
-all on one machine's loopback: the generator takes about a core, which on two cores is half of what there is.
+One server with its worker, SQLite in WAL mode with synchronous=FULL or PostgreSQL with its defaults, and one load
+generator, all on one machine's loopback: the generator takes about a core, which on two cores is half of what there is.
 """
 
 from __future__ import annotations
