@@ -56,7 +56,7 @@ AUTO_PRESETS = (  # measured on CPUs, see NOTES.md; other devices are compared b
     AutoPreset(0, "tiny", {"n_layer": 1, "n_head": 2, "n_embd": 64} | LONGER_CONTEXT | SHORT_RUN),
     AutoPreset(75, "tiny", {"n_layer": 1, "n_head": 3, "n_embd": 96} | LONGER_CONTEXT | SHORT_RUN),
     AutoPreset(500, "tiny", {"n_head": 3, "n_embd": 96} | LONGER_CONTEXT),
-    AutoPreset(1_400, "tiny", {"n_head": 4} | LONGER_CONTEXT),
+    AutoPreset(1_400, "small", {"n_layer": 3} | LONGER_CONTEXT | {"batch_size": 8}),
     SMALL,
     AutoPreset(10_000, "small", {}),
     AutoPreset(200_000, "medium", {}),
