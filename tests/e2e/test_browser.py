@@ -269,7 +269,7 @@ def test_a_phone_that_listens_shows_a_new_match_without_asking_for_it(browser: A
     context = browser.new_context(**PHONE)
     page = context.new_page()
     asked: list[str] = []
-    with page.expect_request("**/api/v1/events"):
+    with page.expect_response("**/api/v1/events"):  # the server follows this phone now
         page.goto(f"{drawn.url}/")
     page.on("request", lambda request: asked.append(request.method + " " + request.url.removeprefix(drawn.url)))
     match = open_next(drawn)

@@ -97,7 +97,7 @@ def test_a_phone_that_listens_is_told_that_it_needs_a_card_from_now_on(browser: 
     voters.set_admission(evening.db, "open", now=time.time())
     context = browser.new_context(**PHONE)
     page = context.new_page()
-    with page.expect_request("**/api/v1/events"):
+    with page.expect_response("**/api/v1/events"):
         page.goto(f"{evening.url}/")
     page.wait_for_selector("main[data-push]")
     voters.set_admission(evening.db, "tickets", now=time.time())
