@@ -82,7 +82,7 @@ def configure_device(device: str, threads: int) -> torch.device:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when the first product is computed
         torch.use_deterministic_algorithms(True, warn_only=True)
         warnings.filterwarnings("ignore", message=".* defaults to a non-deterministic algorithm")
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # which would only find mistakes
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return torch.device(device)
 
 

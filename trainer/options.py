@@ -103,7 +103,7 @@ TRAIN_OPTIONS = [
         "--compile/--no-compile",
         default=None,
         help="Compile the model before training, which takes up to a minute and makes each step faster. It needs a C++ "
-        "compiler.  [default: if that is faster, with at least twenty minutes on a CPU, or five on a CUDA card]",
+        "compiler.  [default: if that is faster, on a CPU with at least twenty minutes]",
     ),
     click.option(
         "--early-stop/--no-early-stop",

@@ -4,8 +4,6 @@ python -m tests.bench                    everything
 python -m tests.bench training           losses after a given time; CORPUS=FILE trains on that, SEEDS=1 is quicker
 NANOGPT=/path/to/checkout python -m tests.bench training
                                          besides, nanoGPT's recipe for a CPU, alternating with ours
-DEVICE=cuda python -m tests.bench training
-                                         on a card, beside nanoGPT's recipe for a card
 BUSY=1 python -m tests.bench training    beside a process that keeps one core busy
 python -m tests.bench verse              writing and verifying verses
 python -m tests.bench javascript         the verse engine in JavaScript (Node) beside the one in Python, in turn

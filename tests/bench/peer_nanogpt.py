@@ -1,12 +1,12 @@
-"""What nanoGPT's recipe for a CPU or a card reaches: training.py starts this, and times it from start to exit.
+"""What nanoGPT's recipe for a CPU reaches: training.py starts this, and times it from start to exit.
 
-python peer_nanogpt.py NANOGPT DEVICE CORPUS SEED STEPS RESULT
+python peer_nanogpt.py NANOGPT CORPUS SEED STEPS RESULT
 
 NANOGPT is a checkout of it, and nothing in it is changed: its train.py runs in this very process (so that torch is
-loaded once, as by ours), finds its data in a temporary folder, and leaves its checkpoint there. Where the CPU's would
+loaded once, as by ours), finds its data in a temporary folder, and leaves its checkpoint there. Where the recipe would
 estimate losses on the way, 20 batches each time, this takes one batch at the start and one at the end, which train.py
 cannot do without: its checkpoint comes with the last. Then the function that evaluates ours evaluates that checkpoint,
-on the whole validation split. On a card nothing is changed: it keeps the best checkpoint of its own estimates.
+on the whole validation split.
 
 Its train.py always seeds torch with 1337. For other seeds `torch.manual_seed` is wrapped, so that it seeds with SEED.
 """
@@ -27,23 +27,19 @@ import torch
 from trainer.corpus import load_corpus
 from trainer.loss import validation_loss
 
-BLOCK_SIZES, BATCH_SIZES = {"cpu": 64, "cuda": 256}, {"cpu": 12, "cuda": 64}  # tokens of context, sequences a step
-RECIPES = {  # its README's
-    "cpu": [
-        "--device=cpu",
-        "--compile=False",
-        "--log_interval=1",
-        f"--block_size={BLOCK_SIZES['cpu']}",
-        f"--batch_size={BATCH_SIZES['cpu']}",
-        "--n_layer=4",
-        "--n_head=4",
-        "--n_embd=128",
-        "--dropout=0.0",
-        "--eval_iters=1",
-        "--always_save_checkpoint=True",
-    ],
-    "cuda": [],
-}
+BLOCK_SIZE, BATCH_SIZE = 64, 12  # tokens of context, sequences a step
+RECIPE = [  # its README's, for a CPU
+    "config/train_shakespeare_char.py",
+    "--device=cpu",
+    "--compile=False",
+    "--log_interval=1",
+    f"--block_size={BLOCK_SIZE}",
+    f"--batch_size={BATCH_SIZE}",
+    "--n_layer=4",
+    "--n_head=4",
+    "--n_embd=128",
+    "--dropout=0.0",
+]
 
 
 class Logits(torch.nn.Module):
@@ -59,17 +55,16 @@ class Logits(torch.nn.Module):
         return logits
 
 
-def main(nanogpt: Path, device: str, corpus: str, seed: int, steps: int, result: Path) -> None:
+def main(nanogpt: Path, corpus: str, seed: int, steps: int, result: Path) -> None:
     """Train and evaluate; write the loss and the tokens trained on into `result`."""
     text = load_corpus(corpus).text
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         vocab_size, val = _prepare(text, folder)
-        _train(nanogpt, device, folder, seed, steps)
+        _train(nanogpt, folder, seed, steps)
         model = _read(folder / "ckpt.pt")
-    loss = validation_loss(Logits(model).to(device), val.to(device), BLOCK_SIZES[device], vocab_size)
-    tokens = steps * BATCH_SIZES[device] * BLOCK_SIZES[device]
-    result.write_text(json.dumps({"val_loss": loss, "tokens": tokens}))
+    loss = validation_loss(Logits(model), val, BLOCK_SIZE, vocab_size)
+    result.write_text(json.dumps({"val_loss": loss, "tokens": steps * BATCH_SIZE * BLOCK_SIZE}))
 
 
 def _prepare(text: str, folder: Path) -> tuple[int, torch.Tensor]:
@@ -85,18 +80,19 @@ def _prepare(text: str, folder: Path) -> tuple[int, torch.Tensor]:
     return len(characters), torch.from_numpy(ids[split:].astype(np.int64))
 
 
-def _train(nanogpt: Path, device: str, folder: Path, seed: int, steps: int) -> None:
+def _train(nanogpt: Path, folder: Path, seed: int, steps: int) -> None:
     """Run train.py as from its own folder, with the recipe; data and checkpoint lie elsewhere."""
     os.chdir(nanogpt)
     sys.path[0] = str(nanogpt)
     sys.dont_write_bytecode = True
     sys.argv = [
         "train.py",
-        "config/train_shakespeare_char.py",
-        *RECIPES[device],
+        *RECIPE,
         f"--max_iters={steps}",
         f"--lr_decay_iters={steps}",
-        f"--eval_interval={steps if device == 'cpu' else 250}",
+        f"--eval_interval={steps}",
+        "--eval_iters=1",
+        "--always_save_checkpoint=True",
         f"--dataset={folder}",
         f"--out_dir={folder}",
     ]
@@ -114,10 +110,9 @@ def _read(path: Path) -> torch.nn.Module:
 
     checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     model: torch.nn.Module = GPT(GPTConfig(**checkpoint["model_args"]))
-    weights = {name.removeprefix("_orig_mod."): weight for name, weight in checkpoint["model"].items()}  # if compiled
-    model.load_state_dict(weights)
+    model.load_state_dict(checkpoint["model"])
     return model
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5]), Path(sys.argv[6]))
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), Path(sys.argv[5]))

@@ -4,8 +4,9 @@
     PHONES=10000 VOTES=6 STALLED=2000 python -m tests.bench serving
     DATABASE=postgresql python -m tests.bench serving
 
-One server with its worker, SQLite in WAL mode with synchronous=FULL or PostgreSQL with its defaults, and one load
-generator, all on one machine's loopback: the generator takes about a core, which on two cores is half of what there is.
+One server with its worker, SQLite in WAL mode with synchronous=FULL or PostgreSQL with its defaults and 200
+connections, and one load generator, all on one machine's loopback: the generator takes about a core, which on two cores
+is half of what there is.
 """
 
 from __future__ import annotations
@@ -245,6 +246,14 @@ def tallies(event: Evening) -> list[int]:
     return [counts.get("left", 0), counts.get("right", 0)]
 
 
+def poll_times(seconds: float, chance: random.Random) -> Iterator[float]:
+    """When one phone polls within these seconds."""
+    at = chance.uniform(0, POLL_EVERY)
+    while at < seconds:
+        yield at
+        at += POLL_EVERY * chance.uniform(0.8, 1.2)
+
+
 def room(port: int, forms: list[tuple[bytes, bytes]], count: int, side: int) -> None:
     """Phones that poll every 4 seconds and all vote within 30; latencies from when each request was due."""
     time.sleep(0.5)  # until the snapshot shows the latest votes
@@ -252,10 +261,9 @@ def room(port: int, forms: list[tuple[bytes, bytes]], count: int, side: int) -> 
     poll, chance = get("/api/v1/state", f"If-None-Match: {etag}"), random.Random(1)
     connected, plan, number = lines(port, count), [], 0
     for phone, line in enumerate(connected):
-        at = chance.uniform(0, POLL_EVERY)
-        while at < VOTE_WITHIN:
+        for at in poll_times(VOTE_WITHIN, chance):
             plan.append(Planned(at, number, line, poll, "polls"))
-            number, at = number + 1, at + POLL_EVERY * chance.uniform(0.8, 1.2)
+            number += 1
         plan.append(Planned(chance.uniform(0, VOTE_WITHIN), number, line, forms[phone][side], "votes"))
         number += 1
     outcomes = by_the_clock(plan)

@@ -1,11 +1,11 @@
-"""How good a model gets in how much time, beside nanoGPT's recipe for a CPU or a card where a checkout of it is given.
+"""How good a model gets in how much time, beside nanoGPT's recipe for a CPU where a checkout of it is given.
 
 Every run is a process, timed from start to exit: loading torch, training, evaluating the whole validation split at the
-end, and whatever else it does. Ours is `trainer train --minutes M`, as anybody would start it: its evaluations
-on the way, samples and curve are in its time. For each seed the peer goes first, and ours gets fractions of
+end, and whatever else it does. Ours is `trainer train --minutes M`, as anybody would start it, on the processor: its
+evaluations on the way, samples and curve are in its time. For each seed the peer goes first, and ours gets fractions of
 the time that it took just then, so that a machine that is slower for a while is slower for both. Then medians over the
-seeds. Losses come from one function, `trainer.loss.validation_loss`, in windows of each model's own context. On a CPU
-they are of the last weights; on a card (DEVICE=cuda), where both over-fit, of the best ones that each keeps.
+seeds. Losses are of the last evaluation, not the best one, and come from one function, `trainer.loss.validation_loss`,
+in windows of each model's own context.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from trainer.errors import TrainerError
 from trainer.runtime.run import Run, read_config, read_metrics
 
 FIRST_SEED = 1337  # nanoGPT's own, and ours
-FRACTIONS = {"cpu": (1 / 15, 0.1, 0.2, 0.5, 1.0), "cuda": (0.2, 0.5)}  # of the peer's time
+FRACTIONS = (1 / 15, 0.1, 0.2, 0.5, 1.0)  # of the peer's time
 BUDGETS = (6.0, 8.0, 10.0, 20.0, 50.0, 100.0)  # seconds, without a peer: about those of what it takes on two cores
 GOAL = 1.898  # of the peer on Tiny Shakespeare, as measured when this was planned
 LEAST_SECONDS = 3.0  # the trainer refuses less
 PEER_FILES = ("train.py", "model.py", "configurator.py", "config/train_shakespeare_char.py")
-PEER = "nanoGPT's recipe"
+PEER = "nanoGPT's recipe for a CPU"
 BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: sum(range(100_000))"  # ends with the bench
 
 
@@ -55,9 +55,7 @@ Outcomes = dict[str, list[Outcome]]  # by what was run; one a seed
 def main() -> None:
     """Run what the environment asks for, then print the table; after Ctrl-C, of what is done."""
     corpus, peer = os.environ.get("CORPUS") or "folio", os.environ.get("NANOGPT")
-    device = os.environ.get("DEVICE", "cpu")
-    peer_steps = int(os.environ.get("PEER_STEPS", "5000" if device == "cuda" else "2000"))
-    seeds = int(os.environ.get("SEEDS", "3"))
+    seeds, peer_steps = int(os.environ.get("SEEDS", "3")), int(os.environ.get("PEER_STEPS", "2000"))
     if peer and (missing := [name for name in PEER_FILES if not (Path(peer) / name).is_file()]):
         sys.exit(f"NANOGPT={peer} is no checkout of nanoGPT: it has no {missing[0]}")
     try:
@@ -69,8 +67,7 @@ def main() -> None:
     try:
         with tempfile.TemporaryDirectory() as folder, _busy_process():
             for seed in range(FIRST_SEED, FIRST_SEED + seeds):
-                checkout = Path(peer) if peer else None
-                _measure(outcomes, device, corpus, seed, checkout, peer_steps, Path(folder) / str(seed))
+                _measure(outcomes, corpus, seed, Path(peer) if peer else None, peer_steps, Path(folder) / str(seed))
     except KeyboardInterrupt:
         sys.exit("stopped: the table is of what was done")
     finally:
@@ -92,18 +89,16 @@ def _busy_process() -> Iterator[None]:
         process.wait()
 
 
-def _measure(
-    outcomes: Outcomes, device: str, corpus: str, seed: int, peer: Path | None, peer_steps: int, folder: Path
-) -> None:
+def _measure(outcomes: Outcomes, corpus: str, seed: int, peer: Path | None, peer_steps: int, folder: Path) -> None:
     """All runs of one seed, in `folder`."""
     folder.mkdir()
     budgets = {f"ours, {seconds:g} s": seconds for seconds in BUDGETS}
     if peer:
-        theirs = _keep(outcomes, seed, PEER, _peer(peer, device, corpus, seed, peer_steps, folder))
-        budgets = {f"ours, {part:.2g} of its time": part * theirs.seconds for part in FRACTIONS[device]}
+        theirs = _keep(outcomes, seed, PEER, _peer(peer, corpus, seed, peer_steps, folder))
+        budgets = {f"ours, {part:.2g} of its time": part * theirs.seconds for part in FRACTIONS}
     for what, seconds in budgets.items():
         if seconds >= LEAST_SECONDS:
-            _keep(outcomes, seed, what, _ours(device, corpus, seed, seconds, folder))
+            _keep(outcomes, seed, what, _ours(corpus, seed, seconds, folder))
 
 
 def _keep(outcomes: Outcomes, seed: int, what: str, outcome: Outcome) -> Outcome:
@@ -112,24 +107,22 @@ def _keep(outcomes: Outcomes, seed: int, what: str, outcome: Outcome) -> Outcome
     return outcome
 
 
-def _ours(device: str, corpus: str, seed: int, seconds: float, folder: Path) -> Outcome:
+def _ours(corpus: str, seed: int, seconds: float, folder: Path) -> Outcome:
     """Train for so many seconds, on the peer's device and tokens, else with what `auto` picks."""
     run = Run(folder / f"ours-{seconds:g}")
     options = ["--corpus", corpus, "--minutes", f"{seconds / 60:.6f}", "--seed", str(seed), "--out", str(run.path)]
-    options += ["--device", device, "--tokenizer", "char"]
+    options += ["--device", "cpu", "--tokenizer", "char"]
     command = [sys.executable, "-c", "from trainer.cli import main; main()", "train", *options]
     wall, memory = _timed(command, folder / "log")
     config, _ = read_config(run)
-    lines = read_metrics(run)
-    losses = [line["val_loss"] for line in lines if "val_loss" in line]
-    loss = min(losses) if device == "cuda" else losses[-1]
-    return Outcome(wall, memory, loss, lines[-1]["step"] * config.batch_size * config.block_size)
+    last = read_metrics(run)[-1]
+    return Outcome(wall, memory, last["val_loss"], last["step"] * config.batch_size * config.block_size)
 
 
-def _peer(nanogpt: Path, device: str, corpus: str, seed: int, steps: int, folder: Path) -> Outcome:
+def _peer(nanogpt: Path, corpus: str, seed: int, steps: int, folder: Path) -> Outcome:
     """Train as its README says."""
     script, result = Path(__file__).with_name("peer_nanogpt.py"), folder / "result.json"
-    command = [sys.executable, script, nanogpt.resolve(), device, corpus, seed, steps, result]
+    command = [sys.executable, script, nanogpt.resolve(), corpus, seed, steps, result]
     wall, memory = _timed(list(map(str, command)), folder / "log")
     return Outcome(wall, memory, **json.loads(result.read_text()))
 

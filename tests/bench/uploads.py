@@ -11,31 +11,29 @@ from __future__ import annotations
 
 import json
 import os
-import queue
 import random
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections import Counter
-from dataclasses import replace
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from arena.server.network import raise_descriptor_limit
 from arena.services.queries import console_view
 from tests.bench.load import Outcome, Planned, by_the_clock, hang_up, lines
-from tests.bench.serving import POLL_EVERY, Meter, get
-from tests.support.bundles import RECIPE, VOCABULARY, Poet
+from tests.bench.serving import Meter, get, poll_times
+from tests.support.bundles import VOCABULARY, Poet, first_decided
 from tests.support.evening import Evening, secret_of
-from tests.support.small_models import is_decided
+from tests.support.server import within
 from trainer.config import PRESETS
 from trainer.submission.event import fetch_event
 from trainer.submission.http_client import Address, EventClient, Response
 from trainer.submission.upload import send_bundle
 from trainer.verse.config import ModelConfig
-from trainer.verse.text import verse_text
 
 BUNDLES = int(os.environ.get("BUNDLES", "200"))
 AT_ONCE = int(os.environ.get("AT_ONCE", "20"))
@@ -68,61 +66,42 @@ class FailingClient(EventClient):
 
 def send(url: str, folder: Path) -> None:
     """Enter them all, and print what came of it as JSON."""
-    numbers: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for number in range(BUNDLES):
-        numbers.put(number)
-    poet, results, mutex = Poet.random(1, CONFIG, spread=0.05), Counter[str](), threading.Lock()
+    poet, mutex, address = Poet.random(1, CONFIG, spread=0.05), threading.Lock(), Address.parse(url)
 
-    def bundle(number: int) -> bytes:
-        for seed in range(100 * number, 100 * (number + 1)):
-            written = poet.write(replace(RECIPE, seed=seed, tokens=16))
-            if is_decided(written) and verse_text(VOCABULARY, written.recipe, written.ids).strip():
-                return poet.pack(written)
-        raise AssertionError("no seed writes a verse")
-
-    def person() -> None:
-        while True:
+    def enter(number: int) -> tuple[int, bool]:
+        path, name, is_cut_off = folder / f"{number}.verse", f"poet {number}", False
+        with mutex:  # one at a time: the processor is for the server
+            path.write_bytes(first_decided(poet, number))
+        if number % CUT_OFF == 0:
+            failing = FailingClient(address, secret_of(name))
             try:
-                number = numbers.get_nowait()
-            except queue.Empty:
-                return
-            path = folder / f"{number}.verse"
-            with mutex:  # writing verses is not what is measured
-                path.write_bytes(bundle(number))
-            name, address = f"poet {number}", Address.parse(url)
-            if number % CUT_OFF == 0:
-                failing = FailingClient(address, secret_of(name))
-                try:
-                    send_bundle(path, failing, name, fetch_event(failing))
-                except CutOff:
-                    results["cut off"] += 1
-            client = EventClient(address, secret_of(name))
-            send_bundle(path, client, name, fetch_event(client))
-            client.close()
-            results["entered"] += 1
-            results["bytes"] += path.stat().st_size
-            path.unlink()
+                send_bundle(path, failing, name, fetch_event(failing))
+            except CutOff:
+                is_cut_off = True
+        client = EventClient(address, secret_of(name))
+        send_bundle(path, client, name, fetch_event(client))
+        client.close()
+        size = path.stat().st_size
+        path.unlink()
+        return size, is_cut_off
 
-    people = [threading.Thread(target=person) for _ in range(AT_ONCE)]
     start = time.perf_counter()
-    for one in people:
-        one.start()
-    for one in people:
-        one.join()
-    print(json.dumps({**results, "seconds": time.perf_counter() - start}), flush=True)
+    with ThreadPoolExecutor(AT_ONCE) as people:
+        sizes, cut_off = zip(*people.map(enter, range(BUNDLES)), strict=True)
+    seconds = time.perf_counter() - start
+    print(json.dumps({"bytes": sum(sizes), "cut off": sum(cut_off), "seconds": seconds}), flush=True)
 
 
-def poll(port: int, is_over: Any) -> Outcome:
+def poll(port: int, is_over: Callable[[], bool]) -> Outcome:
     """Let the phones poll until it is over."""
     connected, chance, outcome = lines(port, PHONES), random.Random(1), Outcome()
     request = get("/api/v1/state")
     while not is_over():
         plan, number = [], 0
         for line in connected:
-            at = chance.uniform(0, POLL_EVERY)
-            while at < WINDOW:
+            for at in poll_times(WINDOW, chance):
                 plan.append(Planned(at, number, line, request, "polls"))
-                number, at = number + 1, at + POLL_EVERY * chance.uniform(0.8, 1.2)
+                number += 1
         part = by_the_clock(plan)["polls"]
         outcome.latencies += part.latencies
         outcome.statuses += part.statuses
@@ -144,9 +123,12 @@ def main() -> None:
         command[-1] += "uploads.send(sys.argv[1], Path(sys.argv[2]))"
         sender = subprocess.Popen([*command, evening.url, name], stdout=subprocess.PIPE, text=True)
         outcome = poll(server.port, lambda: sender.poll() is not None)
-        result = json.loads(sender.communicate()[0])
+        output = sender.communicate()[0]
+        if sender.returncode:
+            raise RuntimeError("not every bundle was entered")
+        result = json.loads(output)
         print(
-            f"{result['entered']} bundles of {result['bytes'] / result['entered'] / 1e6:.0f} MB entered, {AT_ONCE} at "
+            f"{BUNDLES} bundles of {result['bytes'] / BUNDLES / 1e6:.0f} MB entered, {AT_ONCE} at "
             f"once, in {result['seconds']:.0f} s ({result['bytes'] / result['seconds'] / 1e6:.0f} MB/s); "
             f"{result['cut off']} cut off and resumed"
         )
@@ -158,11 +140,7 @@ def main() -> None:
             f"{meter.memory() / 1e6:.0f} MB"
         )
         start = time.perf_counter()
-        counts = console_view(evening.db, now=evening.now).counts
-        while counts["verified"] < BUNDLES and time.perf_counter() - start < 600:
-            time.sleep(1)
-            counts = console_view(evening.db, now=evening.now).counts
-        print(f"after {time.perf_counter() - start:.0f} s more: {dict(counts)}")
+        if not within(600, lambda: console_view(evening.db, now=evening.now).counts["verified"] == BUNDLES):
+            raise RuntimeError(f"not every bundle is verified: {console_view(evening.db, now=evening.now).counts}")
+        print(f"all of them are verified {time.perf_counter() - start:.0f} s later")
         evening.end()
-        if counts["verified"] != BUNDLES:
-            raise RuntimeError("not every bundle is verified")

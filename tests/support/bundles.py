@@ -64,16 +64,17 @@ def verses(count: int) -> list[bytes]:
 @cache
 def verse(number: int) -> bytes:
     """A bundle of a decided verse of 1 to 8 lines; each number is another verse."""
-    return _first_decided(Poet.random(1), number)
+    return first_decided(Poet.random(1), number)
 
 
 @cache
 def large_verse(number: int) -> bytes:
     """A bundle of some 3 MB: a claim and several pieces. Each number is another verse."""
-    return _first_decided(Poet.random(1, LARGE, spread=0.1), number)
+    return first_decided(Poet.random(1, LARGE, spread=0.1), number)
 
 
-def _first_decided(poet: Poet, number: int) -> bytes:
+def first_decided(poet: Poet, number: int) -> bytes:
+    """A bundle of the poet's decided verse of this number."""
     for seed in range(1_000 * number, 1_000 * (number + 1)):
         written = poet.write(replace(RECIPE, seed=seed, tokens=24, lines=8))
         if is_decided(written) and verse_text(VOCABULARY, written.recipe, written.ids).strip():
@@ -114,4 +115,4 @@ def dear_verse(number: int, config: ModelConfig = DEAR, tokens: int = 1024) -> b
 @cache
 def verse_instead(number: int) -> bytes:
     """A bundle of a decided verse by the model of `undecided_verse`."""
-    return _first_decided(torn_poet(Poet.random(1)), number)
+    return first_decided(torn_poet(Poet.random(1)), number)

@@ -76,7 +76,8 @@ class RecordedGradients:
                 self.recordings[x.shape] = self._record(x, y)
             except RuntimeError as error:
                 self.is_possible = False
-                print(f"kernels are started one by one: {sanitize(str(error).splitlines()[0])}", flush=True)
+                reason = next(iter(str(error).splitlines()), type(error).__name__)
+                print(f"kernels are started one by one: {sanitize(reason)}", flush=True)
         if not self.is_possible:
             return self.compute(x, y)
         recording = self.recordings[x.shape]
