@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.utils import clip_grad_norm_
 
 from trainer import rng
 
@@ -76,22 +75,6 @@ def mean_loss(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         y: Targets, (B, T).
     """
     return F.cross_entropy(model(x).flatten(0, 1), y.flatten())
-
-
-def compute_gradients(model: nn.Module, x: Tensor, y: Tensor, max_norm: float) -> Tensor:
-    """Set the gradients of the mean loss of a batch, clipped, as a step of `trainer.train` does; return the loss: ().
-
-    Args:
-        model: Maps (B, T) token ids to (B, T, vocab_size) logits.
-        x: Inputs, (B, T).
-        y: Targets, (B, T).
-        max_norm: Largest norm of the gradient over all weights.
-    """
-    model.zero_grad(set_to_none=True)
-    loss = mean_loss(model, x, y)  # forward
-    loss.backward()  # type: ignore[no-untyped-call]
-    clip_grad_norm_(model.parameters(), max_norm)
-    return loss.detach()
 
 
 @torch.no_grad()

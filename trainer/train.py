@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
 from trainer.config import DEFAULT_MINUTES, TrainConfig
@@ -203,7 +203,8 @@ def run_loop(
         Diverged: The loss is not finite; earlier checkpoints are kept.
         Interrupted: Ctrl-C was pressed.
     """
-    run, config, dataset, ranks, model = state.run, state.config, state.dataset, state.ranks, state.parallel_model
+    run, config, dataset, ranks = state.run, state.config, state.dataset, state.ranks
+    model: nn.Module = state.model
     if ranks.is_main:
         print(opening_message(state, plan), flush=True)
     if config.compile and not plan.ends_at(state.step):
@@ -213,6 +214,7 @@ def run_loop(
         model.zero_grad(set_to_none=True)
         loss = mean_loss(model, x, y)  # forward
         loss.backward()  # type: ignore[no-untyped-call]
+        ranks.average_gradients(model)
         clip_grad_norm_(model.parameters(), config.grad_clip)
         return loss.detach()
 

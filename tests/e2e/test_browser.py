@@ -21,6 +21,7 @@ from tests.support.server import ArenaServer, ask, within
 from trainer.verse.claim import header_length
 
 pytestmark = [pytest.mark.slow, needs_chromium]
+STAND_STILL = "for (let id = setTimeout(() => 0); id; id -= 1) clearTimeout(id); clearTimeout = setTimeout = () => 0"
 SOON = 20_000  # ms; the pages ask every 4 seconds, and spread what they fetch over 1.5
 
 
@@ -148,7 +149,8 @@ def test_an_old_tab_of_the_console_says_so_and_follows_again(browser: Any, drawn
     page.goto(f"{drawn.console_url}/console/login")
     page.get_by_label("Password").fill(drawn.settings.console_password)
     page.get_by_role("button", name="Log in").click()
-    page.evaluate("clearTimeout = setTimeout = () => 0")  # this tab stays as old as it is
+    page.get_by_role("button", name=f"Close {match.title}").wait_for(timeout=SOON)  # the click returns before it
+    page.evaluate(STAND_STILL)  # this tab stays as old as it is
     drawn.tie(match.id)
     bracket.close_match(drawn.db, match.id, poll_round=0, now=time.time())
     page.get_by_role("button", name=f"Close {match.title}").click()

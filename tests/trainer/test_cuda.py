@@ -11,12 +11,12 @@ from tests.support.training_runs import same_weights, tiny
 from trainer.checkpoint import read_checkpoint
 from trainer.config import TrainConfig
 from trainer.dataset import load_dataset
-from trainer.loss import compute_gradients, get_batch
+from trainer.loss import get_batch
 from trainer.model import new_model
 from trainer.plan import Plan, Revision
 from trainer.runtime.clock import RunClock
 from trainer.runtime.distributed import SINGLE_PROCESS
-from trainer.runtime.gradients import RecordedGradients, gradient_function
+from trainer.runtime.gradients import RecordedGradients, compute_gradients, gradient_function
 from trainer.runtime.run import Run, write_config
 from trainer.runtime.state import start_state
 from trainer.train import resume, run_loop, train

@@ -184,7 +184,7 @@ def measure_timing(
     """
     model = new_model(dataset.model_config, dataset.key, config.dropout, config.precision).to(dataset.device)
     optimizers = make_optimizers(model, config)
-    compute_gradients, compiled = gradient_function(ranks.wrap(model), config), False
+    compute_gradients, compiled = gradient_function(model, config, ranks), False
     if config.compile or (may_compile and budget.seconds_left(budget.clock.read()) >= MIN_SECONDS[config.device]):
         start = budget.clock.read()
         try:

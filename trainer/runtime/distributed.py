@@ -6,7 +6,6 @@ or on a signal. With one process, every function here returns its argument.
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from trainer.config import TrainConfig
 from trainer.errors import OptionError
@@ -57,9 +57,18 @@ class Ranks:
         """Return this process's part of a batch: (B, T) -> (B / size, T)."""
         return rows[self.rank :: self.size]
 
-    def wrap(self, model: nn.Module) -> nn.Module:
-        """Return the model with gradients averaged over all processes."""
-        return nn.parallel.DistributedDataParallel(model) if self.size > 1 else model
+    def average_gradients(self, model: nn.Module) -> None:
+        """Replace the model's gradients by their means over all processes.
+
+        All are sent as one vector. torch's DistributedDataParallel would send some while others are computed, but it
+        keeps the process group's threads for ever, and a process that ends before them may abort.
+        """
+        if self.size == 1:
+            return
+        gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+        vector = parameters_to_vector(gradients)
+        torch.distributed.all_reduce(vector)
+        vector_to_parameters(vector / self.size, gradients)
 
     def broadcast(self, value: T) -> T:
         """Return the main process's value, any plain object."""
@@ -106,5 +115,4 @@ def process_group(device: str) -> Iterator[Ranks]:
         yield Ranks(torch.distributed.get_rank(), torch.distributed.get_world_size())
         torch.distributed.barrier()  # torchrun ends all processes with the first, and the main one still draws
     finally:
-        gc.collect()  # gloo's threads end with the last reference to the group, and abort if Python ends before them
         torch.distributed.destroy_process_group()

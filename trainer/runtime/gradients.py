@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
 
 from trainer.config import TrainConfig
-from trainer.loss import compute_gradients
+from trainer.loss import mean_loss
+from trainer.runtime.distributed import SINGLE_PROCESS, Ranks
 from trainer.verse.text import sanitize
 
 WARM_UP = 3  # times before a recording: kernels are loaded and chosen, and a compiled model is compiled
@@ -17,14 +19,33 @@ WARM_UP = 3  # times before a recording: kernels are loaded and chosen, and a co
 GradientFunction = Callable[[Tensor, Tensor], Tensor]  # of inputs and targets, (B, T) each; returns the loss
 
 
-def gradient_function(model: nn.Module, config: TrainConfig) -> GradientFunction:
+def compute_gradients(model: nn.Module, x: Tensor, y: Tensor, max_norm: float, ranks: Ranks = SINGLE_PROCESS) -> Tensor:
+    """Set the gradients of the mean loss of a batch, clipped, as a step of `trainer.train` does; return the loss: ().
+
+    Args:
+        model: Maps (B, T) token ids to (B, T, vocab_size) logits.
+        x: Inputs, (B, T).
+        y: Targets, (B, T).
+        max_norm: Largest norm of the gradient over all weights.
+        ranks: The processes that train together.
+    """
+    model.zero_grad(set_to_none=True)
+    loss = mean_loss(model, x, y)  # forward
+    loss.backward()  # type: ignore[no-untyped-call]
+    ranks.average_gradients(model)
+    clip_grad_norm_(model.parameters(), max_norm)
+    return loss.detach()
+
+
+def gradient_function(model: nn.Module, config: TrainConfig, ranks: Ranks = SINGLE_PROCESS) -> GradientFunction:
     """Return what sets the gradients of a batch's loss, as a training step does on this device.
 
     Args:
-        model: The model, wrapped if several processes train it, or compiled.
+        model: The model, maybe compiled.
         config: What to train.
+        ranks: The processes that train together.
     """
-    return record_kernels(lambda x, y: compute_gradients(model, x, y, config.grad_clip), model, config)
+    return record_kernels(lambda x, y: compute_gradients(model, x, y, config.grad_clip, ranks), model, config)
 
 
 def record_kernels(compute: GradientFunction, model: nn.Module, config: TrainConfig) -> GradientFunction:
@@ -32,7 +53,7 @@ def record_kernels(compute: GradientFunction, model: nn.Module, config: TrainCon
 
     Args:
         compute: Sets the model's gradients.
-        model: The model, wrapped if several processes train it, or compiled.
+        model: The model, maybe compiled.
         config: What to train.
     """
     if config.device == "cuda" and config.processes == 1:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
 
 from trainer import rng
 from trainer.checkpoint import Resume, read_resume, write_checkpoint
@@ -40,7 +39,6 @@ class TrainState:
     dataset: Dataset
     ranks: Ranks
     model: GPT
-    parallel_model: nn.Module  # the same model, wrapped if several processes train it
     optimizers: list[Optimizer]
     step: int = 0  # updates done
     saved_step: int = 0  # updates done in the last checkpoint
@@ -68,7 +66,7 @@ def start_state(run: Run, config: TrainConfig, dataset: Dataset, plan: Plan, ran
     if ranks.is_main:
         clear_partials(run.path)
     model = new_model(dataset.model_config, dataset.key, config.dropout, config.precision).to(dataset.device)
-    state = TrainState(run, config, dataset, ranks, model, ranks.wrap(model), make_optimizers(model, config))
+    state = TrainState(run, config, dataset, ranks, model, make_optimizers(model, config))
     if not run.last.exists():
         if ranks.is_main:
             truncate_records(run, {})
