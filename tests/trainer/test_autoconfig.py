@@ -16,6 +16,8 @@ from trainer.runtime import autoconfig
 from trainer.runtime.autoconfig import AUTO_PRESETS, autoconfigure, best_precision, measure_step_seconds
 from trainer.verse.config import ARCHITECTURES
 
+LOOKS_AT_FLOAT32 = 1 + 2 * autoconfig.PRODUCTS  # of a new clock: at its start, before and after each product in float32
+
 
 @pytest.fixture(autouse=True)
 def _time_each_model_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,11 +76,16 @@ def test_more_time_chooses_a_larger_model() -> None:
 
 
 def test_bf16_is_chosen_where_it_is_faster() -> None:
-    looks_before = 2 * 20  # of the products in bf16, which come first
-    faster, slower = Clock({looks_before + 1: lambda clock: setattr(clock, "seconds", 2.0)}), Clock()
+    faster, slower = Clock({LOOKS_AT_FLOAT32 + 1: lambda clock: setattr(clock, "seconds", 0.5)}), Clock()
     assert best_precision("cpu", faster) == "bf16"
     assert best_precision("cpu", slower) == "float32"
     assert best_precision("mps", slower) == "float32"
+
+
+def test_where_bf16_is_emulated_its_products_are_not_timed_for_longer_than_twice_those_of_float32() -> None:
+    emulated = Clock({LOOKS_AT_FLOAT32 + 1: lambda clock: setattr(clock, "seconds", 15.0)})
+    assert best_precision("cpu", emulated) == "float32"
+    assert emulated.looks == LOOKS_AT_FLOAT32 + 2 * autoconfig.MIN_PRODUCTS
 
 
 def test_a_card_that_only_emulates_bf16_gets_float32(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +99,7 @@ def test_a_card_that_has_bf16_gets_it_where_it_is_faster(monkeypatch: pytest.Mon
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (8, 0))
     monkeypatch.setattr(torch, "ones", lambda *size, dtype, device: ones(64, 64, dtype=dtype))  # no card is needed
     monkeypatch.setattr(autoconfig, "configure_device", lambda device, threads: None)
-    faster, slower = Clock({2 * 20 + 1: lambda clock: setattr(clock, "seconds", 2.0)}), Clock()
+    faster, slower = Clock({LOOKS_AT_FLOAT32 + 1: lambda clock: setattr(clock, "seconds", 0.5)}), Clock()
     assert best_precision("cuda", faster) == "bf16"
     assert best_precision("cuda", slower) == "float32"
 
@@ -159,7 +166,7 @@ def test_several_processes_can_share_the_batch_that_is_chosen(processes: int, pr
 def test_a_device_that_reads_more_in_a_step_gets_a_larger_model_and_larger_batches(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(autoconfig, "measure_step_seconds", lambda config, clock: 0.01)
+    monkeypatch.setattr(autoconfig, "measure_step_seconds", lambda config, clock: 0.003)
     picked = {name: autoconfigure({"precision": "bf16"}, name, 300.0, Clock())[0] for name in ("cpu", "mps", "cuda")}
     assert [config.preset for config in picked.values()] == ["small", "small", "medium"]
     assert autoconfigure({"precision": "bf16"}, "cuda", 3.0, Clock())[0].batch_size > 12

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -32,11 +33,13 @@ from trainer.verse.config import HEAD_WIDTHS
 
 PRODUCT_SIZES = {"cpu": 256, "cuda": 2048}  # rows and columns of the matrices whose products are timed
 PRODUCTS = 20
+MIN_PRODUCTS = 3  # timed, where bf16 is emulated and takes many times as long
 NATIVE_BF16 = (8, 0)  # CUDA's compute capability; an older card claims to support bf16, and emulates it slowly
 MAX_BF16_TIME = 0.8  # of float32's time: a smaller gain is not worth the lost precision
 PROBE_SYMBOLS = 65  # vocabulary of the model whose steps are timed, if it has characters: that of both corpora
 PROBE_TOKENS = BATCH_TOKENS["cpu"] // 2  # of one of its steps on a CPU
 SIZES = {"n_layer", "n_embd", "block_size", "batch_size"}  # if all are given, no choice is reported
+PROBE_LAYERS = 1  # its operations are as large as those of a deeper model, and it takes less time
 PROBE_STEPS = 2  # timed; the fastest counts, since other programs only slow a step down
 
 
@@ -44,22 +47,22 @@ PROBE_STEPS = 2  # timed; the fastest counts, since other programs only slow a s
 class AutoPreset:
     """The model with the lowest loss for one range of time."""
 
-    min_steps: int  # of a small model, each of `PROBE_TOKENS`, that must fit into the time
+    min_steps: int  # of the model that is timed, each of `PROBE_TOKENS`, that must fit into the time
     preset: str
     settings: Mapping[str, Any]  # that differ from the preset's and the defaults
 
 
 SHORT_RUN = {"learning_rate": 0.04, "momentum": 0.85, "beta1": 0.8, "decay_fraction": 0.5}  # below a minute
 LONGER_CONTEXT = {"block_size": 128, "short_context": 64, "batch_size": 6}
-SMALL = AutoPreset(2_200, "small", {"block_size": 128})
+SMALL = AutoPreset(7_300, "small", {"block_size": 128})
 AUTO_PRESETS = (  # measured on CPUs, see NOTES.md; other devices are compared by the tokens they read
     AutoPreset(0, "tiny", {"n_layer": 1, "n_head": 2, "n_embd": 64} | LONGER_CONTEXT | SHORT_RUN),
-    AutoPreset(75, "tiny", {"n_layer": 1, "n_head": 3, "n_embd": 96} | LONGER_CONTEXT | SHORT_RUN),
-    AutoPreset(500, "tiny", {"n_head": 3, "n_embd": 96} | LONGER_CONTEXT),
-    AutoPreset(1_400, "small", {"n_layer": 3} | LONGER_CONTEXT | {"batch_size": 8}),
+    AutoPreset(250, "tiny", {"n_layer": 1, "n_head": 3, "n_embd": 96} | LONGER_CONTEXT | SHORT_RUN),
+    AutoPreset(1_700, "tiny", {"n_head": 3, "n_embd": 96} | LONGER_CONTEXT),
+    AutoPreset(4_600, "small", {"n_layer": 3} | LONGER_CONTEXT | {"batch_size": 8}),
     SMALL,
-    AutoPreset(10_000, "small", {}),
-    AutoPreset(200_000, "medium", {}),
+    AutoPreset(33_000, "small", {}),
+    AutoPreset(660_000, "medium", {}),
 )
 
 
@@ -169,18 +172,19 @@ def best_precision(device: str, clock: Clock) -> str:
         return "float32"
     configure_device(device, threads=1)  # another program cannot disturb one thread much
 
-    def fastest(dtype: torch.dtype) -> float:
+    def fastest(dtype: torch.dtype, patience: float) -> float:
         size = PRODUCT_SIZES[device]
         x = torch.ones(size, size, dtype=dtype, device=device)
         (x @ x)[0, 0].item()  # loads its kernel
-        times = []
-        for _ in range(PRODUCTS):
+        times: list[float] = []
+        while len(times) < PRODUCTS and (len(times) < MIN_PRODUCTS or sum(times) < patience):
             start = clock()
             (x @ x)[0, 0].item()  # waits until the device has finished
             times.append(clock() - start)
         return min(times)
 
-    return "bf16" if fastest(torch.bfloat16) < MAX_BF16_TIME * fastest(torch.float32) else "float32"
+    float32 = fastest(torch.float32, math.inf)
+    return "bf16" if fastest(torch.bfloat16, 2 * PRODUCTS * float32) < MAX_BF16_TIME * float32 else "float32"
 
 
 def choose_preset(
@@ -192,7 +196,7 @@ def choose_preset(
         settings: Fields of `TrainConfig` by name, the device among them.
         seconds: The time; None if the run is given in steps.
         clock: Times the steps.
-        step_seconds: Time of a step of the small model; None if it was not measured yet.
+        step_seconds: Time of a step of the model of one layer; None if it was not measured yet.
     """
     if seconds is None:
         choice = SMALL if settings["device"] == "cpu" else AUTO_PRESETS[-1]
@@ -202,22 +206,23 @@ def choose_preset(
     steps, tokens = seconds / step_seconds, config.batch_size * config.block_size
     choice = [preset for preset in AUTO_PRESETS if preset.min_steps * PROBE_TOKENS <= steps * tokens][-1]
     shown = f"{step_seconds:,.1f} s" if step_seconds >= 1 else f"{1000 * step_seconds:.3g} ms"
-    reason = f"a step of a small model takes {shown} here, so the time is enough for {steps:,.0f}"
+    reason = f"a step of a model of one layer takes {shown} here, so the time is enough for {steps:,.0f}"
     return choice, reason
 
 
 def probe_config(settings: Mapping[str, Any]) -> TrainConfig:
-    """Return the small model with a short context whose steps are timed."""
+    """Return the model of one layer with a short context whose steps are timed."""
     names = ("device", "precision", "optimizer", "arch", "threads", "tokenizer", "vocab_size")
     return TrainConfig(
         **{name: value for name, value in with_vocab_size(settings).items() if name in names},
+        n_layer=PROBE_LAYERS,
         block_size=SHORT_CONTEXT,
         batch_size=BATCH_TOKENS[settings["device"]] // (2 * SHORT_CONTEXT),
     )
 
 
 def choose_threads(settings: Mapping[str, Any], clock: Clock) -> tuple[int, float]:
-    """Return one thread or all of them, whichever makes the steps of a small model faster now, and a step's seconds.
+    """Return one thread or all of them, whichever makes a step of a model of one layer faster now, and its seconds.
 
     Args:
         settings: Fields of `TrainConfig` by name; `threads` is the number of all.

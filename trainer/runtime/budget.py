@@ -25,8 +25,8 @@ from trainer.verse.text import sanitize
 MEASURING_SHARE = 0.01  # of the budget, spent on measuring steps of each context length, and a part of an evaluation
 MEASURING_SECONDS = 0.1  # the most of it: whoever watches waits for the first step, and the plan is revised later
 COMPARED_STEPS = 9  # of each form of a model
-WARM_UP = 2  # steps that load kernels and fill caches
-MEASURED_WINDOWS = 64  # sequences of the first measured part of an evaluation
+WARM_UP = 1  # steps that load kernels and fill caches
+MEASURED_WINDOWS = 16  # sequences of the first measured part of an evaluation
 MIN_OBSERVED_SHARE = 0.05  # of the budget: steps observed for a shorter time do not tell their speed
 MAX_OVERRUN = 10.0  # seconds: a run that would end later than this after its time is refused
 MAX_SLEEP_SHARE = 0.5  # of the time left: a longer sleep delays the end, since too little of the training would remain
