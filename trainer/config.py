@@ -69,7 +69,7 @@ class TrainConfig:
     n_head: int = 4  # attention heads of a block
     n_embd: int = 128  # width
     block_size: int = 256  # tokens of context
-    short_context: int = 0  # tokens of context in the first half of the run, a divisor of block_size; 0: block_size
+    short_context: int = 0  # tokens of context at the start, a divisor of block_size (see schedule.py); 0: block_size
     batch_size: int = 16  # sequences a step
     optimizer: str = "muon"  # "muon" for the blocks' matrices and AdamW for the rest; or "adamw" for all
     learning_rate: float = 0.02  # the highest, after the warm-up

@@ -80,7 +80,8 @@ TRAIN_OPTIONS = [
     click.option(
         "--short-context",
         type=int,
-        help="Tokens of context in the first half of the run; 0 for --block-size.  [default: by time]",
+        help="Tokens of context in the first half of the run, then twice as many in half of the rest, up to "
+        "--block-size; 0 for --block-size throughout.  [default: by time]",
     ),
     click.option("--optimizer", type=click.Choice(OPTIMIZERS), help="Optimizer.  [default: muon]"),
     click.option(

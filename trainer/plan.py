@@ -18,7 +18,7 @@ from typing import Any
 
 from trainer.config import MAX_STEPS, MAX_THREADS
 from trainer.errors import PlanError
-from trainer.schedule import remaining_work, total_steps
+from trainer.schedule import FULL_CONTEXT, StageCosts, remaining_work, total_steps
 from trainer.verse import strictjson
 from trainer.verse.files import write_atomically
 
@@ -209,7 +209,7 @@ def fitting_steps(
     step_seconds: float,
     evaluations: int,
     eval_seconds: float,
-    short_step_ratio: float = 1.0,
+    costs: StageCosts = FULL_CONTEXT,
     at_step: int = 0,
 ) -> int:
     """Return the updates of a run that has this much time after its first `at_step`.
@@ -219,27 +219,29 @@ def fitting_steps(
 
     Args:
         seconds: Time left.
-        step_seconds: Time of an update with the full context.
+        step_seconds: Time of an update with the longest context.
         evaluations: Evaluations still to come.
         eval_seconds: Time of one of them.
-        short_step_ratio: Time of an update with the short context, divided by one with the full context.
+        costs: Of an update in each stage.
         at_step: Updates done.
     """
     work = max(0.0, seconds - evaluations * eval_seconds) / step_seconds
-    return min(MAX_STEPS, max(at_step + 1, int(total_steps(work, at_step, short_step_ratio))))
+    return min(MAX_STEPS, max(at_step + 1, int(total_steps(work, at_step, costs))))
 
 
-def plan_for_seconds(seconds: float, step_seconds: float, eval_seconds: float, short_step_ratio: float = 1.0) -> Plan:
+def plan_for_seconds(
+    seconds: float, step_seconds: float, eval_seconds: float, costs: StageCosts = FULL_CONTEXT
+) -> Plan:
     """Return a plan of as many updates as fit into a time, with at most `MAX_EVALUATIONS`.
 
     Args:
         seconds: Time for training and evaluations.
-        step_seconds: Time of an update with the full context.
+        step_seconds: Time of an update with the longest context.
         eval_seconds: Time of an evaluation.
-        short_step_ratio: As for `fitting_steps`.
+        costs: As for `fitting_steps`.
     """
     evaluations = min(MAX_EVALUATIONS, affordable_evaluations(seconds, eval_seconds))
-    steps = fitting_steps(seconds, step_seconds, evaluations, eval_seconds, short_step_ratio)
+    steps = fitting_steps(seconds, step_seconds, evaluations, eval_seconds, costs)
     return Plan((Revision(0, steps, evaluations),))
 
 
@@ -250,7 +252,7 @@ def replan(
     budget: float,
     step_seconds: float,
     eval_seconds: float,
-    short_step_ratio: float = 1.0,
+    costs: StageCosts = FULL_CONTEXT,
 ) -> Plan:
     """Return a plan that fits the rest of a round into the time left, or the same plan if it still fits.
 
@@ -259,20 +261,20 @@ def replan(
         step: Updates done; an evaluation due after them is done, too.
         seconds_left: Time until the budget is used up.
         budget: The whole budget, in seconds.
-        step_seconds: Measured time of an update with the full context.
+        step_seconds: Measured time of an update with the longest context.
         eval_seconds: Measured time of an evaluation.
-        short_step_ratio: As for `fitting_steps`.
+        costs: As for `fitting_steps`.
     """
     start = plan.round_start(step - 1)
     revision, initial = plan.revision_at(step - 1), plan.revision_at(start).evaluations
     done, length = step - start, revision.steps - start  # updates of this round
     due = revision.evaluations - revision.evaluations * done // length
-    needed = remaining_work(done, length, short_step_ratio) * step_seconds + due * eval_seconds
+    needed = remaining_work(done, length, costs) * step_seconds + due * eval_seconds
     if abs(needed - seconds_left) <= max(TOLERANCE * seconds_left, MIN_CORRECTION * budget):
         return plan
     wanted = initial - initial * done // length
     evaluations = min(wanted, affordable_evaluations(seconds_left, eval_seconds))
-    steps = start + fitting_steps(seconds_left, step_seconds, evaluations, eval_seconds, short_step_ratio, done)
+    steps = start + fitting_steps(seconds_left, step_seconds, evaluations, eval_seconds, costs, done)
     steps = min(MAX_STEPS, steps)
     if steps == revision.steps:
         return plan

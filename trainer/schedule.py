@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from trainer.config import TrainConfig
 
-SHORT_CONTEXT_FRACTION = 0.5  # of a run, at its start, in which the context may be shorter
+StageCosts = tuple[tuple[float, float], ...]  # where a stage begins, as a share of the run, and what an update costs
+FULL_CONTEXT: StageCosts = ((0.0, 1.0),)  # of a run that has one context
 
 
 def learning_rate(step: int, steps: int, config: TrainConfig) -> float:
@@ -24,8 +25,29 @@ def learning_rate(step: int, steps: int, config: TrainConfig) -> float:
     return config.learning_rate * min(1.0, warmup, decay)
 
 
+def context_stages(config: TrainConfig) -> list[tuple[float, int]]:
+    """Return the contexts of a run: where each begins, as a share of the run, and its tokens.
+
+    The short context has half of the run, twice as many tokens half of the rest, and so on up to `block_size`.
+
+    >>> context_stages(TrainConfig(block_size=256, short_context=64))
+    [(0.0, 64), (0.5, 128), (0.75, 256)]
+    >>> context_stages(TrainConfig(block_size=96, short_context=32)), context_stages(TrainConfig(block_size=96))
+    ([(0.0, 32), (0.5, 96)], [(0.0, 96)])
+
+    Args:
+        config: Gives the shortest and the longest context. Each context between them divides the longest, too.
+    """
+    stages, start, context = [], 0.0, config.short_context or config.block_size
+    while context < config.block_size:
+        stages.append((start, context))
+        start += (1.0 - start) / 2
+        context = 2 * context if config.block_size % (2 * context) == 0 else config.block_size
+    return [*stages, (start, context)]
+
+
 def context_length(step: int, steps: int, config: TrainConfig) -> int:
-    """Return the tokens of context of one update: short in the first part of a run, then `block_size`.
+    """Return the tokens of context of one update.
 
     >>> config = TrainConfig(block_size=128, short_context=64)
     >>> [context_length(step, 100, config) for step in (0, 49, 50, 99)]
@@ -34,39 +56,61 @@ def context_length(step: int, steps: int, config: TrainConfig) -> int:
     Args:
         step: Updates done before this one.
         steps: Updates of the whole run.
-        config: Gives both lengths.
+        config: Gives the contexts.
     """
-    is_short = config.short_context and step < SHORT_CONTEXT_FRACTION * steps
-    return config.short_context if is_short else config.block_size
+    return [context for start, context in context_stages(config) if start * steps <= step][-1]
 
 
-def remaining_work(step: int, steps: int, short_step_ratio: float) -> float:
-    """Return the cost of the rest of a run, in updates with the full context.
+def stage_costs(config: TrainConfig, short_step_ratio: float) -> StageCosts:
+    """Return what an update costs in each stage. Attention's part of it grows linearly with the context.
 
-    >>> remaining_work(0, 100, 0.5), remaining_work(60, 100, 0.5)
+    >>> stage_costs(TrainConfig(block_size=256, short_context=64), 0.25)
+    ((0.0, 0.25), (0.5, 0.5), (0.75, 1.0))
+
+    Args:
+        config: Gives the contexts.
+        short_step_ratio: Time of an update with the shortest context, divided by one with the longest.
+    """
+    stages = context_stages(config)
+    span = max(1, config.block_size - stages[0][1])
+    return tuple(
+        (start, 1.0 - (1.0 - short_step_ratio) * (config.block_size - context) / span) for start, context in stages
+    )
+
+
+def remaining_work(step: float, steps: int, costs: StageCosts = FULL_CONTEXT) -> float:
+    """Return the cost of the rest of a run, in updates with the longest context.
+
+    >>> costs = ((0.0, 0.5), (0.5, 1.0))
+    >>> remaining_work(0, 100, costs), remaining_work(60, 100, costs)
     (75.0, 40.0)
 
     Args:
         step: Updates done.
         steps: Updates of the whole run.
-        short_step_ratio: Cost of an update with the short context, divided by one with the full context.
+        costs: Of an update in each stage.
     """
-    switch = max(step, SHORT_CONTEXT_FRACTION * steps)
-    return short_step_ratio * (switch - step) + steps - switch
+    ends = [start for start, _ in costs[1:]] + [1.0]
+    return sum(
+        cost * max(0.0, end * steps - max(step, start * steps)) for (start, cost), end in zip(costs, ends, strict=True)
+    )
 
 
-def total_steps(work: float, step: int, short_step_ratio: float) -> float:
+def total_steps(work: float, step: int, costs: StageCosts = FULL_CONTEXT) -> float:
     """Return the length of a run that has this much work left: the inverse of `remaining_work`.
 
-    >>> total_steps(75.0, 0, 0.5), total_steps(40.0, 60, 0.5)
+    >>> costs = ((0.0, 0.5), (0.5, 1.0))
+    >>> total_steps(75.0, 0, costs), total_steps(40.0, 60, costs)
     (100.0, 100.0)
 
     Args:
-        work: Cost of the rest of the run, in updates with the full context.
+        work: Cost of the rest of the run, in updates with the longest context.
         step: Updates done.
-        short_step_ratio: As for `remaining_work`.
+        costs: Of an update in each stage.
     """
-    steps = (work + short_step_ratio * step) / (
-        1.0 - SHORT_CONTEXT_FRACTION + short_step_ratio * SHORT_CONTEXT_FRACTION
-    )
-    return steps if SHORT_CONTEXT_FRACTION * steps > step else work + step
+    ends = [start for start, _ in costs[1:]] + [1.0]
+    for (_, cost), end in zip(costs, ends, strict=True):  # suppose that the step is in this stage, not in a later one
+        steps = (work + cost * step) / (cost * end + remaining_work(end, 1, costs))
+        if end * steps > step:
+            break
+    return steps

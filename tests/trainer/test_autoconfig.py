@@ -14,6 +14,7 @@ from trainer.config import BATCH_TOKENS, OPTIMIZERS, PRESETS, TrainConfig
 from trainer.errors import OptionError
 from trainer.runtime import autoconfig
 from trainer.runtime.autoconfig import AUTO_PRESETS, autoconfigure, best_precision, measure_step_seconds
+from trainer.schedule import context_length
 from trainer.verse.config import ARCHITECTURES
 
 LOOKS_AT_FLOAT32 = 1 + 2 * autoconfig.PRODUCTS  # of a new clock: at its start, before and after each product in float32
@@ -183,9 +184,11 @@ def test_auto_reports_nothing_if_all_sizes_are_given() -> None:
     assert pick(sizes, 10.0)[1] == ""
 
 
-def test_a_gpt2_keeps_the_whole_context_since_its_verses_end_there() -> None:
-    assert pick({"preset": "auto", "arch": "gpt2"}, 10.0)[0].block_size == 256
-    assert pick({"preset": "auto", "arch": "modern"}, 10.0)[0].block_size < 256
+def test_a_gpt2_has_the_whole_context_from_the_start_since_its_verses_end_there() -> None:
+    gpt2, modern = (pick({"preset": "auto", "arch": arch}, 10.0)[0] for arch in ("gpt2", "modern"))
+    assert gpt2.block_size == modern.block_size == 256
+    assert context_length(0, 100, gpt2) == 256
+    assert context_length(0, 100, modern) < 256
 
 
 def test_with_adamw_a_wider_model_learns_more_slowly_and_with_muon_it_need_not() -> None:

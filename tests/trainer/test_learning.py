@@ -32,7 +32,7 @@ from trainer.optim import (
     orthogonalize,
     state_of,
 )
-from trainer.schedule import context_length, learning_rate, remaining_work, total_steps
+from trainer.schedule import context_length, context_stages, learning_rate, remaining_work, stage_costs, total_steps
 from trainer.verse.config import ARCHITECTURES, ModelConfig
 
 CONFIG = ModelConfig("modern", 1, 2, 16, 16, 11)
@@ -87,17 +87,30 @@ def test_a_short_context_cuts_the_same_sequences_in_pieces() -> None:
     assert torch.equal(short_y.flatten(), y.flatten())
 
 
-def test_the_context_is_short_in_the_first_half_if_at_all() -> None:
+def test_the_context_doubles_in_each_half_of_the_rest_of_a_run_if_it_is_short_at_all() -> None:
     config = replace(TINY, block_size=16, short_context=4)
-    assert [context_length(step, 10, config) for step in range(10)] == [4] * 5 + [16] * 5
+    assert [context_length(step, 16, config) for step in range(16)] == [4] * 8 + [8] * 4 + [16] * 4
+    assert [context_length(step, 10, replace(config, short_context=8)) for step in range(10)] == [8] * 5 + [16] * 5
     assert [context_length(step, 10, TINY) for step in range(10)] == [16] * 10
 
 
-@given(st.integers(0, 10**5), st.integers(1, 10**5), st.floats(0.1, 2.0))
-def test_the_length_of_a_run_follows_from_the_work_that_is_left(step: int, more: int, short_step_ratio: float) -> None:
+@given(st.integers(0, 10**5), st.integers(1, 10**5), st.floats(0.1, 2.0), st.sampled_from([2, 4, 16, 48]))
+def test_the_length_of_a_run_follows_from_the_work_that_is_left(
+    step: int, more: int, short_step_ratio: float, short_context: int
+) -> None:
+    costs = stage_costs(replace(TINY, block_size=48, short_context=short_context), short_step_ratio)
     steps = step + more
-    assert total_steps(remaining_work(step, steps, short_step_ratio), step, short_step_ratio) == pytest.approx(steps)
-    assert remaining_work(step, steps, 1.0) == more
+    assert total_steps(remaining_work(step, steps, costs), step, costs) == pytest.approx(steps)
+    assert remaining_work(step, steps) == more
+
+
+@given(st.integers(1, 2000), st.sampled_from([2, 4, 16, 48]))
+def test_the_work_of_a_run_is_the_sum_of_what_its_steps_cost(steps: int, short_context: int) -> None:
+    config = replace(TINY, block_size=48, short_context=short_context)
+    costs = stage_costs(config, 0.5)
+    cost_of = {context: cost for (_, context), (_, cost) in zip(context_stages(config), costs, strict=True)}
+    total = sum(cost_of[context_length(step, steps, config)] for step in range(steps))
+    assert remaining_work(0, steps, costs) == pytest.approx(total, abs=len(costs))
 
 
 @pytest.mark.parametrize("length", [2, 16, 17, 18, 33, 200])

@@ -479,7 +479,7 @@ def test_a_run_shortened_by_the_clock_does_not_claim_to_have_ended_early(
 
 
 def test_losses_measured_with_the_short_context_do_not_count_as_over_fitting(tmp_path: Path) -> None:
-    run = train(tiny(tmp_path, short_context=4), tmp_path / "run", PLAN)  # evaluates at 4, 8 and 12; 6 are short
+    run = train(tiny(tmp_path, short_context=8), tmp_path / "run", PLAN)  # evaluates at 4, 8 and 12; 6 are short
     assert len([line for line in read_metrics(run) if "val_loss" in line]) == 3
     _, resumed = read_resume(run.last)
     assert len(resumed.train_state["val_losses"]) == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from trainer.config import TrainConfig
 from trainer.metrics import baseline_names
@@ -14,6 +15,7 @@ from trainer.report.terminal_plot import plot_run_as_text
 from trainer.runtime.run import Run, loss_rise, read_metrics
 from trainer.runtime.state import TrainState, ended_early
 from trainer.sampling import max_verse_tokens
+from trainer.schedule import context_stages
 from trainer.text import pluralize, shell_join, wrap
 from trainer.verse.text import sanitize
 
@@ -27,7 +29,7 @@ def opening_message(state: TrainState, plan: Plan) -> str:
         describe_shape(state.dataset.model_config),
         f"corpus {sanitize(corpus.name)}: {len(corpus.text):,} characters, {_describe_tokens(state)}",
         f"{describe_steps(plan)} of {config.batch_size} x {config.block_size} tokens"
-        f"{_describe_short_context(config, plan)}, products in {config.precision}, on {config.device}, "
+        f"{_describe_stages(config, plan)}, products in {config.precision}, on {config.device}, "
         f"into {sanitize(str(state.run.path))}",
     ]
     if state.step in plan.round_starts[1:]:
@@ -37,13 +39,12 @@ def opening_message(state: TrainState, plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def _describe_short_context(config: TrainConfig, plan: Plan) -> str:
-    """Return the shape of the batches in the first half of a round, if it is another one."""
-    if not config.short_context or config.short_context == config.block_size:
-        return ""
-    rows = config.batch_size * config.block_size // config.short_context
-    half = "the first half" + (" of each round" if len(plan.round_starts) > 1 else "")
-    return f" ({half}: {rows} x {config.short_context})"
+def _describe_stages(config: TrainConfig, plan: Plan) -> str:
+    """Return the shapes of a round's batches while its context is shorter, if it is."""
+    stages = context_stages(config)
+    tokens, whole = config.batch_size * config.block_size, " of each round" if len(plan.round_starts) > 1 else ""
+    shapes = [f"up to {end:.0%}{whole}: {tokens // context} x {context}" for (_, context), (end, _) in pairwise(stages)]
+    return f" ({', '.join(shapes)})" if shapes else ""
 
 
 def _describe_tokens(state: TrainState) -> str:

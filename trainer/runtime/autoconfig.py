@@ -53,15 +53,14 @@ class AutoPreset:
 
 
 SHORT_RUN = {"learning_rate": 0.04, "momentum": 0.85, "beta1": 0.8, "decay_fraction": 0.5}  # below a minute
-LONGER_CONTEXT = {"block_size": 128, "short_context": 64, "batch_size": 6}
-SMALL = AutoPreset(7_300, "small", {"block_size": 128})
+FEW_SEQUENCES = {"batch_size": 3}
+SMALL = AutoPreset(7_300, "small", {})
 AUTO_PRESETS = (  # measured on CPUs, see NOTES.md; other devices are compared by the tokens they read
-    AutoPreset(0, "tiny", {"n_layer": 1, "n_head": 2, "n_embd": 64} | LONGER_CONTEXT | SHORT_RUN),
-    AutoPreset(250, "tiny", {"n_layer": 1, "n_head": 3, "n_embd": 96} | LONGER_CONTEXT | SHORT_RUN),
-    AutoPreset(1_700, "tiny", {"n_head": 3, "n_embd": 96} | LONGER_CONTEXT),
-    AutoPreset(4_600, "small", {"n_layer": 3} | LONGER_CONTEXT | {"batch_size": 8}),
+    AutoPreset(0, "tiny", {"n_layer": 1, "n_head": 2, "n_embd": 64} | FEW_SEQUENCES | SHORT_RUN),
+    AutoPreset(250, "tiny", {"n_layer": 1, "n_head": 3, "n_embd": 96} | FEW_SEQUENCES | SHORT_RUN),
+    AutoPreset(1_700, "tiny", {"n_head": 3, "n_embd": 96} | FEW_SEQUENCES),
+    AutoPreset(4_600, "small", {"n_layer": 3, "batch_size": 4}),
     SMALL,
-    AutoPreset(33_000, "small", {}),
     AutoPreset(660_000, "medium", {}),
 )
 
@@ -109,14 +108,12 @@ def autoconfigure(
         choice, reason = choose_preset(requested, seconds, clock, step_seconds)
         name, preset_settings = choice.preset, dict(choice.settings)
         dropped = []  # settings that depend on a choice which was not made
-        if "block_size" in requested or requested["arch"] == "gpt2":  # a gpt2's verses are limited by its context
-            dropped += ["block_size", "short_context", "batch_size"]
+        if "block_size" in requested or requested["arch"] == "gpt2" or device != "cpu":
+            dropped += ["batch_size"]  # a graphics card reads more at once in the same time
         if "n_embd" in requested or "n_head" in requested:
             dropped += ["n_embd", "n_head"]
         if requested["optimizer"] == "adamw":
             dropped += ["learning_rate"]
-        if device != "cpu":
-            dropped += ["batch_size"]  # a graphics card reads more at once in the same time
         preset_settings = {key: value for key, value in preset_settings.items() if key not in dropped}
         if requested.keys() >= SIZES:
             reason = ""
@@ -135,7 +132,7 @@ def autoconfigure(
         batch_size = settings.get("batch_size", max(4, tokens // block_size))
         settings["batch_size"] = -(-batch_size // processes) * processes
     if requested["arch"] == "modern" and block_size > SHORT_CONTEXT and block_size % SHORT_CONTEXT == 0:
-        settings.setdefault("short_context", SHORT_CONTEXT)  # a gpt2 would train its later positions half as long
+        settings.setdefault("short_context", SHORT_CONTEXT)  # a gpt2 would train its later positions for less time
     rate = RATES[settings["optimizer"]]
     if settings["optimizer"] == "adamw":
         rate *= (BASE_WIDTH / settings["n_embd"]) ** 0.5

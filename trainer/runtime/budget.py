@@ -19,14 +19,14 @@ from trainer.runtime.clock import Clock, RunClock
 from trainer.runtime.compilation import MIN_SECONDS, CompileError, compilation_line, compile_model
 from trainer.runtime.distributed import SINGLE_PROCESS, Ranks
 from trainer.runtime.gradients import GradientFunction, gradient_function
-from trainer.schedule import remaining_work
+from trainer.schedule import FULL_CONTEXT, StageCosts, context_stages, remaining_work, stage_costs
 from trainer.verse.text import sanitize
 
 MEASURING_SHARE = 0.01  # of the budget, spent on measuring steps of each context length, and a part of an evaluation
 MEASURING_SECONDS = 0.1  # the most of it: whoever watches waits for the first step, and the plan is revised later
 COMPARED_STEPS = 9  # of each form of a model
 WARM_UP = 1  # steps that load kernels and fill caches
-MEASURED_WINDOWS = 16  # sequences of the first measured part of an evaluation
+MEASURED_WINDOWS = 8  # sequences of the first measured part of an evaluation
 MIN_OBSERVED_SHARE = 0.05  # of the budget: steps observed for a shorter time do not tell their speed
 MAX_OVERRUN = 10.0  # seconds: a run that would end later than this after its time is refused
 MAX_SLEEP_SHARE = 0.5  # of the time left: a longer sleep delays the end, since too little of the training would remain
@@ -37,8 +37,8 @@ CLOSING_SECONDS = 1.1  # not for training: Python starts, the curve is drawn, th
 class StepTiming:
     """How long a training step and an evaluation take."""
 
-    step_seconds: float  # of an update with the full context
-    short_step_ratio: float  # time of an update with the short context, divided by step_seconds
+    step_seconds: float  # of an update with the longest context
+    costs: StageCosts  # of an update in each stage
     eval_seconds: float  # of a whole evaluation
     compiled: bool = False  # whether these are the times of a compiled model
 
@@ -48,7 +48,7 @@ class ClockSample:
     """Progress of a round at one moment."""
 
     step: int  # updates of it done
-    work: float  # cost of these updates, in updates with the full context
+    work: float  # cost of these updates, in updates with the longest context
     seconds: float  # that they took, without evaluations
 
 
@@ -63,7 +63,7 @@ class Budget:
     def __init__(self, minutes: float, clock: RunClock) -> None:
         self.seconds = max(0.0, 60 * minutes - CLOSING_SECONDS)
         self.clock = clock
-        self.eval_seconds, self.short_step_ratio = 0.0, 1.0  # latest measurements
+        self.eval_seconds, self.costs = 0.0, FULL_CONTEXT  # latest measurements
         self._samples = [ClockSample(0, 0.0, 0.0)]
         self._training_started, self._evaluating = 0.0, 0.0  # since when, and seconds of it spent on evaluations
 
@@ -78,9 +78,9 @@ class Budget:
         self.clock.expect("evaluation", timing.eval_seconds)
         seconds_left = ranks.broadcast(self.seconds_left(now))
         self.check_time(seconds_left - timing.step_seconds - timing.eval_seconds)
-        self.eval_seconds, self.short_step_ratio = timing.eval_seconds, timing.short_step_ratio
+        self.eval_seconds, self.costs = timing.eval_seconds, timing.costs
         self._training_started = now
-        return plan_for_seconds(seconds_left, timing.step_seconds, timing.eval_seconds, timing.short_step_ratio)
+        return plan_for_seconds(seconds_left, timing.step_seconds, timing.eval_seconds, timing.costs)
 
     def check_time(self, seconds_left: float) -> None:
         """Refuse a run that would end more than `MAX_OVERRUN` after its time.
@@ -135,15 +135,15 @@ class Budget:
             self.eval_seconds = eval_seconds
             self._evaluating += eval_seconds
         done, steps = plan.in_round(step)
-        ratio, last = self.short_step_ratio, self._samples[-1]
-        work = remaining_work(last.step, steps, ratio) - remaining_work(done, steps, ratio)
+        last = self._samples[-1]
+        work = remaining_work(last.step, steps, self.costs) - remaining_work(done, steps, self.costs)
         sample = ClockSample(done, last.work + work, max(0.0, now - self._training_started - self._evaluating))
         self._samples.append(sample)
         base = [earlier for earlier in self._samples if earlier.seconds <= sample.seconds / 2][-1]
         if sample.seconds - base.seconds < MIN_OBSERVED_SHARE * self.seconds:
             return plan
         step_seconds = (sample.seconds - base.seconds) / (sample.work - base.work)
-        return replan(plan, step, self.seconds_left(now), self.seconds, step_seconds, self.eval_seconds, ratio)
+        return replan(plan, step, self.seconds_left(now), self.seconds, step_seconds, self.eval_seconds, self.costs)
 
 
 def rehearse_step(
@@ -199,7 +199,7 @@ def measure_timing(
             compiled = config.compile or faster < eager
             compute_gradients = both[compiled]
             print(compilation_line(compiled, faster, eager, seconds), flush=True)
-    step_seconds, short_seconds = measure_steps(compute_gradients, optimizers, config, dataset, budget, ranks)
+    step_seconds, costs = measure_steps(compute_gradients, optimizers, config, dataset, budget, ranks)
 
     tokens = len(dataset.val)
     part = min(tokens, MEASURED_WINDOWS * config.block_size + 1)
@@ -210,7 +210,7 @@ def measure_timing(
         if part == tokens or 4 * eval_seconds > budget.measuring_seconds:
             break
         part = min(tokens, 4 * part)
-    return StepTiming(step_seconds, short_seconds / step_seconds, eval_seconds * tokens / part, compiled)
+    return StepTiming(step_seconds, costs, eval_seconds * tokens / part, compiled)
 
 
 def compare_steps(
@@ -246,8 +246,8 @@ def measure_steps(
     dataset: Dataset,
     budget: Budget,
     ranks: Ranks,
-) -> tuple[float, float]:
-    """Return the seconds of a step with the full context and of one with the short context.
+) -> tuple[float, StageCosts]:
+    """Return the seconds of a step with the longest context, and what one costs in each stage of a run.
 
     Args:
         compute_gradients: Of the model.
@@ -282,4 +282,6 @@ def measure_steps(
         return seconds / count
 
     full = seconds_per_step(config.block_size)
-    return full, seconds_per_step(config.short_context) if config.short_context else full
+    _, shortest = context_stages(config)[0]
+    short = seconds_per_step(shortest) if shortest < config.block_size else full
+    return full, stage_costs(config, short / full)

@@ -18,6 +18,7 @@ from trainer.config import TrainConfig
 from trainer.dataset import Dataset
 from trainer.loss import get_batch, mean_loss
 from trainer.model import GPT, new_model
+from trainer.schedule import context_stages
 from trainer.verse.text import sanitize
 
 # Seconds left of a run: the twelfth of a step that it saves on a CPU then pays twice for the compilation, see NOTES.md.
@@ -56,7 +57,7 @@ def compile_model(model: GPT, config: TrainConfig, dataset: Dataset) -> nn.Modul
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's compiler causes warnings about torch's own code
             compiled: nn.Module = torch.compile(model, dynamic=False)  # type: ignore[assignment]
-            for context in {config.short_context or config.block_size, config.block_size}:
+            for _, context in context_stages(config):
                 x, y = get_batch(dataset.train, dataset.key, 0, config.batch_size, config.block_size, context)
                 mean_loss(compiled, x, y).backward()  # type: ignore[no-untyped-call]
     except Exception as error:  # whatever a compiler may do: the run goes on without it

@@ -261,11 +261,11 @@ class LossRise:
 def loss_rise(metrics: Sequence[Mapping[str, Any]], block_size: int) -> LossRise | None:
     """Return how far the validation loss rose until the last evaluation; None if that may be chance.
 
-    It is None, too, while the context is short: later positions get worse until the full context begins.
+    It is None, too, while the context is shorter than the longest: later positions get worse until that one begins.
 
     Args:
         metrics: Lines of a run that was evaluated, by step.
-        block_size: The full context, in tokens.
+        block_size: The longest context, in tokens.
     """
     evaluated = [line for line in metrics if "val_loss" in line]
     best, last = min(evaluated, key=lambda line: float(line["val_loss"])), evaluated[-1]

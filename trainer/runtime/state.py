@@ -133,7 +133,7 @@ def take_mean_loss(state: TrainState) -> float:
 def evaluate(state: TrainState, context: int) -> tuple[float, str]:
     """Compute the validation loss, and write and record a sample.
 
-    With the short context, the loss at later positions may rise until the full context begins. This is not
+    While the context is shorter than `block_size`, the loss at later positions may rise. This is not
     over-fitting, so early stopping ignores these evaluations.
 
     Args:
