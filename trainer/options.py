@@ -20,6 +20,7 @@ from trainer.config import (
     OPTIMIZERS,
     PRECISIONS,
     PRESETS,
+    SHORT_CONTEXT,
     TOKENIZERS,
 )
 from trainer.errors import OptionError
@@ -76,12 +77,13 @@ TRAIN_OPTIONS = [
     click.option("--steps", type=int, help="Number of updates, instead of minutes."),
     click.option("--device", type=click.Choice(["auto", *DEVICES]), help="Where to train.  [default: auto]"),
     click.option("--batch-size", type=int, help="Sequences per step.  [default: by device and time]"),
-    click.option("--block-size", type=int, help="Tokens of context.  [default: by preset and time]"),
+    click.option("--block-size", type=int, help="Tokens of context.  [default: by preset]"),
     click.option(
         "--short-context",
         type=int,
         help="Tokens of context in the first half of the run, then twice as many in half of the rest, up to "
-        "--block-size; 0 for --block-size throughout.  [default: by time]",
+        f"--block-size; 0 for --block-size throughout.  [default: {SHORT_CONTEXT}, if --block-size is a multiple of "
+        "it; 0 for gpt2]",
     ),
     click.option("--optimizer", type=click.Choice(OPTIMIZERS), help="Optimizer.  [default: muon]"),
     click.option(
