@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import pairwise
+
 from trainer.config import TrainConfig
 
 StageCosts = tuple[tuple[float, float], ...]  # where a stage begins, as a share of the run, and what an update costs
@@ -90,10 +93,7 @@ def remaining_work(step: float, steps: int, costs: StageCosts = FULL_CONTEXT) ->
         steps: Updates of the whole run.
         costs: Of an update in each stage.
     """
-    ends = [start for start, _ in costs[1:]] + [1.0]
-    return sum(
-        cost * max(0.0, end * steps - max(step, start * steps)) for (start, cost), end in zip(costs, ends, strict=True)
-    )
+    return sum(cost * max(0.0, end * steps - max(step, start * steps)) for start, end, cost in _spans(costs))
 
 
 def total_steps(work: float, step: int, costs: StageCosts = FULL_CONTEXT) -> float:
@@ -108,9 +108,14 @@ def total_steps(work: float, step: int, costs: StageCosts = FULL_CONTEXT) -> flo
         step: Updates done.
         costs: Of an update in each stage.
     """
-    ends = [start for start, _ in costs[1:]] + [1.0]
-    for (_, cost), end in zip(costs, ends, strict=True):  # suppose that the step is in this stage, not in a later one
+    for _, end, cost in _spans(costs):  # suppose that the step is in this stage, not in a later one
         steps = (work + cost * step) / (cost * end + remaining_work(end, 1, costs))
         if end * steps > step:
             break
     return steps
+
+
+def _spans(costs: StageCosts) -> Iterator[tuple[float, float, float]]:
+    """Yield where each stage begins and ends, as shares of the run, and what an update costs in it."""
+    for (start, cost), (end, _) in pairwise((*costs, (1.0, 0.0))):
+        yield start, end, cost
