@@ -195,7 +195,8 @@ def faster_precision(config: TrainConfig, clock: Clock) -> str:
         config: What to train.
         clock: Times the steps.
     """
-    return min(PRECISIONS, key=lambda precision: measure_step_seconds(replace(config, precision=precision), clock))
+    probe = replace(config, batch_size=max(1, PROBE_TOKENS // config.block_size))  # a large batch would take long
+    return min(PRECISIONS, key=lambda precision: measure_step_seconds(replace(probe, precision=precision), clock))
 
 
 def choose_preset(
