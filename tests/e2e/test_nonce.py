@@ -24,6 +24,7 @@ from trainer.verse import strictjson
 from trainer.verse.identity import new_secret, owner_id
 
 SMALL = ["--corpus", "haiku", "--steps", "2", "--preset", "small", "--n-layer", "1", "--n-embd", "32", "--n-head", "1"]
+PRECISION = ["--precision", "float32"]  # without it, each run measures which is faster, and two may differ
 NONCE, OWNER = "a" * 64, "b" * 64
 
 
@@ -36,7 +37,7 @@ def evening(tmp_path: Path) -> Iterator[Evening]:
 
 
 def train(*options: str) -> tuple[int, str]:
-    result = CliRunner().invoke(cli, ["train", *SMALL, *options])
+    result = CliRunner().invoke(cli, ["train", *SMALL, *PRECISION, *options])
     message = str(result.exception or "") if not isinstance(result.exception, SystemExit) else ""
     return result.exit_code, result.output + message
 
