@@ -55,12 +55,13 @@ class AutoPreset:
 
 SHORT_RUN = {"learning_rate": 0.04, "momentum": 0.85, "beta1": 0.8, "decay_fraction": 0.5}  # below a minute
 FEW_SEQUENCES = {"batch_size": 3}
-SMALL = AutoPreset(8_500, "small", {})
+SMALL = AutoPreset(9_500, "small", {})
 AUTO_PRESETS = (  # measured on CPUs, see NOTES.md; other devices are compared by the tokens they read
     AutoPreset(0, "tiny", {"n_layer": 1, "n_head": 2, "n_embd": 64} | FEW_SEQUENCES | SHORT_RUN),
     AutoPreset(250, "tiny", {"n_layer": 1, "n_head": 3, "n_embd": 96} | FEW_SEQUENCES | SHORT_RUN),
     AutoPreset(1_700, "tiny", {"n_head": 3, "n_embd": 96} | FEW_SEQUENCES),
-    AutoPreset(4_600, "small", {"n_layer": 3, "batch_size": 4}),
+    AutoPreset(3_000, "small", {"n_layer": 2, "batch_size": 4}),
+    AutoPreset(7_000, "small", {"n_layer": 3, "batch_size": 4}),
     SMALL,
     AutoPreset(660_000, "medium", {}),
 )

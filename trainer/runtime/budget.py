@@ -249,6 +249,9 @@ def measure_steps(
 ) -> tuple[float, StageCosts]:
     """Return the seconds of a step with the longest context, and what one costs in each stage of a run.
 
+    The longest and the shortest context take turns, and the fastest step of each counts. Other programs slow some steps
+    down, and the ratio of a slow one to a fast one would spoil the plan up to the last stage.
+
     Args:
         compute_gradients: Of the model.
         optimizers: Its optimizers.
@@ -272,16 +275,15 @@ def measure_steps(
         budget.check_time(seconds_left)
         return seconds
 
-    def seconds_per_step(context: int) -> float:
+    contexts = {config.block_size, context_stages(config)[0][1]}
+    for context in contexts:
         time_steps(WARM_UP, context)
-        count, seconds, spent = 1, time_steps(1, context), 0.0
-        while spent + 2 * seconds < budget.measuring_seconds:  # twice as many, until the share is used
-            count *= 2
-            seconds = time_steps(count, context)
-            spent += seconds
-        return seconds / count
-
-    full = seconds_per_step(config.block_size)
-    _, shortest = context_stages(config)[0]
-    short = seconds_per_step(shortest) if shortest < config.block_size else full
+    fastest, count, spent, last = dict.fromkeys(contexts, math.inf), 1, 0.0, 0.0
+    while count == 1 or spent + 2 * last < len(contexts) * budget.measuring_seconds:
+        times = {context: time_steps(count, context) for context in contexts}
+        fastest = {context: min(fastest[context], seconds / count) for context, seconds in times.items()}
+        last = sum(times.values())
+        spent += last
+        count *= 2  # nothing waits for a graphics card between them
+    full, short = fastest[max(contexts)], fastest[min(contexts)]
     return full, stage_costs(config, short / full)
