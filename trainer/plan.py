@@ -24,6 +24,8 @@ from trainer.verse.files import write_atomically
 
 FORMAT = 1
 EVALUATION_SHARE = 0.06  # of the time, at most
+FEW_EVALUATIONS = 3  # make a curve of a short run, in the race of an event, too
+FEW_EVALUATIONS_SHARE = 0.1  # of the time, at most, for up to so many
 MAX_EVALUATIONS = 20  # enough points for a curve
 RECORDS = 100  # of the training loss in a run; the clock is read as often
 MIN_INTERVAL = 50  # updates between two evaluations of a run given in steps
@@ -200,8 +202,14 @@ def plan_for_steps(steps: int) -> Plan:
 
 
 def affordable_evaluations(seconds: float, eval_seconds: float) -> int:
-    """Return how many evaluations fit into their share of a time, at least one."""
-    return max(1, int(EVALUATION_SHARE * seconds / max(1e-9, eval_seconds)))  # a coarse clock may measure zero
+    """Return how many evaluations fit into their share of a time, at least one.
+
+    >>> [affordable_evaluations(seconds, 1.2) for seconds in (10, 30, 45, 100, 300)]
+    [1, 2, 3, 5, 15]
+    """
+    fitting = seconds / max(1e-9, eval_seconds)  # a coarse clock may measure zero
+    few = min(FEW_EVALUATIONS, int(FEW_EVALUATIONS_SHARE * fitting))
+    return max(1, few, int(EVALUATION_SHARE * fitting))
 
 
 def fitting_steps(
