@@ -16,7 +16,6 @@ DEFAULT_MINUTES = 5.0  # when neither --minutes nor --steps is given: enough to 
 MAX_STEPS = 10_000_000
 MAX_BATCH_SIZE = 4096  # sequences a step
 MAX_THREADS = 1024  # of the CPU
-SHORT_CONTEXT = 64  # tokens; in a short time, more and shorter sequences lower the loss further
 BATCH_TOKENS = {"cpu": 1536, "mps": 4096, "cuda": 16384}  # of a step: as few as the device processes efficiently
 RATES = {"muon": 0.02, "adamw": 4e-3}  # learning rate at the width below
 BASE_WIDTH = 128  # AdamW's learning rate falls with the root of the width; Muon's does not depend on it
@@ -25,12 +24,12 @@ DEVICES = ("cpu", "cuda", "mps")
 OPTIMIZERS = ("muon", "adamw")
 PRECISIONS = ("float32", "bf16")
 TOKENIZERS = ("char", "bpe")
-DEFAULT_VOCAB_SIZE = 1024  # tokens of a bpe tokenizer
+DEFAULT_VOCAB_SIZE = 512  # tokens of a bpe tokenizer
 
 
 @dataclass(frozen=True)
 class Preset:
-    """The size of a model, and the regularization that this size needs."""
+    """The size of a model, and the tokenizer and the regularization that this size needs."""
 
     n_layer: int
     n_head: int
@@ -39,12 +38,15 @@ class Preset:
     dropout: float = 0.0
     weight_decay: float = 0.0
     momentum: float = 0.9  # higher for longer runs
+    tokenizer: str = "char"
+    vocab_size: int = 0  # tokens of bpe
+    short_context: int = 64  # tokens at the start: more and shorter sequences lower the loss further in a short time
 
 
-PRESETS = {
-    "tiny": Preset(2, 2, 128, 256),  # 0.4 M weights with 65 symbols
-    "small": Preset(4, 4, 128, 256),  # 0.8 M
-    "medium": Preset(6, 6, 384, 256, dropout=0.2, weight_decay=0.1, momentum=0.95),  # 10.7 M
+PRESETS = {  # in pieces of words, a small model reads more of a text in its time; see NOTES.md
+    "tiny": Preset(2, 2, 128, 256, weight_decay=0.2, tokenizer="bpe", vocab_size=512),  # 0.7 M weights
+    "small": Preset(4, 4, 128, 256, weight_decay=0.2, tokenizer="bpe", vocab_size=768, short_context=128),  # 1.0 M
+    "medium": Preset(6, 6, 384, 256, dropout=0.2, weight_decay=0.1, momentum=0.95),  # 10.7 M with 65 symbols
     "large": Preset(12, 12, 768, 512, dropout=0.2, weight_decay=0.1, momentum=0.95),  # 85 M
 }
 

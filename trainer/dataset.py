@@ -73,8 +73,12 @@ class Dataset:
         return Checkpoint(self.model_config, vocabulary, step, val_loss, self.corpus_record, provenance, weights)
 
 
-def load_dataset(config: TrainConfig) -> Dataset:
+def load_dataset(config: TrainConfig, corpus: Corpus | None = None) -> Dataset:
     """Load the corpus, and refuse what could not be trained on or submitted.
+
+    Args:
+        config: What will be trained.
+        corpus: The one that the config names; None to load it.
 
     Raises:
         CorpusError: The corpus cannot be read, or is too short.
@@ -83,7 +87,7 @@ def load_dataset(config: TrainConfig) -> Dataset:
         OptionError: The vocabulary does not fit into a bundle.
     """
     device = configure_device(config.device, config.threads)
-    corpus = load_corpus(config.corpus, config.encoding, config.strip_gutenberg)
+    corpus = corpus or load_corpus(config.corpus, config.encoding, config.strip_gutenberg)
     train_text, val_text = corpus.text[: corpus.split], corpus.text[corpus.split :]
     tokenizer = new_tokenizer(config, corpus)
     check_header(tokenizer.vocabulary)

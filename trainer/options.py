@@ -20,7 +20,6 @@ from trainer.config import (
     OPTIMIZERS,
     PRECISIONS,
     PRESETS,
-    SHORT_CONTEXT,
     TOKENIZERS,
 )
 from trainer.errors import OptionError
@@ -33,9 +32,10 @@ if TYPE_CHECKING:
 Command = Callable[..., None]
 FOLDER = click.Path(path_type=Path)
 
-# Settings that were chosen to fit another one: if that one is given, they are chosen again.
+# Settings that were chosen to fit another one: if that one is given, they are chosen again. A tokenizer is kept.
 DEPENDENT_SETTINGS = {
-    "preset": {*asdict(PRESETS["small"]), "batch_size", "short_context", "learning_rate", "beta1", "decay_fraction"},
+    "preset": {*asdict(PRESETS["small"]), "batch_size", "short_context", "learning_rate", "beta1", "decay_fraction"}
+    - {"tokenizer", "vocab_size"},
     "optimizer": {"learning_rate"},
     "arch": {"short_context"},
     "block_size": {"short_context"},
@@ -67,9 +67,17 @@ TRAIN_OPTIONS = [
         help="Size of the model.  [default: auto, by device and time]",
     ),
     click.option("--arch", type=click.Choice(ARCHITECTURES), help="Architecture.  [default: modern]"),
-    click.option("--tokenizer", type=click.Choice(TOKENIZERS), help="Characters, or pieces of words.  [default: char]"),
     click.option(
-        "--vocab-size", type=int, metavar="N", help=f"Tokens of a bpe tokenizer.  [default: {DEFAULT_VOCAB_SIZE}]"
+        "--tokenizer",
+        type=click.Choice(TOKENIZERS),
+        help="Characters, or pieces of words.  [default: by preset, bpe for tiny and small; char for a text that is "
+        "short or not in an alphabet]",
+    ),
+    click.option(
+        "--vocab-size",
+        type=int,
+        metavar="N",
+        help=f"Tokens of a bpe tokenizer.  [default: by preset, or {DEFAULT_VOCAB_SIZE}]",
     ),
     click.option(
         "--minutes", type=float, help=f"Time for the whole run, or the further round.  [default: {DEFAULT_MINUTES:g}]"
@@ -82,8 +90,8 @@ TRAIN_OPTIONS = [
         "--short-context",
         type=int,
         help="Tokens of context in the first half of the run, then twice as many in half of the rest, up to "
-        f"--block-size; 0 for --block-size throughout.  [default: {SHORT_CONTEXT}, if --block-size is a multiple of "
-        "it; 0 for gpt2]",
+        "--block-size; 0 for --block-size throughout.  [default: 64, or 128 for small, if --block-size is a multiple "
+        "of it; 0 for gpt2]",
     ),
     click.option("--optimizer", type=click.Choice(OPTIMIZERS), help="Optimizer.  [default: muon]"),
     click.option(
@@ -239,10 +247,10 @@ def start_training(options: Mapping[str, Any], clock: RunClock) -> Run:
     """
     from tqdm import tqdm
 
-    from trainer.corpus import DEFAULT_CORPUS
+    from trainer.corpus import DEFAULT_CORPUS, load_corpus
     from trainer.device import count_threads, denormals_as_zero, find_device
     from trainer.plan import plan_for_steps, read_plan
-    from trainer.runtime.autoconfig import autoconfigure
+    from trainer.runtime.autoconfig import autoconfigure, suits_pieces
     from trainer.runtime.distributed import process_group
     from trainer.runtime.run import Run, read_config
     from trainer.submission.event_key import join_event
@@ -296,14 +304,17 @@ def start_training(options: Mapping[str, Any], clock: RunClock) -> Run:
     seconds = None if minutes is None else 60 * minutes
     with denormals_as_zero(), process_group(device) as ranks:
         threads = count_threads()
-        config, choice = ranks.broadcast(autoconfigure(settings, device, seconds, clock.read, threads, ranks.size))
+        corpus = load_corpus(settings["corpus"], settings.get("encoding", ""), settings.get("strip_gutenberg", False))
+        may_choose_pieces = suits_pieces(corpus.text)
+        automatic = autoconfigure(settings, device, seconds, clock.read, threads, ranks.size, may_choose_pieces)
+        config, choice = ranks.broadcast(automatic)
         if choice and ranks.is_main:
             print(wrap(choice), flush=True)
         if sample and ranks.is_main:
             print(wrap(SAMPLE_NOTICE), flush=True)
         changeable = 1 if plan_from else threads  # a repeated plan says when the number of threads changes
         may_compile = "compile" not in settings
-        return train(config, out, plan, minutes or 0.0, clock, ranks, changeable, may_compile, heartbeats)
+        return train(config, out, plan, minutes or 0.0, clock, ranks, changeable, may_compile, heartbeats, corpus)
 
 
 def repeat_settings(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:

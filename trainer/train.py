@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
 from trainer.config import DEFAULT_MINUTES, TrainConfig
+from trainer.corpus import Corpus
 from trainer.dataset import load_dataset
 from trainer.errors import Interrupted, WriteError
 from trainer.loss import get_batch, mean_loss
@@ -71,6 +72,7 @@ def train(
     max_threads: int = 1,
     may_compile: bool = False,
     heartbeats: Heartbeats | None = None,
+    corpus: Corpus | None = None,
 ) -> Run:
     """Train a model from scratch.
 
@@ -84,6 +86,7 @@ def train(
         max_threads: CPU threads that the run may change to, if one process trains on the CPU; 1 to change nothing.
         may_compile: Compile the model if the minutes are enough and that is faster. `config.compile` does it always.
         heartbeats: Tell an event how far the run is; None to tell nobody.
+        corpus: The one that the config names; None to load it.
 
     Returns:
         The run's folder.
@@ -97,7 +100,7 @@ def train(
     clock = clock or RunClock()
     check_out(out)
     ranks.check_config(config)
-    dataset = load_dataset(config)
+    dataset = load_dataset(config, corpus)
     if ranks.is_main and dataset.corpus.notes:
         print(wrap("\n".join(dataset.corpus.notes)), flush=True)
     config = replace(config, corpus=dataset.corpus.source)  # absolute paths, valid in any folder
@@ -112,8 +115,8 @@ def train(
     run = ranks.broadcast(new_run(out, dataset.corpus.name, config.preset) if ranks.is_main else Run(Path()))
     if ranks.is_main:
         write_plan(run.plan, plan)
-        corpus = dataset.corpus_record | {"baselines": asdict(dataset.baselines)}
-        write_config(run, config, corpus)  # last, since it makes the folder a run
+        record = dataset.corpus_record | {"baselines": asdict(dataset.baselines)}
+        write_config(run, config, record)  # last, since it makes the folder a run
     monitor = make_monitor(config, max_threads, clock, ranks)
     return run_loop(start_state(run, config, dataset, plan, ranks), plan, budget, monitor, clock, heartbeats)
 

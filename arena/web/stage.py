@@ -162,14 +162,15 @@ def story_of(view: StageView) -> str:
     """Return what the champion's bundle tells of its model, in one line; "" where it tells nothing."""
     facts = view.champion_facts or {}
     recipe, provenance = facts.get("recipe") or {}, facts.get("provenance") or {}
-    minutes, loss = (provenance.get(name) if isinstance(provenance, dict) else None for name in ("minutes", "val_loss"))
+    known = provenance if isinstance(provenance, dict) else {}
+    minutes, bits = known.get("minutes"), known.get("bits_per_character")
     parts = []
     if facts.get("n_params"):
         parts.append(phrase("%(number)s weights", number=facts["n_params"]))
     if isinstance(minutes, int | float) and 1 <= minutes < 1e6:
         parts.append(counted("trained for %(num)s minute", "trained for %(num)s minutes", round(minutes)))
-    if isinstance(loss, int | float) and 0 < loss < 100:
-        parts.append(phrase("loss %(loss)s", loss=format_number(loss, decimals=2)))
+    if isinstance(bits, int | float) and 0 < bits < 100:
+        parts.append(phrase("%(bits)s bits per character", bits=format_number(bits, decimals=2)))
     if "seed" in recipe:
         parts.append(phrase("seed %(seed)s", seed=str(recipe["seed"])))
     return " · ".join(translate(part) for part in parts)

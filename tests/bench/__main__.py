@@ -5,6 +5,8 @@ python -m tests.bench training           losses after a given time; CORPUS=FILE 
 NANOGPT=/path/to/checkout python -m tests.bench training
                                          besides, nanoGPT's recipe for a CPU, alternating with ours
 BUSY=1 python -m tests.bench training    beside a process that keeps one core busy
+TOKENIZER=char python -m tests.bench training
+                                         ours reads characters, as nanoGPT does, and not what `auto` takes
 python -m tests.bench verse              writing and verifying verses
 python -m tests.bench javascript         the verse engine in JavaScript (Node) beside the one in Python, in turn
 python -m tests.bench serving            polls, votes, phones and stalled uploads, over loopback

@@ -56,7 +56,7 @@ class Logits(torch.nn.Module):
 
 
 def main(nanogpt: Path, corpus: str, seed: int, steps: int, result: Path) -> None:
-    """Train and evaluate; write the loss and the tokens trained on into `result`."""
+    """Train and evaluate; write the loss and the characters trained on into `result`."""
     text = load_corpus(corpus).text
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -64,7 +64,7 @@ def main(nanogpt: Path, corpus: str, seed: int, steps: int, result: Path) -> Non
         _train(nanogpt, folder, seed, steps)
         model = _read(folder / "ckpt.pt")
     loss = validation_loss(Logits(model), val, BLOCK_SIZE, vocab_size)
-    result.write_text(json.dumps({"val_loss": loss, "tokens": steps * BATCH_SIZE * BLOCK_SIZE}))
+    result.write_text(json.dumps({"val_loss": loss, "characters": steps * BATCH_SIZE * BLOCK_SIZE}))
 
 
 def _prepare(text: str, folder: Path) -> tuple[int, torch.Tensor]:

@@ -5,7 +5,8 @@ end, and whatever else it does. Ours is `trainer train --minutes M`, as anybody 
 evaluations on the way, samples and curve are in its time. For each seed the peer goes first, and ours gets fractions of
 the time that it took just then, so that a machine that is slower for a while is slower for both. Then medians over the
 seeds. Losses are of the last evaluation, not the best one, and come from one function, `trainer.loss.validation_loss`,
-in windows of each model's own context.
+in windows of each model's own context. They are nats per character of the same text, since ours may read pieces of
+words, and the peer reads characters; with TOKENIZER=char ours reads characters, too.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ from pathlib import Path
 
 from trainer.corpus import KNOWN_CORPORA, load_corpus
 from trainer.errors import TrainerError
+from trainer.metrics import TOKENS_PER_CHARACTER
 from trainer.runtime.run import Run, read_config, read_metrics
 
+TOKENIZER = os.environ.get("TOKENIZER")  # of ours; None: what `auto` picks
 FIRST_SEED = 1337  # nanoGPT's own, and ours
 FRACTIONS = (1 / 15, 0.1, 0.2, 0.5, 1.0)  # of the peer's time
 BUDGETS = (6.0, 8.0, 10.0, 20.0, 50.0, 100.0)  # seconds, without a peer: about those of what it takes on two cores
@@ -42,8 +45,8 @@ class Outcome:
 
     seconds: float  # from the process's start to its exit
     memory: float  # MiB, the most it had in memory at once; nan where the system does not say
-    val_loss: float  # nats a token
-    tokens: float  # trained on
+    val_loss: float  # nats per character
+    characters: float  # trained on
 
     def __str__(self) -> str:
         return f"{self.seconds:.1f} s, loss {self.val_loss:.3f}"
@@ -108,15 +111,16 @@ def _keep(outcomes: Outcomes, seed: int, what: str, outcome: Outcome) -> Outcome
 
 
 def _ours(corpus: str, seed: int, seconds: float, folder: Path) -> Outcome:
-    """Train for so many seconds, on the peer's device and tokens, else with what `auto` picks."""
+    """Train for so many seconds, on the peer's device, else with what `auto` picks."""
     run = Run(folder / f"ours-{seconds:g}")
     options = ["--corpus", corpus, "--minutes", f"{seconds / 60:.6f}", "--seed", str(seed), "--out", str(run.path)]
-    options += ["--device", "cpu", "--tokenizer", "char"]
+    options += ["--device", "cpu", *(("--tokenizer", TOKENIZER) if TOKENIZER else ())]
     command = [sys.executable, "-c", "from trainer.cli import main; main()", "train", *options]
     wall, memory = _timed(command, folder / "log")
-    config, _ = read_config(run)
-    last = read_metrics(run)[-1]
-    return Outcome(wall, memory, last["val_loss"], last["step"] * config.batch_size * config.block_size)
+    config, record = read_config(run)
+    last, ratio = read_metrics(run)[-1], record[TOKENS_PER_CHARACTER]
+    tokens = last["step"] * config.batch_size * config.block_size
+    return Outcome(wall, memory, last["val_loss"] * ratio, tokens / ratio)
 
 
 def _peer(nanogpt: Path, corpus: str, seed: int, steps: int, folder: Path) -> Outcome:
@@ -155,7 +159,7 @@ def _wait(process: subprocess.Popen[bytes]) -> float:
 
 
 def _median(outcomes: list[Outcome]) -> Outcome:
-    rows = [(each.seconds, each.memory, each.val_loss, each.tokens) for each in outcomes]
+    rows = [(each.seconds, each.memory, each.val_loss, each.characters) for each in outcomes]
     return Outcome(*map(statistics.median, zip(*rows, strict=True)))
 
 
@@ -169,14 +173,14 @@ def _report(outcomes: Outcomes, shakespeare: bool) -> None:
         return
     medians = {what: _median(each) for what, each in outcomes.items()}
     theirs = medians.get(PEER)
-    print("\n| median | time | validation loss | lowest to highest | tokens/s, all time counted | peak memory |")
+    print("\n| median | time | loss per character | lowest to highest | characters/s, all time counted | peak memory |")
     print("|---|---|---|---|---|---|")
     for what, one in medians.items():
         losses = [each.val_loss for each in outcomes[what]]
         ratio = f" ({one.seconds / theirs.seconds:.2f})" if theirs else ""
         print(
             f"| {what} | {one.seconds:.1f} s{ratio} | {one.val_loss:.3f} | {min(losses):.3f} to {max(losses):.3f} "
-            f"| {one.tokens / one.seconds:,.0f} | {one.memory:.0f} MiB |"
+            f"| {one.characters / one.seconds:,.0f} | {one.memory:.0f} MiB |"
         )
     ours = sorted((one for what, one in medians.items() if what != PEER), key=lambda one: one.seconds)
     if not ours:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from tests.support.training_runs import Clock
-from trainer.config import BATCH_TOKENS, OPTIMIZERS, PRESETS, TrainConfig
+from trainer.config import BATCH_TOKENS, DEFAULT_VOCAB_SIZE, OPTIMIZERS, PRESETS, TrainConfig
 from trainer.errors import OptionError
+from trainer.options import start_training
 from trainer.runtime import autoconfig
-from trainer.runtime.autoconfig import AUTO_PRESETS, autoconfigure, best_precision, measure_step_seconds
+from trainer.runtime.autoconfig import AUTO_PRESETS, autoconfigure, best_precision, measure_step_seconds, suits_pieces
+from trainer.runtime.clock import RunClock
+from trainer.runtime.run import read_config
 from trainer.schedule import context_length
 from trainer.verse.config import ARCHITECTURES
 
@@ -26,6 +30,7 @@ def _time_each_model_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(autoconfig, "measure_step_seconds", measure_once)
 
 
+PROBE_CLOCK_SECONDS = 1.0  # that a step takes by the tests' clock: a look before and one after
 MEASURED: dict[tuple[TrainConfig, float], float] = {}
 
 
@@ -41,10 +46,12 @@ def pick(options: dict[str, Any], seconds: float | None = None, clock: Any = tim
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-@pytest.mark.parametrize(("name", "millions"), [("tiny", 0.4), ("small", 0.8), ("medium", 10.7), ("large", 85)])
+@pytest.mark.parametrize(("name", "millions"), [("tiny", 0.7), ("small", 1.0), ("medium", 10.7), ("large", 85)])
 def test_presets_have_the_sizes_they_promise_and_can_be_submitted(arch: str, name: str, millions: float) -> None:
     config, why = pick({"preset": name, "arch": arch})
-    assert config.model(65).n_params == pytest.approx(millions * 1e6, rel=0.1)
+    tables = 0 if arch == "modern" else 3 * 512 * 128 if name == "tiny" else 0  # of previous tokens, and no head
+    n_params = config.model(config.vocab_size or autoconfig.PROBE_SYMBOLS).n_params
+    assert n_params + tables == pytest.approx(millions * 1e6, rel=0.1)
     assert why == ""
 
 
@@ -65,7 +72,7 @@ def test_auto_picks_something_that_can_be_trained_and_says_what(
 
 def test_more_time_chooses_a_larger_model() -> None:
     seconds_a_step = measure_step_seconds(autoconfig.probe_config({"device": "cpu", "precision": "float32"}), Clock())
-    assert seconds_a_step == 1.0  # a look at this clock before and one after
+    assert seconds_a_step == PROBE_CLOCK_SECONDS
     sizes = [
         pick({"precision": "float32"}, steps * seconds_a_step, Clock())[0].model(65).n_params
         for preset in AUTO_PRESETS
@@ -124,10 +131,20 @@ def test_given_options_override_preset_and_auto() -> None:
         assert (config.dropout, config.arch, config.precision) == (0.1, "gpt2", "bf16")
 
 
-def test_only_the_large_presets_have_dropout_and_weight_decay() -> None:
-    for name, needs_it in (("tiny", False), ("small", False), ("medium", True), ("large", True)):
+def test_all_presets_decay_weights_and_the_large_ones_drop_activations() -> None:
+    for name, drops in (("tiny", False), ("small", False), ("medium", True), ("large", True)):
         config, _ = pick({"preset": name})
-        assert (config.dropout > 0, config.weight_decay > 0) == (needs_it, needs_it)
+        assert (config.dropout > 0, config.weight_decay > 0) == (drops, True)
+
+
+def test_small_presets_read_pieces_of_words_and_large_ones_characters() -> None:
+    picked = {name: pick({"preset": name})[0] for name in PRESETS}
+    assert {name: config.tokenizer for name, config in picked.items()} == {
+        "tiny": "bpe",
+        "small": "bpe",
+        "medium": "char",
+        "large": "char",
+    }
 
 
 @pytest.mark.parametrize(
@@ -186,13 +203,77 @@ def test_a_device_that_reads_more_in_a_step_gets_a_larger_model_and_larger_batch
 
 def test_auto_times_a_model_with_the_vocabulary_that_is_asked_for() -> None:
     options = {"device": "cpu", "precision": "float32", "arch": "modern", "tokenizer": "bpe"}
-    assert autoconfig.probe_config(options).vocab_size == 1024
+    assert autoconfig.probe_config(options).vocab_size == DEFAULT_VOCAB_SIZE
     assert autoconfig.probe_config(options | {"vocab_size": 5000}).vocab_size == 5000
 
 
 def test_auto_reports_nothing_if_all_sizes_are_given() -> None:
     sizes = {"n_layer": 1, "n_embd": 32, "block_size": 16, "batch_size": 4}
     assert pick(sizes, 10.0)[1] == ""
+
+
+def test_auto_says_whether_it_reads_pieces_of_words_which_is_worse_only_with_much_time() -> None:
+    picked = [
+        pick({"precision": "float32"}, preset.min_steps * PROBE_CLOCK_SECONDS, Clock()) for preset in AUTO_PRESETS
+    ]
+    tokenizers = [config.tokenizer for config, _ in picked]
+    assert tokenizers == sorted(tokenizers), "first bpe, then char"
+    assert set(tokenizers) == {"bpe", "char"}
+    for config, why in picked:
+        assert (config.vocab_size >= DEFAULT_VOCAB_SIZE) == (config.tokenizer == "bpe")
+        assert ("auto: pieces of words, " if config.tokenizer == "bpe" else "auto: characters, ") in why
+
+
+@pytest.mark.parametrize(
+    "options", [{"tokenizer": "char"}, {"tokenizer": "bpe"}, {"tokenizer": "bpe", "vocab_size": 700}]
+)
+@pytest.mark.parametrize("seconds", [3.0, 1e6])
+def test_a_tokenizer_that_is_given_is_taken_however_little_time_there_is(
+    seconds: float, options: dict[str, Any]
+) -> None:
+    config, _ = pick(options | {"precision": "float32"}, seconds, Clock(seconds=0.02))
+    assert (config.tokenizer, config.vocab_size) == (options["tokenizer"], options.get("vocab_size", config.vocab_size))
+    assert (config.vocab_size >= DEFAULT_VOCAB_SIZE) == (config.tokenizer == "bpe")
+
+
+@pytest.mark.parametrize("preset", ["auto", *PRESETS])
+def test_a_vocabulary_size_that_is_given_means_pieces_of_words(preset: str) -> None:
+    options = {"vocab_size": 700, "precision": "float32", "preset": preset}
+    for seconds in (3.0, 1e6):
+        config, _ = pick(options, seconds, Clock(seconds=0.02))
+        assert (config.tokenizer, config.vocab_size) == ("bpe", 700)
+    with pytest.raises(OptionError, match="vocab_size is for the tokenizer bpe"):
+        pick(options | {"tokenizer": "char"}, 3.0, Clock(seconds=0.02))
+
+
+@pytest.mark.parametrize(
+    ("text", "suits"),
+    [
+        ("To be, or not to be.\n" * 2381, True),  # 50,001 characters
+        ("To be, or not to be.\n" * 2380, False),
+        ("".join(map(chr, range(0x4E00, 0x4E00 + 256))) * 200, True),
+        ("".join(map(chr, range(0x4E00, 0x4E00 + 257))) * 200, False),  # as Chinese has thousands
+    ],
+)
+def test_a_text_that_is_short_or_has_more_symbols_than_an_alphabet_is_taken_in_characters(
+    text: str, suits: bool, tmp_path: Path
+) -> None:
+    assert suits_pieces(text) == suits
+    config, why = autoconfigure({"precision": "float32"}, "cpu", 3.0, Clock(seconds=0.02), may_choose_pieces=suits)
+    assert config.tokenizer == ("bpe" if suits else "char")
+    assert ("pieces of words" in why) == suits
+    path = tmp_path / "text.txt"
+    path.write_text(text, encoding="utf-8")
+    options = {
+        "corpus": str(path),
+        "minutes": 0.05,
+        "n_layer": 1,
+        "n_embd": 32,
+        "device": "cpu",
+        "out": tmp_path / "run",
+    }
+    trained, _ = read_config(start_training(options, RunClock()))
+    assert trained.tokenizer == config.tokenizer, "the command looks at the text, too"
 
 
 def test_a_gpt2_has_the_whole_context_from_the_start_since_its_verses_end_there() -> None:

@@ -52,7 +52,9 @@ def train_and_submit(folder: Path, arch: str, tokenizer: str, preset: str, **siz
         RunClock(),
     )
     config, _ = read_config(run)
-    assert asdict(PRESETS[preset]).items() <= config.to_dict().items()
+    context = {"short_context": config.short_context}  # a gpt2 has none
+    expected = asdict(PRESETS[preset]) | context | {"tokenizer": tokenizer, "vocab_size": sizes.get("vocab_size", 0)}
+    assert expected.items() <= config.to_dict().items()
     submission = make_submission(
         read_checkpoint(run.path), make_recipe(read_checkpoint(run.path), PROMPT, 30, 1, 8, 24)
     )

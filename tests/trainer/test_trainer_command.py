@@ -159,7 +159,7 @@ def test_info_on_something_else_is_an_error(what: str, trainer: RunCommand, tmp_
         (("--batch-size", "0", "--steps", "1"), "batch_size must be"),
         (("--block-size", "2000", "--steps", "1"), "block_size must be"),
         (("--seed", "-1", "--steps", "1"), "seed must be"),
-        (("--vocab-size", "500", "--steps", "1"), "is for the tokenizer bpe"),
+        (("--tokenizer", "char", "--vocab-size", "500", "--steps", "1"), "is for the tokenizer bpe"),
         (("--n-head", "3", "--steps", "1"), "n_embd / n_head"),
         (("--n-embd", "100", "--steps", "1"), "n_embd must be a multiple of 8"),
         (("--short-context", "-4", "--steps", "1"), "short_context must be 0 to"),
@@ -220,7 +220,7 @@ def test_a_run_s_plan_ends_early_only_where_that_is_asked_for(trainer: RunComman
 
 def test_a_plan_with_a_later_revision_may_still_end_early(trainer: RunCommand, tmp_path: Path) -> None:
     write_plan(tmp_path / "plan.json", Plan((Revision(0, 28, 28), Revision(20, 27, 27))))
-    wild = ("--optimizer", "adamw", "--learning-rate", "3", "--early-stop")
+    wild = ("--optimizer", "adamw", "--learning-rate", "3", "--weight-decay", "0", "--early-stop")
     arguments = ("--corpus", text_file(tmp_path), *SMALL, *wild, "--plan", "plan.json", "--out", "mine")
     code, out, err = trainer("train", *arguments)
     assert (code, err) == (0, "")

@@ -16,7 +16,6 @@ from trainer.config import (
     PRECISIONS,
     PRESETS,
     RATES,
-    SHORT_CONTEXT,
     Preset,
     TrainConfig,
     with_vocab_size,
@@ -38,6 +37,10 @@ MIN_PRODUCTS = 3  # timed, where bf16 is emulated and takes many times as long
 NATIVE_BF16 = (8, 0)  # CUDA's compute capability; an older card claims to support bf16, and emulates it slowly
 MAX_BF16_TIME = 0.8  # of float32's time: a smaller gain is not worth the lost precision
 PROBE_SYMBOLS = 65  # vocabulary of the model whose steps are timed, if it has characters: that of both corpora
+MIN_CHARACTERS = 50_000  # of a text from which pieces of words are learned
+MAX_SYMBOLS = 256  # of such a text: alphabets have fewer, Chinese has more
+SEARCHED_CHARACTERS = 2**20  # for symbols
+PROBE_CONTEXT = 64  # tokens
 PROBE_TOKENS = BATCH_TOKENS["cpu"] // 2  # of one of its steps on a CPU
 SIZES = {"n_layer", "n_embd", "block_size", "batch_size"}  # if all are given, no choice is reported
 PROBE_LAYERS = 1  # its operations are as large as those of a deeper model, and it takes less time
@@ -53,15 +56,21 @@ class AutoPreset:
     settings: Mapping[str, Any]  # that differ from the preset's and the defaults
 
 
-SHORT_RUN = {"learning_rate": 0.04, "momentum": 0.85, "beta1": 0.8, "decay_fraction": 0.5}  # below a minute
+SHORT_RUN = {  # below half a minute
+    "learning_rate": 0.04,
+    "momentum": 0.85,
+    "beta1": 0.8,
+    "decay_fraction": 0.5,
+    "weight_decay": 0.1,
+}
 FEW_SEQUENCES = {"batch_size": 3}
 SMALL = AutoPreset(9_500, "small", {})
 AUTO_PRESETS = (  # measured on CPUs, see NOTES.md; other devices are compared by the tokens they read
     AutoPreset(0, "tiny", {"n_layer": 1, "n_head": 2, "n_embd": 64} | FEW_SEQUENCES | SHORT_RUN),
     AutoPreset(250, "tiny", {"n_layer": 1, "n_head": 3, "n_embd": 96} | FEW_SEQUENCES | SHORT_RUN),
-    AutoPreset(1_700, "tiny", {"n_head": 3, "n_embd": 96} | FEW_SEQUENCES),
-    AutoPreset(3_000, "small", {"n_layer": 2, "batch_size": 4}),
-    AutoPreset(7_000, "small", {"n_layer": 3, "batch_size": 4}),
+    AutoPreset(1_700, "tiny", {"n_layer": 1, "n_head": 4, "batch_size": 4}),
+    AutoPreset(3_000, "tiny", {"n_layer": 2, "n_head": 4, "batch_size": 4}),
+    AutoPreset(6_000, "small", {"n_layer": 3, "batch_size": 4, "short_context": 64}),
     SMALL,
     AutoPreset(660_000, "medium", {}),
 )
@@ -74,6 +83,7 @@ def autoconfigure(
     clock: Clock,
     max_threads: int = 1,
     processes: int = 1,
+    may_choose_pieces: bool = True,
 ) -> tuple[TrainConfig, str]:
     """Fill in the settings that were not given.
 
@@ -84,6 +94,7 @@ def autoconfigure(
         clock: Times products and steps.
         max_threads: CPU threads of each process. One process on the CPU takes a single thread if that is faster now.
         processes: That will share each batch.
+        may_choose_pieces: Whether pieces of words suit the corpus.
 
     Returns:
         The config, and sentences that say what was chosen and why; "" if nothing was.
@@ -95,6 +106,8 @@ def autoconfigure(
     requested = {name: value for name, value in options.items() if value is not None}
     requested |= {"device": device, "processes": processes}
     requested = {"optimizer": TrainConfig.optimizer, "arch": TrainConfig.arch, **requested}
+    if "vocab_size" in requested or not may_choose_pieces:
+        requested.setdefault("tokenizer", "bpe" if "vocab_size" in requested else "char")
     chooses_precision = "precision" not in requested
     if chooses_precision:
         requested["precision"] = best_precision(device, clock)
@@ -122,7 +135,10 @@ def autoconfigure(
             reason = ""
     if name not in PRESETS:
         raise OptionError(f"preset must be auto or one of {', '.join(PRESETS)}, not {name!r}")
-    settings = asdict(PRESETS[name]) | preset_settings | with_vocab_size(requested)
+    settings = asdict(PRESETS[name]) | preset_settings
+    if requested.get("tokenizer", settings["tokenizer"]) != settings["tokenizer"]:
+        del settings["vocab_size"]  # of the other tokenizer
+    settings = with_vocab_size(settings | requested)
     if "n_embd" in requested and "n_head" not in requested:
         settings["n_head"] = choose_n_head(settings["n_embd"], PRESETS[name])
     short_context = requested.get("short_context", 0)
@@ -134,8 +150,10 @@ def autoconfigure(
     if "batch_size" not in requested:
         batch_size = settings.get("batch_size", max(4, tokens // block_size))
         settings["batch_size"] = -(-batch_size // processes) * processes
-    if requested["arch"] == "modern" and block_size > SHORT_CONTEXT and block_size % SHORT_CONTEXT == 0:
-        settings.setdefault("short_context", SHORT_CONTEXT)  # a gpt2 would train its later positions for less time
+    if "short_context" not in requested:
+        short = settings["short_context"]  # with it, a gpt2 would train its later positions for less time
+        fits = requested["arch"] == "modern" and block_size > short and block_size % short == 0
+        settings["short_context"] = short if fits else 0
     rate = RATES[settings["optimizer"]]
     if settings["optimizer"] == "adamw":
         rate *= (BASE_WIDTH / settings["n_embd"]) ** 0.5
@@ -144,10 +162,20 @@ def autoconfigure(
     if chooses_precision and config.precision == "bf16" and device == "cpu" and config.n_embd < BASE_WIDTH:
         config = replace(config, precision=faster_precision(config, clock))
     summary = (
-        f"auto: {pluralize(config.n_layer, 'layer')} of width {config.n_embd}, context {config.block_size}, "
+        f"auto: {'characters' if config.tokenizer == 'char' else 'pieces of words'}, "
+        f"{pluralize(config.n_layer, 'layer')} of width {config.n_embd}, context {config.block_size}, "
         f"{config.batch_size} sequences per step, products in {config.precision}: {reason}"
     )
     return config, "\n".join(sentence for sentence in (summary if reason else "", thread_note) if sentence)
+
+
+def suits_pieces(text: str) -> bool:
+    """Whether pieces of words suit a text: it is long enough to learn them from, and written in an alphabet.
+
+    >>> suits_pieces("To be, or not to be.\n" * 3000), suits_pieces("To be, or not to be.\n")
+    (True, False)
+    """
+    return len(text) >= MIN_CHARACTERS and len(set(text[:SEARCHED_CHARACTERS])) <= MAX_SYMBOLS
 
 
 def choose_n_head(n_embd: int, preset: Preset) -> int:
@@ -229,8 +257,8 @@ def probe_config(settings: Mapping[str, Any]) -> TrainConfig:
     return TrainConfig(
         **{name: value for name, value in with_vocab_size(settings).items() if name in names},
         n_layer=PROBE_LAYERS,
-        block_size=SHORT_CONTEXT,
-        batch_size=BATCH_TOKENS[settings["device"]] // (2 * SHORT_CONTEXT),
+        block_size=PROBE_CONTEXT,
+        batch_size=BATCH_TOKENS[settings["device"]] // (2 * PROBE_CONTEXT),
     )
 
 
