@@ -61,17 +61,19 @@ SHORT_RUN = {  # below half a minute
     "momentum": 0.85,
     "beta1": 0.8,
     "decay_fraction": 0.5,
-    "weight_decay": 0.1,
 }
 FEW_SEQUENCES = {"batch_size": 3}
-SMALL = AutoPreset(9_500, "small", {})
+STRONG_DECAY = {"weight_decay": 0.2}  # decay x learning rate x steps is 10 to 20 where it was best
+SMALL = AutoPreset(80_000, "small", {})
 AUTO_PRESETS = (  # measured on CPUs, see NOTES.md; other devices are compared by the tokens they read
     AutoPreset(0, "tiny", {"n_layer": 1, "n_head": 2, "n_embd": 64} | FEW_SEQUENCES | SHORT_RUN),
     AutoPreset(250, "tiny", {"n_layer": 1, "n_head": 3, "n_embd": 96} | FEW_SEQUENCES | SHORT_RUN),
-    AutoPreset(1_700, "tiny", {"n_layer": 1, "n_head": 4, "batch_size": 4}),
-    AutoPreset(3_000, "tiny", {"n_layer": 2, "n_head": 4, "batch_size": 4}),
-    AutoPreset(6_000, "small", {"n_layer": 3, "batch_size": 4, "short_context": 64}),
+    AutoPreset(1_700, "tiny", {"n_layer": 1, "n_head": 4, "batch_size": 4} | STRONG_DECAY),
+    AutoPreset(3_000, "tiny", {"n_layer": 2, "n_head": 4, "batch_size": 4} | STRONG_DECAY),
+    AutoPreset(6_000, "small", {"n_layer": 3, "batch_size": 4, "short_context": 64} | STRONG_DECAY),
+    AutoPreset(9_500, "small", STRONG_DECAY),
     SMALL,
+    AutoPreset(250_000, "small", {"weight_decay": 0.03}),
     AutoPreset(660_000, "medium", {}),
 )
 
