@@ -55,7 +55,7 @@ def test_the_notebook_trains_packs_a_verse_that_passes_and_enters_it(served: Eve
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     enter = notebook.cells[tagged(notebook, "submit")].source
     settings = tagged(notebook, "parameters")
-    notebook.cells.insert(settings + 1, new_code_cell("MINUTES = 0.1"))
+    notebook.cells.insert(settings + 1, new_code_cell("MINUTES = 0.3"))
     notebook.cells += [
         new_code_cell(f"EVENT_URL, NAME = {served.url!r}, 'Ada'\n{enter}"),
         new_code_cell("import sys\n\nprint(sys.executable)"),
