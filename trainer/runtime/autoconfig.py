@@ -13,7 +13,6 @@ from trainer import rng
 from trainer.config import (
     BASE_WIDTH,
     BATCH_TOKENS,
-    PRECISIONS,
     PRESETS,
     RATES,
     Preset,
@@ -67,7 +66,7 @@ STRONG_DECAY = {"weight_decay": 0.2}  # decay x learning rate x steps is 10 to 2
 SMALL = AutoPreset(80_000, "small", {})
 AUTO_PRESETS = (  # measured on CPUs, see NOTES.md; other devices are compared by the tokens they read
     AutoPreset(0, "tiny", {"n_layer": 1, "n_head": 2, "n_embd": 64} | FEW_SEQUENCES | SHORT_RUN),
-    AutoPreset(250, "tiny", {"n_layer": 1, "n_head": 3, "n_embd": 96} | FEW_SEQUENCES | SHORT_RUN),
+    AutoPreset(500, "tiny", {"n_layer": 1, "n_head": 3, "n_embd": 96} | FEW_SEQUENCES | SHORT_RUN),
     AutoPreset(1_700, "tiny", {"n_layer": 1, "n_head": 4, "batch_size": 4} | STRONG_DECAY),
     AutoPreset(3_000, "tiny", {"n_layer": 2, "n_head": 4, "batch_size": 4} | STRONG_DECAY),
     AutoPreset(6_000, "small", {"n_layer": 3, "batch_size": 4, "short_context": 64} | STRONG_DECAY),
@@ -161,8 +160,8 @@ def autoconfigure(
         rate *= (BASE_WIDTH / settings["n_embd"]) ** 0.5
     settings.setdefault("learning_rate", rate)
     config = TrainConfig(**settings, preset=name)
-    if chooses_precision and config.precision == "bf16" and device == "cpu" and config.n_embd < BASE_WIDTH:
-        config = replace(config, precision=faster_precision(config, clock))
+    if chooses_precision and device == "cpu" and config.n_embd < BASE_WIDTH:
+        config = replace(config, precision="float32")  # conversions take as long as bf16 saves
     summary = (
         f"auto: {'characters' if config.tokenizer == 'char' else 'pieces of words'}, "
         f"{pluralize(config.n_layer, 'layer')} of width {config.n_embd}, context {config.block_size}, "
@@ -217,17 +216,6 @@ def best_precision(device: str, clock: Clock) -> str:
 
     float32 = fastest(torch.float32, math.inf)
     return "bf16" if fastest(torch.bfloat16, 2 * PRODUCTS * float32) < MAX_BF16_TIME * float32 else "float32"
-
-
-def faster_precision(config: TrainConfig, clock: Clock) -> str:
-    """Return the number format with the faster steps: in a narrow model, bf16 may cost more conversions than it saves.
-
-    Args:
-        config: What to train.
-        clock: Times the steps.
-    """
-    probe = replace(config, batch_size=max(1, PROBE_TOKENS // config.block_size))  # a large batch would take long
-    return min(PRECISIONS, key=lambda precision: measure_step_seconds(replace(probe, precision=precision), clock))
 
 
 def choose_preset(
