@@ -17,8 +17,11 @@ from arena.services.queries import console_view, get_next_match, results_view, s
 from arena.services.schemas import EventRules, MatchView, RoundView, StageView
 from arena.web.filters import PAIR, STAGE_SIZES, first_words, single_line, stage_size, verse_lines
 from arena.web.stage import REVEAL_SECONDS, visible_rounds
+from tests.support.bundles import verses
 from tests.support.evening import START, Evening, secret_of
 from tests.support.pages import Tags, hidden, post, token_of, vote
+from tests.support.trained_checkpoint import FOLIO_MODEL
+from trainer.verse.bundle import read_bundle
 
 
 @pytest.fixture
@@ -414,6 +417,17 @@ def test_the_stage_tells_the_story_of_the_champion(evening: Evening) -> None:
     evening.now += REVEAL_SECONDS + 1
     page = evening.phone().get("/stage").text
     assert re.search(r"[\d,]+ weights", page) and re.search(r"seed \d+", page)
+
+
+def test_the_stage_tells_the_loss_of_the_champion_in_bits_per_character_which_all_tokenizers_share(
+    evening: Evening,
+) -> None:
+    evening.open()
+    evening.drawn([FOLIO_MODEL.read_bytes(), *verses(1)])
+    evening.decide("r1m1", read_bundle(FOLIO_MODEL).claim.text)
+    evening.now += REVEAL_SECONDS + 1
+    page = evening.phone().get("/stage")
+    assert "1.97 bits per character" in page.text and "loss" not in page.text
 
 
 def test_the_stage_shows_both_verses_before_their_vote_and_then_the_vote(tmp_path: Path) -> None:
