@@ -208,7 +208,7 @@ def test_auto_reports_nothing_if_all_sizes_are_given() -> None:
     assert pick(sizes, 10.0)[1] == ""
 
 
-def test_auto_says_whether_it_reads_pieces_of_words_which_is_worse_only_with_much_time() -> None:
+def test_auto_says_whether_a_model_reads_pieces_of_words_which_the_largest_does_not() -> None:
     picked = [
         pick({"precision": "float32"}, preset.min_steps * PROBE_CLOCK_SECONDS, Clock()) for preset in AUTO_PRESETS
     ]

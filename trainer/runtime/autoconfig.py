@@ -107,8 +107,10 @@ def autoconfigure(
     requested = {name: value for name, value in options.items() if value is not None}
     requested |= {"device": device, "processes": processes}
     requested = {"optimizer": TrainConfig.optimizer, "arch": TrainConfig.arch, **requested}
-    if "vocab_size" in requested or not may_choose_pieces:
-        requested.setdefault("tokenizer", "bpe" if "vocab_size" in requested else "char")
+    if "vocab_size" in requested:
+        requested.setdefault("tokenizer", "bpe")
+    elif not may_choose_pieces:
+        requested.setdefault("tokenizer", "char")
     chooses_precision = "precision" not in requested
     if chooses_precision:
         requested["precision"] = best_precision(device, clock)
