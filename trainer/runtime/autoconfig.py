@@ -63,7 +63,7 @@ SHORT_RUN = {  # below half a minute
 }
 FEW_SEQUENCES = {"batch_size": 3}
 STRONG_DECAY = {"weight_decay": 0.2}  # decay x learning rate x steps is 10 to 20 where it was best
-SMALL = AutoPreset(80_000, "small", {})
+MANY_PASSES = {"dropout": 0.1}  # over the text, which the model would learn by heart
 AUTO_PRESETS = (  # measured on CPUs, see NOTES.md; other devices are compared by the tokens they read
     AutoPreset(0, "tiny", {"n_layer": 1, "n_head": 2, "n_embd": 64} | FEW_SEQUENCES | SHORT_RUN),
     AutoPreset(500, "tiny", {"n_layer": 1, "n_head": 3, "n_embd": 96} | FEW_SEQUENCES | SHORT_RUN),
@@ -71,8 +71,9 @@ AUTO_PRESETS = (  # measured on CPUs, see NOTES.md; other devices are compared b
     AutoPreset(3_000, "tiny", {"n_layer": 2, "n_head": 4, "batch_size": 4} | STRONG_DECAY),
     AutoPreset(6_000, "small", {"n_layer": 3, "batch_size": 4, "short_context": 64} | STRONG_DECAY),
     AutoPreset(9_500, "small", STRONG_DECAY),
-    SMALL,
-    AutoPreset(250_000, "small", {"weight_decay": 0.03}),
+    AutoPreset(40_000, "small", STRONG_DECAY | MANY_PASSES),
+    AutoPreset(80_000, "small", MANY_PASSES),
+    AutoPreset(250_000, "small", {"weight_decay": 0.03} | MANY_PASSES),
     AutoPreset(660_000, "medium", {}),
 )
 
@@ -232,7 +233,7 @@ def choose_preset(
         step_seconds: Time of a step of the model of one layer; None if it was not measured yet.
     """
     if seconds is None:
-        choice = SMALL if settings["device"] == "cpu" else AUTO_PRESETS[-1]
+        choice = AutoPreset(0, "small", {}) if settings["device"] == "cpu" else AUTO_PRESETS[-1]
         return choice, f"the default for {settings['device']}"
     config = probe_config(settings)
     step_seconds = step_seconds or measure_step_seconds(config, clock)
