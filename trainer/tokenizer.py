@@ -9,7 +9,6 @@ import json
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 MIN_FREQUENCY = 2  # of a pair in the text to become a token: one occurrence teaches nothing
 PIECE_CHARACTERS = 1000  # of a piece of text, split at a line feed: short enough to share among threads
-LEARNED_CHARACTERS = 256  # of a text for each token: more give the same merges, and take longer
 CHARACTERS = 2**20  # encoded at once: a text of 60 MB must not take a gigabyte
 PIECES = 1000  # encoded at once, since the library keeps offsets and more for each
 
@@ -135,8 +133,6 @@ class BPETokenizer(Tokenizer):
     def of(cls, text: str, vocab_size: int) -> BPETokenizer:
         """Learn the merges of a text. The same text gives the same merges on any number of threads.
 
-        Of a long text, pieces at equal distances are enough.
-
         Args:
             text: The training split.
             vocab_size: Most tokens, bytes included; a short text gives fewer.
@@ -155,8 +151,7 @@ class BPETokenizer(Tokenizer):
             max_token_length=MAX_TOKEN_BYTES,
             show_progress=False,
         )
-        distance = max(1, len(text) // (LEARNED_CHARACTERS * vocab_size))
-        library.train_from_iterator(islice(_pieces(text), 0, None, distance), trainer)
+        library.train_from_iterator(_pieces(text), trainer)
         # Text between two token boundaries is always split in the same way, so no two merges make the same string.
         pairs = json.loads(library.to_str())["model"]["merges"]
         joined = ["".join(pair) for pair in pairs]

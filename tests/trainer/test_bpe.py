@@ -20,7 +20,6 @@ from matplotlib.axes import Axes
 
 from tests.support.training_runs import PLAN, Clock, Killed, die, same_weights, text_file, tiny
 from trainer import dataset as dataset
-from trainer import tokenizer
 from trainer.checkpoint import read_checkpoint, write_checkpoint
 from trainer.corpus import Corpus, load_corpus
 from trainer.dataset import check_header, load_dataset
@@ -96,17 +95,6 @@ def test_long_texts_are_encoded_in_pieces_as_if_they_were_one() -> None:
     text = FOLIO.text[: 40 * PIECE_CHARACTERS]
     alone = [LEARNED.encode(line + "\n") for line in text.split("\n")]
     assert np.array_equal(LEARNED.encode(text + "\n"), np.concatenate(alone))
-
-
-def test_merges_learned_from_pieces_of_a_long_text_spell_it_in_as_few_tokens_as_those_of_all_of_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    text, held_out = FOLIO.text[: FOLIO.split], FOLIO.text[FOLIO.split :]
-    some = BPETokenizer.of(text, 512)
-    monkeypatch.setattr(tokenizer, "LEARNED_CHARACTERS", len(text))
-    every = BPETokenizer.of(text, 512)
-    assert some.vocabulary != every.vocabulary
-    assert len(some.encode(held_out)) < 1.01 * len(every.encode(held_out))
 
 
 def test_no_token_is_longer_than_a_vocabulary_allows() -> None:
