@@ -21,7 +21,22 @@ from trainer.submission.heartbeats import HEARTBEATS, LAST_SECONDS, WAITING, Hea
 from trainer.submission.http_client import Address, EventClient
 from trainer.verse.identity import new_secret
 
-SMALL = ["--corpus", "folio", "--steps", "8", "--preset", "small", "--n-layer", "1", "--n-embd", "32", "--n-head", "1"]
+SMALL = [
+    "--corpus",
+    "folio",
+    "--steps",
+    "8",
+    "--tokenizer",
+    "char",
+    "--preset",
+    "small",
+    "--n-layer",
+    "1",
+    "--n-embd",
+    "32",
+    "--n-head",
+    "1",
+]
 KEY = "0" * 64
 
 

@@ -23,7 +23,22 @@ from trainer.runtime.run import Run, read_config
 from trainer.verse import strictjson
 from trainer.verse.identity import new_secret, owner_id
 
-SMALL = ["--corpus", "haiku", "--steps", "2", "--preset", "small", "--n-layer", "1", "--n-embd", "32", "--n-head", "1"]
+SMALL = [
+    "--corpus",
+    "haiku",
+    "--steps",
+    "2",
+    "--tokenizer",
+    "char",
+    "--preset",
+    "small",
+    "--n-layer",
+    "1",
+    "--n-embd",
+    "32",
+    "--n-head",
+    "1",
+]
 PRECISION = ["--precision", "float32"]  # without it, each run measures which is faster, and two may differ
 NONCE, OWNER = "a" * 64, "b" * 64
 

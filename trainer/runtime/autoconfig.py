@@ -174,7 +174,7 @@ def autoconfigure(
 
 
 def suits_pieces(text: str) -> bool:
-    """Whether pieces of words suit a text: it is long enough to learn them from, and written in an alphabet.
+    r"""Whether pieces of words suit a text: it is long enough to learn them from, and written in an alphabet.
 
     >>> suits_pieces("To be, or not to be.\n" * 3000), suits_pieces("To be, or not to be.\n")
     (True, False)
