@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from arena.services.race import get_race, list_race, set_race
 from tests.support.evening import Evening
 from tests.support.server import within
+from tests.support.training_runs import SMALLEST
 from trainer.cli import cli
 from trainer.submission import heartbeats
 from trainer.submission.event import fetch_event
@@ -21,22 +22,7 @@ from trainer.submission.heartbeats import HEARTBEATS, LAST_SECONDS, WAITING, Hea
 from trainer.submission.http_client import Address, EventClient
 from trainer.verse.identity import new_secret
 
-SMALL = [
-    "--corpus",
-    "folio",
-    "--steps",
-    "8",
-    "--tokenizer",
-    "char",
-    "--preset",
-    "small",
-    "--n-layer",
-    "1",
-    "--n-embd",
-    "32",
-    "--n-head",
-    "1",
-]
+SMALL = ["--corpus", "folio", "--steps", "8", *SMALLEST]
 KEY = "0" * 64
 
 

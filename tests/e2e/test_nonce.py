@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from arena.rules.chain import commitment
 from arena.services.log import read_records
 from tests.support.evening import Evening
+from tests.support.training_runs import SMALLEST
 from trainer.checkpoint import read_checkpoint
 from trainer.cli import cli
 from trainer.config import TrainConfig
@@ -23,23 +24,7 @@ from trainer.runtime.run import Run, read_config
 from trainer.verse import strictjson
 from trainer.verse.identity import new_secret, owner_id
 
-SMALL = [
-    "--corpus",
-    "haiku",
-    "--steps",
-    "2",
-    "--tokenizer",
-    "char",
-    "--preset",
-    "small",
-    "--n-layer",
-    "1",
-    "--n-embd",
-    "32",
-    "--n-head",
-    "1",
-]
-PRECISION = ["--precision", "float32"]  # without it, each run measures which is faster, and two may differ
+SMALL = ["--corpus", "haiku", "--steps", "2", *SMALLEST]
 NONCE, OWNER = "a" * 64, "b" * 64
 
 
@@ -52,7 +37,7 @@ def evening(tmp_path: Path) -> Iterator[Evening]:
 
 
 def train(*options: str) -> tuple[int, str]:
-    result = CliRunner().invoke(cli, ["train", *SMALL, *PRECISION, *options])
+    result = CliRunner().invoke(cli, ["train", *SMALL, *options])
     message = str(result.exception or "") if not isinstance(result.exception, SystemExit) else ""
     return result.exit_code, result.output + message
 

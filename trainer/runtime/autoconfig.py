@@ -55,12 +55,7 @@ class AutoPreset:
     settings: Mapping[str, Any]  # that differ from the preset's and the defaults
 
 
-SHORT_RUN = {  # below half a minute
-    "learning_rate": 0.04,
-    "momentum": 0.85,
-    "beta1": 0.8,
-    "decay_fraction": 0.5,
-}
+SHORT_RUN = {"learning_rate": 0.04, "momentum": 0.85, "beta1": 0.8, "decay_fraction": 0.5}  # below half a minute
 FEW_SEQUENCES = {"batch_size": 3}
 STRONG_DECAY = {"weight_decay": 0.2}  # decay x learning rate x steps is 10 to 20 where it was best
 MANY_PASSES = {"dropout": 0.1}  # over the text, which the model would learn by heart
