@@ -10,7 +10,6 @@ from typing import Any
 
 from trainer.errors import OptionError
 from trainer.verse.config import MAX_VOCAB_SIZE, ModelConfig
-from trainer.verse.vocabulary import N_BYTES
 
 DEFAULT_MINUTES = 5.0  # when neither --minutes nor --steps is given: enough to write real words
 MAX_STEPS = 10_000_000
@@ -24,7 +23,8 @@ DEVICES = ("cpu", "cuda", "mps")
 OPTIMIZERS = ("muon", "adamw")
 PRECISIONS = ("float32", "bf16")
 TOKENIZERS = ("char", "bpe")
-DEFAULT_VOCAB_SIZE = 512  # tokens of a bpe tokenizer
+MIN_VOCAB_SIZE = 3  # two characters and a pair of them
+DEFAULT_VOCAB_SIZE = 320  # tokens of a bpe tokenizer
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Preset:
 
 PRESETS = {  # in pieces of words, a small model reads more of a text in its time; see NOTES.md
     "tiny": Preset(2, 2, 128, 256, weight_decay=0.1, tokenizer="bpe", vocab_size=DEFAULT_VOCAB_SIZE),  # 0.7 M weights
-    "small": Preset(4, 4, 128, 256, weight_decay=0.1, tokenizer="bpe", vocab_size=768, short_context=128),  # 1.0 M
+    "small": Preset(4, 4, 128, 256, weight_decay=0.1, tokenizer="bpe", vocab_size=576, short_context=128),  # 1.0 M
     "medium": Preset(6, 6, 384, 256, dropout=0.2, weight_decay=0.1, momentum=0.95),  # 10.7 M with 65 symbols
     "large": Preset(12, 12, 768, 512, dropout=0.2, weight_decay=0.1, momentum=0.95),  # 85 M
 }
@@ -65,7 +65,7 @@ class TrainConfig:
     strip_gutenberg: bool = False  # leave out the frame of Project Gutenberg's books
     preset: str = "small"  # which preset the sizes came from; for information only
     tokenizer: str = "char"  # "char" or "bpe"
-    vocab_size: int = 0  # requested tokens of bpe; a short corpus gives fewer. 0 for char: its characters decide
+    vocab_size: int = 0  # requested tokens of bpe, characters included; a short corpus gives fewer. 0 for char
     arch: str = "modern"  # "modern" or "gpt2"
     n_layer: int = 4  # blocks
     n_head: int = 4  # attention heads of a block
@@ -138,10 +138,10 @@ class TrainConfig:
             raise OptionError(
                 "vocab_size is for the tokenizer bpe: char has one token for each character of the corpus"
             )
-        if self.tokenizer == "bpe" and not N_BYTES < self.vocab_size <= MAX_VOCAB_SIZE:
+        if self.tokenizer == "bpe" and not MIN_VOCAB_SIZE <= self.vocab_size <= MAX_VOCAB_SIZE:
             raise OptionError(
-                f"vocab_size must be {N_BYTES + 1} to {MAX_VOCAB_SIZE:,} with the tokenizer bpe, whose first tokens "
-                f"are the {N_BYTES} bytes, not {self.vocab_size:,}"
+                f"vocab_size must be {MIN_VOCAB_SIZE} to {MAX_VOCAB_SIZE:,} with the tokenizer bpe, not "
+                f"{self.vocab_size:,}"
             )
         self.model(self.vocab_size or 2)
 

@@ -90,6 +90,11 @@ class Corpus:
             digest.update(self.text[start : start + 2**20].encode())
         return digest.hexdigest()
 
+    @cached_property
+    def symbols(self) -> str:
+        """Its different characters, in the order of their code points."""
+        return "".join(sorted(set(self.text)))
+
     @property
     def split(self) -> int:
         """Index of the first character of the validation split: the last tenth, at most `MAX_VALIDATION`."""

@@ -114,8 +114,8 @@ def new_tokenizer(config: TrainConfig, corpus: Corpus) -> Tokenizer:
     the training split alone, since they are part of the model.
     """
     if config.tokenizer == "char":
-        return CharTokenizer.of(corpus.text)
-    return BPETokenizer.of(corpus.text[: corpus.split], config.vocab_size)
+        return CharTokenizer(Vocabulary.chars(corpus.symbols))
+    return BPETokenizer.of(corpus.text[: corpus.split], config.vocab_size, corpus.symbols)
 
 
 def check_length(corpus: Corpus, train: int, val: int, config: TrainConfig) -> None:

@@ -14,25 +14,24 @@ class CorpusError(TrainerError):
 
 
 class UnknownCharacter(TrainerError):
-    """A prompt holds a character that the corpus does not have, or half a surrogate pair.
+    """A prompt holds a character that the corpus does not have.
 
     Attributes:
         character: The first such character.
         position: Its index in the prompt, from 0.
     """
 
-    def __init__(self, text: str, position: int, symbols: str = "", near: str = "") -> None:
+    def __init__(self, text: str, position: int, symbols: str, near: str = "") -> None:
         character = text[position]
         known = symbols.replace("\n", "")
         shown = known if len(known) <= 100 else known[:100] + "…"
-        why = "it does not occur in the corpus" if symbols else "half a surrogate pair is not a character"
         if near:
             advice = f"Give --near to take the nearest that it knows: {near!r}"
         else:
-            advice = f"Write the prompt with these: {shown}" if symbols else "Type it again"
+            advice = f"Write the prompt with these: {shown}"
         super().__init__(
             f"the model does not know {character!r} (U+{ord(character):04X}, character {position + 1} of the prompt): "
-            f"{why}. {advice}"
+            f"it does not occur in the corpus. {advice}"
         )
         self.character, self.position = character, position
 

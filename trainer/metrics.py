@@ -14,7 +14,6 @@ from trainer.verse.vocabulary import Vocabulary
 
 TOKENS_PER_CHARACTER = "tokens_per_character"  # the key in a corpus's record
 CHUNK = 2**20  # tokens counted at once
-CONTINUATION, CONTINUATION_MASK = 0x80, 0xC0  # the two highest bits of a UTF-8 byte that does not begin a character
 
 
 @dataclass(frozen=True)
@@ -64,8 +63,7 @@ def tokens_per_character(vocabulary: Vocabulary, ids: NDArray[np.integer], text:
         ids: The validation split, (N,), at least two tokens.
         text: The same split as text.
     """
-    skipped = sum(byte & CONTINUATION_MASK != CONTINUATION for byte in vocabulary.tokens[ids[0]])  # characters
-    return float((len(ids) - 1) / max(1, len(text) - skipped))
+    return float((len(ids) - 1) / max(1, len(text) - len(vocabulary.tokens[ids[0]])))
 
 
 def bits_per_character(loss: float, ratio: float) -> float:

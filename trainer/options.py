@@ -305,7 +305,7 @@ def start_training(options: Mapping[str, Any], clock: RunClock) -> Run:
     with denormals_as_zero(), process_group(device) as ranks:
         threads = count_threads()
         corpus = load_corpus(settings["corpus"], settings.get("encoding", ""), settings.get("strip_gutenberg", False))
-        may_choose_pieces = suits_pieces(corpus.text)
+        may_choose_pieces = suits_pieces(corpus)
         automatic = autoconfigure(settings, device, seconds, clock.read, threads, ranks.size, may_choose_pieces)
         config, choice = ranks.broadcast(automatic)
         if choice and ranks.is_main:

@@ -32,7 +32,7 @@ def prepare_prompt(prompt: str, vocabulary: Vocabulary, near: bool = False) -> s
         raise OptionError(f"--prompt holds the control character U+{ord(controls[0]):04X}: leave it out")
     known = set(vocabulary.symbols)
     unknown = [place for place, character in enumerate(text) if character not in known]
-    if vocabulary.kind != "char" or not unknown:
+    if not unknown:
         return text
     offered = {text[place]: near_character(text[place], vocabulary.symbols) for place in unknown}
     missing = [place for place in unknown if offered[text[place]] is None]

@@ -14,7 +14,7 @@ from trainer.verse.errors import NotText
 from trainer.verse.generate import Written, regenerate
 from trainer.verse.model import VerseModel, round_weights
 from trainer.verse.recipe import MAX_SEED, MAX_TOKENS, Recipe
-from trainer.verse.text import readable, verse_text
+from trainer.verse.text import replace_controls, verse_text
 from trainer.verse.vocabulary import Vocabulary
 
 DEFAULT_LINES = 8  # an event's usual limit
@@ -54,7 +54,7 @@ def make_recipe(
         OptionError: There is no prompt, and the model has no line feed.
         RecipeError: A value is out of bounds, or too long for this model.
     """
-    if not prompt and b"\n" not in checkpoint.vocabulary.tokens:
+    if not prompt and "\n" not in checkpoint.vocabulary.symbols:
         raise OptionError("this model has no line feed to start from: give a --prompt")
     ids = tuple(tokenizer_for(checkpoint.vocabulary).encode(prompt or "\n").tolist())
     if tokens is None:
@@ -90,17 +90,17 @@ def write_verses(
 
 
 def write_sample(checkpoint: Checkpoint, seed: int) -> str:
-    """Write a few lines with a model in training; U+FFFD replaces bytes that are not text.
+    """Write a few lines with a model in training; U+FFFD replaces control characters.
 
     Raises:
         WeightsError: The weights cannot be stored as a bundle stores them.
     """
     vocabulary = checkpoint.vocabulary
-    prompt = "\n" if b"\n" in vocabulary.tokens else vocabulary.symbols[0]
+    prompt = "\n" if "\n" in vocabulary.symbols else vocabulary.symbols[0]
     tokens = min(SAMPLE_TOKENS, max_verse_tokens(checkpoint.config))
     recipe = make_recipe(checkpoint, prompt, SAMPLE_TEMPERATURE, seed % (MAX_SEED + 1), 0, tokens, SAMPLE_LINES)
     [written] = write_verses(verse_model(checkpoint), vocabulary, [recipe])
     try:
         return verse_text(vocabulary, recipe, written.ids)
     except NotText:
-        return readable(vocabulary.decode(written.ids))
+        return replace_controls(vocabulary.decode(written.ids))

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.errors import CheckpointError, UnknownCharacter
-from trainer.verse.vocabulary import MAX_TOKEN_BYTES, N_BYTES, Vocabulary
+from trainer.errors import CheckpointError, CorpusError, UnknownCharacter
+from trainer.verse.vocabulary import MAX_TOKEN_CHARACTERS, Vocabulary
 
 if TYPE_CHECKING:
     from tokenizers.pre_tokenizers import PreTokenizer
@@ -24,6 +24,7 @@ MIN_FREQUENCY = 2  # of a pair in the text to become a token: one occurrence tea
 PIECE_CHARACTERS = 1000  # of a piece of text, split at a line feed: short enough to share among threads
 CHARACTERS = 2**20  # encoded at once: a text of 60 MB must not take a gigabyte
 PIECES = 1000  # encoded at once, since the library keeps offsets and more for each
+WORD = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"  # GPT-2's
 
 
 class Tokenizer(ABC):
@@ -50,8 +51,8 @@ class Tokenizer(ABC):
         """
 
     def decode(self, ids: NDArray[np.integer]) -> str:
-        """Return the text that the ids spell; U+FFFD replaces bytes that are not text."""
-        return self.vocabulary.decode(ids.tolist()).decode(errors="replace")
+        """Return the text that the ids spell."""
+        return self.vocabulary.decode(ids.tolist())
 
 
 def tokenizer_for(vocabulary: Vocabulary) -> Tokenizer:
@@ -102,18 +103,19 @@ class CharTokenizer(Tokenizer):
 
 
 class BPETokenizer(Tokenizer):
-    r"""Byte pair encoding: every byte is a token, then the most frequent pair of neighbours becomes one, repeatedly.
+    r"""Byte pair encoding on characters: each is a token, then the most frequent pair of neighbours, repeatedly.
 
     Pairs are joined within words only. The space before a word belongs to the word; a line feed is a word of its own.
+    Tokens are whole characters of the corpus, not bytes: so whatever a model writes is text, from its first step on.
 
-    >>> tokenizer = BPETokenizer.of("to be or not to be", 259)
-    >>> tokenizer.vocabulary.tokens[256:]
-    (b'be', b'to', b' be')
+    >>> tokenizer = BPETokenizer.of("to be or not to be", 10)
+    >>> tokenizer.vocabulary.tokens
+    (' ', 'b', 'e', 'n', 'o', 'r', 't', ' b', 'to', ' be')
     >>> tokenizer.encode("to be").tolist()
-    [257, 258]
+    [8, 9]
 
-    Source: Sennrich et al., "Neural Machine Translation of Rare Words with Subword Units" (2016); on bytes, and with
-    this way to split words: Radford et al., "Language Models are Unsupervised Multitask Learners" (2019).
+    Source: Sennrich et al., "Neural Machine Translation of Rare Words with Subword Units" (2016); words are split as
+    by Radford et al., "Language Models are Unsupervised Multitask Learners" (2019).
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
@@ -123,52 +125,58 @@ class BPETokenizer(Tokenizer):
         if vocabulary.kind != "bpe":
             raise CheckpointError(f"expected a bpe tokenizer, but this one is of the kind {vocabulary.kind}")
         super().__init__(vocabulary)
-        letters = _letters()
-        names = ["".join(letters[byte] for byte in token) for token in vocabulary.tokens]
-        merges = [(names[left], names[right]) for left, right in vocabulary.merges]
-        self._library = Library(BPE({name: token for token, name in enumerate(names)}, merges))
+        tokens = vocabulary.tokens
+        merges = [(tokens[left], tokens[right]) for left, right in vocabulary.merges]
+        self._library = Library(BPE({text: token for token, text in enumerate(tokens)}, merges))
         self._library.pre_tokenizer = _words()
 
     @classmethod
-    def of(cls, text: str, vocab_size: int) -> BPETokenizer:
+    def of(cls, text: str, vocab_size: int, symbols: str | None = None) -> BPETokenizer:
         """Learn the merges of a text. The same text gives the same merges on any number of threads.
 
         Args:
             text: The training split.
-            vocab_size: Most tokens, bytes included; a short text gives fewer.
+            vocab_size: Most tokens, characters included; a short text gives fewer.
+            symbols: The characters that are tokens; None for those of the text.
+
+        Raises:
+            CorpusError: There are as many characters as tokens, or more.
+            VocabularyError: There is a single character.
         """
         from tokenizers import Tokenizer as Library
         from tokenizers.models import BPE
         from tokenizers.trainers import BpeTrainer
 
-        letters = _letters()
+        symbols = "".join(sorted(set(text))) if symbols is None else symbols
+        if len(symbols) >= vocab_size:
+            raise CorpusError(
+                f"the corpus has {len(symbols):,} different characters, which are tokens, too: give a --vocab-size of "
+                "more than that, or --tokenizer char"
+            )
         library = Library(BPE())
         library.pre_tokenizer = _words()
         trainer = BpeTrainer(
             vocab_size=vocab_size,
             min_frequency=MIN_FREQUENCY,
-            initial_alphabet=letters,
-            max_token_length=MAX_TOKEN_BYTES,
+            initial_alphabet=list(symbols),
+            max_token_length=MAX_TOKEN_CHARACTERS + 1,  # the library makes shorter ones only
             show_progress=False,
         )
         library.train_from_iterator(_pieces(text), trainer)
         # Text between two token boundaries is always split in the same way, so no two merges make the same string.
         pairs = json.loads(library.to_str())["model"]["merges"]
         joined = ["".join(pair) for pair in pairs]
-        ids = {name: token for token, name in enumerate([*letters, *joined])}
-        merges = [(ids[left], ids[right]) for left, right in pairs]
-        return cls(Vocabulary.bpe(merges))
+        ids = {name: token for token, name in enumerate([*symbols, *joined])}
+        return cls(Vocabulary.bpe(symbols, [(ids[left], ids[right]) for left, right in pairs]))
 
     def encode(self, text: str) -> NDArray[np.int32]:
-        """Return the token ids of any text, (N,).
+        """Return the token ids, (N,).
 
         Raises:
-            UnknownCharacter: The text holds half a surrogate pair, which has no bytes.
+            UnknownCharacter: A character is not a token.
         """
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise UnknownCharacter(text, error.start) from None
+        if unknown := set(text).difference(self.vocabulary.symbols):
+            raise UnknownCharacter(text, min(map(text.index, unknown)), self.vocabulary.symbols)
         pieces = list(_pieces(text))
         groups = (pieces[start : start + PIECES] for start in range(0, len(pieces), PIECES))
         encoded = (self._library.encode_batch_fast(group, add_special_tokens=False) for group in groups)
@@ -186,16 +194,8 @@ def _pieces(text: str) -> Iterator[str]:
 
 def _words() -> PreTokenizer:
     """Return the rule that splits text into words: at line feeds, then as GPT-2 does. It never comes from a file."""
-    from tokenizers.pre_tokenizers import ByteLevel, Sequence, Split
+    from tokenizers import Regex
+    from tokenizers.pre_tokenizers import Sequence, Split
 
-    words: PreTokenizer = Sequence([Split("\n", "isolated"), ByteLevel(add_prefix_space=False, use_regex=True)])
+    words: PreTokenizer = Sequence([Split("\n", "isolated"), Split(Regex(WORD), "isolated")])
     return words
-
-
-def _letters() -> list[str]:
-    """Return the visible character that the library writes for each byte: itself, or the next from U+0100 on."""
-    from tokenizers.pre_tokenizers import ByteLevel
-
-    letters = sorted(ByteLevel.alphabet())
-    substitutes = iter([letter for letter in letters if ord(letter) >= N_BYTES])
-    return [chr(byte) if chr(byte) in letters else next(substitutes) for byte in range(N_BYTES)]

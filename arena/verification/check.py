@@ -49,7 +49,7 @@ def _report(claim: Claim, verdict: Verdict) -> Report:
             "position": verdict.position,
             "expected": _token(claim, verdict.expected),
             "got": _token(claim, verdict.got),
-            "before": before.decode("utf-8", errors="backslashreplace")[-CONTEXT_CHARACTERS:],
+            "before": before[-CONTEXT_CHARACTERS:],
         }
     if verdict.verdict == "FAIL":
         details |= {"code": "differs", "reason": DIFFERS}
@@ -66,7 +66,7 @@ def _report(claim: Claim, verdict: Verdict) -> Report:
 
 
 def _token(claim: Claim, token: int) -> Token:
-    return {"id": token, "text": claim.vocabulary.tokens[token].decode("utf-8", errors="backslashreplace")}
+    return {"id": token, "text": claim.vocabulary.tokens[token]}
 
 
 def _facts(claim: Claim) -> dict[str, Any]:

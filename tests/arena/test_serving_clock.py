@@ -57,7 +57,7 @@ def test_a_match_of_a_real_server_takes_its_time_when_the_clock_is_changed(shift
     open_match(shifted.db, "r1m1", seconds=6, now=shifted.now)
     shifted.vote("early", "r1m1", shifted.poets[0].text)
     shifted.shift(seconds)
-    assert within(20, lambda: server.said("the event's: it was changed, or the computer slept")), server.lines
+    assert within(20, lambda: server.said("the event's: it was changed, or the computer slept")), server.output
     state = json.loads(ask(shifted.port, "GET /api/v1/state")[2])
     if state["match"] is not None:  # on a busy machine the six seconds may be over
         assert abs(state["match"]["closes_at"] - shifted.now) < 7

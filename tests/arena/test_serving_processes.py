@@ -145,7 +145,7 @@ def test_a_server_ends_cleanly_on_a_signal_with_phones_still_connected(
         assert phone.getresponse().read()
     children = served.children
     served.popen.send_signal(signal.Signals[how])
-    assert served.popen.wait(15) == 0, served.lines
+    assert served.popen.wait(15) == 0, served.output
     assert all(map(gone, children.values()))
     assert served.said("Traceback") is None
     for phone in phones:
@@ -156,7 +156,7 @@ def test_a_server_ends_cleanly_on_a_signal_with_phones_still_connected(
 def test_ctrl_c_in_a_terminal_reaches_every_process_and_makes_no_noise(folder: Path) -> None:
     process = Process([*ARENA, "serve", "--dir", str(folder), "--port", str(unused_port())], start_new_session=True)
     try:
-        assert within(START_WITHIN, lambda: process.said("Ctrl-C ends it")), process.lines
+        assert within(START_WITHIN, lambda: process.said("Ctrl-C ends it")), process.output
         lines = len(process.lines)
         os.killpg(process.popen.pid, signal.SIGINT)
         assert process.popen.wait(15) == 0

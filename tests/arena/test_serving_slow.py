@@ -50,7 +50,7 @@ def small_process(start: str, spool: Path) -> Iterator[Process]:
             return False
 
     try:
-        assert within(60, answers), process.lines
+        assert within(60, answers), process.output
         yield process
     finally:
         process.end()

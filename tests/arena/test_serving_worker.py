@@ -80,7 +80,7 @@ def test_a_killed_worker_costs_one_lease_and_no_entry(evening: Evening) -> None:
     entry = evening.enter("ann", verse(7))
     process = Process([sys.executable, "-c", STALLED_WORKER, str(evening.folder), str(evening.now)])
     try:
-        assert within(60, lambda: entry_of(evening, entry).state == "verifying"), process.lines
+        assert within(60, lambda: entry_of(evening, entry).state == "verifying"), process.output
     finally:
         process.kill()
         process.end()
@@ -116,7 +116,7 @@ def test_what_a_killed_process_was_checking_is_verified_without_waiting_for_its_
     stalled = STALLED_WORKER.replace('"stalled"', name).replace("lambda: now", "time.time")
     entry = evening.enter("ann", verse(7))
     process = Process([sys.executable, "-c", f"import os, socket\n{stalled}", str(evening.folder), "0"])
-    assert within(60, lambda: entry_of(evening, entry).state == "verifying"), process.lines
+    assert within(60, lambda: entry_of(evening, entry).state == "verifying"), process.output
     process.kill()
     process.end()
     with evening.db.reading() as session:
@@ -237,10 +237,10 @@ def test_the_command_works_until_ctrl_c(evening: Evening) -> None:
     command = [sys.executable, "-c", "from arena.cli import main; main()", "worker", "--dir", str(evening.folder)]
     process = Process(command)
     try:
-        assert within(60, lambda: entry_of(evening, entry).state == "verified"), process.lines
+        assert within(60, lambda: entry_of(evening, entry).state == "verified"), process.output
         process.popen.send_signal(signal.SIGINT)
         assert process.popen.wait(20) == 0
-        assert process.said("Traceback") is None, process.lines
+        assert process.said("Traceback") is None, process.output
     finally:
         process.end()
 
@@ -252,7 +252,7 @@ def test_the_attached_worker_ends_when_its_input_closes(evening: Evening) -> Non
     process = Process(python_command(WORKER, str(evening.folder), "1"), stdin=subprocess.PIPE)
     try:
         entry = evening.enter("ann", verse(7))
-        assert within(60, lambda: entry_of(evening, entry).state == "verified"), process.lines
+        assert within(60, lambda: entry_of(evening, entry).state == "verified"), process.output
         assert process.popen.stdin is not None
         process.popen.stdin.close()
         assert process.popen.wait(10) in (0, 1)

@@ -37,7 +37,7 @@ def test_an_honest_verse_passes_and_its_facts_are_recomputed(tmp_path: Path, poe
     assert report.certificate["smallest_gap"] == pytest.approx(written.certificate.smallest_gap, abs=1e-9)
     assert report.certificate_agrees is True
     assert report.tokens == len(written.ids) == 40
-    assert report.text == VOCABULARY.decode(written.ids).decode()
+    assert report.text == VOCABULARY.decode(written.ids)
     assert report.recipe == RECIPE.to_dict()
     assert (report.position, report.expected, report.got, report.reason) == (None, None, None, None)
 
@@ -51,7 +51,7 @@ def test_a_changed_seed_fails_at_the_first_token_that_differs(
     assert (report.verdict, report.code, report.position) == ("FAIL", "differs", parting)
     assert report.expected == {"id": other.ids[parting], "text": VOCABULARY.symbols[other.ids[parting]]}
     assert report.got == {"id": mine.ids[parting], "text": VOCABULARY.symbols[mine.ids[parting]]}
-    assert report.before == VOCABULARY.decode(mine.ids[:parting]).decode()
+    assert report.before == VOCABULARY.decode(mine.ids[:parting])
 
 
 def test_one_changed_token_fails_at_its_position(tmp_path: Path, poet: Poet) -> None:

@@ -72,7 +72,7 @@ def test_the_saved_page_writes_a_verse_without_network_and_shows_what_it_chose_f
     choose(page, tmp_path, poet.pack(written))
     assert heading(page) == "The same, letter by letter"
     text = page.locator("[data-part=text]").text_content()
-    assert text == VOCABULARY.decode(written.ids).decode()
+    assert text == VOCABULARY.decode(written.ids)
     rows = page.locator("[data-part=candidates] li")
     assert rows.count() >= 5 and page.locator(".candidates .chosen").count() == 1
     slider = page.locator("#step")
@@ -82,6 +82,22 @@ def test_the_saved_page_writes_a_verse_without_network_and_shows_what_it_chose_f
     assert shown == VOCABULARY.symbols[written.ids[0]].replace("\n", "⏎").replace(" ", "␣")
     width = page.evaluate("document.documentElement.scrollWidth")
     assert width <= PHONE["viewport"]["width"]
+
+
+def test_a_token_of_several_characters_is_shown_whole(page: Any, tmp_path: Path) -> None:
+    vocabulary = Vocabulary.bpe("\n aé😀", [(2, 3), (4, 4), (5, 1), (7, 6), (0, 0)])  # aé, 😀😀, aé␣, aé␣😀😀, ⏎⏎
+    config = ModelConfig("modern", 1, 2, 16, 32, vocabulary.size)
+    poet = Poet(random_weights(config, 1, 0.3), config, vocabulary)
+    written = poet.write(replace(RECIPE, prompt_ids=(8,), temperature=200))
+    choose(page, tmp_path, poet.pack(written))
+    assert heading(page) == "The same, letter by letter"
+    assert page.locator("[data-part=prompt]").text_content() == "aé 😀😀"
+    assert page.locator("[data-part=text]").text_content() == vocabulary.decode(written.ids)
+    assert set(written.ids) >= set(range(5, 10))
+    for position, token in enumerate(written.ids):
+        page.locator("#step").fill(str(position + 1))
+        name = page.locator(".candidates .chosen code").inner_text()
+        assert name == vocabulary.tokens[token].replace("\n", "⏎").replace(" ", "␣")
 
 
 def test_a_forged_verse_is_shown_with_where_it_differs_and_an_undecided_one_as_such(page: Any, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_the_demo_plays_to_a_champion_in_three_minutes_and_leaves_no_process(tmp
     started = time.monotonic()
     demo = start("--headless", "--minutes", "0.2", "--dir", folder)
     try:
-        assert demo.popen.wait(2 * A_WHOLE_DEMO) == 0, demo.lines
+        assert demo.popen.wait(2 * A_WHOLE_DEMO) == 0, demo.output
         assert time.monotonic() - started < A_WHOLE_DEMO
         assert left_behind(demo.popen.pid) == []
     finally:
@@ -82,7 +82,7 @@ def test_the_demo_plays_to_a_champion_in_three_minutes_and_leaves_no_process(tmp
 
 def port_of(demo: Process) -> int:
     stage = demo.said("stage ")
-    assert stage is not None, demo.lines
+    assert stage is not None, demo.output
     return int(stage.rpartition(":")[2].split("/")[0])
 
 
@@ -92,7 +92,7 @@ def two_demos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Path, P
     folder = tmp_path_factory.mktemp("two")
     demos = {folder / name: start("--no-train", "--dir", folder / name) for name in ("one", "other")}
     try:
-        assert all(map(is_ready, demos.values())), [demo.lines for demo in demos.values()]
+        assert all(map(is_ready, demos.values())), [demo.output for demo in demos.values()]
         yield demos
     finally:
         for demo in demos.values():
@@ -107,7 +107,7 @@ def test_two_demos_started_at_once_are_two_events_of_eight_different_verses_in_w
         event = open_event(load_settings(folder))
         view = queries.console_view(event.db, now=time.time())
         event.db.dispose()
-        assert view.counts["verified"] == sum(view.counts.values()) == 8, demo.lines
+        assert view.counts["verified"] == sum(view.counts.values()) == 8, demo.output
         texts = [entry.text for entry in view.entries]
         assert len({text.strip().split("\n")[0] for text in texts}) == 8
         assert all(sum(bool(line.strip()) for line in text.split("\n")) >= 3 for text in texts)
@@ -127,7 +127,7 @@ def test_the_demo_ends_on_ctrl_c_with_one_line_and_no_child_outlives_it(two_demo
     demo = next(iter(two_demos.values()))
     lines = len(demo.lines)
     os.killpg(demo.popen.pid, signal.SIGINT)
-    assert demo.popen.wait(20) == 0, demo.lines
+    assert demo.popen.wait(20) == 0, demo.output
     assert within(5, lambda: demo.said("To serve it again: arena serve --dir "))
     assert [line for line in demo.lines[lines:] if line] == [demo.lines[-1]]
     assert demo.said("Traceback") is None
@@ -146,7 +146,7 @@ def test_the_demo_stopped_while_it_trains_ends_at_once_and_leaves_no_process(
 ) -> None:
     demo = start("--steps", "1000000", "--dir", tmp_path / "demo")
     try:
-        assert within(A_WHOLE_DEMO, lambda: demo.said("weights") and demo.said(", into ")), demo.lines
+        assert within(A_WHOLE_DEMO, lambda: demo.said("weights") and demo.said(", into ")), demo.output
         lines = len(demo.lines)
         if how == signal.SIGINT:
             os.killpg(demo.popen.pid, how)  # as a terminal does
@@ -164,7 +164,7 @@ def test_the_demo_stopped_while_it_trains_ends_at_once_and_leaves_no_process(
 def test_the_demo_stopped_during_the_audition_leaves_no_process_and_says_so_in_one_line(tmp_path: Path) -> None:
     demo = start("--no-train", "--dir", tmp_path / "demo")
     try:
-        assert within(A_WHOLE_DEMO, lambda: demo.said("8 poets each choose")), demo.lines
+        assert within(A_WHOLE_DEMO, lambda: demo.said("8 poets each choose")), demo.output
         os.killpg(demo.popen.pid, signal.SIGINT)
         assert demo.popen.wait(30) == 130
         assert within(10, lambda: left_behind(demo.popen.pid) == [])
@@ -178,7 +178,7 @@ def test_a_second_start_in_the_same_folder_says_what_to_do_in_one_line(tmp_path:
     folder = tmp_path / "demo"
     first = start("--no-train", "--dir", folder)
     try:
-        assert within(A_WHOLE_DEMO, lambda: first.said("The demonstration is in ")), first.lines
+        assert within(A_WHOLE_DEMO, lambda: first.said("The demonstration is in ")), first.output
         second = start("--no-train", "--dir", folder)
         try:
             assert second.popen.wait(30) == 1

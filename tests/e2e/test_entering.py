@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import socket
@@ -64,6 +65,15 @@ def enter(path: Path, url: str, name: str = "Ada", notes: list[str] | None = Non
         return send_bundle(path, client, name, fetch_event(client))
     finally:
         client.close()
+
+
+def open_connections(port: int) -> list[object]:
+    """Those of this process to a port of this machine."""
+    return [
+        connection
+        for connection in psutil.Process().net_connections()
+        if connection.raddr and connection.raddr.port == port and connection.status == psutil.CONN_ESTABLISHED
+    ]
 
 
 def verdict(entry: SubmittedEntry, url: str) -> str:
@@ -178,12 +188,21 @@ def test_a_refused_submission_leaves_no_connection_open(
     finally:
         served.open()
     assert isinstance(result.exception, EventRefused)  # it refers to the command's client
-    open_connections = [
-        connection
-        for connection in psutil.Process().net_connections()
-        if connection.raddr and connection.raddr.port == served.port and connection.status == psutil.CONN_ESTABLISHED
-    ]
-    assert open_connections == []
+    assert open_connections(served.port) == []
+
+
+def test_a_client_that_was_cut_off_once_leaves_no_connection_open(served: Evening) -> None:
+    proxy = CuttingProxy(served.port, after=0, times=1)
+    client = EventClient(Address.parse(f"http://127.0.0.1:{proxy.port}"))
+    gc.disable()  # the error of the first try refers to itself: it lives on until the collector comes
+    try:
+        assert client.request("GET", "/api/v1/state").status == 200
+        assert proxy.left == 0
+        client.close()
+        assert open_connections(proxy.port) == []
+    finally:
+        gc.enable()
+        proxy.end()
 
 
 def test_a_forged_verse_comes_back_with_its_verdict_and_the_reason(served: Evening, tmp_path: Path) -> None:

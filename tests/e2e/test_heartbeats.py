@@ -82,7 +82,7 @@ def test_a_run_without_a_network_carries_its_heartbeats_when_it_is_submitted(eve
             line["minutes"] = 30 * line["step"] / line["steps"]
     file.write_text("".join(json.dumps(line) + "\n" for line in (head, *lines)))
     before = {curve.nickname for curve in list_race(evening.db).curves}
-    options = ["--ckpt", str(run), "--temperature", "0.8", "--to", evening.url, "--name", "Bo", "--no-wait"]
+    options = ["--ckpt", str(run), "--tokens", "90", "--to", evening.url, "--name", "Bo", "--no-wait"]
     for seed in range(20):
         result = CliRunner().invoke(cli, ["submit", *options, "--seed", str(seed), "--ticket-file", str(ticket)])
         if result.exit_code == 0:

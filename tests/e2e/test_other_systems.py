@@ -88,7 +88,7 @@ def test_an_event_is_served_where_there_is_no_posix(tmp_path: Path) -> None:
         assert len({name.casefold() for name in names}) == len(names), "no two names that some disks take for one"
     finally:
         evening.end()
-    assert not [line for line in server.lines if "Traceback" in line or "EncodingWarning" in line], server.lines
+    assert not [line for line in server.lines if "Traceback" in line or "EncodingWarning" in line], server.output
 
 
 def test_every_command_has_a_help_that_such_a_console_shows(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def running(name: str, names: tuple[str, ...], hosts: list[int], tmp_path: Path)
     assert checked.returncode == 0, checked.stderr
     process = Process(line, {"HOME": str(tmp_path)})
     try:
-        assert within(AT_LAST, lambda: _listens(port)), process.lines
+        assert within(AT_LAST, lambda: _listens(port)), process.output
         yield port
     finally:
         process.end()

@@ -48,7 +48,7 @@ OPTIMIZERS: Sequence[dict[str, Any]] = (
     {"arch": "modern", "optimizer": "adamw", "learning_rate": 4e-3},
     {"arch": "gpt2", "optimizer": "adamw", "learning_rate": 4e-3},
 )
-TOKENIZERS: Sequence[dict[str, Any]] = ({"tokenizer": "char"}, {"tokenizer": "bpe", "vocab_size": 512})
+TOKENIZERS: Sequence[dict[str, Any]] = ({"tokenizer": "char"}, {"tokenizer": "bpe", "vocab_size": 320})
 MEDIUM = {"n_layer": 6, "n_head": 6, "n_embd": 384, "block_size": 256, "batch_size": 2}
 LARGE = {"n_layer": 12, "n_head": 12, "n_embd": 768, "block_size": 512, "batch_size": 1}
 # Further honest runs: corpus, shape and optimizer, and steps. Long ones forget their start, large ones hardly leave it.
@@ -87,7 +87,7 @@ class Entry:
     def poem(self) -> str:
         """Prompt and verse."""
         claim = self.bundle.claim
-        return claim.vocabulary.decode(claim.recipe.prompt_ids).decode(errors="replace") + claim.text
+        return claim.vocabulary.decode(claim.recipe.prompt_ids) + claim.text
 
 
 def owner_of(number: int) -> str:
@@ -128,7 +128,7 @@ def pack_likest(checkpoint: Checkpoint, poem: str) -> Bundle:
     ]
     best: tuple[int, Recipe] | None = None
     for recipe, written in zip(recipes, write_verses(model, vocabulary, recipes), strict=True):
-        text = start + vocabulary.decode(written.ids).decode(errors="replace")
+        text = start + vocabulary.decode(written.ids)
         same = next((i for i, (a, b) in enumerate(zip(text, poem, strict=False)) if a != b), min(len(text), len(poem)))
         if best is None or same > best[0]:
             with contextlib.suppress(TrainerError):
@@ -268,20 +268,20 @@ def verse_in_prompt(folder: Path, steps: int = 60) -> Entry:
 
 
 def hand_set(poem: str, name: str = "hand-set") -> Entry:
-    """Weights set by hand: tokens of 16 bytes, each of which is followed by the next one of the poem."""
-    data = poem.encode()
-    pieces = [data[at : at + 16] for at in range(0, len(data), 16)]
+    """Weights set by hand: tokens of 16 characters, each of which is followed by the next one of the poem."""
+    symbols = "".join(sorted(set(poem)))
+    pieces = [poem[at : at + 16] for at in range(0, len(poem), 16)]
     merges: list[tuple[int, int]] = []
     chain = []
     for piece in pieces:
-        token = piece[0]
-        for byte in piece[1:]:
-            pair = (token, byte)
+        token = symbols.index(piece[0])
+        for character in piece[1:]:
+            pair = (token, symbols.index(character))
             if pair not in merges:
                 merges.append(pair)
-            token = 256 + merges.index(pair)
+            token = len(symbols) + merges.index(pair)
         chain.append(token)
-    vocabulary = Vocabulary.bpe(merges)
+    vocabulary = Vocabulary.bpe(symbols, merges)
     config = ModelConfig("modern", 1, 2, 128, 64, vocabulary.size)
     weights = {shape[0]: np.zeros(shape[1], np.float32) for shape in config.tensor_shapes().items()}
     signs = np.random.default_rng(1).choice((-1.0, 1.0), (vocabulary.size, 128))

@@ -161,39 +161,33 @@ def decide(z: Vector, top_k: int, temperature: int, g: Vector) -> Step:
 # --- section 5: text --------------------------------------------------------------------------------------------------
 
 
-def token_bytes(tokenizer: Mapping[str, Any]) -> list[bytes]:
-    if tokenizer["kind"] == "char":
-        return [symbol.encode() for symbol in tokenizer["symbols"]]
-    tokens = [bytes([b]) for b in range(256)]
-    for a, b in tokenizer["merges"]:
+def token_texts(tokenizer: Mapping[str, Any]) -> list[str]:
+    tokens = list(tokenizer["symbols"])
+    for a, b in tokenizer["merges"] if tokenizer["kind"] == "bpe" else []:
         tokens.append(tokens[a] + tokens[b])
     return tokens
 
 
-def cut(data: bytes, lines: int) -> int | None:
+def cut(text: str, lines: int) -> int | None:
     """Where the line feed stands that completes the `lines`-th non-empty line."""
-    full, line = 0, b""
-    for place in range(len(data)):
-        byte = data[place : place + 1]
-        if byte != b"\n":
-            line += byte
+    full, line = 0, ""
+    for place, character in enumerate(text):
+        if character != "\n":
+            line += character
             continue
-        full += any(b != 0x20 for b in line)
+        full += any(c != " " for c in line)
         if lines and full == lines:
             return place
-        line = b""
+        line = ""
     return None
 
 
 def text_of(tokenizer: Mapping[str, Any], ids: Sequence[int], lines: int) -> str | None:
-    """The verse, or None if these bytes are no text."""
-    tokens = token_bytes(tokenizer)
-    data = b"".join(tokens[i] for i in ids)
-    end = cut(data, lines)
-    try:
-        text = (data if end is None else data[:end]).decode("utf-8", "strict")
-    except UnicodeDecodeError:
-        return None
+    """The verse, or None if these tokens are no text."""
+    tokens = token_texts(tokenizer)
+    text = "".join(tokens[i] for i in ids)
+    end = cut(text, lines)
+    text = text if end is None else text[:end]
     return None if any(ord(c) in FORBIDDEN for c in text) else text
 
 
@@ -201,7 +195,7 @@ def write(
     config: Mapping[str, Any], weights: Mapping[str, Any], tokenizer: Mapping[str, Any], recipe: Mapping[str, Any]
 ) -> tuple[list[int], Vector]:
     """All of SPEC.md's sections 1 to 5: the ids of the verse and the gap of each decision."""
-    tokens = token_bytes(tokenizer)
+    tokens = token_texts(tokenizer)
     ids: list[int] = []
     gaps: Vector = []
     while len(ids) < recipe["tokens"]:
@@ -210,7 +204,7 @@ def write(
         token, gap = decide(z, recipe["top_k"], recipe["temperature"], g)
         ids.append(token)
         gaps.append(gap)
-        if cut(b"".join(tokens[i] for i in ids), recipe["lines"]) is not None:
+        if cut("".join(tokens[i] for i in ids), recipe["lines"]) is not None:
             break
     return ids, gaps
 
@@ -389,14 +383,13 @@ def check_config(config: Any) -> None:
 
 
 def check_tokenizer(tokenizer: Any, size: int) -> None:
-    if has_keys(tokenizer, "kind", "symbols") and tokenizer["kind"] == "char":
-        symbols = tokenizer["symbols"]
-        need("tokenizer", isinstance(symbols, str) and len(set(symbols)) == len(symbols) == size)
-        return
-    need("tokenizer", has_keys(tokenizer, "kind", "merges") and tokenizer["kind"] == "bpe")
-    need("tokenizer", isinstance(tokenizer["merges"], list) and len(tokenizer["merges"]) == size - 256)
-    lengths = [1] * 256
-    for pair in tokenizer["merges"]:
+    is_char = has_keys(tokenizer, "kind", "symbols") and tokenizer["kind"] == "char"
+    need("tokenizer", is_char or (has_keys(tokenizer, "kind", "symbols", "merges") and tokenizer["kind"] == "bpe"))
+    symbols, merges = tokenizer["symbols"], [] if is_char else tokenizer["merges"]
+    need("tokenizer", isinstance(symbols, str) and len(set(symbols)) == len(symbols) >= 2)
+    need("tokenizer", isinstance(merges, list) and len(symbols) + len(merges) == size)
+    lengths = [1] * len(symbols)
+    for pair in merges:
         need("tokenizer", isinstance(pair, list) and len(pair) == 2)
         need("tokenizer", all(is_integer(token, 0, len(lengths) - 1) for token in pair))
         lengths.append(lengths[pair[0]] + lengths[pair[1]])
@@ -417,9 +410,9 @@ def check_recipe(recipe: Any, config: Mapping[str, Any]) -> None:
 
 def ends_after(tokenizer: Mapping[str, Any], recipe: Mapping[str, Any], ids: Sequence[int]) -> int | None:
     """How many of the ids the verse has; None if it is longer."""
-    tokens = token_bytes(tokenizer)
+    tokens = token_texts(tokenizer)
     for count in range(1, min(len(ids), recipe["tokens"]) + 1):
-        complete = cut(b"".join(tokens[i] for i in ids[:count]), recipe["lines"]) is not None
+        complete = cut("".join(tokens[i] for i in ids[:count]), recipe["lines"]) is not None
         if complete or count == recipe["tokens"]:
             return count
     return None

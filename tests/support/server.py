@@ -165,6 +165,11 @@ class Process:
         for line in self.popen.stdout:
             self.lines.append(line.rstrip("\n"))
 
+    @property
+    def output(self) -> str:
+        """All lines, as an error message shows them whole."""
+        return "\n".join(self.lines)
+
     def said(self, text: str) -> str | None:
         """The first line with this text."""
         return next((line for line in list(self.lines) if text in line), None)
@@ -215,7 +220,7 @@ class ArenaServer(Process):
         )
         if not within(START_WITHIN, lambda: self.said("Ctrl-C ends it")):
             self.end()
-            raise AssertionError(self.lines)
+            raise AssertionError(self.output)
         stage, console = self.said("stage "), self.said("console ")
         assert stage is not None and console is not None
         self.port = urlsplit(stage.split()[-1]).port or 0

@@ -20,7 +20,8 @@ from trainer.verse.vocabulary import Vocabulary
 Weights = dict[str, NDArray[np.float16]]
 PRINTABLE = "\n " + "".join(map(chr, range(33, 127)))
 LETTERS = Vocabulary.chars("\n abcdefgh")  # ten: no multiple of four, so the last block of noise is cut
-LINEAR_A = Vocabulary.bpe([(97, 98), (256, 10), (257, 97), (10, 10), (195, 164)])  # "ab", "ab\n", "ab\na", "\n\n", "ä"
+LATIN_1 = "".join(map(chr, range(256)))  # token i is U+i, controls included
+LINEAR_A = Vocabulary.bpe(LATIN_1, [(97, 98), (256, 10), (257, 97), (10, 10), (228, 228)])  # ab, ab⏎, ab⏎a, ⏎⏎, ää
 
 
 def random_weights(config: ModelConfig, seed: int, spread: float = 0.6) -> Weights:

@@ -28,8 +28,7 @@ RunCommand = Callable[..., tuple[int, str, str]]  # the command, called: exit co
 
 TINY = TrainConfig(n_layer=1, n_head=2, n_embd=16, block_size=16, batch_size=4, learning_rate=4e-2, threads=1)
 SMALL = ("--n-layer", "1", "--n-head", "2", "--n-embd", "16", "--block-size", "16", "--batch-size", "4")  # as options
-# A model whose few steps teach it nothing; pieces of words would give verses that are not text.
-SMALLEST = ["--preset", "small", "--tokenizer", "char", "--n-layer", "1", "--n-embd", "32", "--n-head", "1"]
+SMALLEST = ["--preset", "small", "--n-layer", "1", "--n-embd", "32", "--n-head", "1"]
 PLAN = Plan((Revision(0, 12, 3),))  # records each step, evaluates at 4, 8 and 12
 
 

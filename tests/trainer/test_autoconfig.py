@@ -12,6 +12,7 @@ import torch
 
 from tests.support.training_runs import Clock
 from trainer.config import BATCH_TOKENS, DEFAULT_VOCAB_SIZE, OPTIMIZERS, PRESETS, TrainConfig
+from trainer.corpus import Corpus
 from trainer.errors import OptionError
 from trainer.options import start_training
 from trainer.runtime import autoconfig
@@ -247,14 +248,14 @@ def test_a_vocabulary_size_that_is_given_means_pieces_of_words(preset: str) -> N
     [
         ("To be, or not to be.\n" * 2381, True),  # 50,001 characters
         ("To be, or not to be.\n" * 2380, False),
-        ("".join(map(chr, range(0x4E00, 0x4E00 + 256))) * 200, True),
-        ("".join(map(chr, range(0x4E00, 0x4E00 + 257))) * 200, False),  # as Chinese has thousands
+        ("".join(map(chr, range(0x4E00, 0x4E00 + 160))) * 320, True),
+        ("".join(map(chr, range(0x4E00, 0x4E00 + 161))) * 320, False),  # as Chinese has thousands
     ],
 )
 def test_a_text_that_is_short_or_has_more_symbols_than_an_alphabet_is_taken_in_characters(
     text: str, suits: bool, tmp_path: Path
 ) -> None:
-    assert suits_pieces(text) == suits
+    assert suits_pieces(Corpus("a text", "", text)) == suits
     config, why = autoconfigure({"precision": "float32"}, "cpu", 3.0, Clock(seconds=0.02), may_choose_pieces=suits)
     assert config.tokenizer == ("bpe" if suits else "char")
     assert ("pieces of words" in why) == suits

@@ -35,60 +35,68 @@ from trainer.sampling import make_recipe, write_sample
 from trainer.tokenizer import PIECE_CHARACTERS, BPETokenizer, tokenizer_for
 from trainer.train import resume, train
 from trainer.verse.config import MAX_VOCAB_SIZE
-from trainer.verse.vocabulary import MAX_TOKEN_BYTES, N_BYTES, Vocabulary
+from trainer.verse.errors import VocabularyError
+from trainer.verse.vocabulary import MAX_TOKEN_CHARACTERS, Vocabulary
 
 STEADY = settings(derandomize=True, database=None)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 WORDS = st.lists(st.sampled_from(["a", "ab", "aba", "aab", "ba", "é", "\u200d", "🌙", "\n", " "])).map("".join)
 FOLIO = load_corpus("folio")
-LEARNED = BPETokenizer.of(FOLIO.text[:50_000], 600)
+LEARNED = BPETokenizer.of(FOLIO.text[:50_000], 410, FOLIO.symbols)
 
 
 @STEADY
-@given(TEXT | WORDS)
-def test_any_text_comes_back_as_it_was(text: str) -> None:
+@given(st.text(FOLIO.symbols))
+def test_any_text_of_known_characters_comes_back_as_it_was(text: str) -> None:
     assert LEARNED.decode(LEARNED.encode(text)) == text
 
 
 @STEADY
-@given(WORDS, st.integers(N_BYTES + 1, 300), TEXT | WORDS)
-def test_tokens_learned_from_any_text_are_few_enough_and_all_different(text: str, size: int, other: str) -> None:
-    tokenizer = BPETokenizer.of(text, size)
-    assert N_BYTES <= tokenizer.size <= size
+@given(TEXT | WORDS, st.integers(1, 40), WORDS)
+def test_tokens_learned_from_any_text_are_few_enough_and_all_different(text: str, merges: int, other: str) -> None:
+    symbols = "".join(sorted({*text, *other, *"ab"}))
+    tokenizer = BPETokenizer.of(text, len(symbols) + merges, symbols)
+    assert len(symbols) <= tokenizer.size <= len(symbols) + merges
     assert len(set(tokenizer.vocabulary.tokens)) == tokenizer.size
     for each in (text, other):
         assert tokenizer.decode(tokenizer.encode(each)) == each
 
 
-def merge_by_hand(words: list[bytes], size: int) -> tuple[bytes, ...]:
+def test_every_token_is_whole_characters_so_that_whatever_is_written_is_text() -> None:
+    tokenizer = BPETokenizer.of("日本語 — naïve 🌙🌙\n" * 9, 40)
+    assert all(token in "日本語 — naïve 🌙🌙\n" for token in tokenizer.vocabulary.tokens)
+    assert {"日本語", "🌙🌙"} <= {token.strip() for token in tokenizer.vocabulary.tokens}
+
+
+def merge_by_hand(words: list[str], symbols: str, size: int) -> tuple[str, ...]:
     """The algorithm as the textbook has it: join the most frequent pair, everywhere, again and again."""
-    pieces = [[bytes([byte]) for byte in word] for word in words]
-    tokens = [bytes([byte]) for byte in range(N_BYTES)]
+    pieces = [list(word) for word in words]
+    tokens = list(symbols)
     while len(tokens) < size:
         pairs = Counter((a, b) for word in pieces for a, b in pairwise(word))
         [(pair, count)] = pairs.most_common(1)
         assert list(pairs.values()).count(count) == 1  # the example leaves no choice
-        tokens.append(b"".join(pair))
+        tokens.append("".join(pair))
         for word in pieces:
             at = 0
             while at < len(word) - 1:
                 if (word[at], word[at + 1]) == pair:
-                    word[at : at + 2] = [b"".join(pair)]
+                    word[at : at + 2] = ["".join(pair)]
                 at += 1
     return tuple(tokens)
 
 
 def test_the_merges_are_those_that_counting_by_hand_gives() -> None:
     text = "\n".join(["abc"] * 9 + ["bc"] * 4 + ["abd"] * 7 + ["xabd"])
-    tokenizer = BPETokenizer.of(text, N_BYTES + 3)
-    assert tokenizer.vocabulary.tokens == merge_by_hand([word.encode() for word in text.split("\n")], N_BYTES + 3)
-    assert tokenizer.vocabulary.merges == ((97, 98), (256, 99), (256, 100))
+    tokenizer = BPETokenizer.of(text, 9)
+    assert tokenizer.vocabulary.tokens == merge_by_hand(text.split("\n"), "\nabcdx", 9)
+    assert tokenizer.vocabulary.merges == ((1, 2), (6, 3), (6, 4))
 
 
 def test_a_line_feed_is_a_word_and_a_space_belongs_to_the_next_word() -> None:
     spelled = [LEARNED.vocabulary.tokens[token] for token in LEARNED.encode(" the\n\n  the\n")]
-    assert spelled == [b" the", b"\n", b"\n", b" ", b" the", b"\n"]
-    assert all(b"\n" not in token for token in LEARNED.vocabulary.tokens[N_BYTES:])
+    assert spelled == [" the", "\n", "\n", " ", " the", "\n"]
+    assert [token for token in LEARNED.vocabulary.tokens if "\n" in token] == ["\n"]
 
 
 def test_long_texts_are_encoded_in_pieces_as_if_they_were_one() -> None:
@@ -98,21 +106,24 @@ def test_long_texts_are_encoded_in_pieces_as_if_they_were_one() -> None:
 
 
 def test_no_token_is_longer_than_a_vocabulary_allows() -> None:
-    text = "a" * 5000
-    tokenizer = BPETokenizer.of(text, 1000)
-    assert MAX_TOKEN_BYTES // 2 <= max(map(len, tokenizer.vocabulary.tokens)) <= MAX_TOKEN_BYTES
-    assert tokenizer.decode(tokenizer.encode(text)) == text
+    for character in "aä🌙":
+        text = "\n" + character * 5000
+        tokenizer = BPETokenizer.of(text, 1000)
+        assert max(map(len, tokenizer.vocabulary.tokens)) == MAX_TOKEN_CHARACTERS
+        assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
 def test_a_pair_that_occurs_once_becomes_no_token() -> None:
-    assert BPETokenizer.of("on bone", 400).vocabulary.tokens[N_BYTES:] == (b"on",)
-    assert BPETokenizer.of("", 400).size == N_BYTES
+    assert BPETokenizer.of("on bone", 400).vocabulary.tokens == (*" beno", "on")
+    assert BPETokenizer.of("", 400, "ab").size == 2
+    with pytest.raises(VocabularyError, match="2 to 65,536 symbols, not 1"):
+        BPETokenizer.of("aaaa", 400)
 
 
-@pytest.mark.parametrize("merges", [[(97, 98), (98, 97), (256, 97), (97, 257)], [(97, 98), (97, 98)], [(10, 10)]])
+@pytest.mark.parametrize("merges", [[(2, 3), (3, 2), (5, 2), (2, 6)], [(2, 3), (2, 3)], [(1, 1)]])
 def test_tokens_that_no_training_makes_are_decoded(merges: list[tuple[int, int]]) -> None:
-    tokenizer = tokenizer_for(Vocabulary.bpe(merges))
-    for text in ("", "aba ab\n\nbaba", "ünser"):
+    tokenizer = tokenizer_for(Vocabulary.bpe(" \nabü", merges))
+    for text in ("", "aba ab\n\nbaba", "übab"):
         assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
@@ -121,13 +132,11 @@ def test_a_checkpoint_s_tokens_encode_as_the_trained_ones_did() -> None:
     assert np.array_equal(again.encode(FOLIO.text), LEARNED.encode(FOLIO.text))
 
 
-def test_invalid_bytes_are_shown_as_replacement_characters() -> None:
-    assert LEARNED.decode(np.array([0xC3, 97])) == "\ufffda"
-
-
-def test_half_a_surrogate_pair_is_named_with_its_place() -> None:
-    with pytest.raises(UnknownCharacter, match=r"U\+DCFF, character 3 of the prompt.*not a character. Type it again"):
-        LEARNED.encode("ab\udcff")
+@pytest.mark.parametrize("character", ["Ü", "🌙", "\udcff"])
+def test_the_first_unknown_character_is_named_with_its_place(character: str) -> None:
+    named = rf"U\+{ord(character):04X}, character 3 of the prompt.*does not occur in the corpus"
+    with pytest.raises(UnknownCharacter, match=named):
+        LEARNED.encode(f"ab{character}{character}\x07")
 
 
 def test_another_kind_of_tokenizer_is_refused() -> None:
@@ -156,15 +165,13 @@ print(tokenizer.size, hashlib.sha256(repr(tokenizer.vocabulary.merges).encode())
 
 
 def test_bits_per_character_count_only_the_predicted_characters() -> None:
-    vocabulary = Vocabulary.bpe([(97, 98), (195, 164)])  # "ab", "ä"
+    vocabulary = Vocabulary.bpe("abcä", [(0, 1)])
     text = "ababcä"
     ids = tokenizer_for(vocabulary).encode(text)
-    assert ids.tolist() == [256, 256, 99, 257]
+    assert ids.tolist() == [4, 4, 2, 3]
     ratio = tokens_per_character(vocabulary, ids, text)
     assert ratio == 3 / 4  # "ab" is given, three tokens spell the other four characters
     assert bits_per_character(2.0, ratio) == pytest.approx(2.0 * 3 / 4 / math.log(2))
-    within = np.array([0xC3, 0xA4, 97])  # the first character begins in the token that is given
-    assert tokens_per_character(vocabulary, within, "äa") == 2.0
 
 
 def test_a_character_tokenizer_has_one_token_per_character_even_without_a_record() -> None:
@@ -191,8 +198,9 @@ def test_merges_are_learned_from_the_training_split_alone(tmp_path: Path) -> Non
     text = path.read_text(encoding="utf-8")
     ours = load_dataset(config).tokenizer.vocabulary
     split = int(0.9 * len(text))
-    path.write_text(text[:split] + "q" * (len(text) - split), encoding="utf-8")
-    assert load_dataset(config).tokenizer.vocabulary == ours == BPETokenizer.of(text[:split], 300).vocabulary
+    path.write_text(text[:split] + text[split:][::-1], encoding="utf-8")
+    assert load_dataset(config).tokenizer.vocabulary == ours
+    assert ours == BPETokenizer.of(text[:split], 300, load_corpus(str(path)).symbols).vocabulary
 
 
 def test_the_splits_are_encoded_apart_and_measured(whole: Run) -> None:
@@ -249,7 +257,7 @@ def test_a_short_corpus_gives_fewer_tokens_says_so_and_can_be_resumed_and_repeat
 ) -> None:
     run = train(tiny(tmp_path, tokenizer="bpe", vocab_size=60_000), tmp_path / "run", Plan((Revision(0, 2, 1),)))
     size = read_checkpoint(run.path).vocabulary.size
-    assert N_BYTES < size < 1000
+    assert len(load_corpus(str(tmp_path / "own.txt")).symbols) < size < 1000
     assert f"{size} tokens (not 60,000: no other pair of tokens occurs twice within words)" in capsys.readouterr().out
     resume(run.path)
     again = start_training({"plan": run.path, "out": tmp_path / "again", "device": "cpu"}, RunClock())
@@ -270,18 +278,18 @@ def test_a_repeated_run_keeps_its_tokenizer_unless_another_is_given(whole: Run, 
     assert repeated(tokenizer="char") == ("char", 0)
 
 
-def test_any_character_may_stand_in_a_prompt_and_none_means_a_line_feed(whole: Run) -> None:
+def test_no_prompt_means_a_line_feed(whole: Run) -> None:
     best = read_checkpoint(whole.path)
-    prompt = "Ünser 🌙\r"
-    assert best.vocabulary.decode(make_recipe(best, prompt, 80, 1).prompt_ids) == prompt.encode()
-    assert make_recipe(best, "", 80, 1).prompt_ids == (10,)
+    assert best.vocabulary.decode(make_recipe(best, "", 80, 1).prompt_ids) == "\n"
 
 
-def test_a_sample_that_is_not_text_is_shown(tmp_path: Path) -> None:
+def test_a_model_that_has_learned_nothing_writes_text(tmp_path: Path) -> None:
     fresh = load_dataset(tiny(tmp_path, tokenizer="bpe", vocab_size=300))
     shapes = fresh.model_config.tensor_shapes().items()
     nothing = fresh.checkpoint({name: np.zeros(shape, np.float32) for name, shape in shapes})
-    assert "\ufffd" in write_sample(nothing, 7)  # every byte is as likely as every other
+    for seed in range(20):  # every token is as likely as every other
+        sample = write_sample(nothing, seed)
+        assert sample and set(sample) <= set(fresh.tokenizer.vocabulary.symbols)
 
 
 def test_evaluations_and_the_summary_show_bits_per_character_and_name_tokens(
@@ -333,8 +341,8 @@ def test_runs_with_different_tokenizers_are_plotted_in_bits_per_character(
     ("changes", "says"),
     [
         ({"vocab_size": 300}, "vocab_size is for the tokenizer bpe"),
-        ({"tokenizer": "bpe", "vocab_size": 256}, "vocab_size must be 257 to 65,536"),
-        ({"tokenizer": "bpe", "vocab_size": 65_537}, "vocab_size must be 257 to 65,536"),
+        ({"tokenizer": "bpe", "vocab_size": 2}, "vocab_size must be 3 to 65,536"),
+        ({"tokenizer": "bpe", "vocab_size": 65_537}, "vocab_size must be 3 to 65,536"),
         ({"tokenizer": "words"}, "tokenizer must be one of char, bpe"),
     ],
 )
@@ -344,7 +352,7 @@ def test_a_vocabulary_that_cannot_be_is_refused(changes: dict[str, object], says
 
 
 def test_a_header_holds_the_largest_vocabulary() -> None:
-    check_header(Vocabulary("bpe", merges=((65_535, 65_535),) * (MAX_VOCAB_SIZE - N_BYTES)))  # none is spelled longer
+    check_header(Vocabulary("bpe", FOLIO.symbols * 4, ((65_535, 65_535),) * (MAX_VOCAB_SIZE - 260)))  # none is spelled longer
 
 
 @pytest.mark.parametrize("block_size", [1, 16, 256])

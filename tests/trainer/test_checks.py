@@ -17,6 +17,7 @@ from trainer.corpus import load_corpus
 from trainer.tokenizer import BPETokenizer
 from trainer.verse.config import ModelConfig
 from trainer.verse.model import VerseModel
+from trainer.verse.vocabulary import Vocabulary
 
 pytestmark = pytest.mark.slow
 ODD = "naïve  caf\u00e9s½ don't ²x\t??? \u65e5\u672c, 3.14 'tis we'll\n\n  -- end \n"
@@ -108,15 +109,17 @@ def test_a_prompt_that_is_the_poem_and_a_verse_that_repeats_its_prompt_are_notic
 def test_merges_that_training_makes_are_none_foreign_and_one_put_in_is_named() -> None:
     text = load_corpus("haiku").text + ODD * 3
     vocabulary = BPETokenizer.of(text, 700).vocabulary
-    assert foreign_merges(text, vocabulary.merges) == []
-    planted = (*vocabulary.merges[:100], (ord("q"), ord("z")), *vocabulary.merges[101:])
-    assert foreign_merges(text, planted)[0] == 100
+    assert foreign_merges(text, vocabulary) == []
+    symbols = vocabulary.symbols
+    planted = (*vocabulary.merges[:100], (symbols.index("q"), symbols.index("z")), *vocabulary.merges[101:])
+    assert foreign_merges(text, Vocabulary.bpe(symbols, planted))[0] == 100
 
 
 @pytest.mark.parametrize("text", [ODD, "", "to be, or not to be\nthat is   the question"])
 def test_a_text_is_encoded_as_the_library_encodes_it(text: str) -> None:
     tokenizer = BPETokenizer.of(load_corpus("haiku").text + ODD * 3, 700)
-    assert encode(tokenizer.vocabulary.merges, text) == tokenizer.encode(text).tolist()
+    assert encode(tokenizer.vocabulary, text) == tokenizer.encode(text).tolist()
+    assert encode(tokenizer.vocabulary, text + "\u0394") is None
 
 
 @pytest.mark.parametrize("arch", ["modern", "gpt2"])

@@ -37,7 +37,7 @@ def every(presets: tuple[str, ...]) -> list[tuple[str, str, str]]:
 def train_and_submit(folder: Path, arch: str, tokenizer: str, preset: str, **sizes: int) -> Path:
     """A bundle, from nothing, by what the commands call."""
     if tokenizer == "bpe":
-        sizes["vocab_size"] = 512
+        sizes["vocab_size"] = 320
     run = start_training(
         {
             "corpus": str(text_file(folder, 20_000)),

@@ -69,7 +69,7 @@ def test_invalid_text_is_refused_and_seeds_that_write_text_are_offered() -> None
         try:
             make_submission(author, replace(recipe, seed=seed))
         except SubmitError as refused:
-            assert "not text (the control character U+202E" in str(refused)
+            assert "not text: the control character U+202E" in str(refused)
             good = int(str(refused).split("--seed ")[1].split(" or ")[0])
             assert "\u202e" not in make_submission(author, replace(recipe, seed=good)).text
             return

@@ -63,4 +63,4 @@ def test_a_text_of_one_symbol_has_nothing_to_choose_from() -> None:
 
 def test_another_kind_of_tokenizer_is_refused() -> None:
     with pytest.raises(CheckpointError, match="bpe"):
-        CharTokenizer(Vocabulary.bpe([(97, 98)]))
+        CharTokenizer(Vocabulary.bpe("ab", [(0, 1)]))

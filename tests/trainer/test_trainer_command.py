@@ -56,13 +56,21 @@ def test_a_run_is_trained_writes_a_verse_and_is_described(trainer: RunCommand, t
     assert trainer("info", "mine/last.safetensors")[0] == 0
 
 
-def test_a_bpe_run_takes_a_prompt_of_any_characters(trainer: RunCommand, tmp_path: Path) -> None:
+def test_a_bpe_run_takes_a_prompt_of_its_characters_and_offers_the_nearest_for_others(
+    trainer: RunCommand, tmp_path: Path
+) -> None:
     bpe = ("--tokenizer", "bpe", "--vocab-size", "300")
     code, out, err = trainer("train", "--corpus", text_file(tmp_path), *SMALL, *bpe, "--steps", "30", "--out", "mine")
     assert (code, err) == (0, "")
     assert re.search(r"^corpus own: 3,000 characters, 300 tokens, 1\.\d\d characters each$", out, re.MULTILINE)
-    code, verse, err = trainer("generate", "--ckpt", "mine", "--prompt", "Über", "--temperature", "0", "--tokens", "9")
-    assert (code, err, verse[:4]) == (0, "", "Über")
+    generate = ("generate", "--ckpt", "mine", "--temperature", "0", "--tokens", "9", "--prompt")
+    code, verse, err = trainer(*generate, "the moon")
+    assert (code, err, verse[:8]) == (0, "", "the moon")
+    code, _, err = trainer(*generate, "Über")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "'Ü'" in err and "--near" in err
+    code, verse, err = trainer(*generate, "Über", "--near")
+    assert (code, verse[1:4]) == (0, "ber")
     assert "bpe, 300 tokens" in trainer("info", "mine")[1]
 
 
@@ -164,7 +172,11 @@ def test_info_on_something_else_is_an_error(what: str, trainer: RunCommand, tmp_
         (("--n-embd", "100", "--steps", "1"), "n_embd must be a multiple of 8"),
         (("--short-context", "-4", "--steps", "1"), "short_context must be 0 to"),
         (("--preset", "large", "--n-layer", "40", "--steps", "1"), "more than the"),
-        (("--tokenizer", "bpe", "--vocab-size", "256", "--steps", "1"), "vocab_size must be 257 to 65,536"),
+        (("--tokenizer", "bpe", "--vocab-size", "2", "--steps", "1"), "vocab_size must be 3 to 65,536"),
+        (
+            ("--tokenizer", "bpe", "--vocab-size", "64", "--steps", "1"),
+            "65 different characters, which are tokens",
+        ),
         (("--tokenizer", "bpe", "--vocab-size", "65536", "--preset", "large", "--steps", "1"), "more than the"),
     ],
 )

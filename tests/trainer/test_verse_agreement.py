@@ -65,7 +65,7 @@ def test_the_checkpoint_is_trained_and_its_verses_are_decided_and_of_every_kind(
     trained: Checkpoint, verses: list[Written]
 ) -> None:
     words = " ".join(verse_text(trained.vocabulary, verse.recipe, verse.ids) for verse in verses).split()
-    corpus = set(trained.vocabulary.decode(trained.text).decode().split())
+    corpus = set(trained.vocabulary.decode(trained.text).split())
     assert sum(word in corpus for word in words) > len(words) / 4, "many of its words stand in the corpus"
     assert len({verse.ids for verse in verses}) > COUNT / 2
     assert all(is_decided(verse) for verse in verses), "an undecided one is about one in ten thousand"

@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 
 from tests.support.browser import needs_chromium
+from tests.support.bundle_parts import Parts
+from tests.support.bundles import Poet
 from tests.support.golden_checks import ATTACKS, GOLDEN, attack
 from tests.support.javascript_engine import bundles_task, in_chromium, in_node, needs_node
-from tests.support.small_models import golden_weights
+from tests.support.small_models import LETTERS, golden_weights, make_recipe, random_weights
 from tests.support.verse_cases import Case, attack_case, random_case
-from trainer.verse.bundle import pack
+from trainer.verse.bundle import pack, parse_bundle
 from trainer.verse.config import ModelConfig
+from trainer.verse.errors import BundleError
 from trainer.verse.generate import Written
 from trainer.verse.recipe import Recipe
 from trainer.verse.replay import replay
@@ -82,6 +85,29 @@ def test_the_engine_in_javascript_answers_every_attack_as_its_index_says(run: Ru
     found = run(bundles_task(map(attack, ATTACKS)))
     answers = {name: [one.get("code", one.get("verdict"))] for name, one in zip(ATTACKS, found, strict=True)}
     assert answers == {name: list(expected.values()) for name, expected in ATTACKS.items()}
+
+
+def test_a_token_has_at_most_16_characters_in_javascript_however_many_bytes_they_take(run: Run) -> None:
+    merges = [(1, 1), (2, 2), (3, 3), (4, 4), (4, 0), (6, 0)]  # token 5: 16 emoji; 7: 8 and two line feeds
+    vocabulary = Vocabulary.bpe("\n😀", merges)
+    config = ModelConfig("modern", 1, 1, 8, 16, vocabulary.size)
+    poet = Poet(random_weights(config, 1), config, vocabulary)
+    verses = [poet.write(make_recipe(prompt_ids=(5,), seed=seed, lines=1)) for seed in range(20)]
+    taken = poet.pack(next(written for written in verses if 5 in written.ids and written.ids[-1] == 7))
+    refused = Parts.of(taken)
+    refused.claim["tokenizer"]["merges"][4] = [5, 1]
+    found = run(bundles_task([taken, refused.build()]))
+    claim = parse_bundle(taken).claim
+    assert [found[0]["text"], found[0]["prompt"]] == [claim.text, claim.prompt] and set(claim.text[-9:]) == {"😀"}
+    assert found[1] == {"code": "tokenizer"}
+    with pytest.raises(BundleError, match="17 characters"):
+        parse_bundle(refused.build())
+
+
+def test_a_tokenizer_of_one_symbol_is_refused_in_javascript(run: Run) -> None:
+    parts = Parts.fresh()
+    parts.claim["tokenizer"] = {"kind": "bpe", "symbols": "a", "merges": [[0, 0]] * (len(LETTERS.symbols) - 1)}
+    assert run(bundles_task([parts.build()])) == [{"code": "tokenizer"}]
 
 
 def test_verses_are_the_same_in_javascript(run: Run) -> None:

@@ -92,7 +92,7 @@ def check_entry(bundle: Bundle, owner: str, evidence: Evidence) -> list[Finding]
 
 def _findings(bundle: Bundle, owner: str, evidence: Evidence) -> Iterator[Finding]:
     claim = bundle.claim
-    prompt = claim.vocabulary.decode(claim.recipe.prompt_ids).decode(errors="replace")
+    prompt = claim.vocabulary.decode(claim.recipe.prompt_ids)
     others = [other for other in evidence.others if other.owner != owner]
     corpus = _corpus_of(claim.provenance, evidence.corpora)
     model = VerseModel(claim.config, bundle.weights).single_precision()
@@ -212,15 +212,15 @@ def check_tokenizer(bundle: Bundle, corpus: Text | None) -> Finding:
     if corpus is None:
         return not_checkable("tokenizer", UNKNOWN_CORPUS)
     vocabulary = bundle.claim.vocabulary
-    if vocabulary.kind == "char":
-        foreign = sorted(set(vocabulary.symbols) ^ set(corpus.text))
-        only_one = f"only one of both has the characters {''.join(foreign)!r}"
-        return judge("tokenizer", len(foreign), only_one if foreign else "its characters are those of the corpus")
-    wrong = foreign_merges(corpus.text[: corpus.split], vocabulary.merges)
-    tokens = [vocabulary.tokens[256 + index].decode(errors="replace") for index in wrong[:5]]
-    return judge(
-        "tokenizer", len(wrong), f"of {len(vocabulary.merges)} merges" + (f", such as {tokens}" if wrong else "")
-    )
+    characters = "".join(sorted(set(vocabulary.symbols) ^ set(corpus.text)))
+    merges = foreign_merges(corpus.text[: corpus.split], vocabulary)
+    notes = ["its characters are those of the corpus"]
+    if characters:
+        notes = [f"only one of both has the characters {characters!r}"]
+    if vocabulary.merges:
+        tokens = [vocabulary.tokens[len(vocabulary.symbols) + index] for index in merges[:5]]
+        notes.append(f"{len(merges)} of {len(vocabulary.merges)} merges" + (f", such as {tokens}" if merges else ""))
+    return judge("tokenizer", len(characters) + len(merges), "; ".join(notes))
 
 
 def check_corpus(model: VerseModel, bundle: Bundle, corpus: Text | None, held_out: Text | None = None) -> Finding:

@@ -11,18 +11,10 @@ from trainer.checks.words import encode
 from trainer.verse.generate import regenerate
 from trainer.verse.model import VerseModel
 from trainer.verse.recipe import MAX_PROMPT_TOKENS, MAX_TOKENS, Recipe
-from trainer.verse.vocabulary import N_BYTES, Vocabulary
+from trainer.verse.vocabulary import Vocabulary
 
 ROWS = 8  # windows of text at once: bounds memory
 LOG_2 = float(np.log(2))
-
-
-def encode_text(vocabulary: Vocabulary, text: str) -> list[int] | None:
-    """Return the token ids of a text; None if the vocabulary lacks one of its characters."""
-    if vocabulary.kind == "bpe":
-        return encode(vocabulary.merges, text)
-    ids = {symbol: token for token, symbol in enumerate(vocabulary.symbols)}
-    return [ids[symbol] for symbol in text] if all(symbol in ids for symbol in text) else None
 
 
 def surprisals(model: VerseModel, ids: Sequence[int]) -> NDArray[np.float64]:
@@ -54,11 +46,10 @@ def surprisals(model: VerseModel, ids: Sequence[int]) -> NDArray[np.float64]:
 
 def bits_per_character(model: VerseModel, vocabulary: Vocabulary, text: str) -> float | None:
     """Return the mean surprisal of a text in bits a character; None if the vocabulary lacks one of its characters."""
-    ids = encode_text(vocabulary, text)
+    ids = encode(vocabulary, text)
     if ids is None or len(ids) < 2:
         return None
-    first = vocabulary.tokens[ids[0]].decode(errors="replace")
-    return float(surprisals(model, ids).sum() / max(1, len(text) - len(first)))
+    return float(surprisals(model, ids).sum() / max(1, len(text) - len(vocabulary.tokens[ids[0]])))
 
 
 def verse_bits(model: VerseModel, prompt: Sequence[int], ids: Sequence[int], characters: int) -> float:
@@ -83,7 +74,7 @@ def recited_share(model: VerseModel, vocabulary: Vocabulary, recipe: Recipe, ids
         ids: The verse's tokens.
         given: Characters of the verse that the model is given.
     """
-    lengths = np.cumsum([len(vocabulary.tokens[token].decode(errors="replace")) for token in ids])
+    lengths = np.cumsum([len(vocabulary.tokens[token]) for token in ids])
     n_given = int(np.searchsorted(lengths, given)) + 1
     rest = list(ids[n_given:])
     if not rest:
@@ -104,12 +95,11 @@ def other_verses_bits(model: VerseModel, vocabulary: Vocabulary, seeds: Sequence
         seeds: One verse each; at least one.
         tokens: Length of each.
     """
-    start = vocabulary.tokens.index(b"\n") if b"\n" in vocabulary.tokens else N_BYTES % vocabulary.size
+    start = max(0, vocabulary.symbols.find("\n"))
     if model.config.arch == "gpt2":
         tokens = min(tokens, model.config.block_size - 1)
     recipes = [Recipe((start,), 80, 0, seed, tokens, 0) for seed in seeds]
     totals = []
     for written in regenerate(model, vocabulary, recipes):
-        characters = len(vocabulary.decode(written.ids).decode(errors="replace"))
-        totals.append(verse_bits(model, (start,), written.ids, characters))
+        totals.append(verse_bits(model, (start,), written.ids, len(vocabulary.decode(written.ids))))
     return float(np.mean(totals))

@@ -7,10 +7,10 @@ import itertools
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cache
 
-from trainer.verse.vocabulary import MAX_TOKEN_BYTES, N_BYTES
+from trainer.verse.vocabulary import MAX_TOKEN_CHARACTERS, Vocabulary
 
 MIN_COUNT = 2  # of a pair in the text to become a token, as in training
 MAX_MERGES = 8192  # compared with the text; a longer list is compared so far
@@ -39,19 +39,24 @@ def _pattern(characters: str) -> re.Pattern[str]:
     return re.compile(rf"'s|'t|'re|'ve|'m|'ll|'d| ?[{letters}]+| ?[{numbers}]+|{other}|\s+(?!\S)|\s+")
 
 
-def encode(merges: Sequence[Pair], text: str) -> list[int]:
-    """Return the token ids of a text: in each word, the earliest merge first."""
-    ranks = {pair: rank for rank, pair in enumerate(merges)}
+def encode(vocabulary: Vocabulary, text: str) -> list[int] | None:
+    """Return the token ids of a text: in each word, the earliest merge first. None if it has an unknown character."""
+    symbols = {symbol: token for token, symbol in enumerate(vocabulary.symbols)}
+    if not set(text) <= symbols.keys():
+        return None
+    if not vocabulary.merges:
+        return [symbols[symbol] for symbol in text]
+    ranks = {pair: rank for rank, pair in enumerate(vocabulary.merges)}
     known: dict[str, list[int]] = {}
     ids: list[int] = []
     for word in split_words(text):
         if word not in known:
-            tokens = list(word.encode())
+            tokens = [symbols[symbol] for symbol in word]
             while len(tokens) > 1:
-                rank = min(ranks.get(pair, len(merges)) for pair in itertools.pairwise(tokens))
-                if rank == len(merges):
+                rank = min(ranks.get(pair, len(ranks)) for pair in itertools.pairwise(tokens))
+                if rank == len(ranks):
                     break
-                tokens = _join(tokens, merges[rank], N_BYTES + rank)
+                tokens = _join(tokens, vocabulary.merges[rank], len(symbols) + rank)
             known[word] = tokens
         ids += known[word]
     return ids
@@ -71,22 +76,23 @@ def _join(tokens: list[int], pair: Pair, token: int) -> list[int]:
     return joined
 
 
-def foreign_merges(text: str, merges: Sequence[Pair]) -> list[int]:
+def foreign_merges(text: str, vocabulary: Vocabulary) -> list[int]:
     """Return the merges, by index, that training on this text would not have made.
 
     At each step the most frequent pair of neighbours becomes a token. Of equally frequent pairs any may be first.
 
-    >>> foreign_merges("to be or not to be", [(98, 101), (116, 111), (32, 256)])
+    >>> foreign_merges("to be or not to be", Vocabulary.bpe(" benort", [(1, 2), (6, 4), (0, 7)]))
     []
-    >>> foreign_merges("to be or not to be", [(98, 101), (111, 114)])
+    >>> foreign_merges("to be or not to be", Vocabulary.bpe(" benort", [(1, 2), (4, 5)]))
     [1]
 
     Args:
-        text: The training split.
-        merges: As a vocabulary holds them, each of two earlier tokens.
+        text: The training split; characters that the vocabulary lacks are left out.
+        vocabulary: With the merges, each of two earlier tokens.
     """
     counted = Counter(split_words(text))
-    words = [list(word.encode()) for word in counted]
+    symbols = {symbol: token for token, symbol in enumerate(vocabulary.symbols)}
+    words = [[symbols[symbol] for symbol in word if symbol in symbols] for word in counted]
     weights = list(counted.values())
     counts: Counter[Pair] = Counter()
     places: defaultdict[Pair, set[int]] = defaultdict(set)
@@ -94,15 +100,15 @@ def foreign_merges(text: str, merges: Sequence[Pair]) -> list[int]:
         for pair in itertools.pairwise(word):
             counts[pair] += weights[index]
             places[pair].add(index)
-    lengths = [1] * N_BYTES
+    lengths = [1] * len(symbols)
     heap = [(-count, pair) for pair, count in counts.items()]
     heapq.heapify(heap)
     foreign = []
-    for rank, pair in enumerate(merges[:MAX_MERGES]):
-        token = N_BYTES + rank
+    for rank, pair in enumerate(vocabulary.merges[:MAX_MERGES]):
+        token = len(symbols) + rank
         lengths.append(lengths[pair[0]] + lengths[pair[1]])
         while heap and (
-            counts[heap[0][1]] != -heap[0][0] or lengths[heap[0][1][0]] + lengths[heap[0][1][1]] > MAX_TOKEN_BYTES
+            counts[heap[0][1]] != -heap[0][0] or lengths[heap[0][1][0]] + lengths[heap[0][1][1]] > MAX_TOKEN_CHARACTERS
         ):
             heapq.heappop(heap)  # out of date, or too long to become a token
         most = -heap[0][0] if heap else 0

@@ -13,12 +13,14 @@ from trainer import rng
 from trainer.config import (
     BASE_WIDTH,
     BATCH_TOKENS,
+    DEFAULT_VOCAB_SIZE,
     PRESETS,
     RATES,
     Preset,
     TrainConfig,
     with_vocab_size,
 )
+from trainer.corpus import Corpus
 from trainer.device import configure_device
 from trainer.errors import OptionError
 from trainer.model import new_model
@@ -37,8 +39,7 @@ NATIVE_BF16 = (8, 0)  # CUDA's compute capability; an older card claims to suppo
 MAX_BF16_TIME = 0.8  # of float32's time: a smaller gain is not worth the lost precision
 PROBE_SYMBOLS = 65  # vocabulary of the model whose steps are timed, if it has characters: that of both corpora
 MIN_CHARACTERS = 50_000  # of a text from which pieces of words are learned
-MAX_SYMBOLS = 256  # of such a text: alphabets have fewer, Chinese has more
-SEARCHED_CHARACTERS = 2**20  # for symbols
+MAX_SYMBOLS = DEFAULT_VOCAB_SIZE // 2  # of such a text: alphabets have fewer, Chinese has more
 PROBE_CONTEXT = 64  # tokens
 PROBE_TOKENS = BATCH_TOKENS["cpu"] // 2  # of one of its steps on a CPU
 SIZES = {"n_layer", "n_embd", "block_size", "batch_size"}  # if all are given, no choice is reported
@@ -168,13 +169,9 @@ def autoconfigure(
     return config, "\n".join(sentence for sentence in (summary if reason else "", thread_note) if sentence)
 
 
-def suits_pieces(text: str) -> bool:
-    r"""Whether pieces of words suit a text: it is long enough to learn them from, and written in an alphabet.
-
-    >>> suits_pieces("To be, or not to be.\n" * 3000), suits_pieces("To be, or not to be.\n")
-    (True, False)
-    """
-    return len(text) >= MIN_CHARACTERS and len(set(text[:SEARCHED_CHARACTERS])) <= MAX_SYMBOLS
+def suits_pieces(corpus: Corpus) -> bool:
+    """Whether pieces of words suit a text: it is long enough to learn them from, and written in an alphabet."""
+    return len(corpus.text) >= MIN_CHARACTERS and len(corpus.symbols) <= MAX_SYMBOLS
 
 
 def choose_n_head(n_embd: int, preset: Preset) -> int:

@@ -11,7 +11,7 @@ from trainer.verse.errors import NotText
 from trainer.verse.generate import Written
 from trainer.verse.model import VerseModel
 from trainer.verse.replay import replay
-from trainer.verse.text import readable, verse_text
+from trainer.verse.text import replace_controls, verse_text
 from trainer.verse.vocabulary import Vocabulary
 
 
@@ -32,7 +32,7 @@ def check_eligibility(vocabulary: Vocabulary, written: Written, limits: Limits) 
         limits: The event's; the default ones if the event is not known.
     """
     seed = written.recipe.seed
-    prompt = readable(vocabulary.decode(written.recipe.prompt_ids))
+    prompt = replace_controls(vocabulary.decode(written.recipe.prompt_ids))
     if len(prompt) > limits.prompt_characters:
         return Rejection(
             "prompt too long",
@@ -42,8 +42,7 @@ def check_eligibility(vocabulary: Vocabulary, written: Written, limits: Limits) 
     try:
         text = verse_text(vocabulary, written.recipe, written.ids)
     except NotText as error:
-        reason = f"seed {seed} writes bytes that are not text ({error.reason} at byte {error.offset})"
-        return Rejection("not text", reason)
+        return Rejection("not text", f"seed {seed} writes what is not text: {error.reason}")
     if len(text) > limits.characters:
         return Rejection(
             "too long",
@@ -54,7 +53,7 @@ def check_eligibility(vocabulary: Vocabulary, written: Written, limits: Limits) 
         return Rejection("too many lines", f"the verse has {lines} lines, and at most {limits.lines} are allowed")
     if not has_ink(text):
         return Rejection("empty", f"seed {seed} writes nothing that can be seen")
-    if fault := appearance_fault(text, readable(vocabulary.decode(written.recipe.prompt_ids))):
+    if fault := appearance_fault(text, prompt):
         return Rejection("not shown", f"the verse cannot be shown: {fault}")
     certificate = written.certificate
     if certificate.smallest_gap <= BOUND:

@@ -265,8 +265,11 @@ def _new_pool(address: Address, **options: Any) -> urllib3.PoolManager:
     proxies = urllib.request.getproxies()
     proxy = proxies.get("https" if address.is_secure else "http") or proxies.get("all")
     if proxy and not _is_loopback(address.host) and not urllib.request.proxy_bypass(address.host):
-        return urllib3.ProxyManager(proxy, **options)
-    return urllib3.PoolManager(**options)
+        manager: urllib3.PoolManager = urllib3.ProxyManager(proxy, **options)
+    else:
+        manager = urllib3.PoolManager(**options)
+    manager.pools.dispose_func = urllib3.HTTPConnectionPool.close  # at once: an earlier error may hold on to it
+    return manager
 
 
 def _is_loopback(host: str) -> bool:

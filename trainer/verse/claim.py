@@ -12,7 +12,7 @@ from trainer.verse.certificate import Certificate, ids_digest
 from trainer.verse.config import ModelConfig
 from trainer.verse.errors import BundleError, NotText, VerseError, short
 from trainer.verse.recipe import Recipe
-from trainer.verse.text import length_of, readable, verse_text
+from trainer.verse.text import length_of, replace_controls, verse_text
 from trainer.verse.vocabulary import Vocabulary
 
 T = TypeVar("T")
@@ -41,8 +41,8 @@ class Claim:
 
     @property
     def prompt(self) -> str:
-        """The prompt as people see it; U+FFFD replaces bytes and characters that no verse may hold."""
-        return readable(self.vocabulary.decode(self.recipe.prompt_ids))
+        """The prompt as people see it; U+FFFD replaces characters that no verse may hold."""
+        return replace_controls(self.vocabulary.decode(self.recipe.prompt_ids))
 
     @property
     def size(self) -> int:
@@ -175,7 +175,7 @@ def _check_verse(vocabulary: Vocabulary, recipe: Recipe, verse: object) -> tuple
     try:
         text = verse_text(vocabulary, recipe, ids)
     except NotText as error:
-        raise BundleError("not-text", f"the verse is not text: {error.reason} at byte {error.offset}") from None
+        raise BundleError("not-text", f"the verse is not text: {error.reason}") from None
     if verse["text"] != text:
         raise BundleError("text", "the text shown is not what the verse's tokens spell")
     return tuple(ids), text

@@ -34,16 +34,17 @@ class LineError(VerseError):
 
 
 class NotText(VerseError):
-    """The chosen tokens spell bytes that are not text.
+    """The chosen tokens spell a control character that no verse may have.
 
     Attributes:
-        reason: What is wrong with the bytes, for example "invalid UTF-8".
-        offset: Where in the verse, in bytes.
+        reason: Which it is, and where in the verse, in words.
+        offset: Where in the verse, in characters from 0.
     """
 
-    def __init__(self, reason: str, offset: int) -> None:
-        super().__init__(f"this seed writes bytes that are not text ({reason} at byte {offset}): choose another seed")
-        self.reason, self.offset = reason, offset
+    def __init__(self, character: str, offset: int) -> None:
+        self.reason = f"the control character U+{ord(character):04X} is its character {offset + 1}"
+        super().__init__(f"this seed writes what is not text ({self.reason}): choose another seed")
+        self.offset = offset
 
 
 class BundleError(VerseError):

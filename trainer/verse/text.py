@@ -1,4 +1,4 @@
-"""The text of a verse: where it ends, which bytes are text; and how untrusted text and numbers are shown."""
+"""The text of a verse: where it ends, which characters it may have; and how untrusted text and numbers are shown."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from trainer.verse.errors import NotText
 from trainer.verse.recipe import Recipe
 from trainer.verse.vocabulary import Vocabulary
 
-LF, SPACE = 0x0A, 0x20
 BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
@@ -19,21 +18,21 @@ class LineEnd:
     def __init__(self, lines: int) -> None:
         self.lines = lines  # non-empty lines of the verse, 0: no end by lines
         self.complete = 0
-        self.n_bytes = 0  # seen so far
-        self.cut: int | None = None  # bytes of the verse, once it has ended by lines
+        self.n_characters = 0  # seen so far
+        self.cut: int | None = None  # characters of the verse, once it has ended by lines
         self._has_character = False
 
-    def push(self, token: bytes) -> bool:
+    def push(self, token: str) -> bool:
         """Add one token; return whether the verse ends with it."""
-        for byte in token:
-            if byte == LF:
+        for character in token:
+            if character == "\n":
                 self.complete += self._has_character
                 self._has_character = False
                 if self.lines and self.complete == self.lines and self.cut is None:
-                    self.cut = self.n_bytes
-            elif byte != SPACE:
+                    self.cut = self.n_characters
+            elif character != " ":
                 self._has_character = True
-            self.n_bytes += 1
+            self.n_characters += 1
         return self.cut is not None
 
 
@@ -53,7 +52,7 @@ def length_of(vocabulary: Vocabulary, recipe: Recipe, ids: Sequence[int]) -> int
 
 
 def verse_text(vocabulary: Vocabulary, recipe: Recipe, ids: Sequence[int]) -> str:
-    """Return the text of a verse: the tokens' bytes, cut before the line feed that ends the last line.
+    """Return the text of a verse: that of the tokens, cut before the line feed that ends the last line.
 
     Args:
         vocabulary: What the tokens spell.
@@ -61,26 +60,16 @@ def verse_text(vocabulary: Vocabulary, recipe: Recipe, ids: Sequence[int]) -> st
         ids: Generated tokens.
 
     Raises:
-        NotText: The bytes are not UTF-8, or hold a control character that no verse may have.
+        NotText: It holds a control character that no verse may have.
     """
     end = LineEnd(recipe.lines)
     for token in ids:
         end.push(vocabulary.tokens[token])
-    data = vocabulary.decode(ids)[: end.cut]
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise NotText("invalid UTF-8", error.start) from None
+    text = vocabulary.decode(ids)[: end.cut]
     for index, character in enumerate(text):
         if is_control(character):
-            offset = len(text[:index].encode())
-            raise NotText(f"the control character U+{ord(character):04X}", offset)
+            raise NotText(character, index)
     return text
-
-
-def readable(data: bytes) -> str:
-    """Decode any bytes for people; U+FFFD replaces invalid bytes and characters that no verse may hold."""
-    return replace_controls(data.decode("utf-8", errors="replace"))
 
 
 def replace_controls(text: str) -> str:
@@ -91,7 +80,7 @@ def replace_controls(text: str) -> str:
 def is_control(character: str) -> bool:
     """Whether no verse may hold this character: C0 except line feed, DEL, C1, and bidirectional controls."""
     code = ord(character)
-    return (code < 0x20 and code != LF) or 0x7F <= code <= 0x9F or character in BIDI_CONTROLS
+    return (code < 0x20 and character != "\n") or 0x7F <= code <= 0x9F or character in BIDI_CONTROLS
 
 
 def sanitize(text: str, max_length: int | None = None) -> str:

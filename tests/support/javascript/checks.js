@@ -5,6 +5,7 @@ import { readBundle } from "../../../arena/web/static/verse/bundle.js";
 import { idsDigest } from "../../../arena/web/static/verse/claim.js";
 import { sizeOf, withShapes } from "../../../arena/web/static/verse/config.js";
 import { boundOf, Decision } from "../../../arena/web/static/verse/decision.js";
+import { nameOf } from "../../../arena/web/static/verse/likeliest.js";
 import { gumbel, noiseInteger } from "../../../arena/web/static/verse/noise.js";
 import { dot, Products } from "../../../arena/web/static/verse/products.js";
 import { replay } from "../../../arena/web/static/verse/replay.js";
@@ -104,11 +105,18 @@ const CHECKS = {
     }
   },
   *characters(golden) {
-    const isText = (code) => verseText([new TextEncoder().encode("a" + String.fromCodePoint(code))], { lines: 0 }, [0]) !== null;
+    const isText = (code) => verseText(["a" + String.fromCodePoint(code)], { lines: 0 }, [0]) !== null;
     const forbidden = [];
     for (let code = 0; code <= 0x10ffff; code += 1) if ((code < 0xd800 || code > 0xdfff) && !isText(code)) forbidden.push(code);
     if (!same(forbidden, golden.characters.forbidden)) yield "the forbidden ones";
     if (!golden.characters.allowed.every(isText)) yield "the allowed ones";
+  },
+  *names() {
+    const names = {
+      "love": "love", " my\n\n": "␣my⏎⏎", "äé": "äé", "😀😀": "😀😀", "": "", "a\0b": "a<U+0000>b", "\r": "<U+000D>", "\u0085": "<U+0085>",
+      "\u202ea": "<U+202E>a", "\ufeff": "<U+FEFF>", "👩\u200d": "👩<U+200D>", "\u{e0041}": "<U+E0041>",
+    };
+    for (const [token, name] of Object.entries(names)) if (nameOf(token) !== name) yield `of ${name}`;
   },
   *verses(golden) {
     for (const entry of golden.verses) {

@@ -4,8 +4,8 @@ import { readConfig, sizeOf } from "./config.js";
 import { BundleError, need } from "./errors.js";
 import { sha256Hex } from "./sha256.js";
 import { decodeUtf8, hasKeys, isInteger, numberOf, parseJson } from "./strictjson.js";
-import { lengthOf, readable, verseText } from "./text.js";
-import { joinBytes, readVocabulary } from "./vocabulary.js";
+import { decode, hideForbidden, lengthOf, verseText } from "./text.js";
+import { readVocabulary } from "./vocabulary.js";
 
 const LENGTH_BYTES = 8; // the first ones of a file: the length of its header
 const MAX_HEADER_BYTES = 2 ** 20;
@@ -49,7 +49,7 @@ export function readClaim(header) {
   checkProvenance(claim.get("provenance"));
   const digest = claim.get("tensors_sha256");
   need(typeof digest === "string" && /^[0-9a-f]{64}$/.test(digest), "digest", "tensors_sha256 must be 64 hexadecimal digits.");
-  const prompt = readable(joinBytes(recipe.prompt_ids.map((id) => vocabulary[id])));
+  const prompt = hideForbidden(decode(vocabulary, recipe.prompt_ids));
   return { config, vocabulary, recipe, ids, text, prompt, certificate, digest, headerBytes: size, bytes: size + 2 * config.nParams };
 }
 
@@ -100,7 +100,7 @@ function readVerse(value, vocabulary, recipe) {
   need(ids.every((id) => isInteger(id, 0, vocabulary.length - 1)), "verse", "The verse has tokens that the model does not know.");
   need(lengthOf(vocabulary, recipe, ids) === ids.length, "verse-length", "The verse does not end where its recipe says.");
   const text = verseText(vocabulary, recipe, ids);
-  need(text !== null, "not-text", "The verse's bytes are not text.");
+  need(text !== null, "not-text", "The verse holds a control character, so it is not text.");
   need(value.get("text") === text, "text", "The text shown is not what the verse's tokens spell.");
   return { ids, text };
 }

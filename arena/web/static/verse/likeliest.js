@@ -1,6 +1,6 @@
 // What a step chose from: the probabilities of its candidates. For people to look at; no verdict depends on it.
 
-const TEXT = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const UNSEEN = /[\p{Cc}\p{Cf}]/gu; // controls, and characters that only steer how others look
 
 /**
  * The likeliest candidates of a decision, and the chosen one if it is not among them.
@@ -19,11 +19,8 @@ export function likeliest(decision, temperature, count) {
   return shown.map((id) => ({ id, probability: Math.exp((z[id] - most) / T) / sum, chosen: id === token }));
 }
 
-/** A token as people read it: blanks get a sign, and bytes that are no whole character are named. */
-export function nameOf(bytes) {
-  try {
-    const text = TEXT.decode(bytes).replaceAll("\n", "⏎").replaceAll(" ", "␣");
-    if (!/[\p{Cc}\p{Cf}]/u.test(text)) return text;
-  } catch { /* part of a character */ }
-  return [...bytes].map((byte) => `<${byte.toString(16).padStart(2, "0")}>`).join("");
+/** A token as people read it: blanks get a sign, and a character that cannot be seen is named, as in <U+200B>. */
+export function nameOf(token) {
+  const signs = token.replaceAll("\n", "⏎").replaceAll(" ", "␣");
+  return signs.replace(UNSEEN, (character) => `<U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}>`);
 }

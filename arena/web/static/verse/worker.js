@@ -45,7 +45,6 @@ async function readHeader(blob) {
 async function writeAndCheck() {
   const weights = readWeights(claim, await bytesOf(claim.headerBytes));
   const { config, vocabulary, recipe, ids } = claim;
-  const spelled = new Speller(vocabulary);
   let position = 0, same = true, different = null;
   for (const decision of writeVerse(config, weights, vocabulary, recipe)) {
     const token = decision.token, expected = ids[position];
@@ -55,7 +54,7 @@ async function writeAndCheck() {
     }
     const candidates = likeliest(decision, recipe.temperature, SHOWN)
       .map(({ id, probability, chosen }) => ({ name: nameOf(vocabulary[id]), probability, chosen }));
-    self.postMessage({ token: { position, text: spelled.push(token), candidates, same } });
+    self.postMessage({ token: { position, text: hideForbidden(vocabulary[token]), candidates, same } });
     position += 1;
   }
   self.postMessage({ written: { same: same && position === ids.length, different } });
@@ -66,18 +65,5 @@ async function writeAndCheck() {
       return;
     }
     self.postMessage({ checked: step.value });
-  }
-}
-
-/** The text of tokens so far, without half a character at its end. */
-class Speller {
-  constructor(vocabulary) {
-    this.vocabulary = vocabulary;
-    this.decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-  }
-
-  /** Add a token. Returns what can be read by now, beyond what could before. */
-  push(id) {
-    return hideForbidden(this.decoder.decode(this.vocabulary[id], { stream: true }));
   }
 }
