@@ -44,8 +44,8 @@ class Preset:
 
 
 PRESETS = {  # in pieces of words, a small model reads more of a text in its time; see NOTES.md
-    "tiny": Preset(2, 2, 128, 256, weight_decay=0.1, tokenizer="bpe", vocab_size=DEFAULT_VOCAB_SIZE),  # 0.7 M weights
-    "small": Preset(4, 4, 128, 256, weight_decay=0.1, tokenizer="bpe", vocab_size=576, short_context=128),  # 1.0 M
+    "tiny": Preset(2, 2, 128, 256, weight_decay=0.1, tokenizer="bpe", vocab_size=DEFAULT_VOCAB_SIZE),  # 0.6 M weights
+    "small": Preset(4, 4, 128, 256, weight_decay=0.1, tokenizer="bpe", vocab_size=576, short_context=128),  # 0.9 M
     "medium": Preset(6, 6, 384, 256, dropout=0.2, weight_decay=0.1, momentum=0.95),  # 10.7 M with 65 symbols
     "large": Preset(12, 12, 768, 512, dropout=0.2, weight_decay=0.1, momentum=0.95),  # 85 M
 }

@@ -352,7 +352,8 @@ def test_a_vocabulary_that_cannot_be_is_refused(changes: dict[str, object], says
 
 
 def test_a_header_holds_the_largest_vocabulary() -> None:
-    check_header(Vocabulary("bpe", FOLIO.symbols * 4, ((65_535, 65_535),) * (MAX_VOCAB_SIZE - 260)))  # none is spelled longer
+    merges = ((65_535, 65_535),) * (MAX_VOCAB_SIZE - 4 * len(FOLIO.symbols))  # none is spelled longer
+    check_header(Vocabulary("bpe", 4 * FOLIO.symbols, merges))
 
 
 @pytest.mark.parametrize("block_size", [1, 16, 256])
