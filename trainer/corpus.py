@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 
 from trainer.errors import CorpusError
+from trainer.splits import split_index
 from trainer.text import pluralize
 from trainer.verse.characters import clean, describe, encoding_of_mark, is_forbidden
 from trainer.verse.files import write_atomically
@@ -23,7 +24,6 @@ from trainer.verse.text import sanitize
 MAX_CORPUS_BYTES = 2**30  # 1 GiB: reading it takes a few times as much memory
 FETCH_TIMEOUT = 30  # seconds without a byte
 DEFAULT_CORPUS = "folio"
-MAX_VALIDATION = 200_000  # characters: more tell a loss no better, and each evaluation takes time
 MAX_PLACES = 5  # that an error names
 TRIED_BYTES = 2**20  # of a file, in each likely encoding
 SAMPLE = 40  # characters of a file that an error shows
@@ -97,8 +97,8 @@ class Corpus:
 
     @property
     def split(self) -> int:
-        """Index of the first character of the validation split: the last tenth, at most `MAX_VALIDATION`."""
-        return max(int(0.9 * len(self.text)), len(self.text) - MAX_VALIDATION)
+        """Index of the first character of the validation split."""
+        return split_index(self.text)
 
 
 def load_corpus(source: str, encoding: str = "", strip_gutenberg: bool = False) -> Corpus:

@@ -8,20 +8,19 @@ from __future__ import annotations
 import json
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trainer.errors import CheckpointError, CorpusError, UnknownCharacter
+from trainer.splits import merge_pieces, split_pieces
 from trainer.verse.vocabulary import MAX_TOKEN_CHARACTERS, Vocabulary
 
 if TYPE_CHECKING:
     from tokenizers.pre_tokenizers import PreTokenizer
 
 MIN_FREQUENCY = 2  # of a pair in the text to become a token: one occurrence teaches nothing
-PIECE_CHARACTERS = 1000  # of a piece of text, split at a line feed: short enough to share among threads
 CHARACTERS = 2**20  # encoded at once: a text of 60 MB must not take a gigabyte
 PIECES = 1000  # encoded at once, since the library keeps offsets and more for each
 WORD = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"  # GPT-2's
@@ -132,7 +131,7 @@ class BPETokenizer(Tokenizer):
 
     @classmethod
     def of(cls, text: str, vocab_size: int, symbols: str | None = None) -> BPETokenizer:
-        """Learn the merges of a text. The same text gives the same merges on any number of threads.
+        """Learn the merges of a text, or of a part of a long one, the same ones on any number of threads.
 
         Args:
             text: The training split.
@@ -162,7 +161,7 @@ class BPETokenizer(Tokenizer):
             max_token_length=MAX_TOKEN_CHARACTERS + 1,  # the library makes shorter ones only
             show_progress=False,
         )
-        library.train_from_iterator(_pieces(text), trainer)
+        library.train_from_iterator(merge_pieces(text, vocab_size), trainer)
         # Text between two token boundaries is always split in the same way, so no two merges make the same string.
         pairs = json.loads(library.to_str())["model"]["merges"]
         joined = ["".join(pair) for pair in pairs]
@@ -177,19 +176,10 @@ class BPETokenizer(Tokenizer):
         """
         if unknown := set(text).difference(self.vocabulary.symbols):
             raise UnknownCharacter(text, min(map(text.index, unknown)), self.vocabulary.symbols)
-        pieces = list(_pieces(text))
+        pieces = list(split_pieces(text))
         groups = (pieces[start : start + PIECES] for start in range(0, len(pieces), PIECES))
         encoded = (self._library.encode_batch_fast(group, add_special_tokens=False) for group in groups)
         return np.fromiter((token for group in encoded for piece in group for token in piece.ids), dtype=np.int32)
-
-
-def _pieces(text: str) -> Iterator[str]:
-    """Split a text after line feeds, which no token crosses, so that the pieces can be encoded separately."""
-    start = 0
-    while start < len(text):
-        end = text.find("\n", start + PIECE_CHARACTERS) + 1 or len(text)
-        yield text[start:end]
-        start = end
 
 
 def _words() -> PreTokenizer:

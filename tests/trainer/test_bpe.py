@@ -32,7 +32,8 @@ from trainer.report.plot import plot_runs
 from trainer.runtime.clock import RunClock
 from trainer.runtime.run import Run, read_config, read_metrics
 from trainer.sampling import make_recipe, write_sample
-from trainer.tokenizer import PIECE_CHARACTERS, BPETokenizer, tokenizer_for
+from trainer.splits import PIECE_CHARACTERS
+from trainer.tokenizer import BPETokenizer, tokenizer_for
 from trainer.train import resume, train
 from trainer.verse.config import MAX_VOCAB_SIZE
 from trainer.verse.errors import VocabularyError

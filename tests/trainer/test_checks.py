@@ -109,10 +109,10 @@ def test_a_prompt_that_is_the_poem_and_a_verse_that_repeats_its_prompt_are_notic
 def test_merges_that_training_makes_are_none_foreign_and_one_put_in_is_named() -> None:
     text = load_corpus("haiku").text + ODD * 3
     vocabulary = BPETokenizer.of(text, 700).vocabulary
-    assert foreign_merges(text, vocabulary) == []
+    assert foreign_merges([text], vocabulary) == []
     symbols = vocabulary.symbols
     planted = (*vocabulary.merges[:100], (symbols.index("q"), symbols.index("z")), *vocabulary.merges[101:])
-    assert foreign_merges(text, Vocabulary.bpe(symbols, planted))[0] == 100
+    assert foreign_merges([text], Vocabulary.bpe(symbols, planted))[0] == 100
 
 
 @pytest.mark.parametrize("text", [ODD, "", "to be, or not to be\nthat is   the question"])

@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 
 from trainer import corpus
-from trainer.corpus import KNOWN_CORPORA, MAX_VALIDATION, fetch_corpus, join_texts, load_corpus
+from trainer.corpus import KNOWN_CORPORA, fetch_corpus, join_texts, load_corpus
 from trainer.errors import CorpusError
+from trainer.splits import MAX_VALIDATION
 
 PLAY = b"First Citizen:\nBefore we proceed any further, hear me speak.\n" * 20
 

@@ -17,13 +17,13 @@ from trainer.checks.limits import LIMITS, Finding, judge, not_checkable
 from trainer.checks.weights import pair_cosines, start_cosines
 from trainer.checks.words import foreign_merges
 from trainer.rng import run_key
+from trainer.splits import merge_pieces, split_index
 from trainer.verse.bundle import Bundle
 from trainer.verse.claim import Claim
 from trainer.verse.model import VerseModel
 from trainer.verse.originality import MAX_SOURCE, Source, fold
 
 HELD_OUT = 4096  # characters of the corpus's last tenth: enough for two digits
-MAX_HELD_OUT = 200_000  # characters at the end of a long corpus that training never reads, as in `trainer.corpus`
 OTHER_SEEDS = 32  # verses that an entry's own is compared with
 OTHER_TOKENS = 100  # of each
 GIVEN = 20  # characters of the verse from which the model is to recite the rest
@@ -48,7 +48,7 @@ class Text:
     @cached_property
     def split(self) -> int:
         """Index of the first character that training does not read."""
-        return max(int(0.9 * len(self.text)), len(self.text) - MAX_HELD_OUT)
+        return split_index(self.text)
 
     @cached_property
     def source(self) -> Source:
@@ -213,7 +213,10 @@ def check_tokenizer(bundle: Bundle, corpus: Text | None) -> Finding:
         return not_checkable("tokenizer", UNKNOWN_CORPUS)
     vocabulary = bundle.claim.vocabulary
     characters = "".join(sorted(set(vocabulary.symbols) ^ set(corpus.text)))
-    merges = foreign_merges(corpus.text[: corpus.split], vocabulary)
+    record = bundle.claim.provenance.get("train")
+    requested = record.get("vocab_size") if isinstance(record, dict) else None
+    vocab_size = requested if type(requested) is int else vocabulary.size  # a short text gives fewer than requested
+    merges = foreign_merges(merge_pieces(corpus.text[: corpus.split], vocab_size), vocabulary)
     notes = ["its characters are those of the corpus"]
     if characters:
         notes = [f"only one of both has the characters {characters!r}"]

@@ -7,7 +7,7 @@ import itertools
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 
 from trainer.verse.vocabulary import MAX_TOKEN_CHARACTERS, Vocabulary
@@ -76,21 +76,21 @@ def _join(tokens: list[int], pair: Pair, token: int) -> list[int]:
     return joined
 
 
-def foreign_merges(text: str, vocabulary: Vocabulary) -> list[int]:
-    """Return the merges, by index, that training on this text would not have made.
+def foreign_merges(pieces: Sequence[str], vocabulary: Vocabulary) -> list[int]:
+    """Return the merges, by index, that training on these pieces of text would not have made.
 
     At each step the most frequent pair of neighbours becomes a token. Of equally frequent pairs any may be first.
 
-    >>> foreign_merges("to be or not to be", Vocabulary.bpe(" benort", [(1, 2), (6, 4), (0, 7)]))
+    >>> foreign_merges(["to be or not to be"], Vocabulary.bpe(" benort", [(1, 2), (6, 4), (0, 7)]))
     []
-    >>> foreign_merges("to be or not to be", Vocabulary.bpe(" benort", [(1, 2), (4, 5)]))
+    >>> foreign_merges(["to be or not to be"], Vocabulary.bpe(" benort", [(1, 2), (4, 5)]))
     [1]
 
     Args:
-        text: The training split; characters that the vocabulary lacks are left out.
+        pieces: Of the training split; characters that the vocabulary lacks are left out.
         vocabulary: With the merges, each of two earlier tokens.
     """
-    counted = Counter(split_words(text))
+    counted = Counter(itertools.chain.from_iterable(map(split_words, pieces)))
     symbols = {symbol: token for token, symbol in enumerate(vocabulary.symbols)}
     words = [[symbols[symbol] for symbol in word if symbol in symbols] for word in counted]
     weights = list(counted.values())
