@@ -24,7 +24,7 @@ OPTIMIZERS = ("muon", "adamw")
 PRECISIONS = ("float32", "bf16")
 TOKENIZERS = ("char", "bpe")
 MIN_VOCAB_SIZE = 3  # two characters and a pair of them
-DEFAULT_VOCAB_SIZE = 320  # tokens of a bpe tokenizer
+DEFAULT_MERGES = 256  # tokens of a bpe tokenizer beyond the characters of the corpus
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,14 @@ class Preset:
     weight_decay: float = 0.0
     momentum: float = 0.9  # higher for longer runs
     tokenizer: str = "char"
-    vocab_size: int = 0  # tokens of bpe
+    n_merges: int = DEFAULT_MERGES  # of bpe
     short_context: int = 64  # tokens at the start: more and shorter sequences lower the loss further in a short time
 
 
 PRESETS = {  # in pieces of words, a small model reads more of a text in its time; see NOTES.md
-    "tiny": Preset(2, 2, 128, 256, weight_decay=0.1, tokenizer="bpe", vocab_size=DEFAULT_VOCAB_SIZE),  # 0.6 M weights
-    "small": Preset(4, 4, 128, 256, weight_decay=0.1, tokenizer="bpe", vocab_size=576, short_context=128),  # 0.9 M
-    "medium": Preset(6, 6, 384, 256, dropout=0.2, weight_decay=0.1, momentum=0.95),  # 10.7 M with 65 symbols
+    "tiny": Preset(2, 2, 128, 256, weight_decay=0.1, tokenizer="bpe"),  # 0.6 M weights with 65 characters
+    "small": Preset(4, 4, 128, 256, weight_decay=0.1, tokenizer="bpe", n_merges=512, short_context=128),  # 0.9 M
+    "medium": Preset(6, 6, 384, 256, dropout=0.2, weight_decay=0.1, momentum=0.95),  # 10.7 M
     "large": Preset(12, 12, 768, 512, dropout=0.2, weight_decay=0.1, momentum=0.95),  # 85 M
 }
 
@@ -169,6 +169,13 @@ class TrainConfig:
         return cls(**data)
 
 
-def with_vocab_size(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings, with the tokenizer's default vocabulary size if they have none."""
-    return {"vocab_size": DEFAULT_VOCAB_SIZE if settings.get("tokenizer") == "bpe" else 0, **settings}
+def with_vocab_size(settings: Mapping[str, Any], n_symbols: int) -> dict[str, Any]:
+    """Return the settings, with the number of tokens in place of the number of merges.
+
+    Args:
+        settings: Fields of `TrainConfig` by name, and `n_merges` of a preset.
+        n_symbols: Characters of the corpus.
+    """
+    settings = dict(settings)
+    vocab_size = min(n_symbols + settings.pop("n_merges", DEFAULT_MERGES), MAX_VOCAB_SIZE)
+    return {"vocab_size": vocab_size if settings.get("tokenizer") == "bpe" else 0, **settings}

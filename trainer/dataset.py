@@ -81,7 +81,7 @@ def load_dataset(config: TrainConfig, corpus: Corpus | None = None) -> Dataset:
         corpus: The one that the config names; None to load it.
 
     Raises:
-        CorpusError: The corpus cannot be read, or is too short.
+        CorpusError: The corpus cannot be read, is too short, or has more characters than there may be tokens.
         VocabularyError: The corpus has too few or too many symbols.
         ConfigError: No such model could be submitted.
         OptionError: The vocabulary does not fit into a bundle.

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from trainer.config import (
+    DEFAULT_MERGES,
     DEFAULT_MINUTES,
-    DEFAULT_VOCAB_SIZE,
     DEVICES,
     MAX_STEPS,
     OPTIMIZERS,
@@ -35,7 +35,7 @@ FOLDER = click.Path(path_type=Path)
 # Settings that were chosen to fit another one: if that one is given, they are chosen again. A tokenizer is kept.
 DEPENDENT_SETTINGS = {
     "preset": {*asdict(PRESETS["small"]), "batch_size", "short_context", "learning_rate", "beta1", "decay_fraction"}
-    - {"tokenizer", "vocab_size"},
+    - {"tokenizer", "n_merges"},
     "optimizer": {"learning_rate"},
     "arch": {"short_context"},
     "block_size": {"short_context"},
@@ -77,7 +77,8 @@ TRAIN_OPTIONS = [
         "--vocab-size",
         type=int,
         metavar="N",
-        help=f"Tokens of a bpe tokenizer.  [default: by preset, or {DEFAULT_VOCAB_SIZE}]",
+        help="Tokens of a bpe tokenizer, the characters of the text included.  [default: "
+        f"{DEFAULT_MERGES} more than it has characters, {PRESETS['small'].n_merges} for small]",
     ),
     click.option(
         "--minutes", type=float, help=f"Time for the whole run, or the further round.  [default: {DEFAULT_MINUTES:g}]"
@@ -250,7 +251,7 @@ def start_training(options: Mapping[str, Any], clock: RunClock) -> Run:
     from trainer.corpus import DEFAULT_CORPUS, load_corpus
     from trainer.device import count_threads, denormals_as_zero, find_device
     from trainer.plan import plan_for_steps, read_plan
-    from trainer.runtime.autoconfig import autoconfigure, suits_pieces
+    from trainer.runtime.autoconfig import autoconfigure
     from trainer.runtime.distributed import process_group
     from trainer.runtime.run import Run, read_config
     from trainer.submission.event_key import join_event
@@ -305,8 +306,7 @@ def start_training(options: Mapping[str, Any], clock: RunClock) -> Run:
     with denormals_as_zero(), process_group(device) as ranks:
         threads = count_threads()
         corpus = load_corpus(settings["corpus"], settings.get("encoding", ""), settings.get("strip_gutenberg", False))
-        may_choose_pieces = suits_pieces(corpus)
-        automatic = autoconfigure(settings, device, seconds, clock.read, threads, ranks.size, may_choose_pieces)
+        automatic = autoconfigure(settings, device, seconds, clock.read, threads, ranks.size, corpus)
         config, choice = ranks.broadcast(automatic)
         if choice and ranks.is_main:
             print(wrap(choice), flush=True)

@@ -26,12 +26,14 @@ def split_pieces(text: str) -> Iterator[str]:
 def merge_pieces(text: str, vocab_size: int) -> list[str]:
     """Return the pieces that merges are learned from: all of a short text, or some at equal distances.
 
+    Pieces of a long text begin and end anywhere, so that their size does not depend on its lines.
+
     Args:
         text: The training split.
         vocab_size: Tokens that are asked for; more need more text.
     """
-    pieces = list(split_pieces(text))
     count = -(-CHARACTERS_PER_TOKEN * vocab_size // PIECE_CHARACTERS)
-    if count >= len(pieces):
-        return pieces
-    return [pieces[index * len(pieces) // count] for index in range(count)]
+    if count * PIECE_CHARACTERS >= len(text):
+        return list(split_pieces(text))
+    starts = [index * len(text) // count for index in range(count)]
+    return [text[start : start + PIECE_CHARACTERS] for start in starts]

@@ -136,7 +136,7 @@ class BPETokenizer(Tokenizer):
         Args:
             text: The training split.
             vocab_size: Most tokens, characters included; a short text gives fewer.
-            symbols: The characters that are tokens; None for those of the text.
+            symbols: The characters that are tokens, all of the text among them; None for those of the text.
 
         Raises:
             CorpusError: There are as many characters as tokens, or more.

@@ -21,7 +21,9 @@ from tests.support.server import ArenaServer, ask, within
 from trainer.verse.claim import header_length
 
 pytestmark = [pytest.mark.slow, needs_chromium]
-STAND_STILL = "for (let id = setTimeout(() => 0); id; id -= 1) clearTimeout(id); clearTimeout = setTimeout = () => 0; stop()"
+STAND_STILL = (
+    "for (let id = setTimeout(() => 0); id; id -= 1) clearTimeout(id); clearTimeout = setTimeout = () => 0; stop()"
+)
 SOON = 20_000  # ms; the pages ask every 4 seconds, and spread what they fetch over 1.5
 
 

@@ -84,7 +84,7 @@ def _known(vocabulary: Vocabulary) -> int:
 
 
 def _random_weights(config: ModelConfig, vocabulary: Vocabulary, seed: int, spread: float) -> Weights:
-    """Random weights; of a vocabulary of bytes, those that are text are the likeliest."""
+    """Random weights; of a vocabulary with controls, those that are text are the likeliest."""
     weights = random_weights(config, seed, spread)
     if vocabulary is not LINEAR_A:
         return weights

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests.support.training_runs import Clock
-from trainer.config import BATCH_TOKENS, DEFAULT_VOCAB_SIZE, OPTIMIZERS, PRESETS, TrainConfig
+from trainer.config import BATCH_TOKENS, DEFAULT_MERGES, OPTIMIZERS, PRESETS, TrainConfig
 from trainer.corpus import Corpus
 from trainer.errors import OptionError
 from trainer.options import start_training
@@ -200,7 +200,7 @@ def test_a_device_that_reads_more_in_a_step_gets_a_larger_model_and_larger_batch
 
 def test_auto_times_a_model_with_the_vocabulary_that_is_asked_for() -> None:
     options = {"device": "cpu", "precision": "float32", "arch": "modern", "tokenizer": "bpe"}
-    assert autoconfig.probe_config(options).vocab_size == DEFAULT_VOCAB_SIZE
+    assert autoconfig.probe_config(options).vocab_size == autoconfig.PROBE_SYMBOLS + DEFAULT_MERGES
     assert autoconfig.probe_config(options | {"vocab_size": 5000}).vocab_size == 5000
 
 
@@ -217,7 +217,7 @@ def test_auto_says_whether_a_model_reads_pieces_of_words_which_the_largest_does_
     assert tokenizers == sorted(tokenizers), "first bpe, then char"
     assert set(tokenizers) == {"bpe", "char"}
     for config, why in picked:
-        assert (config.vocab_size >= DEFAULT_VOCAB_SIZE) == (config.tokenizer == "bpe")
+        assert (config.vocab_size > DEFAULT_MERGES) == (config.tokenizer == "bpe")
         assert ("auto: pieces of words, " if config.tokenizer == "bpe" else "auto: characters, ") in why
 
 
@@ -230,7 +230,16 @@ def test_a_tokenizer_that_is_given_is_taken_however_little_time_there_is(
 ) -> None:
     config, _ = pick(options | {"precision": "float32"}, seconds, Clock(seconds=0.02))
     assert (config.tokenizer, config.vocab_size) == (options["tokenizer"], options.get("vocab_size", config.vocab_size))
-    assert (config.vocab_size >= DEFAULT_VOCAB_SIZE) == (config.tokenizer == "bpe")
+    assert (config.vocab_size > DEFAULT_MERGES) == (config.tokenizer == "bpe")
+
+
+@pytest.mark.parametrize("n_symbols", [2, 90, 300, 5_000])
+def test_the_tokens_of_a_preset_are_so_many_more_than_the_corpus_has_characters(n_symbols: int) -> None:
+    corpus = Corpus("a text", "", "".join(map(chr, range(0x4E00, 0x4E00 + n_symbols))) * 10)
+    for preset, merges in (("tiny", 256), ("small", 512), ("medium", 256), ("large", 256)):
+        options = {"preset": preset, "tokenizer": "bpe", "precision": "float32"}
+        config, _ = autoconfigure(options, "cpu", 60.0, Clock(), corpus=corpus)
+        assert config.vocab_size == n_symbols + merges
 
 
 @pytest.mark.parametrize("preset", ["auto", *PRESETS])
@@ -248,15 +257,16 @@ def test_a_vocabulary_size_that_is_given_means_pieces_of_words(preset: str) -> N
     [
         ("To be, or not to be.\n" * 2381, True),  # 50,001 characters
         ("To be, or not to be.\n" * 2380, False),
-        ("".join(map(chr, range(0x4E00, 0x4E00 + 160))) * 320, True),
-        ("".join(map(chr, range(0x4E00, 0x4E00 + 161))) * 320, False),  # as Chinese has thousands
+        ("".join(map(chr, range(0x4E00, 0x4E00 + 256))) * 200, True),
+        ("".join(map(chr, range(0x4E00, 0x4E00 + 257))) * 200, False),  # as Chinese has thousands
     ],
 )
 def test_a_text_that_is_short_or_has_more_symbols_than_an_alphabet_is_taken_in_characters(
     text: str, suits: bool, tmp_path: Path
 ) -> None:
-    assert suits_pieces(Corpus("a text", "", text)) == suits
-    config, why = autoconfigure({"precision": "float32"}, "cpu", 3.0, Clock(seconds=0.02), may_choose_pieces=suits)
+    corpus = Corpus("a text", "", text)
+    assert suits_pieces(corpus) == suits
+    config, why = autoconfigure({"precision": "float32"}, "cpu", 3.0, Clock(seconds=0.02), corpus=corpus)
     assert config.tokenizer == ("bpe" if suits else "char")
     assert ("pieces of words" in why) == suits
     path = tmp_path / "text.txt"

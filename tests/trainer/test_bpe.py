@@ -352,7 +352,7 @@ def test_a_vocabulary_that_cannot_be_is_refused(changes: dict[str, object], says
         tiny(tmp_path, **changes)
 
 
-def test_a_header_holds_the_largest_vocabulary() -> None:
+def test_a_header_holds_the_largest_vocabulary_of_an_alphabet() -> None:
     merges = ((65_535, 65_535),) * (MAX_VOCAB_SIZE - 4 * len(FOLIO.symbols))  # none is spelled longer
     check_header(Vocabulary("bpe", 4 * FOLIO.symbols, merges))
 

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from tests.support import honest_and_planted as runs
 from tests.support.small_models import LETTERS, all_logits, random_weights
-from trainer.checks.entry import Evidence, Text, check_entry, check_origin, check_prompt, check_quotation
+from trainer.checks.entry import (
+    Evidence,
+    Text,
+    check_entry,
+    check_origin,
+    check_prompt,
+    check_quotation,
+    check_tokenizer,
+)
 from trainer.checks.likelihood import surprisals
 from trainer.checks.limits import LIMITS, Finding
 from trainer.checks.words import encode, foreign_merges
@@ -113,6 +122,25 @@ def test_merges_that_training_makes_are_none_foreign_and_one_put_in_is_named() -
     symbols = vocabulary.symbols
     planted = (*vocabulary.merges[:100], (symbols.index("q"), symbols.index("z")), *vocabulary.merges[101:])
     assert foreign_merges([text], Vocabulary.bpe(symbols, planted))[0] == 100
+
+
+@pytest.mark.parametrize("said", [None, 1, -9, 10**300, True, [], "320", 2.5])
+def test_a_record_does_not_choose_the_text_that_merges_are_compared_with(said: object) -> None:
+    corpus = Text("folio", load_corpus("folio").text)
+    first = corpus.text[:1000]
+    learned = BPETokenizer.of(first, 200, "".join(sorted(set(corpus.text)))).vocabulary
+    claim = SimpleNamespace(vocabulary=learned, provenance={"train": {"vocab_size": said}})
+    finding = check_tokenizer(SimpleNamespace(claim=claim), corpus)  # type: ignore[arg-type]
+    assert (finding.verdict, finding.number > 20) == ("look at it", True)
+    honest = BPETokenizer.of(corpus.text[: corpus.split], 200, learned.symbols).vocabulary
+    claim = SimpleNamespace(vocabulary=honest, provenance={"train": {"vocab_size": said}})
+    assert check_tokenizer(SimpleNamespace(claim=claim), corpus).number == 0  # type: ignore[arg-type]
+
+
+def test_words_end_at_a_character_that_the_vocabulary_lacks() -> None:
+    vocabulary = Vocabulary.bpe("\nab", [(1, 2)])
+    assert foreign_merges(["axb axb axb"], vocabulary) == [0]
+    assert foreign_merges(["abx abx"], vocabulary) == []
 
 
 @pytest.mark.parametrize("text", [ODD, "", "to be, or not to be\nthat is   the question"])

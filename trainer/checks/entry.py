@@ -20,6 +20,7 @@ from trainer.rng import run_key
 from trainer.splits import merge_pieces, split_index
 from trainer.verse.bundle import Bundle
 from trainer.verse.claim import Claim
+from trainer.verse.config import MAX_VOCAB_SIZE
 from trainer.verse.model import VerseModel
 from trainer.verse.originality import MAX_SOURCE, Source, fold
 
@@ -207,20 +208,25 @@ def _start_cosines(bundle: Bundle, start: tuple[int, str, str], owner: str) -> d
     return start_cosines(bundle.claim.config, bundle.weights, run_key(seed, nonce, owner))
 
 
+def _requested_tokens(claim: Claim) -> int:
+    """Return how many tokens the training was asked for, if its record may say the truth: a short text gives fewer."""
+    record, size = claim.provenance.get("train"), claim.vocabulary.size
+    requested = record.get("vocab_size") if isinstance(record, dict) else None
+    return requested if type(requested) is int and size <= requested <= MAX_VOCAB_SIZE else size
+
+
 def check_tokenizer(bundle: Bundle, corpus: Text | None) -> Finding:
     """Count the tokens that training on the corpus would not have made."""
     if corpus is None:
         return not_checkable("tokenizer", UNKNOWN_CORPUS)
     vocabulary = bundle.claim.vocabulary
     characters = "".join(sorted(set(vocabulary.symbols) ^ set(corpus.text)))
-    record = bundle.claim.provenance.get("train")
-    requested = record.get("vocab_size") if isinstance(record, dict) else None
-    vocab_size = requested if type(requested) is int else vocabulary.size  # a short text gives fewer than requested
-    merges = foreign_merges(merge_pieces(corpus.text[: corpus.split], vocab_size), vocabulary)
     notes = ["its characters are those of the corpus"]
     if characters:
         notes = [f"only one of both has the characters {characters!r}"]
+    merges: list[int] = []
     if vocabulary.merges:
+        merges = foreign_merges(merge_pieces(corpus.text[: corpus.split], _requested_tokens(bundle.claim)), vocabulary)
         tokens = [vocabulary.tokens[len(vocabulary.symbols) + index] for index in merges[:5]]
         notes.append(f"{len(merges)} of {len(vocabulary.merges)} merges" + (f", such as {tokens}" if merges else ""))
     return judge("tokenizer", len(characters) + len(merges), "; ".join(notes))

@@ -87,12 +87,14 @@ def foreign_merges(pieces: Sequence[str], vocabulary: Vocabulary) -> list[int]:
     [1]
 
     Args:
-        pieces: Of the training split; characters that the vocabulary lacks are left out.
+        pieces: Of the training split; words end at characters that the vocabulary lacks.
         vocabulary: With the merges, each of two earlier tokens.
     """
-    counted = Counter(itertools.chain.from_iterable(map(split_words, pieces)))
     symbols = {symbol: token for token, symbol in enumerate(vocabulary.symbols)}
-    words = [[symbols[symbol] for symbol in word if symbol in symbols] for word in counted]
+    text = "\n".join(pieces)
+    counted = Counter(split_words(text.translate({ord(symbol): "\n" for symbol in set(text) - symbols.keys()})))
+    counted.pop("\n", None)
+    words = [[symbols[symbol] for symbol in word] for word in counted]
     weights = list(counted.values())
     counts: Counter[Pair] = Counter()
     places: defaultdict[Pair, set[int]] = defaultdict(set)

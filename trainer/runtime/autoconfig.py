@@ -13,7 +13,6 @@ from trainer import rng
 from trainer.config import (
     BASE_WIDTH,
     BATCH_TOKENS,
-    DEFAULT_VOCAB_SIZE,
     PRESETS,
     RATES,
     Preset,
@@ -37,9 +36,9 @@ PRODUCTS = 20
 MIN_PRODUCTS = 3  # timed, where bf16 is emulated and takes many times as long
 NATIVE_BF16 = (8, 0)  # CUDA's compute capability; an older card claims to support bf16, and emulates it slowly
 MAX_BF16_TIME = 0.8  # of float32's time: a smaller gain is not worth the lost precision
-PROBE_SYMBOLS = 65  # vocabulary of the model whose steps are timed, if it has characters: that of both corpora
+PROBE_SYMBOLS = 65  # characters of the model whose steps are timed: those of both corpora
 MIN_CHARACTERS = 50_000  # of a text from which pieces of words are learned
-MAX_SYMBOLS = DEFAULT_VOCAB_SIZE // 2  # of such a text: alphabets have fewer, Chinese has more
+MAX_SYMBOLS = 256  # of such a text: alphabets have fewer, Chinese has more
 PROBE_CONTEXT = 64  # tokens
 PROBE_TOKENS = BATCH_TOKENS["cpu"] // 2  # of one of its steps on a CPU
 SIZES = {"n_layer", "n_embd", "block_size", "batch_size"}  # if all are given, no choice is reported
@@ -81,7 +80,7 @@ def autoconfigure(
     clock: Clock,
     max_threads: int = 1,
     processes: int = 1,
-    may_choose_pieces: bool = True,
+    corpus: Corpus | None = None,
 ) -> tuple[TrainConfig, str]:
     """Fill in the settings that were not given.
 
@@ -92,7 +91,7 @@ def autoconfigure(
         clock: Times products and steps.
         max_threads: CPU threads of each process. One process on the CPU takes a single thread if that is faster now.
         processes: That will share each batch.
-        may_choose_pieces: Whether pieces of words suit the corpus.
+        corpus: Decides about the tokenizer; None: pieces of words suit it.
 
     Returns:
         The config, and sentences that say what was chosen and why; "" if nothing was.
@@ -106,7 +105,7 @@ def autoconfigure(
     requested = {"optimizer": TrainConfig.optimizer, "arch": TrainConfig.arch, **requested}
     if "vocab_size" in requested:
         requested.setdefault("tokenizer", "bpe")
-    elif not may_choose_pieces:
+    elif corpus is not None and not suits_pieces(corpus):
         requested.setdefault("tokenizer", "char")
     chooses_precision = "precision" not in requested
     if chooses_precision:
@@ -136,9 +135,7 @@ def autoconfigure(
     if name not in PRESETS:
         raise OptionError(f"preset must be auto or one of {', '.join(PRESETS)}, not {name!r}")
     settings = asdict(PRESETS[name]) | preset_settings
-    if requested.get("tokenizer", settings["tokenizer"]) != settings["tokenizer"]:
-        del settings["vocab_size"]  # of the other tokenizer
-    settings = with_vocab_size(settings | requested)
+    settings = with_vocab_size(settings | requested, len(corpus.symbols) if corpus else PROBE_SYMBOLS)
     if "n_embd" in requested and "n_head" not in requested:
         settings["n_head"] = choose_n_head(settings["n_embd"], PRESETS[name])
     short_context = requested.get("short_context", 0)
@@ -240,7 +237,7 @@ def probe_config(settings: Mapping[str, Any]) -> TrainConfig:
     """Return the model of one layer with a short context whose steps are timed."""
     names = ("device", "precision", "optimizer", "arch", "threads", "tokenizer", "vocab_size")
     return TrainConfig(
-        **{name: value for name, value in with_vocab_size(settings).items() if name in names},
+        **{name: value for name, value in with_vocab_size(settings, PROBE_SYMBOLS).items() if name in names},
         n_layer=PROBE_LAYERS,
         block_size=PROBE_CONTEXT,
         batch_size=BATCH_TOKENS[settings["device"]] // (2 * PROBE_CONTEXT),

@@ -38,13 +38,11 @@ class NotText(VerseError):
 
     Attributes:
         reason: Which it is, and where in the verse, in words.
-        offset: Where in the verse, in characters from 0.
     """
 
     def __init__(self, character: str, offset: int) -> None:
         self.reason = f"the control character U+{ord(character):04X} is its character {offset + 1}"
         super().__init__(f"this seed writes what is not text ({self.reason}): choose another seed")
-        self.offset = offset
 
 
 class BundleError(VerseError):
