@@ -29,7 +29,7 @@ VERSES_PER_POET = 24  # of the audition, after training: more make the choice be
 FOLIO_VERSES_PER_POET = 12  # without training: a better model needs fewer, and nobody waits for a minute
 SEED_STEP = 1_000  # between the seeds of two auditions
 FIRST_LINE_CHARACTERS = 60  # shown of a verse
-LENGTH = ["--lines", str(LINES), "--tokens", str(TOKENS)]  # for audition and submit alike
+FOLIO_TOKENS = 200  # of a verse by the model that comes along, which reads characters: four lines have about 160
 
 
 def make_tickets(folder: Path) -> None:
@@ -144,7 +144,7 @@ def _audition(model: Path, poets: tuple[Poet, ...], verses_per_poet: int, seed: 
         DemoError: It failed.
     """
     words = ["--ckpt", str(model), "--count", str(verses_per_poet * len(poets)), "--seed", str(seed)]
-    words += [*LENGTH, "--json"]
+    words += [*length_options(model), "--json"]
     for poet in poets:
         words += ["--prompt", poet.prompt]
     for temperature in TEMPERATURES:
@@ -203,13 +203,19 @@ def submit_all(
             "--name": poet.name,
             "--ticket-file": str(folder / TICKETS / poet.name),
         }
-        words = [word for option in options.items() for word in option] + LENGTH
+        words = [word for option in options.items() for word in option] + length_options(verse.model)
         done = children.run(python_command(TRAINER, "submit", *words, "--no-wait"))
         if done.returncode:
             raise DemoError(f"{poet.name} could not submit a verse: {_last_line(done.stderr)}")
 
     for poet, _ in zip(chosen, pool.map(submit, chosen), strict=True):
         say(f"{poet.name} has entered: {sanitize(chosen[poet].first_line[:FIRST_LINE_CHARACTERS])}")
+
+
+def length_options(model: Path) -> list[str]:
+    """Return the options that limit a verse, for audition and submit alike."""
+    tokens = FOLIO_TOKENS if model.name == FOLIO_MODEL else TOKENS
+    return ["--lines", str(LINES), "--tokens", str(tokens)]
 
 
 def _last_line(messages: str) -> str:

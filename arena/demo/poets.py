@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LINES = 4  # of a verse; short ones make sense more often
-TOKENS = 200  # of a verse, at most: four lines of the folio have about 160, and a gpt2 reads 256 with the prompt
+TOKENS = 120  # of a verse, at most: four lines of the folio have about 75; what an event shows has room for 120 of any
 TEMPERATURES = ("0.6", "0.7")  # below, verses repeat themselves; above, words are invented
 MIN_LINES = 3  # of a verse to be preferred
 MIN_KNOWN = 0.85  # of its words that are in the corpus, to be preferred

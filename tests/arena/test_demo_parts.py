@@ -19,11 +19,14 @@ from arena.demo.browser import can_open_pages, open_pages
 from arena.demo.children import Children, DemoError
 from arena.demo.demo import new_folder
 from arena.demo.entering import make_tickets, train_models
-from arena.demo.poets import POETS, TOKENS, Poet, Verse, choose_verses, known_share
+from arena.demo.poets import LINES, POETS, TOKENS, Poet, Verse, choose_verses, known_share
+from arena.services.schemas import EventRules
 from arena.settings import create_event_folder
 from tests.support.server import within
 from trainer.checkpoint import read_checkpoint
 from trainer.config import PRESETS
+from trainer.corpus import load_corpus
+from trainer.tokenizer import BPETokenizer
 
 MOON, SEA = Poet("Aurora", "The moon"), Poet("Dilys", "The sea")
 
@@ -80,6 +83,14 @@ def test_a_poet_whose_prompt_gave_nothing_takes_what_is_left_of_another_prompt()
 def test_every_prompt_leaves_room_for_the_verse_in_the_context_of_a_gpt2() -> None:
     context = min(preset.block_size for preset in PRESETS.values())
     assert max(len(poet.prompt) for poet in POETS) + TOKENS <= context
+
+
+def test_the_tokens_of_a_verse_by_a_model_that_has_learned_nothing_are_not_too_long_to_be_shown() -> None:
+    corpus = load_corpus("folio")
+    learned = BPETokenizer.of(corpus.text[: corpus.split], len(corpus.symbols) + PRESETS["small"].n_merges)
+    mean = sum(map(len, learned.vocabulary.tokens)) / learned.size  # characters, where every token is as likely
+    assert TOKENS * mean < 0.9 * EventRules().characters
+    assert TOKENS * len(corpus.text) / len(learned.encode(corpus.text)) > LINES * 42
 
 
 def test_the_known_share_counts_words_and_not_verses() -> None:

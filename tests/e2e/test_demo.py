@@ -53,7 +53,7 @@ def left_behind(session: int) -> list[str]:
 def test_the_demo_plays_to_a_champion_in_three_minutes_and_leaves_no_process(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     started = time.monotonic()
-    demo = start("--headless", "--minutes", "0.2", "--dir", folder)
+    demo = start("--headless", "--minutes", "0.4", "--dir", folder)
     try:
         assert demo.popen.wait(2 * A_WHOLE_DEMO) == 0, demo.output
         assert time.monotonic() - started < A_WHOLE_DEMO

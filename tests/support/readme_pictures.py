@@ -16,8 +16,8 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from arena.demo.entering import FOLIO_MODEL, LENGTH
-from arena.demo.poets import LINES, TEMPERATURES, TOKENS, Poet, Verse, choose_verses
+from arena.demo.entering import FOLIO_MODEL, FOLIO_TOKENS, length_options
+from arena.demo.poets import LINES, TEMPERATURES, Poet, Verse, choose_verses
 from arena.processes import python_command
 from arena.services import bracket, drawing, events, race
 from arena.services.queries import get_next_match, get_open_match
@@ -55,7 +55,7 @@ OPENINGS = [
 def verses(names: list[str]) -> dict[str, bytes]:
     """Bundles of different verses, one a name."""
     model = ROOT / "data" / FOLIO_MODEL
-    words = ["--ckpt", str(model), "--count", "400", "--seed", "0", *LENGTH, "--json"]
+    words = ["--ckpt", str(model), "--count", "400", "--seed", "0", *length_options(model), "--json"]
     for opening in OPENINGS:
         words += ["--prompt", opening + "\n"]
     for temperature in TEMPERATURES:
@@ -73,7 +73,7 @@ def verses(names: list[str]) -> dict[str, bytes]:
     bundles = {}
     for poet, verse in choose_verses(found, poets).items():
         temperature = round(100 * float(verse.temperature))
-        recipe = make_recipe(checkpoint, verse.prompt, temperature, verse.seed, 0, TOKENS, LINES)
+        recipe = make_recipe(checkpoint, verse.prompt, temperature, verse.seed, 0, FOLIO_TOKENS, LINES)
         bundles[poet.name] = make_submission(checkpoint, recipe).data
     return bundles
 
