@@ -96,10 +96,9 @@ def train(**options: Any) -> None:
     from trainer.runtime.clock import RunClock
 
     clock = RunClock()
-    from trainer.device import keep_freed_memory, limit_thread_spinning
+    from trainer.device import load_torch
 
-    limit_thread_spinning()
-    keep_freed_memory()
+    load_torch()
     start_training(options, clock)
 
 
@@ -325,10 +324,9 @@ def retrain(bundle: Path, files: tuple[Path, ...], yes: bool, as_json: bool) -> 
       trainer retrain submissions/3f9a01c2.verse
       trainer retrain ada.verse --corpus sonnets.txt
     """
-    from trainer.device import keep_freed_memory, limit_thread_spinning
+    from trainer.device import load_torch
 
-    limit_thread_spinning()
-    keep_freed_memory()
+    load_torch()
     from trainer.report.retraining import duration, json_report, report_lines
     from trainer.retrain import ASK_SECONDS, retrain_bundle
     from trainer.verse.bundle import read_bundle

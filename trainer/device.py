@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import platform
 import warnings
@@ -19,6 +20,23 @@ if TYPE_CHECKING:
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # as in glibc's malloc.h
 MAX_MMAP_THRESHOLD = 32 * 2**20  # bytes, the most that glibc allows: larger blocks are still returned
+
+
+def load_torch() -> None:
+    """Import torch, with what a training needs to be set before.
+
+    The hundreds of thousands of objects that torch makes all stay. Python's garbage collector would look through them
+    again and again, for a tenth of the time: it waits meanwhile, and leaves them out from then on.
+    """
+    limit_thread_spinning()
+    keep_freed_memory()
+    gc.disable()
+    try:
+        import torch  # noqa: F401
+
+        gc.freeze()
+    finally:
+        gc.enable()
 
 
 def limit_thread_spinning() -> None:

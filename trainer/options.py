@@ -254,8 +254,6 @@ def start_training(options: Mapping[str, Any], clock: RunClock) -> Run:
     from trainer.runtime.autoconfig import autoconfigure
     from trainer.runtime.distributed import process_group
     from trainer.runtime.run import Run, read_config
-    from trainer.submission.event_key import join_event
-    from trainer.submission.heartbeats import HEARTBEATS, SAMPLE_NOTICE, Heartbeats
     from trainer.text import wrap
     from trainer.train import resume, train
 
@@ -277,20 +275,26 @@ def start_training(options: Mapping[str, Any], clock: RunClock) -> Run:
             raise OptionError(
                 f"--resume uses the settings and the folder of the run: leave out {_option(*min(settings.items()))}"
             )
+        from trainer.submission.heartbeats import HEARTBEATS, Heartbeats
+
         device = find_device(read_config(Run(folder))[0].device)
         kept = Heartbeats(None) if (folder / HEARTBEATS).exists() else None
         with denormals_as_zero(), process_group(device) as ranks:
             return resume(folder, corpus, plan, minutes, clock, ranks, count_threads(), kept)
     event, ticket, ticket_file = (settings.pop(name, None) for name in ("event", "ticket", "ticket_file"))
     race, sample = settings.pop("race", None), settings.pop("sample", False)
-    heartbeats = None
+    heartbeats, notice = None, ""
     if event is not None:
+        from trainer.submission.event_key import join_event
+        from trainer.submission.heartbeats import SAMPLE_NOTICE, Heartbeats
+
         if sample and race is False:
             raise OptionError("--sample shows lines in the race: leave out --no-race")
         joined = join_event(event, ticket, ticket_file)
         settings |= joined.settings
         if race is not False:
             heartbeats = Heartbeats(joined.target, with_samples=sample, say=tqdm.write)
+        notice = SAMPLE_NOTICE if sample else ""
     elif ticket is not None or ticket_file is not None:
         raise OptionError("--ticket and --ticket-file need --event")
     elif race is not None or sample:
@@ -308,10 +312,9 @@ def start_training(options: Mapping[str, Any], clock: RunClock) -> Run:
         corpus = load_corpus(settings["corpus"], settings.get("encoding", ""), settings.get("strip_gutenberg", False))
         automatic = autoconfigure(settings, device, seconds, clock.read, threads, ranks.size, corpus)
         config, choice = ranks.broadcast(automatic)
-        if choice and ranks.is_main:
-            print(wrap(choice), flush=True)
-        if sample and ranks.is_main:
-            print(wrap(SAMPLE_NOTICE), flush=True)
+        for text in filter(None, (choice, notice)):
+            if ranks.is_main:
+                print(wrap(text), flush=True)
         changeable = 1 if plan_from else threads  # a repeated plan says when the number of threads changes
         may_compile = "compile" not in settings
         return train(config, out, plan, minutes or 0.0, clock, ranks, changeable, may_compile, heartbeats, corpus)

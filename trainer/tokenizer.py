@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MIN_FREQUENCY = 2  # of a pair in the text to become a token: one occurrence teaches nothing
 CHARACTERS = 2**20  # encoded at once: a text of 60 MB must not take a gigabyte
 PIECES = 1000  # encoded at once, since the library keeps offsets and more for each
-WORD = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"  # GPT-2's
+WORD = r"\n|'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|[^\S\n]+(?!\S)|[^\S\n]+"  # GPT-2's
 
 
 class Tokenizer(ABC):
@@ -185,7 +185,7 @@ class BPETokenizer(Tokenizer):
 def _words() -> PreTokenizer:
     """Return the rule that splits text into words: at line feeds, then as GPT-2 does. It never comes from a file."""
     from tokenizers import Regex
-    from tokenizers.pre_tokenizers import Sequence, Split
+    from tokenizers.pre_tokenizers import Split
 
-    words: PreTokenizer = Sequence([Split("\n", "isolated"), Split(Regex(WORD), "isolated")])
+    words: PreTokenizer = Split(Regex(WORD), "isolated")
     return words

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -56,8 +57,10 @@ from trainer.runtime.state import (
 )
 from trainer.runtime.threads import ThreadMonitor, describe_threads
 from trainer.schedule import context_length, learning_rate
-from trainer.submission.heartbeats import Heartbeats
 from trainer.text import wrap
+
+if TYPE_CHECKING:
+    from trainer.submission.heartbeats import Heartbeats
 
 SAVE_SECONDS = 300.0  # the most training that a crash may cost between two evaluations
 

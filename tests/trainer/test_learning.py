@@ -277,14 +277,23 @@ def test_an_optimizer_state_that_does_not_fit_is_refused() -> None:
 
 
 @pytest.mark.slow
-def test_training_does_not_load_torch_s_compiler(tmp_path: Path) -> None:
+def test_training_loads_neither_torch_s_compiler_nor_what_only_events_need(tmp_path: Path) -> None:
     code = (
         "import sys; from trainer.cli import cli; cli.main(sys.argv[1:], standalone_mode=False);"
-        "sys.exit('torch._dynamo' in sys.modules)"  # a second of every start, for nothing
+        "sys.exit(bool({'torch._dynamo', 'urllib3'} & set(sys.modules)))"  # more than a second, for nothing
     )
     size = ["--preset", "tiny", "--block-size", "16", "--batch-size", "2"]
     where = ["--corpus", text_file(tmp_path), "--out", tmp_path / "run"]
     subprocess.run([sys.executable, "-c", code, "train", *size, *where, "--minutes", "0.1"], check=True)
+
+
+def test_no_garbage_is_collected_while_torch_is_imported_and_its_objects_are_left_out_for_good() -> None:
+    code = (
+        "import gc; passes = []; gc.callbacks.append(lambda phase, info: passes.append(info)); import numpy\n"
+        "from trainer.device import load_torch; before = len(passes); load_torch(); print(len(passes) - before)\n"
+        "import sys; print(gc.isenabled(), gc.get_freeze_count() > 100_000, 'torch' in sys.modules)"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).split() == ["0", "True", "True", "True"]
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told to keep memory")

@@ -7,7 +7,7 @@ import itertools
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 
 from trainer.verse.vocabulary import MAX_TOKEN_CHARACTERS, Vocabulary
@@ -18,15 +18,13 @@ MAX_MERGES = 8192  # compared with the text; a longer list is compared so far
 Pair = tuple[int, int]
 
 
-def split_words(text: str) -> Iterator[str]:
+def split_words(text: str) -> list[str]:
     r"""Split a text at line feeds, then as GPT-2 does: the space before a word belongs to it.
 
-    >>> list(split_words("to be, or\nnot"))
+    >>> split_words("to be, or\nnot")
     ['to', ' be', ',', ' or', '\n', 'not']
     """
-    pattern = _pattern("".join(sorted(set(text))))
-    for line in re.findall(r"\n|[^\n]+", text):
-        yield from pattern.findall(line)
+    return _pattern("".join(sorted(set(text)))).findall(text)
 
 
 @cache
@@ -36,7 +34,7 @@ def _pattern(characters: str) -> re.Pattern[str]:
         "".join(re.escape(c) for c in characters if unicodedata.category(c)[0] == kind) or "a" for kind in "LN"
     )
     other = rf" ?[^\s{letters}{numbers}]+"
-    return re.compile(rf"'s|'t|'re|'ve|'m|'ll|'d| ?[{letters}]+| ?[{numbers}]+|{other}|\s+(?!\S)|\s+")
+    return re.compile(rf"\n|'s|'t|'re|'ve|'m|'ll|'d| ?[{letters}]+| ?[{numbers}]+|{other}|[^\S\n]+(?!\S)|[^\S\n]+")
 
 
 def encode(vocabulary: Vocabulary, text: str) -> list[int] | None:
