@@ -46,6 +46,10 @@ class Revision:
         """Return the updates between two evaluations, in a round that began after `start` updates."""
         return -(-(self.steps - start) // self.evaluations)
 
+    def last_between(self, start: int) -> int:
+        """Return the last update that an evaluation may follow before the one at the end: half an interval earlier."""
+        return self.steps - -(-self.interval(start) // 2)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -102,26 +106,26 @@ class Plan:
     def evaluates_at(self, step: int) -> bool:
         """Whether an evaluation follows update number `step`, counted from 1.
 
-        It does one interval after the last evaluation, and at the end. A revision written after this update does not
-        count: the one that was in effect during the update decides.
+        It does one interval after the last evaluation, unless the end is near, and at the end. A revision written after
+        this update does not count: the one that was in effect during the update decides.
         """
-        revision = self.revision_at(step - 1)
-        interval = revision.interval(self.round_start(step - 1))
-        return step >= self.last_evaluation(step - 1) + interval or step == revision.steps
+        revision, start = self.revision_at(step - 1), self.round_start(step - 1)
+        is_due = step >= self.last_evaluation(step - 1) + revision.interval(start)
+        return (is_due and step <= revision.last_between(start)) or step == revision.steps
 
     def last_evaluation(self, step: int) -> int:
         """Return the last update, at most `step` and before the round's end, that an evaluation follows.
 
-        If there is none in the round, it is the round's start. Revisions do not delay or drop an evaluation.
+        If there is none in the round, it is the round's start. Revisions delay an evaluation only if the end comes near.
         """
         last = start = self.round_start(step)
         revisions = [revision for revision in self.revisions_until(step) if revision.at_step >= start]
         ends = [*(revision.at_step for revision in revisions[1:]), step]
         for revision, end in zip(revisions, ends, strict=False):
             interval = revision.interval(start)
-            first = max(revision.at_step + 1, last + interval)
-            if first <= end:
-                last = first + (end - first) // interval * interval
+            first, latest = max(revision.at_step + 1, last + interval), min(end, revision.last_between(start))
+            if first <= latest:
+                last = first + (latest - first) // interval * interval
         return last
 
     def records_at(self, step: int) -> bool:
