@@ -116,7 +116,7 @@ class Plan:
     def last_evaluation(self, step: int) -> int:
         """Return the last update, at most `step` and before the round's end, that an evaluation follows.
 
-        If there is none in the round, it is the round's start. Revisions delay an evaluation only if the end comes near.
+        If there is none in the round, it is the round's start. Revisions put an evaluation off only near the end.
         """
         last = start = self.round_start(step)
         revisions = [revision for revision in self.revisions_until(step) if revision.at_step >= start]

@@ -105,6 +105,30 @@ def test_batches_of_any_size_write_the_same(
     assert same(whole, regenerate(model, trained.vocabulary, many))
 
 
+def test_prompts_of_different_lengths_share_a_batch_if_none_waits_long_for_another(
+    trained: Checkpoint, model: VerseModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = recipes_of(trained, 3, 1)[0]
+    prompt = trained.text[:100]
+    lengths = [1, 100, 2, 33, 33, 34, 9, 99]
+    tokens = [3, 40, 40, 40, 7, 40, 1, 40]  # two verses end before the longer prompts of their batch do
+    recipes = [
+        type(first)(prompt[:length], 90, 0, seed, count, 0)
+        for seed, (length, count) in enumerate(zip(lengths, tokens, strict=True))
+    ]
+    alone = [verse for recipe in recipes for verse in regenerate(model, trained.vocabulary, [recipe])]
+    sizes = []
+    write_batch = trainer.verse.generate._write_batch
+
+    def count_batch(model: VerseModel, vocabulary: Any, batch: Any, *rest: Any) -> list[Written]:
+        sizes.append([len(recipe.prompt_ids) for recipe in batch])
+        return write_batch(model, vocabulary, batch, *rest)
+
+    monkeypatch.setattr(trainer.verse.generate, "_write_batch", count_batch)
+    assert same(alone, regenerate(model, trained.vocabulary, recipes))
+    assert sizes == [[1, 2, 9, 33, 33], [34], [99, 100]]
+
+
 @pytest.mark.parametrize("piece", [1, 7, 255, 1000])
 def test_the_pieces_in_which_a_prompt_is_read_change_nothing(
     piece: int, trained: Checkpoint, model: VerseModel, verses: list[Written], monkeypatch: pytest.MonkeyPatch

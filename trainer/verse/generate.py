@@ -22,7 +22,8 @@ from trainer.verse.threads import LARGE, BlasThreads
 from trainer.verse.vocabulary import Vocabulary
 
 MAX_BATCH = 64  # sequences at once: more are hardly faster, and need a larger cache
-PREFILL = 256  # positions of the prompt at once: bounds the attention matrix
+MAX_WAIT = 32  # tokens by which prompts of one batch may differ in length: the shorter ones do not wait for the others
+PREFILL = 256  # positions of all prompts at once: bounds the attention matrix
 DRAFT = 32  # tokens drafted at once
 
 
@@ -51,7 +52,7 @@ def regenerate(
     Args:
         model: A float64 model.
         vocabulary: What its tokens spell, to find the ends of lines.
-        recipes: Any recipes; those with equal prompts are written together.
+        recipes: Any recipes; those whose prompts are about as long are written together.
         progress: Called with the number of tokens just decided.
 
     Returns:
@@ -62,17 +63,24 @@ def regenerate(
     """
     for recipe in recipes:
         recipe.check_fits(model.config)
-    by_prompt: dict[tuple[int, ...], list[int]] = {}
-    for index, recipe in enumerate(recipes):
-        by_prompt.setdefault(recipe.prompt_ids, []).append(index)
     written: dict[int, Written] = {}
-    for indices in by_prompt.values():
-        for start in range(0, len(indices), MAX_BATCH):
-            batch = indices[start : start + MAX_BATCH]
-            with BlasThreads(model.config) as threads:
-                verses = _write_batch(model, vocabulary, [recipes[i] for i in batch], threads, progress)
-            written.update(zip(batch, verses, strict=True))
+    for batch in _batches([len(recipe.prompt_ids) for recipe in recipes]):
+        with BlasThreads(model.config) as threads:
+            verses = _write_batch(model, vocabulary, [recipes[i] for i in batch], threads, progress)
+        written.update(zip(batch, verses, strict=True))
     return [written[index] for index in range(len(recipes))]
+
+
+def _batches(lengths: Sequence[int]) -> list[list[int]]:
+    """Return the indices of prompts with these lengths in batches, the shortest prompts first."""
+    batches: list[list[int]] = []
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
+        last = batches[-1] if batches else []
+        if last and len(last) < MAX_BATCH and lengths[index] <= lengths[last[0]] + MAX_WAIT:
+            last.append(index)
+        else:
+            batches.append([index])
+    return batches
 
 
 def _write_batch(
@@ -82,30 +90,30 @@ def _write_batch(
     threads: BlasThreads,
     progress: Callable[[int], object] | None,
 ) -> list[Written]:
-    """Write recipes with the same prompt as one batch, in which all sequences have the same length."""
+    """Write recipes as one batch: all sequences are at the same position, where some may still be in their prompt."""
     batch = _Batch(model, recipes)
     drafting = len(recipes) == 1 and model.config.n_params >= LARGE
     drafts = _Batch(model.single_precision(), recipes) if drafting else None
-    prompt = recipes[0].prompt_ids
-    tokens = np.empty((len(recipes), len(prompt) + max(recipe.tokens for recipe in recipes)), np.int64)
-    tokens[:, : len(prompt)] = prompt
+    tokens = np.empty((len(recipes), _capacity(recipes)), np.int64)
+    for verse, recipe in enumerate(recipes):
+        tokens[verse, : len(recipe.prompt_ids)] = recipe.prompt_ids
     gaps: list[list[float]] = [[] for _ in recipes]
     ends = [LineEnd(recipe.lines) for recipe in recipes]
     active = list(range(len(recipes)))  # verses still being written, by row of the batch
-    known = len(prompt)  # columns of `tokens` that are decided
+    known = min(len(recipe.prompt_ids) for recipe in recipes)  # columns of `tokens` that are decided, or of a prompt
     while active:
         threads.adapt(len(active))
         active_recipes = [recipes[verse] for verse in active]
         n = 1
         if drafts:
-            n = min(DRAFT, len(prompt) + max(recipe.tokens for recipe in active_recipes) - known)
+            n = min(DRAFT, tokens.shape[1] - known)
             tokens[active, known : known + n - 1] = drafts.guess(tokens[active, :known], active_recipes, n - 1)
         choices = batch.decide(tokens[active, : known + n - 1], active_recipes, n)
         guesses = tokens[active, known : known + n - 1].tolist()
-        steps = min(_count_valid(row, guess) for row, guess in zip(choices, guesses, strict=True))
+        steps = min((_count_valid(row, guess) for row, guess in zip(choices, guesses, strict=True) if row), default=1)
         unfinished = []
         for row, verse in enumerate(active):
-            for step in range(steps):
+            for step in range(min(steps, len(choices[row]))):  # none while the prompt is read
                 token, gap = choices[row][step]
                 tokens[verse, known + step] = token
                 gaps[verse].append(gap)
@@ -114,14 +122,22 @@ def _write_batch(
             else:
                 unfinished.append(row)
         if progress:
-            progress(steps * len(active))
+            progress(steps * sum(map(bool, choices)))
         known += steps
         active = [active[row] for row in unfinished]
         batch.keep(unfinished, known)
         if drafts:
             drafts.keep(unfinished, known)
-    written = zip(recipes, tokens[:, len(prompt) :].tolist(), gaps, strict=True)
-    return [Written(recipe, tuple(ids[: len(gap)]), np.array(gap)) for recipe, ids, gap in written]
+    written = []
+    for ids, recipe, its_gaps in zip(tokens.tolist(), recipes, gaps, strict=True):
+        start = len(recipe.prompt_ids)
+        written.append(Written(recipe, tuple(ids[start : start + len(its_gaps)]), np.array(its_gaps)))
+    return written
+
+
+def _capacity(recipes: Sequence[Recipe]) -> int:
+    """Return the most tokens of a prompt and its verse."""
+    return max(len(recipe.prompt_ids) + recipe.tokens for recipe in recipes)
 
 
 def _count_valid(choices: Sequence[Decision], guesses: Sequence[int]) -> int:
@@ -133,16 +149,19 @@ def _count_valid(choices: Sequence[Decision], guesses: Sequence[int]) -> int:
 
 
 class _Batch:
-    """Sequences with one prompt, and one model's cache of them."""
+    """Sequences, and one model's cache of them."""
 
     def __init__(self, model: VerseModel, recipes: Sequence[Recipe]) -> None:
         self.model = model
-        self.prompt_length = len(recipes[0].prompt_ids)
-        prefix = np.array([recipes[0].prompt_ids[:-1]], dtype=np.int64)
-        self.cache = model.new_cache(1, self.prompt_length + max(recipe.tokens for recipe in recipes))
-        for start in range(0, prefix.shape[1], PREFILL):
-            model.hidden(prefix[:, start : start + PREFILL], self.cache)
-        self.cache.keep([0] * len(recipes))  # the prompt is read once, then shared
+        length = min(len(recipe.prompt_ids) for recipe in recipes) - 1
+        beginnings = [recipe.prompt_ids[:length] for recipe in recipes]
+        rows = {beginning: row for row, beginning in enumerate(dict.fromkeys(beginnings))}
+        ids = np.array(list(rows), dtype=np.int64)
+        self.cache = model.new_cache(len(rows), _capacity(recipes))
+        width = max(1, PREFILL // len(rows))
+        for start in range(0, length, width):
+            model.hidden(ids[:, start : start + width], self.cache)
+        self.cache.keep([rows[beginning] for beginning in beginnings])  # each is read once, then shared
 
     def decide(self, tokens: NDArray[np.integer], recipes: Sequence[Recipe], n: int) -> list[list[Decision]]:
         """Read `tokens` to their end, and decide the token after each of the last n.
@@ -153,12 +172,15 @@ class _Batch:
             n: How many decisions to make.
 
         Returns:
-            B lists of n decisions.
+            B lists of n decisions, without those that come before the end of a prompt.
         """
         hidden = self.model.hidden(tokens[:, self.cache.length :], self.cache)
         z = self.model.logits(hidden[:, -n:]).astype(np.float64, copy=False)  # (B, n, V)
-        first = tokens.shape[1] - self.prompt_length - n + 1  # index of the generated token chosen first
-        return [[decide(z[row, t], recipe, first + t) for t in range(n)] for row, recipe in enumerate(recipes)]
+        decisions = []
+        for row, recipe in enumerate(recipes):
+            first = tokens.shape[1] - len(recipe.prompt_ids) - n + 1  # index of the generated token chosen first
+            decisions.append([decide(z[row, t], recipe, first + t) for t in range(n) if first + t >= 0])
+        return decisions
 
     def guess(self, tokens: NDArray[np.integer], recipes: Sequence[Recipe], n: int) -> NDArray[np.integer]:
         """Guess the next n tokens, one after the other.
