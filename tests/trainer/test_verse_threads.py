@@ -9,10 +9,16 @@ from tests.support.small_models import LETTERS, make_recipe, random_weights
 from trainer.verse.config import ModelConfig
 from trainer.verse.generate import regenerate
 from trainer.verse.model import VerseModel
-from trainer.verse.threads import EVERY_SECONDS, LARGE, BlasThreads
+from trainer.verse.threads import EVERY_SECONDS, LARGE, BlasThreads, find_libraries
 
 LARGE_CONFIG = ModelConfig("modern", n_layer=6, n_head=4, n_embd=256, block_size=32, vocab_size=LETTERS.size)
 SMALL_CONFIG = ModelConfig("modern", n_layer=2, n_head=4, n_embd=128, block_size=32, vocab_size=LETTERS.size)
+
+
+@pytest.fixture(autouse=True)
+def _libraries_of_now() -> None:
+    """A test before may have loaded another BLAS library after they were looked for."""
+    find_libraries.cache_clear()
 
 
 def blas_threads() -> int:
