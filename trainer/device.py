@@ -6,6 +6,7 @@ import ctypes
 import gc
 import os
 import platform
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,6 +31,8 @@ def load_torch() -> None:
     """
     limit_thread_spinning()
     keep_freed_memory()
+    if "torch" in sys.modules:
+        return
     gc.disable()
     try:
         import torch  # noqa: F401

@@ -47,8 +47,8 @@ class Revision:
         return -(-(self.steps - start) // self.evaluations)
 
     def last_between(self, start: int) -> int:
-        """Return the last update that an evaluation may follow before the one at the end: half an interval earlier."""
-        return self.steps - -(-self.interval(start) // 2)
+        """Return the last update that an evaluation may follow, besides the end: a third of an interval before it."""
+        return self.steps - -(-self.interval(start) // 3)
 
 
 @dataclass(frozen=True)

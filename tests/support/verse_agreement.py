@@ -71,7 +71,7 @@ def recipe_number(checkpoint: Checkpoint, number: int) -> Recipe:
     """Recipes of every kind as the numbers go by: prompts of many lengths, all temperatures, with and without lines."""
     rng = np.random.default_rng([2024, number])
     length = PROMPT_LENGTHS[number % len(PROMPT_LENGTHS)]
-    variant = number // len(PROMPT_LENGTHS) % 2  # two prompts of each length: recipes with one prompt meet in a batch
+    variant = number // len(PROMPT_LENGTHS) % 2  # two prompts of each length
     start = 1000 * variant + length
     size = checkpoint.vocabulary.size
     return Recipe(

@@ -56,7 +56,7 @@ def test_however_a_plan_is_revised_an_evaluation_is_put_off_only_near_the_end(ch
     for before, after in pairwise([0, *evaluated]):
         for step in range(before + 1, after):
             revision = plan.revision_at(step - 1)
-            assert step - before < revision.interval(0) or revision.steps - step < revision.interval(0) / 2
+            assert step - before < revision.interval(0) or revision.steps - step < revision.interval(0) / 3
     assert evaluated[-1] == plan.steps
     assert [plan.last_evaluation(step) for step in evaluated[:-1]] == evaluated[:-1]
 

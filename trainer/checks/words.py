@@ -7,7 +7,7 @@ import itertools
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 
 from trainer.verse.vocabulary import MAX_TOKEN_CHARACTERS, Vocabulary
@@ -18,13 +18,13 @@ MAX_MERGES = 8192  # compared with the text; a longer list is compared so far
 Pair = tuple[int, int]
 
 
-def split_words(text: str) -> list[str]:
+def split_words(text: str) -> Iterator[str]:
     r"""Split a text at line feeds, then as GPT-2 does: the space before a word belongs to it.
 
-    >>> split_words("to be, or\nnot")
+    >>> list(split_words("to be, or\nnot"))
     ['to', ' be', ',', ' or', '\n', 'not']
     """
-    return _pattern("".join(sorted(set(text)))).findall(text)
+    return (match.group() for match in _pattern("".join(sorted(set(text)))).finditer(text))
 
 
 @cache
