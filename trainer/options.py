@@ -312,9 +312,8 @@ def start_training(options: Mapping[str, Any], clock: RunClock) -> Run:
         corpus = load_corpus(settings["corpus"], settings.get("encoding", ""), settings.get("strip_gutenberg", False))
         automatic = autoconfigure(settings, device, seconds, clock.read, threads, ranks.size, corpus)
         config, choice = ranks.broadcast(automatic)
-        for text in filter(None, (choice, notice)):
-            if ranks.is_main:
-                print(wrap(text), flush=True)
+        if ranks.is_main and (texts := [text for text in (choice, notice) if text]):
+            print(wrap("\n".join(texts)), flush=True)
         changeable = 1 if plan_from else threads  # a repeated plan says when the number of threads changes
         may_compile = "compile" not in settings
         return train(config, out, plan, minutes or 0.0, clock, ranks, changeable, may_compile, heartbeats, corpus)
